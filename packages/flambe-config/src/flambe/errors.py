@@ -1,0 +1,115 @@
+"""Errors that people read: where it is, what came, what was expected, what to do.
+
+FlambeError                 1  anything of ours; the number is the exit code of a command that ends with it
+├── ConfigError             2  a fault in a file or value the user wrote
+│   ├── ConfigFaults        2  several of them, reported together
+│   └── UsageError          2  a fault on the command line
+├── RunFailed               1  a stage raised
+├── ProvenanceError         3  what would run is not what was recorded
+└── MachineError            4  a host or scheduler refused
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+
+class Position(NamedTuple):
+    """A place in a file: 1-based line and column, as editors count them."""
+
+    file: str
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+class FlambeError(Exception):
+    """Base of every error that flambe raises on purpose.
+
+    Parameters
+    ----------
+    what: what came, in one clause.
+    position: where it was written, when it was written somewhere.
+    expected: what would have been right.
+    hint: what to do about it.
+    """
+
+    exit_code = 1
+
+    def __init__(
+        self, what: str, *, position: Position | None = None, expected: str | None = None, hint: str | None = None
+    ) -> None:
+        super().__init__(what)
+        self.what = what
+        self.position = position
+        self.expected = expected
+        self.hint = hint
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Errors travel from worker processes; the default would call __init__ with the text alone.
+        return (_rebuild, (type(self), self.what, self.__dict__.copy()))
+
+    def __str__(self) -> str:
+        text = f"{self.position}: {self.what}" if self.position else self.what
+        if self.expected:
+            text += f"; expected {self.expected}"
+        if self.hint:
+            text += f". {self.hint}" if not text.endswith((".", "?", "!")) else f" {self.hint}"
+        return text
+
+
+def _rebuild(kind: type[FlambeError], what: str, attributes: dict[str, object]) -> FlambeError:
+    error = kind.__new__(kind)
+    Exception.__init__(error, what)
+    error.__dict__.update(attributes)
+    return error
+
+
+class ConfigError(FlambeError):
+    """A fault in something the user wrote."""
+
+    exit_code = 2
+
+
+class UsageError(ConfigError):
+    """A command was called wrongly."""
+
+
+class ConfigFaults(ConfigError):
+    """Every fault found in one pass, sorted by position."""
+
+    def __init__(self, faults: Iterable[ConfigError]) -> None:
+        self.faults: Sequence[ConfigError] = sorted(
+            faults, key=lambda fault: fault.position or Position("", 0, 0)
+        )
+        super().__init__("\n".join(str(fault) for fault in self.faults))
+
+
+class RunFailed(FlambeError):
+    """A stage raised, or a run ended with failed stages."""
+
+
+class ProvenanceError(FlambeError):
+    """What would run, or be loaded, is not what was recorded."""
+
+    exit_code = 3
+
+
+class MachineError(FlambeError):
+    """A host or a scheduler refused."""
+
+    exit_code = 4
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str | None:
+    """Return ``Did you mean 'x'?`` for the nearest of ``known``, or None when nothing is near."""
+    candidates = list(known)
+    near = difflib.get_close_matches(word, candidates, n=1, cutoff=0.6)
+    if not near:
+        folded = {name.casefold(): name for name in candidates}
+        near = [folded[word.casefold()]] if word.casefold() in folded else []
+    return f"Did you mean {near[0]!r}?" if near else None

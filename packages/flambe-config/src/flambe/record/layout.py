@@ -1,0 +1,161 @@
+"""Every file name of a run directory, and nothing else. See docs/run-directory.md."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from flambe.spec.nodes import LINK, NEW, link_target
+
+VERSION = "1.0"
+
+RUN = "run.json"
+SPEC = "spec.json"
+LEDGER = "ledger.jsonl"
+OUTPUTS = "outputs.log"
+EXPORTS = "exports.json"
+EXPORT_TENSORS = "exports.safetensors"
+METRICS = "metrics"
+ARTIFACTS = "artifacts"
+STEPS = "steps"
+CHECKPOINT = "checkpoint"
+STAGES = "stages"
+BEST = "best"
+RAW_CONFIG = "raw_config.yml"
+CONFIG = "config.yml"
+REQUIREMENTS = "frozen_requirements.txt"
+SCRATCH = ".scratch"
+
+MANIFEST = "manifest.json"
+STATE_TENSORS = "state.safetensors"
+STATE_JSON = "state.json"
+CONFIG_YAML = "config.yaml"
+VERSION_TXT = "version.txt"
+SOURCE_PY = "source.py"
+
+_LONGEST = 100
+_UNSAFE = re.compile(r"[^\w.+\-\[\]]+")
+
+
+class RunPaths(NamedTuple):
+    """The paths of one run directory."""
+
+    root: Path
+
+    @property
+    def record(self) -> Path:
+        return self.root / RUN
+
+    @property
+    def spec(self) -> Path:
+        return self.root / SPEC
+
+    @property
+    def ledger(self) -> Path:
+        return self.root / LEDGER
+
+    @property
+    def outputs(self) -> Path:
+        return self.root / OUTPUTS
+
+    @property
+    def scratch(self) -> Path:
+        return self.root / SCRATCH
+
+    def unit(self, stage: str, variant: str) -> UnitPaths:
+        return UnitPaths(self.root / STAGES / stage / variant)
+
+    def best(self, stage: str) -> Path:
+        return self.root / STAGES / stage / BEST
+
+
+class UnitPaths(NamedTuple):
+    """The paths of one variant of one stage (a *unit*)."""
+
+    root: Path
+
+    @property
+    def record(self) -> Path:
+        return self.root / RUN
+
+    @property
+    def exports(self) -> Path:
+        return self.root / EXPORTS
+
+    @property
+    def export_tensors(self) -> Path:
+        return self.root / EXPORT_TENSORS
+
+    @property
+    def outputs(self) -> Path:
+        return self.root / OUTPUTS
+
+    @property
+    def metrics(self) -> Path:
+        return self.root / METRICS
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.root / CHECKPOINT
+
+    @property
+    def steps(self) -> Path:
+        return self.root / STEPS
+
+    def step(self, number: int) -> Path:
+        return self.root / STEPS / str(number)
+
+
+def label(value: Any) -> str:
+    """Return how a searched value is written in names: ``0.001``, ``true``, ``TextField``, ``[10,10]``."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if value is None:
+        return "null"
+    if isinstance(value, list):
+        return "[" + ",".join(label(item) for item in value) + "]"
+    if isinstance(value, dict):
+        if NEW in value:
+            rest = {key: item for key, item in value.items() if key != NEW}
+            name = str(value[NEW]).rpartition(":")[2]
+            return name if not rest else f"{name}-{_short_hash(repr(rest))}"
+        if LINK in value:
+            return str(link_target(value))
+        return _short_hash(repr(value))
+    return str(value)
+
+
+def variant_name(params: Mapping[str, Any]) -> str:
+    """Return the folder name of a variant: ``n_layers=2,lr=0.1``; ``0`` without parameters.
+
+    params: full dotted path (``model.encoder.n_layers``) → value, own and inherited. A name is the last part of
+    its path, or more of it where two parameters would share it. Long names end in a hash. Names are for people:
+    nothing ever parses one.
+    """
+    if not params:
+        return "0"
+    short = _shortest_names(list(params))
+    parts = [f"{short[path]}={_UNSAFE.sub('_', label(value))}" for path, value in params.items()]
+    name = ",".join(parts)
+    if len(name) > _LONGEST:
+        name = f"{name[: _LONGEST - 9]}~{_short_hash(repr(sorted(map(str, params.items()))))}"
+    return name
+
+
+def _shortest_names(paths: list[str]) -> dict[str, str]:
+    names: dict[str, str] = {}
+    for path in paths:
+        parts = path.split(".")
+        for size in range(1, len(parts) + 1):
+            name = ".".join(parts[-size:])
+            if sum(other == path or other.endswith("." + name) for other in paths) == 1:
+                break
+        names[path] = name
+    return names
+
+
+def _short_hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]

@@ -1,0 +1,220 @@
+"""``run.json``: the state of a run, and of each variant of each of its stages."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+import secrets
+import socket
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from flambe.errors import ConfigError
+from flambe.record.layout import VERSION
+from flambe.spec.codec import check_version
+
+CREATED = "CREATED"
+QUEUED = "QUEUED"
+RUNNING = "RUNNING"
+PAUSED = "PAUSED"
+COMPLETE = "COMPLETE"
+FAILED = "FAILED"
+CANCELLED = "CANCELLED"
+PRUNED = "PRUNED"
+LOST = "LOST"
+"""Derived by readers only: RUNNING, without a heartbeat for ``LOST_AFTER_S`` or its process gone from this host."""
+
+FINISHED = frozenset({COMPLETE, FAILED, CANCELLED, PRUNED})
+HEARTBEAT_S = 10.0
+LOST_AFTER_S = 150.0
+
+
+class Times(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """ISO 8601 in UTC, milliseconds."""
+
+    created: str | None = None
+    started: str | None = None
+    ended: str | None = None
+    heartbeat: str | None = None
+
+
+class Exit(msgspec.Struct, omit_defaults=True, kw_only=True):
+    code: int | None = None
+    signal: str | None = None
+    error: str | None = None
+
+
+class Host(msgspec.Struct, omit_defaults=True, kw_only=True):
+    name: str
+    os: str = ""
+    pid: int = 0
+    boot: str = ""
+    cpus: int = 0
+    gpus: list[dict[str, Any]] = []
+
+
+class Command(msgspec.Struct, omit_defaults=True, kw_only=True):
+    argv: list[str] = []
+    cwd: str = ""
+    user: str = ""
+    overrides: list[str] = []
+
+
+class RunRecord(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """``run.json`` of a whole run. counts: expected, done, reused, failed, pending units."""
+
+    flambe_record: str = VERSION
+    id: str
+    kind: str
+    name: str
+    index: int
+    status: str = CREATED
+    status_reason: str | None = None
+    exit: Exit = msgspec.field(default_factory=Exit)
+    time: Times = msgspec.field(default_factory=Times)
+    tool: dict[str, str] = {}
+    command: Command = msgspec.field(default_factory=Command)
+    spec_digest: str
+    seed: int = 0
+    python: dict[str, str] = {}
+    host: Host | None = None
+    counts: dict[str, int] = {}
+    result_digest: str | None = None
+
+
+class StageRecord(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """``run.json`` of one variant of one stage.
+
+    params: full dotted path → value, own and inherited. key: name of the result (see ``flambe.record.result``).
+    step: number of ``run()`` calls done. metric: last value of ``metric()``; lower_is_better: its direction.
+    inputs: files read, with digests. reused_from: folder of the earlier result this one was taken from.
+    """
+
+    flambe_record: str = VERSION
+    kind: str = "stage"
+    stage: str
+    variant: str
+    params: dict[str, Any] = {}
+    key: str
+    seed: int = 0
+    status: str = RUNNING
+    status_reason: str | None = None
+    step: int = 0
+    complete: bool = False
+    metric: float | None = None
+    metric_name: str | None = None
+    lower_is_better: bool = False
+    attempt: int = 1
+    error: str | None = None
+    time: Times = msgspec.field(default_factory=Times)
+    host: Host | None = None
+    inputs: list[dict[str, Any]] = []
+    needs: dict[str, str] = {}
+    reused_from: str | None = None
+
+
+_Record = TypeVar("_Record", RunRecord, StageRecord)
+
+
+def now() -> str:
+    """Return the time as it is written in records."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def seconds_since(stamp: str) -> float:
+    """Return the seconds from a record's time stamp until now."""
+    return time.time() - datetime.datetime.fromisoformat(stamp).timestamp()
+
+
+_BASE32 = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+
+def new_id() -> str:
+    """Return a ULID: 48 bits of milliseconds and 80 random bits in base 32, sortable by time of creation."""
+    value = (int(time.time() * 1000) << 80) | secrets.randbits(80)
+    return "".join(_BASE32[(value >> shift) & 31] for shift in range(125, -1, -5))
+
+
+def this_host() -> Host:
+    """Describe the machine and process that is running."""
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    return Host(
+        name=socket.gethostname(),
+        os=f"{platform.system()} {platform.release()}",
+        pid=os.getpid(),
+        boot=boot.read_text().strip() if boot.exists() else "",
+        cpus=os.cpu_count() or 1,
+    )
+
+
+def replace_file(path: Path, data: bytes, *, durable: bool = False) -> None:
+    """Write a file whole: aside first, then one rename. ``durable`` waits for the disk."""
+    descriptor, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(data)
+            if durable:
+                stream.flush()
+                os.fsync(stream.fileno())
+        os.chmod(aside, 0o644)
+        os.replace(aside, path)
+    except BaseException:
+        Path(aside).unlink(missing_ok=True)
+        raise
+
+
+def write_record(path: Path, record: RunRecord | StageRecord, *, durable: bool = False) -> None:
+    """Replace a ``run.json``."""
+    replace_file(path, msgspec.json.format(msgspec.json.encode(record), indent=1), durable=durable)
+
+
+def read_record(path: Path, kind: type[_Record]) -> _Record:
+    """Read a ``run.json``.
+
+    Raises FileNotFoundError, or ConfigError when it is torn or of another major version.
+    """
+    data = path.read_bytes()
+    try:
+        head = msgspec.json.decode(data)
+        major, minor = (int(part) for part in VERSION.split("."))
+        check_version(str(head["flambe_record"]), what=str(path), major=major, minor=minor)
+        return msgspec.convert(head, kind)
+    except (msgspec.MsgspecError, KeyError, TypeError) as error:
+        raise ConfigError(f"{path} is no run record: {error}") from error
+
+
+def is_alive(record: RunRecord) -> bool:
+    """Whether the process of a RUNNING record still works: a fresh heartbeat, and a live process if it was here."""
+    if record.status != RUNNING or record.host is None or record.time.heartbeat is None:
+        return False
+    if seconds_since(record.time.heartbeat) > LOST_AFTER_S:
+        return False
+    here = this_host()
+    if record.host.boot and record.host.boot == here.boot and record.host.name == here.name:
+        return _process_exists(record.host.pid)
+    return True
+
+
+def status_of(record: RunRecord) -> str:
+    """Return the state a reader should show: ``LOST`` for a run that says RUNNING and is dead."""
+    return LOST if record.status == RUNNING and not is_alive(record) else record.status
+
+
+def _process_exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    # A killed process that nobody has waited for yet still has its pid.
+    status = Path(f"/proc/{pid}/stat")
+    try:
+        return status.read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return not Path("/proc").exists()

@@ -1,0 +1,33 @@
+"""Digests: equal content, equal digest."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from typing import Any
+
+import msgspec
+
+from flambe.spec.nodes import Spec
+
+
+def digest_of(value: Any) -> str:
+    """Return the SHA-256 of a node-form value, as hex. Key order counts: it is build order."""
+    return hashlib.sha256(msgspec.json.encode(value)).hexdigest()
+
+
+def spec_digest(spec: Spec) -> str:
+    """Return the digest of a spec: all of it but ``origins``, ``source`` and ``output_dir``.
+
+    Where a run is written does not change what it computes.
+    """
+    bare = msgspec.structs.asdict(spec)
+    for name in ("origins", "source", "output_dir"):
+        del bare[name]
+    return digest_of(bare)
+
+
+def file_digest(path: str | os.PathLike[str]) -> str:
+    """Return the SHA-256 of a file, as hex."""
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
