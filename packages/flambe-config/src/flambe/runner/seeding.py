@@ -1,0 +1,40 @@
+"""Random numbers of a unit: Python's, numpy's, and those of every installed codec (torch)."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+
+from flambe.spec.hooks import codecs
+
+
+def seed_everything(seed: int) -> None:
+    """Seed every generator from one number in [0, 2**63)."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    for codec in codecs().values():
+        codec.seed(seed)
+
+
+def rng_state() -> dict[str, Any]:
+    """Return the state of every generator, as storable values."""
+    version, internal, gauss = random.getstate()
+    name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)  # type: ignore[misc]
+    return {
+        "python": [version, list(internal), gauss],
+        "numpy": [name, keys, position, has_gauss, cached],
+        **{name: codec.rng_state() for name, codec in codecs().items()},
+    }
+
+
+def set_rng_state(state: dict[str, Any]) -> None:
+    """Put every generator back to where ``rng_state`` found it."""
+    version, internal, gauss = state["python"]
+    random.setstate((version, tuple(internal), gauss))
+    name, keys, position, has_gauss, cached = state["numpy"]
+    np.random.set_state((name, np.asarray(keys, dtype=np.uint32), position, has_gauss, cached))
+    for name, codec in codecs().items():
+        if name in state:
+            codec.set_rng_state(state[name])

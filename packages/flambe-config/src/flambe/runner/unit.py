@@ -1,0 +1,54 @@
+"""``Unit``: one variant of one stage, as plain data that any process on any machine can run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class Unit(msgspec.Struct, kw_only=True):
+    """One variant of one stage.
+
+    body: concrete node. params: full dotted path → value, own and inherited. key: name of the result.
+    needs: linked stage → folder of its committed result. exports: ``$link`` nodes of later stages into this one.
+    resources: ``{"cpus": 1, "gpus": 0}``; cpus is also the number of threads. extensions: module → source.
+    cwd: where relative paths of the user begin.
+    """
+
+    stage: str
+    variant: str
+    body: Any
+    params: dict[str, Any] = {}
+    key: str
+    seed: int
+    needs: dict[str, str] = {}
+    exports: list[Any] = []
+    resources: dict[str, float] = {}
+    extensions: dict[str, str] = {}
+    cwd: str = ""
+
+    @property
+    def id(self) -> str:
+        return f"{self.stage}/{self.variant}"
+
+    @property
+    def threads(self) -> int:
+        return max(1, int(self.resources.get("cpus", 1)))
+
+
+class StepReport(msgspec.Struct, kw_only=True):
+    """What one call of ``run()`` gave.
+
+    step: calls so far. more: whether another is wanted. metric: its value, if any, with its name and direction.
+    streams: bytes written since the last report, by file name in the unit's folder. inputs: files read so far.
+    """
+
+    step: int
+    more: bool
+    metric: float | None = None
+    metric_name: str | None = None
+    lower_is_better: bool = False
+    seconds: float = 0.0
+    streams: dict[str, bytes] = {}
+    inputs: list[dict[str, Any]] = []
