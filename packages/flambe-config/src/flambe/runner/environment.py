@@ -55,7 +55,8 @@ def input_is_unchanged(described: dict[str, Any]) -> bool:
         stat = os.stat(described["path"])
         if stat.st_size != described["size"]:
             return False
-        return stat.st_mtime_ns == described["mtime_ns"] or file_digest(described["path"]) == described["sha256"]
+        same_time = bool(stat.st_mtime_ns == described["mtime_ns"])
+        return same_time or file_digest(described["path"]) == described["sha256"]
     except OSError:
         return False
 

@@ -21,7 +21,7 @@ def seed_everything(seed: int) -> None:
 def rng_state() -> dict[str, Any]:
     """Return the state of every generator, as storable values."""
     version, internal, gauss = random.getstate()
-    name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)  # type: ignore[misc]
+    name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
     return {
         "python": [version, list(internal), gauss],
         "numpy": [name, keys, position, has_gauss, cached],

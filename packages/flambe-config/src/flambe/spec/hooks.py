@@ -84,9 +84,9 @@ def codecs() -> dict[str, Codec]:
 
 def scheme(name: str) -> Scheme:
     """Return the storage for ``name://``. Raises FlambeError with the install line when there is none."""
-    for found, hook in _loaded("flambe.scheme", 1):
-        if found == name:
-            return hook
+    hooks: dict[str, Scheme] = dict(_loaded("flambe.scheme", 1))
+    if name in hooks:
+        return hooks[name]
     raise FlambeError(f"nothing here reads {name}:// addresses", hint="pip install 'flambe-export[s3]'")
 
 

@@ -1,0 +1,68 @@
+"""Where a run came from: its sources, command, interpreter and installed distributions."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import platform
+from collections.abc import Sequence
+from importlib.metadata import distributions
+from typing import Any
+
+from flambe.record import layout
+from flambe.record.run import Command, replace_file
+from flambe.spec.codec import dump_json
+from flambe.spec.nodes import NEW, Spec
+
+
+def write_sources(paths: layout.RunPaths, spec: Spec) -> None:
+    """Write what was asked for, as it was written and resolved, and what was installed. ``spec.json`` comes last."""
+    from flambe.compile.dump import node_to_yaml
+
+    replace_file(paths.root / layout.CONFIG, node_to_yaml(spec_as_node(spec)).encode())
+    if spec.source.files:
+        replace_file(paths.root / layout.RAW_CONFIG, spec.source.files[0].text.encode())
+    replace_file(paths.root / layout.REQUIREMENTS, "".join(f"{line}\n" for line in installed_requirements()).encode())
+    replace_file(paths.spec, dump_json(spec), durable=True)
+
+
+def spec_as_node(spec: Spec) -> Any:
+    """Return the object that a spec describes as one node: an experiment, or the single object of a runnable."""
+    if spec.kind == "runnable":
+        return spec.stages[0].body
+    node: dict[str, Any] = {NEW: "flambe.experiment:Experiment", "name": spec.name, "save_path": spec.output_dir}
+    node["seed"] = spec.seed
+    for name in ("resume", "devices"):
+        if getattr(spec, name) is not None:
+            node[name] = getattr(spec, name)
+    node["pipeline"] = {stage.name: stage.body for stage in spec.stages}
+    for key, attribute in (("schedulers", "scheduler"), ("search", "search"), ("reduce", "reduce")):
+        found = {stage.name: getattr(stage, attribute) for stage in spec.stages}
+        found = {name: value for name, value in found.items() if value is not None}
+        if found:
+            node[key] = found
+    return node
+
+
+def installed_requirements() -> Sequence[str]:
+    """Return ``name==version`` of every distribution of the running interpreter, sorted."""
+    found: dict[str, str] = {}
+    for distribution in distributions():
+        name = distribution.metadata["Name"]
+        if name:
+            found.setdefault(name.lower().replace("_", "-"), f"{name}=={distribution.version}")
+    return [found[name] for name in sorted(found)]
+
+
+def command_of(spec: Spec, argv: Sequence[str]) -> Command:
+    """Describe the command that is running."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.getuid())
+    return Command(argv=list(argv), cwd=os.getcwd(), user=user, overrides=list(spec.source.overrides))
+
+
+def this_python() -> dict[str, str]:
+    """Describe the running interpreter."""
+    return {"version": platform.python_version(), "implementation": platform.python_implementation()}

@@ -1,0 +1,207 @@
+"""Results by content: the key that names one before it runs, the store that finds it again, the digest of what it is."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Mapping
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from flambe.errors import ConfigError
+from flambe.record.layout import CHECKPOINT, EXPORT_TENSORS, EXPORTS, LEDGER, MANIFEST, METRICS, OUTPUTS, UnitPaths
+from flambe.record.ledger import Event, LedgerState, read_events
+from flambe.record.metrics import read_metrics
+from flambe.record.run import COMPLETE, StageRecord, read_record
+from flambe.runner.environment import input_is_unchanged
+from flambe.spec.digest import digest_of, file_digest
+from flambe.spec.nodes import NEW, kind_of, walk
+
+KEY_VERSION = 1
+
+
+def stage_key(body: Any, *, needs: Mapping[str, str], seed: int, threads: int, extensions: Mapping[str, str]) -> str:
+    """Return the name of the result of a concrete stage, known before it runs.
+
+    It covers the body (and so the paths of its links), the keys of the linked stages, the seed, the number of threads
+    (floating-point sums depend on it), the code of the extensions it uses and the versions of the
+    distributions that its other classes come from.
+    """
+    modules = {str(value[NEW]).partition(":")[0].partition(".")[0] for _, value in walk(body) if kind_of(value) == NEW}
+    return digest_of(
+        {
+            "version": KEY_VERSION,
+            "body": body,
+            "needs": dict(sorted(needs.items())),
+            "seed": seed,
+            "threads": threads,
+            "code": {name: _code_digest(name, extensions.get(name)) for name in sorted(modules)},
+        }
+    )
+
+
+def unit_seed(seed: int, body: Any, needs: Mapping[str, str]) -> int:
+    """Return the seed of a unit in [0, 2**63): from the run's seed, its body and its needs, not from code versions."""
+    text = digest_of([seed, body, dict(sorted(needs.items()))])
+    return int(text[:16], 16) >> 1
+
+
+@cache
+def _code_digest(module: str, source: str | None) -> str:
+    if source is not None and os.path.exists(os.path.expanduser(source)):
+        root = Path(source).expanduser()
+        files = [root] if root.is_file() else sorted(root.rglob("*.py"))
+        whole = hashlib.sha256()
+        for file in files:
+            whole.update(f"{file.relative_to(root).as_posix()}\0{file_digest(file)}\n".encode())
+        return whole.hexdigest()
+    if module == "flambe":
+        return ",".join(f"{name} {number}" for name, number in _our_versions())
+    try:
+        return f"{module} {version(module)}"
+    except PackageNotFoundError:
+        return source or module
+
+
+@cache
+def _our_versions() -> tuple[tuple[str, str], ...]:
+    found = []
+    for name in ("flambe-config", "flambe-nn", "flambe-export"):
+        try:
+            found.append((name, version(name)))
+        except PackageNotFoundError:
+            continue
+    return tuple(found)
+
+
+class Found(NamedTuple):
+    """An earlier result: the folder of its unit and the event that committed it."""
+
+    folder: Path
+    event: Event
+    record: StageRecord
+
+
+class ResultStore:
+    """The results of the runs below one output folder, by key."""
+
+    def __init__(self, output_dir: Path) -> None:
+        self.output_dir = output_dir
+        self._index: dict[str, list[tuple[Path, Event]]] | None = None
+
+    def find(self, key: str) -> Found | None:
+        """Return a complete, whole result whose inputs are unchanged; None when there is none."""
+        if self._index is None:
+            self._index = self._read()
+        for folder, event in reversed(self._index.get(key, [])):
+            record = self._whole(folder, key)
+            if record is not None:
+                return Found(folder, event, record)
+        return None
+
+    def _read(self) -> dict[str, list[tuple[Path, Event]]]:
+        index: dict[str, list[tuple[Path, Event]]] = {}
+        ledgers = sorted(self.output_dir.rglob(f"exp.*/{LEDGER}"), key=lambda path: path.stat().st_mtime)
+        for ledger in ledgers:
+            for event in read_events(ledger):
+                if event["event"] in ("commit", "reuse") and event["complete"]:
+                    stage, _, variant = event["unit"].partition("/")
+                    folder = ledger.parent / "stages" / stage / variant
+                    index.setdefault(event["key"], []).append((folder, event))
+        return index
+
+    @staticmethod
+    def _whole(folder: Path, key: str) -> StageRecord | None:
+        paths = UnitPaths(folder)
+        try:
+            record = read_record(paths.record, StageRecord)
+        except (FileNotFoundError, ConfigError):
+            return None
+        if record.key != key or record.status != COMPLETE or not record.complete:
+            return None
+        if not all(input_is_unchanged(described) for described in record.inputs):
+            return None
+        return record if paths.exports.exists() and checkpoint_is_whole(paths.checkpoint) else None
+
+
+def checkpoint_is_whole(checkpoint: Path) -> bool:
+    """Whether every file that the manifests of a saved component name is there with its digest."""
+    if not (checkpoint / MANIFEST).exists():
+        return False
+    try:
+        for manifest in checkpoint.rglob(MANIFEST):
+            files: dict[str, str] = msgspec.json.decode(manifest.read_bytes())["files"]
+            if any(file_digest(manifest.parent / name) != digest for name, digest in files.items()):
+                return False
+    except (OSError, msgspec.MsgspecError, KeyError):
+        return False
+    return True
+
+
+def copy_result(source: Path, target: Path) -> None:
+    """Take the result in ``source`` into the folder ``target``: hard links where the disk allows, else copies.
+
+    Neither folder depends on the other afterwards: deleting one run never breaks another.
+    """
+    target.mkdir(parents=True, exist_ok=True)
+    for name in (METRICS, EXPORTS, EXPORT_TENSORS, OUTPUTS, CHECKPOINT):
+        start = source / name
+        if start.is_dir():
+            shutil.copytree(start, target / name, copy_function=_link_or_copy, dirs_exist_ok=True)
+        elif start.exists():
+            _link_or_copy(str(start), str(target / name))
+
+
+def _link_or_copy(source: str, target: str) -> str:
+    Path(target).unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+    return target
+
+
+def unit_digest(folder: Path, *, params: Mapping[str, Any], step: int, complete: bool) -> str:
+    """Return the digest of a committed unit: parameters, metric lines without ``_`` keys, and every saved tensor and state.
+
+    Times, hosts and logs stay out: units that computed the same have the same digest.
+    """
+    paths = UnitPaths(folder)
+    metrics = {
+        file.name: [{key: value for key, value in line.items() if not key.startswith("_")} for line in read_metrics(file)]
+        for file in sorted(paths.metrics.glob("*.jsonl"))
+    }
+    parts = {
+        manifest.parent.relative_to(paths.checkpoint).as_posix(): file_digest(manifest)
+        for manifest in sorted(paths.checkpoint.rglob(MANIFEST))
+    }
+    return digest_of([dict(params), step, complete, metrics, parts])
+
+
+def run_digest(spec_digest: str, state: LedgerState) -> str:
+    """Return the result digest of a run: what was asked, decided and made, and nothing about when and where."""
+    decisions: dict[str, dict[str, str]] = {}
+    for event in state.events:
+        if event["event"] == "decision" and event["decision"] != "continue":
+            decisions.setdefault(event["unit"], {})[str(event["step"])] = event["decision"]
+    units = {}
+    for unit in sorted(state.planned):
+        if unit in state.done:
+            units[unit] = state.done[unit]["digest"]
+        else:
+            units[unit] = state.status_of(unit)
+    return digest_of(
+        {
+            "spec": spec_digest,
+            "units": units,
+            "decisions": {
+                unit: dict(sorted(steps.items(), key=lambda item: int(item[0]))) for unit, steps in sorted(decisions.items())
+            },
+            "reduced": {stage: event["kept"] for stage, event in sorted(state.reduced.items())},
+        }
+    )

@@ -1,0 +1,76 @@
+"""Units of a spec: from concrete stages to plain data with keys, seeds and folders."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from flambe.record.layout import RunPaths, variant_name
+from flambe.record.result import stage_key, unit_seed
+from flambe.runner.unit import Unit
+from flambe.spec.nodes import Spec, Stage, link_node, links, stages_needed
+
+
+def make_unit(
+    spec: Spec, stage: Stage, params: Mapping[str, Any], needs: Mapping[str, Unit], run_root: Path | str
+) -> Unit:
+    """Return the unit of a concrete stage.
+
+    stage: its body holds no search. params: full dotted path → value of this variant; what the needed units
+    inherited is added in front. needs: the unit of each stage that this one links to.
+    """
+    everything: dict[str, Any] = {}
+    for need in needs.values():
+        everything.update(need.params)
+    everything.update(params)
+    resources = {_plural(name): value for name, value in (stage.resources or spec.devices or {}).items()}
+    keys = {name: unit.key for name, unit in needs.items()}
+    paths = RunPaths(Path(run_root))
+    return Unit(
+        stage=stage.name,
+        variant=variant_name(everything),
+        body=stage.body,
+        params=everything,
+        key=stage_key(
+            stage.body,
+            needs=keys,
+            seed=spec.seed,
+            threads=max(1, int(resources.get("cpus", 1))),
+            extensions=spec.environment.extensions,
+        ),
+        seed=unit_seed(spec.seed, stage.body, {name: str(unit.seed) for name, unit in needs.items()}),
+        needs={name: str(paths.unit(unit.stage, unit.variant).root) for name, unit in needs.items()},
+        exports=exports_of(spec, stage.name),
+        resources=resources,
+        extensions=dict(spec.environment.extensions),
+        cwd=os.getcwd(),
+    )
+
+
+def exports_of(spec: Spec, name: str) -> list[Any]:
+    """Return the ``$link`` nodes of other stages into the stage ``name``, each once, in file order."""
+    found: dict[str, Any] = {}
+    for stage in spec.stages:
+        if stage.name != name:
+            for _, target in links(stage.body):
+                if target.stage == name:
+                    plain = target._replace(copy=False)
+                    found.setdefault(f"{plain}{'()' if plain.call else ''}", link_node(plain))
+    return list(found.values())
+
+
+def concrete_units(spec: Spec, run_root: Path | str) -> list[Unit]:
+    """Return the one unit of each stage of a concrete spec, in file order."""
+    units: dict[str, Unit] = {}
+    for stage in spec.stages:
+        own = {f"{stage.name}.{path}": value for path, value in stage.params.items()}
+        needs = {name: units[name] for name in stages_needed(stage)}
+        units[stage.name] = make_unit(spec, stage, own, needs, run_root)
+    return list(units.values())
+
+
+def _plural(name: str) -> str:
+    """Tune's ``cpu`` and ``gpu`` are our ``cpus`` and ``gpus``."""
+    return {"cpu": "cpus", "gpu": "gpus"}.get(name, name)
