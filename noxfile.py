@@ -15,9 +15,10 @@ nox.options.sessions = ["lint", "types", "tests"]
 ROOT = Path(__file__).parent
 NAMES = ("config", "nn", "tune", "cluster", "report", "export")
 EXTRAS = {"nn": "[sru]", "tune": "[optuna]", "export": "[s3]"}
-COMMANDS = (
-    "flambe flambe-compile flambe-train flambe-tune flambe-cluster flambe-report flambe-site flambe-build"
-).split()
+COMMANDS = [
+    "flambe",
+    *("flambe-" + name for name in ("compile", "train", "tune", "cluster", "report", "site", "build")),
+]
 TEST_TOOLS = ("pytest", "pytest-timeout", "hypothesis", "moto[server]", "playwright", "scikit-learn", "hatchling")
 
 # uv reads neither pip's settings nor its folder of wheels.
