@@ -223,11 +223,11 @@ class _Parser:
         if token.kind == "word" and token.text in _CONSTANTS:
             constant = _CONSTANTS[token.text]
             return (lambda row: constant), constant is not None
-        if token.kind == "quoted" or (token.kind == "word" and token.text not in _KEYWORDS):
-            name = token.text.strip("`")
-            self.columns.append(ColumnUse(name, token.at))
-            return (lambda row: row.get(name, _MISSING)), True
-        self._fail(token.at, f"unexpected {token}", expected="a column, a number or a quoted text")
+        if token.kind not in ("quoted", "word") or token.text in _KEYWORDS:
+            self._fail(token.at, f"unexpected {token}", expected="a column, a number or a quoted text")
+        name = token.text.strip("`")
+        self.columns.append(ColumnUse(name, token.at))
+        return (lambda row: row.get(name, _MISSING)), True
 
     def _list(self) -> list[_Value]:
         opened = self._token

@@ -1,0 +1,112 @@
+"""The questions of ``--where``."""
+
+from __future__ import annotations
+
+import pytest
+
+from flambe.errors import ConfigError
+from flambe.record.query import parse
+
+ROW = {
+    "status": "COMPLETE", "metric": 0.75, "step": 3, "best": True, "complete": False, "params.model.n_layers": 2,
+    "params.lr": 1e-4, "params.dropout": None, "params.sizes": [10, 10], "Training/Loss": 0.5, "name": "it's",
+    "time.started": "2026-03-01T10:00:00Z",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("", True),
+        ("status == 'COMPLETE'", True),
+        ('status != "COMPLETE"', False),
+        ("status == 'COMPLETE' and params.model.n_layers >= 2", True),
+        ("params.model.n_layers > 2 or metric < 1", True),
+        ("params.model.n_layers > 2 | metric < 1", True),
+        ("params.lr == 1e-4", True),
+        ("params.lr <= .0001 & step == 3.0", True),
+        ("1 < step", True),
+        ("best", True),
+        ("not best", False),
+        ("complete or best", True),
+        ("step", False),  # alone: true only if its value is
+        ("best == 1", False),  # a boolean equals no number
+        ("best == true and best == True", True),
+        ("status in ['FAILED', 'COMPLETE']", True),
+        ("status in ('FAILED',)", False),
+        ("status not in ['FAILED']", True),
+        ("step in [1, 2, 3]", True),
+        ("step in []", False),
+        ("params.dropout is null", True),
+        ("params.dropout == null", True),
+        ("metric is not null", True),
+        ("nowhere is null", True),
+        ("params.sizes == 3", False),
+        ("status > 3", False),  # unlike types: false, no error
+        ("not status > 3", True),
+        ("step < 'x'", False),
+        ("`Training/Loss` < 0.6", True),
+        ("name == 'it\\'s'", True),
+        ("time.started > '2026-02'", True),
+        ("metric > -1 and metric > -1.5e0", True),
+        ("nowhere == 1", False),
+        ("nowhere != 1", False),
+        ("not nowhere == 1", True),
+        ("nowhere not in [1]", False),
+        ("step == 1 and step == 2 or best", True),  # and binds tighter
+        ("step == 1 and (step == 2 or best)", False),
+        ("~step == 1 & best", True),  # not binds tighter than and
+        ("not (step == 3 and best)", False),
+        ("not not best", True),
+    ],
+)
+def test_a_query_answers(text: str, answer: bool) -> None:
+    assert parse(text)(ROW) is answer
+
+
+@pytest.mark.parametrize(
+    ("text", "column", "message"),
+    [
+        ("status = 'x'", 8, "a single '='; expected"),
+        ("status == ", 11, "unexpected the end; expected a column"),
+        ("status == 'x", 11, "nothing closes: 'x"),
+        ("(step == 1", 11, "the end after column 1's '('; expected ')'"),
+        ("step == 1)", 10, "unexpected ')'; expected 'and', 'or' or the end"),
+        ("step == 1 step", 11, "unexpected 'step'"),
+        ("step == == 1", 9, "unexpected '=='"),
+        ("3", 2, "the end after a value; expected a comparison"),
+        ("step in 3", 9, "'3' after 'in'; expected a list"),
+        ("step in [1 2]", 12, "'2' in a list; expected ',' or ']'"),
+        ("step not 3", 10, "'3' after 'not'; expected 'in'"),
+        ("step is 3", 9, "'3' after 'is'; expected 'null'"),
+        ("and step", 1, "unexpected 'and'"),
+        ("step == 1 ; import os", 11, "unexpected ';'"),
+        ("step == 3x", 9, "unexpected '3x'"),
+        ("__import__('os')", 11, "unexpected '('"),
+        ("(" * 70 + "best" + ")" * 70, 65, "deeper than 64 levels"),
+    ],
+)
+def test_a_fault_has_its_column(text: str, column: int, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(text)
+    assert caught.value.position is not None
+    assert str(caught.value.position) == f"--where:1:{column}"
+    if "single" in message:
+        assert "Equality is written '=='" in str(caught.value)
+    else:
+        assert message in str(caught.value)
+
+
+def test_an_unknown_column_is_named_with_its_place_and_the_nearest() -> None:
+    query = parse("best and statsu == 'x'")
+    with pytest.raises(ConfigError, match=r"^--where:1:10: unknown column 'statsu'\. Did you mean 'status'\?$"):
+        query.check(ROW)
+
+
+def test_the_end_of_a_path_is_completed() -> None:
+    with pytest.raises(ConfigError, match=r"Did you mean 'params\.model\.n_layers'\?"):
+        parse("n_layers > 1").check(ROW)
+
+
+def test_known_columns_pass_the_check() -> None:
+    parse("best and `Training/Loss` < 1 and params.lr in [1e-4]").check(ROW)
