@@ -44,12 +44,16 @@ class Times(msgspec.Struct, omit_defaults=True, kw_only=True):
 
 
 class Exit(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """How a run ended: its exit code, or the signal, and the error in words."""
+
     code: int | None = None
     signal: str | None = None
     error: str | None = None
 
 
 class Host(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """The machine and process that ran it. cpus: as the system counts them; boot: tells two boots of one host apart."""
+
     name: str
     os: str = ""
     pid: int = 0
@@ -59,6 +63,8 @@ class Host(msgspec.Struct, omit_defaults=True, kw_only=True):
 
 
 class Command(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """The command line that started it."""
+
     argv: list[str] = []
     cwd: str = ""
     user: str = ""
