@@ -34,6 +34,11 @@ HEARTBEAT_S = 10.0
 LOST_AFTER_S = 150.0
 
 
+def _always(value: str) -> Any:
+    """A default that is written all the same: ``omit_defaults`` leaves out only plain ones."""
+    return msgspec.field(default_factory=lambda: value)
+
+
 class Times(msgspec.Struct, omit_defaults=True, kw_only=True):
     """ISO 8601 in UTC, milliseconds."""
 
@@ -74,12 +79,12 @@ class Command(msgspec.Struct, omit_defaults=True, kw_only=True):
 class RunRecord(msgspec.Struct, omit_defaults=True, kw_only=True):
     """``run.json`` of a whole run. counts: expected, done, reused, failed, pending units."""
 
-    flambe_record: str = VERSION
+    flambe_record: str = _always(VERSION)
     id: str
     kind: str
     name: str
     index: int
-    status: str = CREATED
+    status: str = _always(CREATED)
     status_reason: str | None = None
     exit: Exit = msgspec.field(default_factory=Exit)
     time: Times = msgspec.field(default_factory=Times)
@@ -101,14 +106,14 @@ class StageRecord(msgspec.Struct, omit_defaults=True, kw_only=True):
     inputs: files read, with digests. reused_from: folder of the earlier result this one was taken from.
     """
 
-    flambe_record: str = VERSION
-    kind: str = "stage"
+    flambe_record: str = _always(VERSION)
+    kind: str = _always("stage")
     stage: str
     variant: str
     params: dict[str, Any] = {}
     key: str
     seed: int = 0
-    status: str = RUNNING
+    status: str = _always(RUNNING)
     status_reason: str | None = None
     step: int = 0
     complete: bool = False

@@ -110,8 +110,9 @@ class Spec(msgspec.Struct, omit_defaults=True, kw_only=True):
     origins: JSON pointer of a value → [index in source.files, line, column], 1-based.
     """
 
-    flambe_spec: str = VERSION
-    kind: str = "experiment"
+    # A plain default would be left out of the document by omit_defaults; readers look for these two.
+    flambe_spec: str = msgspec.field(default_factory=lambda: VERSION)
+    kind: str = msgspec.field(default_factory=lambda: "experiment")
     name: str
     output_dir: str = "flambe-output"
     seed: int = 0
@@ -150,9 +151,7 @@ def arguments(node: dict[str, Any]) -> dict[str, Any]:
 
 def link_target(node: dict[str, Any]) -> LinkTarget:
     """Return where a ``$link`` node points."""
-    return LinkTarget(
-        tuple(node[LINK]), tuple(node.get("attr", ())), bool(node.get("call")), bool(node.get("copy"))
-    )
+    return LinkTarget(tuple(node[LINK]), tuple(node.get("attr", ())), bool(node.get("call")), bool(node.get("copy")))
 
 
 def link_node(target: LinkTarget) -> dict[str, Any]:
