@@ -38,9 +38,9 @@ def enter(command: click.Command, name: str, argv: Sequence[str] | None = None) 
         text = str(error)
         click.echo("\n".join(f"{name}: error: {line}" for line in text.splitlines()), err=True)
         code = error.exit_code
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, click.Abort) as stop:
         click.echo(f"{name}: interrupted", err=True)
-        code = 128 + signal.SIGINT
+        code = 128 + getattr(stop, "number", signal.SIGINT)
     except BrokenPipeError:
         code = 0
     if not (wants_text or completing):

@@ -14,7 +14,6 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from flambe import __version__
 from flambe.errors import ConfigError, FlambeError
@@ -237,7 +236,9 @@ class Keeper:
             digest=unit_digest(folder.root, params=unit.params, step=record.step, complete=True),
         )  # fmt: skip
 
-    def fail(self, unit: Unit, attempt: int, error: str, *, final: bool, streams: Mapping[str, bytes] | None = None) -> None:
+    def fail(
+        self, unit: Unit, attempt: int, error: str, *, final: bool, streams: Mapping[str, bytes] | None = None
+    ) -> None:
         """Record that an attempt raised; ``final`` when it is not tried again."""
         if streams:
             self._append_streams(unit, streams)

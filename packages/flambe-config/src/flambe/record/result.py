@@ -71,7 +71,7 @@ def _code_digest(module: str, source: str | None) -> str:
 @cache
 def _our_versions() -> tuple[tuple[str, str], ...]:
     found = []
-    for name in ("flambe-config", "flambe-nn", "flambe-export"):
+    for name in ("flambe-config", "flambe-nn", "flambe-export", "torch", "numpy"):
         try:
             found.append((name, version(name)))
         except PackageNotFoundError:
@@ -173,7 +173,9 @@ def unit_digest(folder: Path, *, params: Mapping[str, Any], step: int, complete:
     """
     paths = UnitPaths(folder)
     metrics = {
-        file.name: [{key: value for key, value in line.items() if not key.startswith("_")} for line in read_metrics(file)]
+        file.name: [
+            {key: value for key, value in line.items() if not key.startswith("_")} for line in read_metrics(file)
+        ]
         for file in sorted(paths.metrics.glob("*.jsonl"))
     }
     parts = {
@@ -200,7 +202,8 @@ def run_digest(spec_digest: str, state: LedgerState) -> str:
             "spec": spec_digest,
             "units": units,
             "decisions": {
-                unit: dict(sorted(steps.items(), key=lambda item: int(item[0]))) for unit, steps in sorted(decisions.items())
+                unit: dict(sorted(steps.items(), key=lambda item: int(item[0])))
+                for unit, steps in sorted(decisions.items())
             },
             "reduced": {stage: event["kept"] for stage, event in sorted(state.reduced.items())},
         }

@@ -170,8 +170,7 @@ def children(value: Any) -> Iterator[tuple[str | int, Any]]:
     """Yield the direct parts of a value, with the key of each. What is inside a link or an escape is no part."""
     kind = kind_of(value)
     if kind == NEW:
-        for index, item in enumerate(value.get(ARGS, ())):
-            yield index, item
+        yield from enumerate(value.get(ARGS, ()))
         yield from arguments(value).items()
     elif kind == GRID:
         yield from enumerate(value[GRID])

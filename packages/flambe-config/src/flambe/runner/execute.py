@@ -1,0 +1,198 @@
+"""Run concrete specs in this process: every stage in file order, each result kept, earlier ones taken by key.
+
+``flambe exec`` is this alone; ``flambe-train`` adds what torch needs.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any, NamedTuple
+
+from flambe.cli.console import VERBOSE, say
+from flambe.errors import ConfigError, UsageError
+from flambe.record.keeper import Keeper
+from flambe.record.layout import label
+from flambe.record.ledger import Event
+from flambe.record.result import ResultStore
+from flambe.record.run import CANCELLED, COMPLETE, FAILED
+from flambe.runner.plan import concrete_units
+from flambe.runner.unit import StepReport, Unit
+from flambe.spec.codec import load_spec
+from flambe.spec.nodes import Spec, is_concrete
+
+
+class ExecuteSummary(NamedTuple):
+    """What ``execute_lines`` did: the run directory of each spec, and how many units failed."""
+
+    run_dirs: list[Path]
+    failed: int
+
+    @property
+    def run_dir(self) -> Path:
+        return self.run_dirs[-1]
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal asked this process to end."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+
+
+def execute_lines(
+    lines: Iterable[str],
+    *,
+    tool: str,
+    on_unit: Callable[[dict[str, Any]], None],
+    output_dir: str | Path | None = None,
+    argv: Iterable[str] = (),
+) -> ExecuteSummary:
+    """Run each concrete spec of ``lines`` (JSON, one a line), each in a run directory of its own.
+
+    on_unit: called with a JSON-able row per finished unit, and one per run (it has no ``stage``).
+    Raises UsageError for no spec, ConfigError for a spec with search left in it.
+    """
+    run_dirs: list[Path] = []
+    failed = 0
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        spec = load_spec(line, where=f"line {number}")
+        if not is_concrete(spec):
+            raise ConfigError(
+                f"line {number}: the spec {spec.name!r} still has search in it",
+                hint="Search with flambe-tune, or write out its variants: flambe-compile FILE --expand | flambe-train.",
+            )
+        root, lost = execute(spec, tool=tool, on_unit=on_unit, output_dir=output_dir, argv=list(argv))
+        run_dirs.append(root)
+        failed += lost
+    if not run_dirs:
+        raise UsageError("no spec came in", hint="Pipe one in: flambe-compile FILE | flambe-train.")
+    return ExecuteSummary(run_dirs, failed)
+
+
+def execute(
+    spec: Spec,
+    *,
+    tool: str,
+    on_unit: Callable[[dict[str, Any]], None],
+    output_dir: str | Path | None = None,
+    argv: Iterable[str] = (),
+) -> tuple[Path, int]:
+    """Run one concrete spec and return its run directory and the number of units that failed.
+
+    An unfinished run of an equal spec is continued: what is done stays, a unit in progress goes on from its last step.
+    """
+    keeper = Keeper.open(spec, tool=tool, argv=list(argv), output_dir=output_dir)
+    # {output_dir}/{name}/exp.{i}, and a name may have several parts.
+    store = ResultStore(keeper.paths.root.parents[spec.name.count("/") + 1])
+    failed: set[str] = set()
+    try:
+        with _signals():
+            units = concrete_units(spec, keeper.paths.root)
+            for unit in units:
+                keeper.plan(unit)
+            for unit in units:
+                blocked = [stage for stage in unit.needs if stage in failed]
+                if blocked:
+                    keeper.prune(unit, f"{blocked[0]} failed")
+                    failed.add(unit.stage)
+                else:
+                    event = _one(keeper, store, spec, unit)
+                    if event["event"] == "fail":
+                        failed.add(unit.stage)
+                    on_unit(_row(keeper, unit, event))
+    except (Stopped, KeyboardInterrupt) as error:
+        keeper.close(CANCELLED, reason=str(error))
+        say(f"{tool}: stopped; the same command goes on from here: {keeper.paths.root}")
+        raise
+    record = keeper.close(FAILED if failed else COMPLETE)
+    on_unit({"run": str(keeper.paths.root), "status": record.status, "counts": record.counts,
+             "result_digest": record.result_digest})  # fmt: skip
+    return keeper.paths.root, len(failed)
+
+
+def _one(keeper: Keeper, store: ResultStore, spec: Spec, unit: Unit) -> Event:
+    """Take or make the result of one unit; returns its ``reuse``, ``commit`` or final ``fail`` event."""
+    if unit.id in keeper.state.done:
+        return keeper.state.done[unit.id]
+    found = store.find(unit.key)
+    if found is not None:
+        say(f"{unit.id}: an equal result exists, taken from {found.folder}")
+        return keeper.reuse(unit, found)
+    # Imported here: a run with nothing to do loads neither the builder nor torch.
+    from flambe.runner.stage import StageRun
+
+    attempt = keeper.state.attempts.get(unit.id, 0)
+    last_attempt = attempt + max(1, spec.max_failures + 1)
+    while True:
+        attempt += 1
+        from_step = keeper.state.steps.get(unit.id, 0)
+        resume = keeper.paths.unit(unit.stage, unit.variant).step(from_step) if from_step else None
+        run = StageRun(unit, keeper.start(unit, attempt, "main", from_step))
+        try:
+            say(f"{unit.id}: {'continues from step ' + str(from_step) if resume else 'starts'}")
+            run.start(resume)
+            while True:
+                report = run.step()
+                keeper.report(unit, attempt, report, run.folder / "steps" / str(report.step) if report.more else None)
+                say(f"{unit.id}: {_words(report)}")
+                if not report.more:
+                    return keeper.commit(unit, attempt, run.folder, run.commit())
+        except Exception as error:
+            final = attempt >= last_attempt or isinstance(error, ConfigError)
+            say(traceback.format_exc(), level=VERBOSE)
+            text = f"{type(error).__name__}: {error}"
+            say(f"{unit.id}: failed{'' if final else ', is tried again'}: {text}")
+            keeper.fail(unit, attempt, text, final=final, streams={"outputs.log": traceback.format_exc().encode()})
+            if final:
+                return keeper.state.failed[unit.id]
+        finally:
+            run.close()
+
+
+def _words(report: StepReport) -> str:
+    metric = "" if report.metric is None else f", metric {report.metric:.4g}"
+    return f"step {report.step}{metric} ({report.seconds:.1f} s)"
+
+
+def _row(keeper: Keeper, unit: Unit, event: Event) -> dict[str, Any]:
+    done = event["event"] in ("commit", "reuse")
+    row: dict[str, Any] = {
+        "run": str(keeper.paths.root),
+        "stage": unit.stage,
+        "variant": unit.variant,
+        "params": {path: value if not isinstance(value, dict) else label(value) for path, value in unit.params.items()},
+        "status": COMPLETE if done else FAILED,
+        "metric": event.get("metric"),
+        "step": event.get("step", 0),
+        "reused": event["event"] == "reuse",
+    }
+    if not done:
+        row["error"] = event["error"]
+    return row
+
+
+@contextmanager
+def _signals() -> Iterator[None]:
+    """Turn SIGTERM into an exception as SIGINT already is, so that the run ends with its record written."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise Stopped(number)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,182 @@
+"""``run_stage``: build the objects of one unit, step ``run()``, checkpoint, commit. Nothing else runs stages."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from flambe.build.builder import Scope, build, evaluate
+from flambe.build.saved import save_component
+from flambe.build.state import get_state, load_state, read_state, write_state
+from flambe.build.trust import import_extensions
+from flambe.errors import RunFailed
+from flambe.logging.log import MetricBuffer, use_buffer
+from flambe.record.layout import CHECKPOINT, METRICS, OUTPUTS, STEPS
+from flambe.runner.capture import Capture
+from flambe.runner.environment import activate
+from flambe.runner.exports import write_exports
+from flambe.runner.handover import Handover
+from flambe.runner.seeding import rng_state, seed_everything, set_rng_state
+from flambe.runner.unit import StepReport, Unit
+from flambe.spec.hooks import codecs
+from flambe.spec.nodes import LinkTarget
+
+
+class StageRun:
+    """One unit in this process. ``start``, ``step`` until there is no more, ``commit``, ``close``.
+
+    unit: what to run. scratch: an empty folder of this attempt; everything is written there, and handed over from there.
+    """
+
+    def __init__(self, unit: Unit, scratch: Path) -> None:
+        self.unit = unit
+        self.folder = scratch
+        self.inputs: dict[str, dict[str, Any]] = {}
+        self.stop_requested = False
+        self.component: Any = None
+        self.steps_done = 0
+        self._metrics = MetricBuffer()
+        self._capture = Capture(scratch / OUTPUTS)
+        self._handover = Handover(unit)
+        self._scope = Scope(stage=unit.stage, resolve_outside=self._handover.resolve)
+
+    @contextlib.contextmanager
+    def _inside(self) -> Iterator[None]:
+        """Code of the unit runs in here: its prints, logs, metrics and read files are the unit's own."""
+        activate(self)
+        use_buffer(self._metrics)
+        cwd = os.getcwd()
+        if self.unit.cwd and os.path.isdir(self.unit.cwd):
+            os.chdir(self.unit.cwd)
+        try:
+            with self._capture:
+                yield
+        finally:
+            os.chdir(cwd)
+            use_buffer(None)
+            activate(None)
+
+    def start(self, resume: Path | None = None) -> None:
+        """Build the objects. resume: the folder of a step's checkpoint to continue from.
+
+        Raises FlambeError when something cannot be built or its state could not be saved.
+        """
+        with self._inside():
+            # A reused process must be as good as a fresh one.
+            for codec in codecs().values():
+                codec.prepare(threads=self.unit.threads)
+            import_extensions(self.unit.extensions)
+            self._handover.fetch()
+            # After the fetch: whether an immutable was already in this process must not move the generators.
+            seed_everything(self.unit.seed)
+            self.component = build(self.unit.body, scope=self._scope)
+            if not callable(getattr(self.component, "run", None)):
+                raise RunFailed(
+                    f"the stage {self.unit.stage!r} is a {type(self.component).__qualname__} without run()",
+                    hint="A stage is a Component, or any object with run().",
+                )
+            # What cannot be saved fails in the first second, by path, and not after an hour.
+            state = get_state(self.component, borrowed=self._handover.borrowed)
+            if resume is not None:
+                saved = read_state(resume)
+                load_state(self.component, saved["component"], borrowed=self._handover.borrowed)
+                set_rng_state(saved["rng"])
+                self.steps_done = int(saved["step"])
+            del state
+
+    def step(self) -> StepReport:
+        """Call ``run()`` once and report. When there is more to do its state is written to ``steps/<n>``."""
+        began = time.monotonic()
+        with self._inside():
+            more = bool(self.component.run())
+            self.steps_done += 1
+            metric = self._metric()
+            if more:
+                self._save_step()
+        return self._report(more=more, metric=metric, seconds=time.monotonic() - began)
+
+    def commit(self) -> StepReport:
+        """Write the result to ``checkpoint/`` and ``exports.json``. Returns a last report with what was still to drain."""
+        began = time.monotonic()
+        with self._inside():
+            borrowed = self._handover.borrowed
+            parts = save_component(
+                self.component, self.folder / CHECKPOINT, borrowed=borrowed, extensions=self.unit.extensions
+            )
+            write_exports(self.folder, self.unit.exports, self._evaluate, parts, borrowed)
+            metric = self._metric()
+        shutil.rmtree(self.folder / STEPS, ignore_errors=True)
+        return self._report(more=False, metric=metric, seconds=time.monotonic() - began)
+
+    def drain(self) -> dict[str, bytes]:
+        """Return what was logged and printed since the last drain, by file name in the unit's folder."""
+        streams = {f"{METRICS}/{self.unit.stage}.jsonl": self._metrics.take(), OUTPUTS: self._capture.take()}
+        return {name: data for name, data in streams.items() if data}
+
+    def close(self) -> None:
+        """Let go of the objects."""
+        self.component = None
+        self._scope = Scope(stage=self.unit.stage)
+        self._handover = Handover(self.unit)
+
+    def _evaluate(self, target: LinkTarget) -> Any:
+        return evaluate(target, self._scope)
+
+    def _metric(self) -> float | None:
+        metric = getattr(self.component, "metric", None)
+        value = metric() if callable(metric) else None
+        return None if value is None else float(value)
+
+    def _save_step(self) -> None:
+        folder = self.folder / STEPS / str(self.steps_done)
+        state = {
+            "component": get_state(self.component, borrowed=self._handover.borrowed),
+            "rng": rng_state(),
+            "step": self.steps_done,
+        }
+        write_state(folder, state)
+
+    def _report(self, *, more: bool, metric: float | None, seconds: float) -> StepReport:
+        name = getattr(self.component, "metric_name", None)
+        return StepReport(
+            step=self.steps_done,
+            more=more,
+            metric=metric,
+            metric_name=name if isinstance(name, str) else None,
+            lower_is_better=bool(getattr(self.component, "lower_is_better", False)),
+            seconds=seconds,
+            streams=self.drain(),
+            inputs=list(self.inputs.values()),
+        )
+
+
+def run_stage(
+    unit: Unit,
+    scratch: Path,
+    *,
+    resume: Path | None = None,
+    until: int | None = None,
+    on_step: Callable[[StepReport], bool] | None = None,
+) -> StepReport:
+    """Run one unit to its end and commit it into ``scratch``; returns the last report.
+
+    resume: folder of a step's checkpoint. until: stop after this many steps in all, without a commit; the report then
+    says that there is more. on_step: called after each step; returning False ends the unit early, with a commit.
+    """
+    run = StageRun(unit, scratch)
+    try:
+        run.start(resume)
+        while True:
+            report = run.step()
+            go_on = on_step(report) if on_step is not None else True
+            if not report.more or not go_on:
+                return run.commit()
+            if until is not None and report.step >= until:
+                return report
+    finally:
+        run.close()
