@@ -1,0 +1,164 @@
+"""Tags: the short name after ``!`` → ``module:QualName``, found in data files and on the disk, never by importing."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+import flambe
+from flambe.errors import ConfigError
+
+if TYPE_CHECKING:
+    from flambe.compile.source import Library
+
+# 0.4 wrote PyTorch's and Tune's classes without their module. These are looked through in order.
+FLAT = {
+    "torch": ("torch.nn", "torch.optim", "torch.optim.lr_scheduler", "torch.utils.data"),
+    "ray": ("ray.tune.schedulers", "ray.tune.search"),
+}
+OPEN = ("flambe", "torch", "ray")
+
+
+class Target(NamedTuple):
+    """What a tag stands for. name: ``module:Class`` or ``module:Class.factory``. checked: looked up on the disk."""
+
+    name: str
+    checked: bool
+
+
+@cache
+def short_names() -> dict[str, str]:
+    """Return every short name of the installed packages: tag without ``!`` → ``module:QualName``.
+
+    They are in ``flambe/<room>/tags.json``.
+    """
+    names: dict[str, str] = {}
+    for folder in flambe.__path__:
+        try:
+            rooms = sorted(entry.path for entry in os.scandir(folder) if entry.is_dir())
+        except FileNotFoundError:
+            continue
+        for room in rooms:
+            path = os.path.join(room, "tags.json")
+            try:
+                with open(path, "rb") as stream:
+                    data = stream.read()
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            try:
+                found = msgspec.json.decode(data, type=dict[str, str])
+            except (msgspec.DecodeError, msgspec.ValidationError) as error:
+                raise ConfigError(f"{path} is no map of tags: {error}", hint="Install its package again.") from error
+            for tag, target in found.items():
+                names.setdefault(tag.removeprefix("!"), target)
+    return names
+
+
+@cache
+def _tags_of_targets() -> dict[str, str]:
+    tags: dict[str, str] = {}
+    for tag, target in short_names().items():
+        known = tags.get(target)
+        name = target.rpartition(":")[2]
+        if known is None or (tag.rpartition(".")[2] == name and known.rpartition(".")[2] != name):
+            tags[target] = tag
+    return tags
+
+
+def tag_of(target: str) -> str:
+    """Return the tag that people write for ``module:QualName``, with its ``!``."""
+    tags = _tags_of_targets()
+    if target in tags:
+        return "!" + tags[target]
+    module, _, name = target.partition(":")
+    class_name, _, factory = name.rpartition(".")
+    if class_name and f"{module}:{class_name}" in tags:
+        return f"!{tags[f'{module}:{class_name}']}.{factory}"
+    return f"!{module}.{name}"
+
+
+def resolve(tag: str, library: Library, extensions: dict[str, str]) -> Target:
+    """Return what a tag (without ``!``) stands for.
+
+    Tried in order: the short names; a short name with a factory; a module of the extensions header; the flat names
+    of torch and Tune; the import path of one of the open packages. Raises ``ConfigError`` (without a position).
+    """
+    names = short_names()
+    if tag in names:
+        return Target(names[tag], False)
+    prefix, _, last = tag.rpartition(".")
+    if prefix in names:
+        return Target(f"{names[prefix]}.{last}", False)
+    head, _, rest = tag.partition(".")
+    if head in extensions and rest:
+        return _in_module(tag, library)
+    if head in FLAT and rest:
+        first, _, more = rest.partition(".")
+        for module in FLAT[head]:
+            if library.exports(module, first):
+                return Target(f"{module}:{rest}", True)
+        if not library.exists(head):
+            raise ConfigError(f"unknown tag !{tag}", hint=f"The package {head!r} is not installed here.")
+    if head in OPEN and rest and library.exists(head):
+        return _in_module(tag, library)
+    raise _unknown(tag, library, extensions)
+
+
+def _in_module(tag: str, library: Library) -> Target:
+    from flambe.errors import did_you_mean
+
+    parts = tag.split(".")
+    size = 1
+    while size < len(parts) and library.exists(".".join(parts[: size + 1])):
+        size += 1
+    module, rest = ".".join(parts[:size]), parts[size:]
+    if not rest:
+        raise ConfigError(f"!{tag} is a module", expected=f"a class in it, such as !{tag}.Name")
+    if not library.may_export(module, rest[0]):
+        alias = library.registered_alias(module, rest[0])
+        if alias is not None:
+            return Target(f"{module}:{'.'.join([alias, *rest[1:]])}", True)
+        known = [f"!{module}.{name}" for name in library.names(module)]
+        head = parts[0]
+        if head in FLAT:
+            known += [f"!{name}" for name in _all_names(library, {}) if name.startswith(f"{head}.")]
+        raise ConfigError(
+            f"unknown tag !{tag}: the module {module!r} has no {rest[0]!r}", hint=did_you_mean(f"!{tag}", known)
+        )
+    return Target(f"{module}:{'.'.join(rest)}", True)
+
+
+def _all_names(library: Library, extensions: dict[str, str]) -> list[str]:
+    names = list(short_names())
+    for head, modules in FLAT.items():
+        for module in modules:
+            if library.exists(module):
+                names += [f"{head}.{name}" for name in library.names(module) if name[:1].isupper()]
+    for module in extensions:
+        if library.exists(module):
+            names += [f"{module}.{name}" for name in library.names(module)]
+    return names
+
+
+def _unknown(tag: str, library: Library, extensions: dict[str, str]) -> ConfigError:
+    from flambe.errors import did_you_mean
+
+    from flambe.compile.lowering import OWN_TAGS
+
+    head = tag.partition(".")[0]
+    if tag.endswith(":"):
+        return ConfigError(f"unknown tag !{tag}", hint="Remove the colon after the tag.")
+    for own in ("@", "$"):
+        if tag.startswith(own):
+            return ConfigError(f"unknown tag !{tag}", hint=f"A link is written with a space: !{own} {tag[1:]}")
+    hint = did_you_mean(f"!{tag}", [f"!{name}" for name in (*_all_names(library, extensions), *OWN_TAGS)])
+    if hint is None and "." in tag and library.exists(head):
+        hint = f"To use the installed module {head!r}, declare it before the experiment: '{head}: {head}', then '---'."
+    elif hint is None and "." in tag:
+        hint = f"Declare where {head!r} comes from before the experiment: '{head}: path/to/its/folder', then '---'."
+    elif hint is None and not any(target.startswith("flambe.learn") for target in short_names().values()):
+        hint = "The components of flambe-nn are not installed: pip install flambe-nn."
+    return ConfigError(f"unknown tag !{tag}", hint=hint)

@@ -1,0 +1,273 @@
+"""YAML text → a tree that knows where everything was written; nothing is imported, nothing is run.
+
+Scalars follow YAML 1.2: ``1e-3`` is a float; ``no``, ``yes``, ``on`` and dates are text. Aliases stay visible in
+the tree (``Alias``), so they cost nothing until they are followed, and a bomb of them is noticed by who follows.
+
+``load`` and ``dump`` are the documented Python doors: text ↔ ``Schema``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from typing import IO, TYPE_CHECKING, Any
+
+from yaml.cyaml import CParser
+from yaml.error import MarkedYAMLError, YAMLError
+from yaml.events import (
+    AliasEvent,
+    DocumentStartEvent,
+    MappingEndEvent,
+    MappingStartEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    SequenceStartEvent,
+)
+
+from flambe.errors import ConfigError, Position
+
+if TYPE_CHECKING:
+    from flambe.build.schema import Schema
+
+STANDARD = "tag:yaml.org,2002:"
+DEEPEST = 100
+LARGEST = 32 * 2**20
+
+
+class Node:
+    """A value in a YAML file. tag: as written (``!Trainer``, ``tag:yaml.org,2002:str``) or None."""
+
+    __slots__ = ("position", "tag")
+
+    def __init__(self, tag: str | None, position: Position) -> None:
+        self.tag = tag
+        self.position = position
+
+
+class Scalar(Node):
+    """A single value. plain: written without quotes, so that ``5`` means a number."""
+
+    __slots__ = ("plain", "text")
+
+    def __init__(self, tag: str | None, position: Position, text: str, plain: bool) -> None:
+        super().__init__(tag, position)
+        self.text = text
+        self.plain = plain
+
+
+class Sequence(Node):
+    """A list."""
+
+    __slots__ = ("items",)
+
+    def __init__(self, tag: str | None, position: Position) -> None:
+        super().__init__(tag, position)
+        self.items: list[Node] = []
+
+
+class Mapping(Node):
+    """A mapping, in file order."""
+
+    __slots__ = ("items",)
+
+    def __init__(self, tag: str | None, position: Position) -> None:
+        super().__init__(tag, position)
+        self.items: list[tuple[Node, Node]] = []
+
+
+class Alias(Node):
+    """``*name``: the same value again."""
+
+    __slots__ = ("name", "target")
+
+    def __init__(self, position: Position, name: str, target: Node) -> None:
+        super().__init__(None, position)
+        self.name = name
+        self.target = target
+
+
+def documents(text: str, file: str) -> list[Node]:
+    """Return the documents of a YAML text as trees.
+
+    Raises ``ConfigError`` with the position of the first thing that is no YAML, that nests more than 100 deep, or
+    that names an anchor which does not stand above.
+    """
+    if len(text) > LARGEST:
+        raise ConfigError(f"{file} has {len(text):,} characters", expected=f"at most {LARGEST:,}")
+    try:
+        # libyaml wants encodable text; a lone surrogate would leave it as another kind of error.
+        data = text.encode()
+    except UnicodeEncodeError as error:
+        raise ConfigError(f"{file} is not UTF-8 text: {error.reason}") from error
+    try:
+        return list(_documents(CParser(data), file))
+    except MarkedYAMLError as error:
+        raise _syntax_error(error, text, file) from error
+    except YAMLError as error:
+        reason = getattr(error, "reason", None) or str(error).splitlines()[0]
+        raise ConfigError(
+            f"this is no YAML: {reason}", position=_where(text, getattr(error, "position", 0) or 0, file)
+        ) from error
+
+
+def _documents(parser: Any, file: str) -> Iterator[Node]:
+    anchors: dict[str, Node] = {}
+    open_nodes: list[Sequence | Mapping] = []
+    keys: list[Node | None] = []  # for every open mapping the key whose value comes next
+    while parser.check_event():
+        event = parser.get_event()
+        kind = type(event)
+        node: Node
+        if kind is ScalarEvent:
+            mark = event.start_mark
+            position = Position(file, mark.line + 1, mark.column + 1)
+            tag = event.tag
+            plain = event.implicit[0] if tag is None else tag == "!" or not event.implicit[1]
+            node = Scalar(None if tag == "!" else tag, position, event.value, plain and tag != "!")
+        elif kind is MappingStartEvent or kind is SequenceStartEvent:
+            mark = event.start_mark
+            position = Position(file, mark.line + 1, mark.column + 1)
+            tag = None if event.tag == "!" else event.tag
+            node = Mapping(tag, position) if kind is MappingStartEvent else Sequence(tag, position)
+        elif kind is AliasEvent:
+            mark = event.start_mark
+            position = Position(file, mark.line + 1, mark.column + 1)
+            if event.anchor not in anchors:
+                raise ConfigError(
+                    f"the alias *{event.anchor} has no anchor &{event.anchor} above it", position=position
+                )
+            target = anchors[event.anchor]
+            if any(target is parent for parent in open_nodes):
+                raise ConfigError(f"the alias *{event.anchor} stands inside what it names", position=position)
+            node = Alias(position, event.anchor, target)
+        elif kind is SequenceEndEvent or kind is MappingEndEvent:
+            node = open_nodes.pop()
+            keys.pop()
+            if not open_nodes:
+                yield node
+            continue
+        else:
+            if kind is DocumentStartEvent:
+                anchors.clear()
+            continue
+        if kind is not AliasEvent and event.anchor is not None:
+            anchors[event.anchor] = node
+        if open_nodes:
+            parent = open_nodes[-1]
+            if type(parent) is Mapping:
+                key = keys[-1]
+                if key is None:
+                    keys[-1] = node
+                else:
+                    parent.items.append((key, node))
+                    keys[-1] = None
+            else:
+                parent.items.append(node)  # type: ignore[arg-type]
+        elif kind is ScalarEvent:
+            yield node
+        if isinstance(node, Mapping | Sequence):
+            if len(open_nodes) >= DEEPEST:
+                raise ConfigError(f"this nests more than {DEEPEST} deep", position=node.position)
+            open_nodes.append(node)
+            keys.append(None)
+
+
+def _syntax_error(error: MarkedYAMLError, text: str, file: str) -> ConfigError:
+    mark = error.problem_mark or error.context_mark
+    position = Position(file, mark.line + 1, mark.column + 1) if mark else None
+    what = (error.problem or "this is no YAML").strip()
+    hint = None
+    start = error.context_mark
+    lines = text.splitlines()
+    rest = "\n".join(lines[mark.line :])[mark.column :] if mark else ""
+    if mark is not None and not rest.strip() and start is not None:
+        opened = {
+            "while parsing a flow sequence": "the list",
+            "while parsing a flow mapping": "the mapping",
+            "while scanning a quoted scalar": "the quoted text",
+        }.get(error.context or "", "what")
+        what = f"the file ends inside {opened} that begins in line {start.line + 1}"
+        hint = "Is the file complete?"
+    elif mark is not None and 0 <= mark.line < len(lines):
+        line = lines[mark.line]
+        if re.search(r"[\[{].*!(@|link|ref|call|copy)\s+[^'\"\s,]*\[", line):
+            hint = "Inside [ ] or { } quote a link that has brackets: !@ 'model[encoder]'."
+        elif what.startswith("did not find expected key"):
+            hint = "Is the indentation of this line that of its neighbours?"
+        elif what.startswith("mapping values are not allowed"):
+            hint = "One key a line; quote text that contains ': '."
+        elif "cannot start any token" in what:
+            hint = "Indent with spaces, and quote text that begins with a special character."
+        what = f"this is no YAML: {what}"
+    else:
+        what = f"this is no YAML: {what}"
+    return ConfigError(what, position=position, hint=hint)
+
+
+def _where(text: str, index: int, file: str) -> Position:
+    before = text[:index]
+    return Position(file, before.count("\n") + 1, index - (before.rfind("\n") + 1) + 1)
+
+
+_INT = re.compile(r"[-+]?[0-9]+\Z")
+_OCT = re.compile(r"0o[0-7]+\Z")
+_HEX = re.compile(r"0x[0-9a-fA-F]+\Z")
+_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z")
+_WORDS: dict[str, Any] = {
+    "": None, "~": None, "null": None, "Null": None, "NULL": None,
+    "true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False,
+    ".nan": float("nan"), ".NaN": float("nan"), ".NAN": float("nan"),
+}  # fmt: skip
+for _sign in ("", "+", "-"):
+    for _word in ("inf", "Inf", "INF"):
+        _WORDS[f"{_sign}.{_word}"] = float(f"{_sign}inf")
+
+
+def plain_value(text: str) -> Any:
+    """Return what an unquoted scalar means in YAML 1.2 (core schema): None, bool, int, float or text."""
+    if text in _WORDS:
+        return _WORDS[text]
+    if not text or text[0] not in "+-.0123456789":
+        return text
+    if len(text) < 1000:  # longer ones are text: Python refuses to read integers of thousands of digits
+        if _INT.match(text):
+            return int(text)
+        if _FLOAT.match(text):
+            return float(text)
+        if _OCT.match(text):
+            return int(text[2:], 8)
+        if _HEX.match(text):
+            return int(text, 16)
+    return text
+
+
+def load(source: str | IO[str]) -> Schema | Any:
+    """Return the Schema that a YAML text or stream describes (not a path), or plain data where it has no tag.
+
+    Raises ``ConfigFaults`` with every fault.
+    """
+    from flambe.build.schema import Schema
+    from flambe.compile.compiler import compile_value
+    from flambe.spec.codec import unescape
+    from flambe.spec.nodes import NEW
+
+    text = source if isinstance(source, str) else source.read()
+    name = getattr(source, "name", None)
+    node, extensions = compile_value(text, name=os.fspath(name) if isinstance(name, str) else "<text>")
+    if isinstance(node, dict) and NEW in node:
+        schema = Schema.from_node(node)
+        schema.add_extensions_metadata(extensions)
+        return schema
+    return unescape(node)
+
+
+def dump(obj: Any, stream: IO[str] | None = None) -> str | None:
+    """Write a Schema, a component that was built from one, or plain data as YAML; return the text without a stream."""
+    from flambe.compile.dump import object_to_yaml
+
+    text = object_to_yaml(obj)
+    if stream is None:
+        return text
+    stream.write(text)
+    return None
