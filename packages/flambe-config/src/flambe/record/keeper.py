@@ -170,7 +170,7 @@ class Keeper:
         self.ledger.append(
             "report", unit=unit.id, attempt=attempt, step=report.step, metric=report.metric, more=report.more,
             lower_is_better=report.lower_is_better, kept=step_source is not None,
-            offsets=self._offsets.get(unit.id, {}),
+            offsets=dict(self._offsets.get(unit.id, {})),
         )  # fmt: skip
         write_record(folder.record, record)
         if step_source is not None:
