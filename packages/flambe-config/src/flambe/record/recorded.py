@@ -45,7 +45,7 @@ RUN_COLUMNS = (
     "created", "started", "ended", "host", "tool", "spec_digest", "result_digest",
 )  # fmt: skip
 UNIT_COLUMNS = (
-    "run", "unit", "stage", "variant", "status", "metric_name", "metric", "lower_is_better", "best", "step",
+    "run", "unit", "stage", "variant", "status", "metric_name", "metric", "lower_is_better", "best", "kept", "step",
     "complete", "seconds", "attempt", "error", "started", "ended", "key", "seed", "reused_from", "path",
 )  # fmt: skip
 
@@ -122,6 +122,7 @@ class _LedgerTail:
 class RecordedUnit:
     """One variant of one stage, as far as it came.
 
+    best: the best of its stage so far. kept: whether later stages see it, once its stage was reduced.
     params: full dotted path → plain value. needs: stage → unit. path: its folder, None when its name is no file name.
     seconds: from its first start to its end, or until now.
     """
@@ -142,6 +143,7 @@ class RecordedUnit:
         self.metric_name: str | None = None
         self.lower_is_better: bool | None = None
         self.best = False
+        self.kept: bool | None = None
         self.step: int | None = None
         self.complete: bool | None = None
         self.attempt: int | None = None
@@ -184,7 +186,7 @@ class RecordedUnit:
         row = {
             "run": str(self.run.path), "unit": self.id, "stage": self.stage, "variant": self.variant,
             "status": self.status, "metric_name": self.metric_name, "metric": self.metric,
-            "lower_is_better": self.lower_is_better, "best": self.best, "step": self.step,
+            "lower_is_better": self.lower_is_better, "best": self.best, "kept": self.kept, "step": self.step,
             "complete": self.complete, "seconds": self.seconds, "attempt": self.attempt, "error": self.error,
             "started": self.started, "ended": self.ended, "key": self.key or None, "seed": self.seed,
             "reused_from": self.reused_from, "path": str(self.path) if self.path else None,
@@ -213,13 +215,17 @@ class RecordedUnit:
             if event is not None:
                 self.step = event.get("step", self.step)
                 self.metric = event["metric"] if event.get("metric") is not None else self.metric
+                self.lower_is_better = event.get("lower_is_better", self.lower_is_better)
         if end is not None:
             self.complete = end.get("complete", self.complete)
             self.error = end.get("error", self.error)
             self.reused_from = end.get("source", self.reused_from)
-            self.ended = end.get("t", self.ended)
+            if end["event"] != "reuse":  # its time is the time of the run that did the work
+                self.ended = end.get("t", self.ended)
             if end["event"] == "prune":
                 self.error = self.error or end.get("why")
+        if self.stage in state.reduced:
+            self.kept = self.id in state.reduced[self.stage].get("kept", ())
 
 
 class RecordedRun:
