@@ -1,0 +1,146 @@
+"""The pages cannot rot: their YAML compiles, their links lead somewhere, their commands work.
+
+A fenced block says in its first line what is done with it:
+
+=================  ==========================================================================================
+```` ```yaml ````           compiled with ``flambe-compile``, in a copy of ``examples/``
+```` ```yaml part ````      a part of a file: only read as YAML
+```` ```sh ````             shown, not run
+```` ```sh run ````         run in a copy of ``examples/``; it has to end with 0 (slow tier)
+```` ```text ````           where its first line is ``$ COMMAND --help``, the rest has to be what that prints
+=================  ==========================================================================================
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted(
+    [
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        *(ROOT / "docs").rglob("*.md"),
+        *(ROOT / "examples").glob("*.md"),
+        *(ROOT / "packages").glob("*/*.md"),
+    ]
+)
+_FENCE = re.compile(r"^(?P<indent> *)```(?P<info>[^\n`]*)\n(?P<text>.*?)^ *```", re.M | re.S)
+_LINK = re.compile(r"(?<!`)!?\[[^\]]*\]\((?P<target>[^)\s]+)\)")
+_HEADING = re.compile(r"^#+ +(.+)$", re.M)
+
+
+class Block(NamedTuple):
+    page: Path
+    line: int
+    info: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.page.relative_to(ROOT)}:{self.line}"
+
+
+def blocks() -> Iterator[Block]:
+    for page in PAGES:
+        source = page.read_text(encoding="utf-8")
+        for match in _FENCE.finditer(source):
+            line = source.count("\n", 0, match.start()) + 1
+            yield Block(page, line, match["info"].strip(), textwrap.dedent(match["text"]))
+
+
+BLOCKS = list(blocks())
+
+
+def some(wanted: Callable[[Block], bool]) -> list[object]:
+    return [pytest.param(block, id=str(block)) for block in BLOCKS if wanted(block)]
+
+
+@pytest.fixture
+def examples(tmp_path: Path) -> Path:
+    """A folder with what a reader has at hand."""
+    folder = tmp_path / "checkout"
+    shutil.copytree(ROOT / "examples", folder / "examples", ignore=shutil.ignore_patterns("flambe-output"))
+    return folder
+
+
+def test_there_are_pages() -> None:
+    assert {"README.md", "CONTRIBUTING.md"} <= {page.name for page in PAGES}
+    assert sum(block.info == "yaml" for block in BLOCKS) >= 2
+
+
+@pytest.mark.parametrize("block", some(lambda block: True))
+def test_a_block_says_what_it_is(block: Block) -> None:
+    known = {"yaml", "yaml part", "sh", "sh run", "text", "json", "python", "toml", "jsonl", ""}
+    assert block.info in known, f"{block}: {block.info!r} is none of {sorted(known)}"
+
+
+@pytest.mark.parametrize("block", some(lambda block: block.info == "yaml"))
+def test_a_yaml_block_compiles(block: Block, examples: Path, shell: Callable) -> None:
+    (examples / "block.yaml").write_text(block.text, encoding="utf-8")
+    done = shell("flambe-compile --check block.yaml", cwd=examples)
+    assert done.returncode == 0, f"{block}\n{done.stderr}"
+
+
+@pytest.mark.parametrize("block", some(lambda block: block.info == "yaml part"))
+def test_a_part_of_a_yaml_file_is_yaml(block: Block) -> None:
+    yaml.compose(block.text, Loader=yaml.CSafeLoader)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", some(lambda block: block.info == "sh run"))
+def test_a_shell_block_runs(block: Block, examples: Path, shell: Callable) -> None:
+    done = shell(f"set -eu; {block.text}", cwd=examples)
+    assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
+
+
+@pytest.mark.parametrize("block", some(lambda block: bool(re.match(r"\$ flambe\S*( \w+)* --help\n", block.text))))
+def test_a_help_text_is_current(block: Block, shell: Callable) -> None:
+    first, _, shown = block.text.partition("\n")
+    done = shell(first.removeprefix("$ "), COLUMNS="80")
+    assert done.stdout.rstrip() == shown.rstrip(), f"{block} is not what {first!r} prints"
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page, as GitHub makes them."""
+    bare = _FENCE.sub("", page.read_text(encoding="utf-8"))
+    names = (re.sub(r"[^\w\- ]", "", title.strip().lower()).replace(" ", "-") for title in _HEADING.findall(bare))
+    return set(names)
+
+
+@pytest.mark.parametrize("page", [pytest.param(page, id=str(page.relative_to(ROOT))) for page in PAGES])
+def test_every_link_leads_somewhere(page: Path) -> None:
+    broken = []
+    for match in _LINK.finditer(_FENCE.sub("", page.read_text(encoding="utf-8"))):
+        target = match["target"]
+        if re.match(r"[a-z]+:", target):
+            continue
+        name, _, anchor = target.partition("#")
+        file = (page.parent / name) if name else page
+        if not file.exists() or (anchor and anchor not in anchors(file)):
+            broken.append(target)
+    assert not broken, f"{page.relative_to(ROOT)}: {broken}"
+
+
+def test_no_page_names_a_place_of_one_machine() -> None:
+    private = re.compile(r"(?<![\w.])/(work|opt|root|home/\w+)/")
+    found = [
+        f"{path.relative_to(ROOT)}: {match.group()}"
+        for pattern in ("docs/**/*.md", "*.md", "packages/*/*.md", "examples/**/*", "noxfile.py", "constraints.txt")
+        for path in ROOT.glob(pattern)
+        if path.is_file()
+        for match in private.finditer(path.read_text(encoding="utf-8"))
+    ]
+    assert not found
+
+
+def test_the_deviations_are_a_table() -> None:
+    for number, line in enumerate((ROOT / "docs/deviations.tsv").read_text(encoding="utf-8").splitlines(), 1):
+        assert re.fullmatch(r"flambe[\w.]*\t\S.*", line), f"docs/deviations.tsv:{number}: name TAB reason"
