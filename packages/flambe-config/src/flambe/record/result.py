@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -106,8 +107,7 @@ class ResultStore:
 
     def _read(self) -> dict[str, list[tuple[Path, Event]]]:
         index: dict[str, list[tuple[Path, Event]]] = {}
-        ledgers = sorted(self.output_dir.rglob(f"exp.*/{LEDGER}"), key=lambda path: path.stat().st_mtime)
-        for ledger in ledgers:
+        for ledger in sorted(_ledgers(self.output_dir), key=lambda path: path.stat().st_mtime):
             for event in read_events(ledger):
                 if event["event"] in ("commit", "reuse") and event["complete"]:
                     stage, _, variant = event["unit"].partition("/")
@@ -127,6 +127,18 @@ class ResultStore:
         if not all(input_is_unchanged(described) for described in record.inputs):
             return None
         return record if paths.exports.exists() and checkpoint_is_whole(paths.checkpoint) else None
+
+
+def _ledgers(folder: Path, depth: int = 8) -> Iterator[Path]:
+    """Yield the ledgers below ``folder``, without going down into runs: they hold thousands of folders."""
+    with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                ledger = Path(entry.path) / LEDGER
+                if ledger.exists():
+                    yield ledger
+                elif depth:
+                    yield from _ledgers(Path(entry.path), depth - 1)
 
 
 def checkpoint_is_whole(checkpoint: Path) -> bool:

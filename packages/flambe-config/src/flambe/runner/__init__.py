@@ -1,0 +1,1 @@
+"""How a unit is run. Import from the files: ``flambe.runner.stage`` builds objects, ``flambe.runner.environment`` is light."""

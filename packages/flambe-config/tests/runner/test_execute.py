@@ -1,0 +1,194 @@
+"""Running concrete specs: hand-over by kind, exact continuation, reuse, failures."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import flambe
+import pytest
+from flambe.errors import ConfigError, UsageError
+from flambe.record.keeper import Keeper
+from flambe.record.layout import RunPaths
+from flambe.record.ledger import fold, read_events
+from flambe.record.metrics import read_metrics
+from flambe.record.run import CANCELLED, RunRecord, StageRecord, read_record
+from flambe.runner.execute import execute, execute_lines
+from flambe.runner.plan import concrete_units
+from flambe.runner.stage import StageRun, run_stage
+from flambe.spec.codec import dump_spec
+
+
+def run(spec, **more):
+    rows = []
+    root, failed = execute(spec, tool="test", on_unit=rows.append, **more)
+    return RunPaths(root), rows, failed
+
+
+def test_a_run_leaves_readable_stages_and_their_values(toy_spec):
+    paths, rows, failed = run(toy_spec())
+    assert failed == 0
+    assert [row["stage"] for row in rows[:-1]] == ["words", "model", "walk", "look"]
+    assert rows[-1] == {
+        "run": str(paths.root),
+        "status": "COMPLETE",
+        "counts": {"expected": 4, "done": 4, "reused": 0, "failed": 0, "pruned": 0, "pending": 0},
+        "result_digest": rows[-1]["result_digest"],
+    }
+    assert json.loads(paths.unit("words", "0").exports.read_text()) == {".size": 3, "": {"$saved": ""}}
+    assert json.loads(paths.unit("model", "0").exports.read_text()) == {"": {"$saved": ""}, "[cell][size]": 3}
+    walk = paths.unit("walk", "0")
+    assert [line["walk/position"] for line in read_metrics(walk.metrics / "walk.jsonl")][-1] == rows[2]["metric"]
+    assert walk.outputs.read_text() == "step 0\nstep 1\nstep 2\nstep 3\n"
+    record = read_record(walk.record, StageRecord)
+    assert (record.status, record.step, record.complete) == ("COMPLETE", 4, True)
+    assert read_record(paths.record, RunRecord).status == "COMPLETE"
+    assert not walk.steps.exists()
+    assert not paths.scratch.exists()
+
+
+def test_a_later_stage_sees_the_trained_model_and_an_earlier_one_the_untrained(toy_spec, toy):
+    paths, rows, _ = run(toy_spec())
+    before = flambe.load(paths.unit("model", "0").checkpoint, extensions={"toyext": str(toy)})
+    after = flambe.load(paths.unit("walk", "0").checkpoint / "model", extensions={"toyext": str(toy)})
+    assert abs((after.cell.weights - before.cell.weights) - 2.0).max() < 1e-12
+    assert rows[3]["metric"] == pytest.approx(after.cell.weights.sum())
+
+
+def test_a_borrowed_immutable_is_saved_as_a_reference_and_made_once(toy_spec, toy):
+    paths, _, _ = run(toy_spec())
+    checkpoint = paths.unit("walk", "0").checkpoint
+    assert not (checkpoint / "words").exists()
+    manifest = json.loads((checkpoint / "manifest.json").read_text())
+    assert manifest["config"]["words"]["$result"] == {"stage": "words", "path": "../../../words/0/checkpoint"}
+    walk = flambe.load(checkpoint, extensions={"toyext": str(toy)})
+    assert walk.words.words == ["w0", "w1", "w2"]
+
+
+def test_the_same_spec_gives_the_same_digest_and_another_seed_another(toy_spec, tmp_path):
+    digests = [
+        run(toy_spec(), output_dir=tmp_path / "a")[1][-1]["result_digest"],
+        run(toy_spec(), output_dir=tmp_path / "b")[1][-1]["result_digest"],
+        run(toy_spec(seed=1), output_dir=tmp_path / "c")[1][-1]["result_digest"],
+    ]
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_a_unit_stopped_after_any_step_goes_on_bit_equal(toy_spec, tmp_path):
+    def continued(stop_after):
+        spec = toy_spec()
+        keeper = Keeper.open(spec, tool="test", output_dir=tmp_path / str(stop_after))
+        *above, walk, _look = concrete_units(spec, keeper.paths.root)
+        for unit in above:
+            keeper.plan(unit)
+            scratch = keeper.start(unit, 1, "main")
+            keeper.commit(unit, 1, scratch, run_stage(unit, scratch))
+        keeper.plan(walk)
+        scratch = keeper.start(walk, 1, "main")
+        stage = StageRun(walk, scratch)
+        stage.start()
+        for _ in range(stop_after):
+            report = stage.step()
+            keeper.report(walk, 1, report, scratch / "steps" / str(report.step))
+        stage.close()
+        keeper.close(CANCELLED)
+        paths, rows, _ = run(spec, output_dir=tmp_path / str(stop_after))
+        assert paths.root == keeper.paths.root
+        starts = [event for event in read_events(paths.ledger) if event["event"] == "start"]
+        assert [event["from_step"] for event in starts if event["unit"] == "walk/0"] == [0, stop_after]
+        # What was done is not done again.
+        assert len([event for event in starts if event["unit"] == "model/0"]) == 1
+        assert paths.unit("walk", "0").outputs.read_text() == "step 0\nstep 1\nstep 2\nstep 3\n"
+        return rows[-1]["result_digest"]
+
+    undisturbed = run(toy_spec(), output_dir=tmp_path / "undisturbed")[1][-1]["result_digest"]
+    assert [continued(step) for step in (0, 1, 2, 3)] == [undisturbed] * 4
+
+
+def test_an_equal_run_is_answered_by_the_earlier_one(toy_spec):
+    first, rows, _ = run(toy_spec())
+    second, again, _ = run(toy_spec())
+    assert second.root != first.root
+    assert [row["reused"] for row in again[:-1]] == [True] * 4
+    assert again[-1]["result_digest"] == rows[-1]["result_digest"]
+    changed, third, _ = run(toy_spec(steps=2))
+    assert [row["reused"] for row in third[:-1]] == [True, True, False, False]
+
+
+def test_changed_code_of_an_extension_is_not_answered_by_an_old_result(toy_spec, toy):
+    from flambe.record import result
+
+    run(toy_spec())
+    source = toy / "__init__.py"
+    source.write_text(source.read_text().replace("+= 0.5", "+= 0.25"))
+    result._code_digest.cache_clear()
+    _, rows, _ = run(toy_spec())
+    assert [row["reused"] for row in rows[:-1]] == [False] * 4
+
+
+def test_a_failed_stage_is_tried_again_then_blocks_only_what_needs_it(toy_spec, capfd):
+    paths, rows, failed = run(toy_spec(fail_at=2))
+    assert failed == 2
+    assert rows[2]["status"] == "FAILED"
+    assert rows[2]["error"] == "ValueError: the toy broke as it was told to"
+    assert rows[-1]["counts"] == {"expected": 4, "done": 2, "reused": 0, "failed": 1, "pruned": 1, "pending": 0}
+    state = fold(read_events(paths.ledger))
+    assert state.attempts["walk/0"] == 2
+    assert [event["from_step"] for event in state.events if event["event"] == "start"][-1] == 2
+    assert "ValueError: the toy broke" in paths.unit("walk", "0").outputs.read_text()
+    assert "walk/0: failed, is tried again: ValueError" in capfd.readouterr().err
+
+
+def test_what_cannot_be_saved_fails_before_the_first_step(tmp_path, toy_spec):
+    spec = toy_spec()
+    spec.stages[3].body = {"$new": "toyext:Unsavable"}
+    _, rows, failed = run(spec)
+    assert failed == 1
+    assert "handle" in rows[3]["error"]
+    assert rows[3]["step"] == 0
+
+
+def test_lines_of_specs_and_what_is_refused(toy_spec):
+    rows = []
+    line = dump_spec(toy_spec()).decode()
+    summary = execute_lines([line, "\n"], tool="test", on_unit=rows.append)
+    assert summary.run_dir.name == "exp.0"
+    searching = dump_spec(toy_spec(steps={"$grid": [1, 2]})).decode()
+    with pytest.raises(ConfigError, match=r"still has search in it.*flambe-tune.*--expand"):
+        execute_lines([searching], tool="test", on_unit=rows.append)
+    with pytest.raises(UsageError, match="no spec"):
+        execute_lines([], tool="test", on_unit=rows.append)
+
+
+
+def test_killed_at_a_random_moment_the_same_command_ends_with_the_same_digest(toy_spec, tmp_path, toy):
+    source = toy / "__init__.py"
+    source.write_text(source.read_text().replace('print("step", self.done)', 'print("step", self.done); __import__("time").sleep(0.1)'))
+    spec = toy_spec()
+    undisturbed = run(spec, output_dir=tmp_path / "undisturbed")[1][-1]["result_digest"]
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import sys, json\nfrom flambe.runner.execute import execute_lines\n"
+        f"lines = open({str(tmp_path / 'spec.json')!r})\n"
+        f"execute_lines(lines, tool='t', on_unit=lambda row: print(json.dumps(row), flush=True), output_dir={str(tmp_path / 'k')!r})\n"
+    )
+    (tmp_path / "spec.json").write_bytes(dump_spec(spec))
+    ledger = tmp_path / "k" / "toy" / "exp.0" / "ledger.jsonl"
+    for wanted in ("report", "report", None):
+        process = subprocess.Popen([sys.executable, str(program)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        if wanted is None:
+            break
+        have = sum(event["event"] == wanted for event in read_events(ledger))
+        deadline = time.monotonic() + 60
+        while sum(event["event"] == wanted for event in read_events(ledger)) <= have:
+            assert time.monotonic() < deadline
+            assert process.poll() is None
+            time.sleep(0.01)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    last = json.loads(process.communicate(timeout=60)[0].splitlines()[-1])
+    assert last["result_digest"] == undisturbed
+    state = fold(read_events(ledger))
+    assert state.counts() == {"expected": 4, "done": 4, "reused": 0, "failed": 0, "pruned": 0, "pending": 0}
