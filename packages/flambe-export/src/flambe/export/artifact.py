@@ -18,7 +18,7 @@ VERSION = "1.0"
 ARTIFACT = "artifact.json"
 
 
-class Artifact(msgspec.Struct, omit_defaults=True, kw_only=True):
+class Artifact(msgspec.Struct, kw_only=True):
     """``artifact.json``: what was built.
 
     component: class of the root, ``module:Class``. digest: SHA-256 over ``files``, sorted by path; equal files
