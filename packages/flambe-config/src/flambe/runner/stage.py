@@ -40,6 +40,7 @@ class StageRun:
         self.stop_requested = False
         self.component: Any = None
         self.steps_done = 0
+        self._more = True
         self._metrics = MetricBuffer()
         self._capture = Capture(scratch / OUTPUTS)
         self._handover = Handover(unit)
@@ -93,7 +94,7 @@ class StageRun:
         """Call ``run()`` once and report. When there is more to do its state is written to ``steps/<n>``."""
         began = time.monotonic()
         with self._inside():
-            more = bool(self.component.run())
+            self._more = more = bool(self.component.run())
             self.steps_done += 1
             metric = self._metric()
             if more:
@@ -101,9 +102,16 @@ class StageRun:
         return self._report(more=more, metric=metric, seconds=time.monotonic() - began)
 
     def commit(self) -> StepReport:
-        """Write the result to ``checkpoint/`` and ``exports.json``. Returns a last report with what was still to drain."""
+        """Write the result to ``checkpoint/`` and ``exports.json``. Returns a last report with what was still to drain.
+
+        A component that was ended before its own end gets a call of ``finish()`` first, if it has one (a Trainer takes its
+        best weights back).
+        """
         began = time.monotonic()
         with self._inside():
+            finish = getattr(self.component, "finish", None)
+            if self._more and callable(finish):
+                finish()
             borrowed = self._handover.borrowed
             parts = save_component(
                 self.component, self.folder / CHECKPOINT, borrowed=borrowed, extensions=self.unit.extensions
