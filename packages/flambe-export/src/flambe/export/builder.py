@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from flambe.build.component import Component
-from flambe.build.saved import save
+from flambe.build.saved import save_component
 from flambe.errors import ConfigError
 from flambe.export.artifact import Artifact, seal
 from flambe.export.destinations import Destination, destination_of
@@ -54,9 +55,10 @@ class Builder(Component):
     def run(self, force: bool = False, **kwargs: Any) -> bool:
         """Store the component at the destination and return False: one step is all.
 
-        force: replace the artifact that is there. Raises ``UsageError`` when the destination is not free.
+        force: replace the artifact that is there. ``extensions`` (module → source) among ``kwargs`` is recorded in
+        the artifact. Raises ``UsageError`` when the destination is not free.
         """
-        self._store(self._place, force=force)
+        self._store(self._place, force=force, extensions=kwargs.get("extensions"))
         return False
 
     def save_local(self, force: bool = False) -> None:
@@ -67,10 +69,10 @@ class Builder(Component):
         """Store the component at the S3 address ``destination``, whatever ``storage`` says."""
         self._store(destination_of("s3", self.destination), force=force)
 
-    def _store(self, place: Destination, *, force: bool) -> None:
+    def _store(self, place: Destination, *, force: bool, extensions: Mapping[str, str] | None = None) -> None:
         place.check(force=force)
         with tempfile.TemporaryDirectory(prefix="flambe-build-") as scratch:
             folder = Path(scratch) / "component"
-            save(self.component, str(folder))
+            save_component(self.component, folder, extensions=dict(extensions or {}))
             self.artifact = seal(folder)
             self.address = place.publish(folder, self.artifact)
