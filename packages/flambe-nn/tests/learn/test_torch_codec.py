@@ -54,7 +54,8 @@ def test_every_torch_type_of_safetensors_is_covered() -> None:
 def test_shapes(shape: tuple[int, ...]) -> None:
     value = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     back = CODEC.to_value(CODEC.tensor_of(value), "torch")
-    assert back.shape == value.shape and torch.equal(back, value)
+    assert back.shape == value.shape
+    assert torch.equal(back, value)
 
 
 def test_views_are_stored_in_c_order() -> None:
@@ -142,11 +143,14 @@ def test_state_goes_in_place() -> None:
     net, norm = Net(), nn.BatchNorm1d(2)
     scale = net.scale
     CODEC.load_own_state(net, {"scale": torch.full((2,), 5.0), "kept": torch.ones(1)})
-    assert net.scale is scale and scale.tolist() == [5, 5] and net.kept.item() == 1
+    assert net.scale is scale
+    assert scale.tolist() == [5, 5]
+    assert net.kept.item() == 1
     norm(torch.randn(4, 2))
     fresh = nn.BatchNorm1d(2)
     CODEC.load_own_state(fresh, CODEC.own_state(norm))
-    assert fresh.num_batches_tracked == 1 and torch.equal(fresh.running_mean, norm.running_mean)
+    assert fresh.num_batches_tracked == 1
+    assert torch.equal(fresh.running_mean, norm.running_mean)
 
 
 def test_extra_state_of_a_module() -> None:
@@ -192,7 +196,8 @@ def test_prepare_undoes_what_an_earlier_unit_set() -> None:
         torch.set_grad_enabled(False)
         CODEC.prepare(threads=1)
         assert torch.get_num_threads() == 1
-        assert torch.ones(1).dtype == torch.float32 and torch.is_grad_enabled()
+        assert torch.ones(1).dtype == torch.float32
+        assert torch.is_grad_enabled()
     finally:
         torch.set_default_dtype(torch.float32)
         torch.set_grad_enabled(True)

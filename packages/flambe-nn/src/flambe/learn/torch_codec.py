@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.parameter import UninitializedTensorMixin
+from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from flambe.errors import ConfigError, FlambeError
 from flambe.spec.hooks import Tensor
@@ -57,7 +57,7 @@ class TorchCodec:
         """
         if not isinstance(value, torch.Tensor):
             return None
-        if isinstance(value, UninitializedTensorMixin):
+        if isinstance(value, UninitializedBuffer | UninitializedParameter):
             raise FlambeError(
                 "a parameter of a lazy module has no shape yet", hint="Run one batch through the module before saving."
             )
@@ -72,8 +72,8 @@ class TorchCodec:
             raise FlambeError("a tensor on the meta device has no values to store")
         plain = value.detach().resolve_conj().resolve_neg().cpu().contiguous()
         # numpy knows neither bfloat16 nor the 8-bit floats, so every type goes as bytes.
-        data = memoryview(plain.view(-1).view(torch.uint8).numpy()) if plain.numel() else memoryview(b"")
-        return Tensor(name, tuple(plain.shape), data)
+        octets: Any = plain.view(-1).view(torch.uint8).numpy() if plain.numel() else b""
+        return Tensor(name, tuple(plain.shape), memoryview(octets))
 
     def to_value(self, tensor: Tensor, like: str) -> torch.Tensor:
         """Return a CPU tensor.

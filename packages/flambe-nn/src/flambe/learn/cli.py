@@ -1,0 +1,86 @@
+"""``flambe-train``: run concrete specs on PyTorch, one after another."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from flambe.cli.console import set_level
+from flambe.cli.door import enter
+from flambe.cli.streams import emit, read_text
+
+_NAME = "flambe-train"
+_EPILOG = """\b
+Examples:
+  flambe-compile model.yaml | flambe-train
+  flambe-compile --expand search.yaml | flambe-train --output-dir out | tail -n 1 | jq -r .run
+"""
+
+
+@click.command(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("spec", default="-", metavar="[SPEC]")
+@click.option("--output-dir", metavar="DIR", help="Where run directories are made, in place of the spec's own choice.")
+@click.option(
+    "--device", metavar="NAME", help="Device of stages that name none: cpu, cuda, cuda:1. [cuda if there is one]"
+)
+@click.option("--verbose", is_flag=True, help="Say more on stderr.")
+@click.option("--quiet", is_flag=True, help="Say only errors on stderr.")
+@click.version_option(package_name="flambe-nn")
+def train(spec: str, output_dir: str | None, device: str | None, verbose: bool, quiet: bool) -> int:
+    """Run SPEC: concrete specs as JSON, one a line, from a file or (-) stdin.
+
+    Prints a JSON line for each stage that ended, and a last one that names the run directory. The same command
+    again continues where it was, and does nothing that is done.
+    """
+    set_level(quiet=quiet, verbose=verbose)
+    lines = concrete_lines(read_text(spec, what="spec"), where="stdin" if spec == "-" else spec)
+    if device is not None:
+        # Read by every stage that names no device, in this process and in those it starts.
+        os.environ["FLAMBE_DEVICE"] = device
+    from flambe.runner.execute import execute_lines
+    from flambe.spec.codec import dump_json
+
+    def on_unit(row: dict[str, Any]) -> None:
+        emit(dump_json(row).decode())
+
+    summary = execute_lines(lines, tool=_NAME, on_unit=on_unit, output_dir=output_dir, argv=sys.argv)
+    return 1 if summary.failed else 0
+
+
+def concrete_lines(text: str, *, where: str) -> list[str]:
+    """Return the specs in ``text`` (one a line, or a single one over several lines), each as one line.
+
+    Raises ConfigError for what is no spec, UsageError for one with search left.
+    """
+    from flambe.errors import UsageError
+    from flambe.spec.codec import dump_json, load_spec
+    from flambe.spec.nodes import is_concrete
+
+    lines = [line for line in text.splitlines() if line.strip()]
+    if len(lines) > 1 and lines[0].strip() in "{[":
+        # Written for people, by jq or an editor: one document.
+        import msgspec
+
+        lines = [dump_json(msgspec.json.decode(text)).decode()]
+    for number, line in enumerate(lines, 1):
+        place = where if len(lines) == 1 else f"{where}, line {number}"
+        spec = load_spec(line, where=place)
+        if not is_concrete(spec) or any(stage.search is not None for stage in spec.stages):
+            raise UsageError(
+                f"{place} has search left and {_NAME} runs only concrete specs",
+                hint="Search with flambe-tune, or run every variant: flambe-compile --expand FILE | flambe-train.",
+            )
+    return lines
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``flambe-train`` and return its exit code."""
+    return enter(train, _NAME, argv)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,108 @@
+"""``Evaluator``: a metric of a model over one split."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import flambe
+from flambe.build.component import Component
+from flambe.learn.batches import default_device, one_pass, to_device
+from flambe.learn.tally import is_lower_better, metric_label, tally_batches
+from flambe.sampler import BaseSampler
+
+
+class Evaluator(Component):
+    """Evaluate a model on one split. A single step, which may be run again.
+
+    Parameters
+    ----------
+    dataset: has the splits ``train``, ``val`` and ``test``.
+    model: called with all tensors of a batch, returns (prediction, target).
+    metric_fn: called with (prediction, target); a ``flambe.metric.Metric`` or a torch loss.
+    eval_sampler: default: batches of 16 in the order of the data.
+    eval_data: ``train``, ``val`` or ``test``.
+    device: default ``cuda`` if there is one, else ``cpu``.
+    lower_is_better: whether a smaller ``metric_fn`` is better, for ``reduce``. Losses and metrics that say so need not
+        be told.
+
+    Logs ``Eval <metric>``.
+
+    Raises
+    ------
+    ValueError: for another ``eval_data``, and in ``run`` when the split is empty.
+    """
+
+    def __init__(
+        self,
+        dataset: Any,
+        model: nn.Module,
+        metric_fn: Any,
+        eval_sampler: Any = None,
+        eval_data: str = "test",
+        device: str | None = None,
+        lower_is_better: bool = False,
+    ) -> None:
+        super().__init__()
+        if eval_data not in ("train", "val", "test"):
+            raise ValueError(f"eval_data is {eval_data!r}; expected train, val or test")
+        self.dataset = dataset
+        self.model = model
+        self.metric_fn = metric_fn
+        self.eval_sampler = BaseSampler(batch_size=16, shuffle=False) if eval_sampler is None else eval_sampler
+        self.eval_data = eval_data
+        self.device = default_device(device)
+        self.lower_is_better = lower_is_better or is_lower_better(metric_fn)
+        self.model.to(self.device)
+        if isinstance(metric_fn, nn.Module):
+            metric_fn.to(self.device)
+        self.eval_metric: float | None = None
+
+    def _batch_to_device(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Return the batch on the evaluator's device. Override it for batches that are no tuples of tensors."""
+        return to_device(batch, self.device)
+
+    def _predict(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        pred, target = self.model(*self._batch_to_device(batch))
+        return pred, target
+
+    def run(self, block_name: str | None = None) -> bool:
+        """Evaluate. ``block_name`` is put before the log tag. Returns False: one step is all."""
+        self.model.eval()
+        with torch.inference_mode():
+            batches = one_pass(self.eval_sampler, getattr(self.dataset, self.eval_data))
+            (self.eval_metric,) = tally_batches([self.metric_fn], batches, self._predict)
+        flambe.log(f"{f'{block_name} ' if block_name else ''}{self.metric_name}", self.eval_metric, 0)
+        return False
+
+    def metric(self) -> float | None:
+        """Return the metric of the last run, None before."""
+        return self.eval_metric
+
+    @property
+    def metric_name(self) -> str:
+        """What ``metric()`` is."""
+        return f"Eval {metric_label(self.metric_fn)}"
+
+    def _state(self, state_dict: Any, prefix: str, local_metadata: dict[str, Any]) -> Any:
+        """Add the metric."""
+        state_dict[prefix + "eval_metric"] = self.eval_metric
+        return state_dict
+
+    def _load_state(
+        self,
+        state_dict: Any,
+        prefix: str,
+        local_metadata: dict[str, Any],
+        strict: bool,
+        missing_keys: list[Any],
+        unexpected_keys: list[Any],
+        error_msgs: list[Any],
+    ) -> None:
+        """Take back the metric."""
+        if prefix + "eval_metric" in state_dict:
+            self.eval_metric = state_dict[prefix + "eval_metric"]
+        else:
+            missing_keys.append(prefix + "eval_metric")

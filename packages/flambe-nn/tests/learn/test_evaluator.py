@@ -1,0 +1,86 @@
+"""The evaluator."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import flambe
+from flambe.learn import Evaluator
+from flambe.metric import Accuracy
+from flambe.sampler import BaseSampler
+
+
+class Data:
+    def __init__(self) -> None:
+        rows = [(torch.tensor([float(index), 1.0]), torch.tensor(int(index > 20))) for index in range(50)]
+        self.train, self.val, self.test = rows[:10], rows[10:20], rows[20:]
+
+
+class Threshold(nn.Module):
+    """Says 1 for what is above 25."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(0.9)
+
+    def forward(self, data: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        score = self.dropout(data[:, 0] - 25.5)
+        return torch.stack([-score, score], dim=1), target
+
+
+@pytest.fixture(autouse=True)
+def logged(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, float, int]]:
+    lines: list[tuple[str, float, int]] = []
+    monkeypatch.setattr(flambe, "log", lambda *line: lines.append(line), raising=False)
+    return lines
+
+
+@pytest.mark.parametrize(("split", "expected"), [("test", 25 / 30), ("val", 1.0), ("train", 1.0)])
+def test_a_split(split: str, expected: float, logged: list[Any]) -> None:
+    evaluator = Evaluator(Data(), Threshold(), Accuracy(), eval_data=split, device="cpu")
+    assert evaluator.metric() is None
+    assert evaluator.run() is False
+    assert evaluator.metric() == pytest.approx(expected)
+    assert logged == [("Eval Accuracy", evaluator.metric(), 0)]
+
+
+def test_running_again_and_a_block_name(logged: list[Any]) -> None:
+    evaluator = Evaluator(Data(), Threshold(), Accuracy(), BaseSampler(batch_size=7), device="cpu")
+    evaluator.run()
+    evaluator.run(block_name="late")
+    assert [tag for tag, _, _ in logged] == ["Eval Accuracy", "late Eval Accuracy"]
+    assert logged[0][1] == logged[1][1]
+
+
+def test_default_sampler_keeps_the_order() -> None:
+    sampler = Evaluator(Data(), Threshold(), Accuracy(), device="cpu").eval_sampler
+    assert (sampler.batch_size, sampler.shuffle) == (16, False)
+
+
+def test_the_random_numbers_are_left_alone() -> None:
+    evaluator = Evaluator(Data(), Threshold(), Accuracy(), BaseSampler(batch_size=7), device="cpu")
+    before = torch.get_rng_state()
+    evaluator.run()
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_direction() -> None:
+    assert Evaluator(Data(), Threshold(), nn.CrossEntropyLoss(), device="cpu").lower_is_better
+    assert not Evaluator(Data(), Threshold(), Accuracy(), device="cpu").lower_is_better
+
+
+def test_state() -> None:
+    evaluator = Evaluator(Data(), Threshold(), Accuracy(), device="cpu")
+    evaluator.run()
+    fresh = Evaluator(Data(), Threshold(), Accuracy(), device="cpu")
+    fresh._load_state(evaluator._state({}, "eval.", {}), "eval.", {}, True, [], [], [])
+    assert fresh.metric() == evaluator.metric()
+
+
+def test_an_unknown_split() -> None:
+    with pytest.raises(ValueError, match="eval_data is 'dev'; expected train, val or test"):
+        Evaluator(Data(), Threshold(), Accuracy(), eval_data="dev")
