@@ -136,12 +136,12 @@ def test_compile_tune_report(small: Path, shell: Shell) -> None:
     assert (folder / "run.json").is_file()
     assert len(variants) >= 2
 
-    again = shell("flambe-compile small.yaml | flambe-tune --runner local | flambe-report ls --format jsonl -")
+    again = shell("flambe-compile small.yaml | flambe-tune --runner local | flambe-report ls --format json -")
     assert again.returncode == 0, again.stderr
     rows = lines(again.stdout)
     assert {row.get("stage") for row in rows} >= {"train"}, rows
 
-    picked = shell(f"flambe-report ls --format jsonl --where \"stage == 'train'\" {folder}")
+    picked = shell(f"flambe-report ls --format json --where \"stage == 'train'\" {folder}")
     assert picked.returncode == 0, picked.stderr
     assert len(lines(picked.stdout)) == 2
 
