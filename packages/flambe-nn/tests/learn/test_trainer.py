@@ -460,6 +460,6 @@ def test_a_sampler_that_ends() -> None:
 
     trainer = make()
     trainer.train_sampler = trainer._batches.sampler = Once()
+    trainer.iter_per_step = 2
     with pytest.raises(RuntimeError, match="Once ran out of batches"):
-        trainer._train_step()
         trainer._train_step()

@@ -264,6 +264,7 @@ class Trainer(Component):
         Returns True while there are steps left. The last call validates once more and restores the best weights.
         """
         if self._step < self.max_steps:
+            self._finished = False
             self._eval_step()
             self._train_step()
             self._step += 1
