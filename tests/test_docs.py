@@ -91,7 +91,7 @@ def test_a_yaml_block_compiles(block: Block, examples: Path, shell: Callable) ->
 
 @pytest.mark.parametrize("block", some(lambda block: block.info == "yaml part"))
 def test_a_part_of_a_yaml_file_is_yaml(block: Block) -> None:
-    yaml.compose(block.text, Loader=yaml.CSafeLoader)
+    list(yaml.compose_all(block.text, Loader=yaml.CSafeLoader))
 
 
 @pytest.mark.slow
