@@ -1,0 +1,410 @@
+"""Nodes of a spec to objects, in the order of the file: it is the order of random numbers."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from flambe.build.component import Component
+from flambe.build.link import (
+    Link,
+    LinkError,
+    follow_attributes,
+    step_into,
+    unprepared,
+)
+from flambe.build.made import Made, Origin, record, signature_of
+from flambe.build.registrable import class_of_tag
+from flambe.build.trust import Extensions, locate
+from flambe.errors import ConfigError, FlambeError, Position, did_you_mean
+from flambe.spec.codec import unescape
+from flambe.spec.nodes import (
+    ARGS,
+    BYTES,
+    ENV,
+    FILE,
+    FLOAT,
+    GRID,
+    LINK,
+    MAP,
+    NEW,
+    YAML,
+    LinkTarget,
+    Path,
+    arguments,
+    kind_of,
+    link_target,
+)
+
+Special = Callable[[dict[str, Any]], tuple[Any, Origin | None]]
+
+
+class BuildError(ConfigError):
+    """An object that cannot be built from its config."""
+
+
+class _Open(NamedTuple):
+    """An object under construction. given: its arguments as nodes, by key of the config path."""
+
+    path: Path
+    given: Mapping[str | int, Any]
+    origins: dict[Path, Origin]
+
+
+@dataclass
+class Scope:
+    """What is there while one body is built.
+
+    stage: name of the stage; None for a config of a single object, whose links start at its own arguments.
+    objects: config path (the stage first) → what was built there, plain values too.
+    resolve_outside: what a link to another stage gives, attributes followed and calls made; None: there are no others.
+    resources: name → path or value, for links to resources.
+    extensions: modules that tags may reach beside the usual ones.
+    position: where the value at a config path was written, for messages.
+    special: more kinds of nodes (``$saved``, …) → how each is built.
+    """
+
+    stage: str | None = None
+    objects: dict[Path, Any] = field(default_factory=dict)
+    resolve_outside: Callable[[LinkTarget], Any] | None = None
+    resources: Mapping[str, Any] = field(default_factory=dict)
+    extensions: Extensions = ()
+    position: Callable[[Path], Position | None] | None = None
+    special: Mapping[str, Special] = field(default_factory=dict)
+    _open: list[_Open] = field(default_factory=list, repr=False)
+
+    @property
+    def root(self) -> Path:
+        """The config path of the body itself."""
+        return () if self.stage is None else (self.stage,)
+
+    def where(self, path: Path) -> Position | None:
+        """Return where the value at a config path was written, if that is known."""
+        return self.position(path) if self.position is not None else None
+
+
+def build(node: Any, *, scope: Scope, path: Path | None = None) -> Any:
+    """Build what a node describes: a ``$new``, a list or map with some inside, a ``Schema``, or a plain value.
+
+    path: where the node stands in the config; default the place of the body.
+
+    Raises ``BuildError`` (class, arguments, position), ``LinkError`` for links, ``ProvenanceError`` for what a tag may not reach.
+    What a constructor raises passes through, with a note that says where it was.
+    """
+    return _build(node, scope, scope.root if path is None else path)
+
+
+def evaluate(target: LinkTarget, scope: Scope) -> Any:
+    """Return what a link gives: the value at its path in this scope, its attributes, the call, the copy."""
+    return _follow(target, scope, None)[0]
+
+
+def _build(node: Any, scope: Scope, path: Path) -> Any:
+    kind = kind_of(node)
+    if kind is None:
+        value = _plain(node, scope, path)
+    elif kind == NEW:
+        # Under its place already while it is open, so that links from inside find what is done.
+        value = _new(node, scope, path)
+    elif kind == LINK:
+        value, origin = _follow(link_target(node), scope, scope.where(path))
+        _note(scope, path, origin)
+    elif kind == ENV:
+        value = _environment(node[ENV], scope.where(path))
+        _note(scope, path, Origin(node=dict(node)))
+    elif kind == FILE:
+        value = str(node[FILE])
+    elif kind == MAP:
+        value = {unescape(key): _build(item, scope, (*path, str(key))) for key, item in node[MAP]}
+    elif kind in (FLOAT, BYTES):
+        value = unescape(node)
+    elif kind == YAML:
+        value = _own_yaml(node, scope, path)
+    elif kind == GRID:
+        raise BuildError(
+            f"{_name(path)} is searched and has no single value", position=scope.where(path),
+            hint="flambe-tune runs a search; `flambe-compile --expand` writes one spec for each variant.",
+        )
+    elif kind in scope.special:
+        value, origin = scope.special[kind](node)
+        if origin is not None:
+            _note(scope, path, origin)
+    else:
+        raise BuildError(f"{_name(path)}: nothing here builds a {kind}", position=scope.where(path))
+    scope.objects[path] = value
+    return value
+
+
+def _plain(node: Any, scope: Scope, path: Path) -> Any:
+    if isinstance(node, list | tuple):
+        items = [_build(item, scope, (*path, index)) for index, item in enumerate(node)]
+        return items if isinstance(node, list) else tuple(items)
+    if isinstance(node, dict):
+        return {key: _build(item, scope, (*path, key)) for key, item in node.items()}
+    if isinstance(node, Link):
+        if node.target is not None:
+            return node()
+        value, origin = _follow(node.link_target, scope, scope.where(path))
+        _note(scope, path, origin)
+        return value
+    build_here = getattr(type(node), "_build_in", None)
+    # A Schema; asked for by its method, because schema.py imports this file.
+    return node if build_here is None else build_here(node, scope, path)
+
+
+def _note(scope: Scope, path: Path, origin: Origin) -> None:
+    if scope._open:
+        here = scope._open[-1]
+        here.origins[path[len(here.path) :]] = origin
+
+
+def _environment(name: str, position: Position | None) -> str:
+    try:
+        return os.environ[name]
+    except KeyError:
+        raise BuildError(f"the environment variable {name} is not set", position=position, hint=f"export {name}=…") from None
+
+
+# --- links ---
+
+
+def _follow(target: LinkTarget, scope: Scope, position: Position | None) -> tuple[Any, Origin]:
+    text = str(target)
+    root = target.path[0]
+    inside = root == scope.stage or (scope.stage is None and (_declares(scope, root) or (root,) in scope.objects))
+    if inside:
+        base = _at(target.path, scope, text, position)
+    elif root in scope.resources:
+        if len(target.path) > 1:
+            raise LinkError(f"the link {text!r} has brackets on the resource {root!r}", position=position, hint="A resource is a value.")
+        base = scope.resources[str(root)]
+    elif scope.resolve_outside is not None:
+        try:
+            value = scope.resolve_outside(target)
+        except LinkError as error:
+            error.position = error.position or position
+            raise
+        whole = not target.attr and not target.call
+        return value, Origin(base=value if whole else None)
+    else:
+        known = [str(key) for key in (scope._open[0].given if scope._open else ())] if scope.stage is None else [scope.stage]
+        raise unprepared(text, f"there is nothing called {root!r}", position) if not known else LinkError(
+            f"the link {text!r} leads nowhere: there is no {root!r}", position=position, hint=did_you_mean(str(root), known)
+        )
+    value = follow_attributes(base, target.attr, link=text, position=position)
+    if target.call:
+        value = value()
+    if target.copy:
+        value = copy.deepcopy(value)
+        return value, Origin()
+    return value, Origin(base=base, attr=target.attr, call=target.call)
+
+
+def _declares(scope: Scope, key: str | int) -> bool:
+    return bool(scope._open) and key in scope._open[0].given
+
+
+def _at(path: Path, scope: Scope, link: str, position: Position | None) -> Any:
+    """Return what stands at a config path: the deepest thing that is built on the way, and then on through its config."""
+    for size in range(len(path), -1, -1):
+        if path[:size] in scope.objects:
+            value = scope.objects[path[:size]]
+            for key in path[size:]:
+                value = step_into(value, key, link=link, position=position)
+            return value
+        here = next((one for one in scope._open if one.path == path[:size]), None)
+        if here is None:
+            continue
+        if size == len(path):
+            raise unprepared(link, "it points to an object that it is a part of", position)
+        if path[size] not in here.given:
+            known = [str(key) for key in here.given]
+            raise LinkError(f"the link {link!r} leads nowhere: there is no [{path[size]}]", position=position,
+                            hint=did_you_mean(str(path[size]), known) or f"There are: {', '.join(known)}.")
+        return _later(here.given[path[size]], path[size + 1 :], scope, link, position)
+    raise unprepared(link, "its target is not built yet", position)
+
+
+def _later(node: Any, rest: Path, scope: Scope, link: str, position: Position | None) -> Any:
+    """Return a plain value that stands further down: it needs no building. Anything else there is too late."""
+    while rest and kind_of(node) in (None, NEW) and isinstance(node, dict | list):
+        node = step_into(node, rest[0], link=link, position=position)
+        rest = rest[1:]
+    if rest or isinstance(node, dict | list) or not (node is None or isinstance(node, bool | int | float | str)):
+        raise unprepared(link, "its target stands further down and is not built yet", position)
+    return node
+
+
+# --- objects ---
+
+
+def _new(node: dict[str, Any], scope: Scope, path: Path) -> Any:
+    position = scope.where(path)
+    try:
+        owner, factory = locate(node[NEW], scope.extensions)
+    except FlambeError as error:
+        error.position = error.position or position
+        raise
+    positional = node.get(ARGS, ())
+    given: dict[str | int, Any] = {**dict(enumerate(positional)), **arguments(node)}
+    values, origins = build_arguments(owner, given, scope, path)
+    args = tuple(values[key] for key in values if isinstance(key, int))
+    kwargs = {key: value for key, value in values.items() if isinstance(key, str)}
+    return construct(owner, factory, args, kwargs, target=_class_target(node[NEW], factory), origins=origins, path=path, position=position)
+
+
+def build_arguments(
+    owner: Any, given: Mapping[Any, Any], scope: Scope, path: Path
+) -> tuple[dict[Any, Any], dict[Path, Origin]]:
+    """Build the arguments of an object that stands at ``path``, in order. Returns them and where they came from."""
+    origins: dict[Path, Origin] = {}
+    scope.objects.pop(path, None)
+    scope._open.append(_Open(path, given, origins))
+    try:
+        if _prepares(owner):
+            given = _precompile(owner, given, scope, path)
+        values = {key: _build(item, scope, (*path, key)) for key, item in given.items()}
+    finally:
+        scope._open.pop()
+    return values, origins
+
+
+def construct(
+    owner: Any,
+    factory: str | None,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    *,
+    target: str,
+    origins: dict[Path, Origin],
+    path: Path = (),
+    position: Position | None = None,
+) -> Any:
+    """Call a class, factory or function, and remember the call on what it returns."""
+    call = owner if factory is None else getattr(owner, factory)
+    title = _name(path)
+    try:
+        made = call(*args, **kwargs)
+    except FlambeError as error:
+        error.position = error.position or position
+        raise
+    except (TypeError, ValueError) as error:
+        raise _constructor_error(error, owner, factory, call, args, kwargs, title, position) from error
+    except Exception as error:
+        error.add_note(f"while building {title}{f' ({position})' if position else ''}: {_call_text(owner, factory, args, kwargs)}")
+        raise
+    if factory is None or _records(call):
+        record(made, Made(target, factory, args, kwargs, call, origins))
+    return made
+
+
+def _records(call: Any) -> bool:
+    # load_from_path gives back an object that remembers how it was first made.
+    return getattr(call, "__func__", None) is not Component.load_from_path.__func__  # type: ignore[attr-defined]
+
+
+def _class_target(text: str, factory: str | None) -> str:
+    return text if factory is None else text.removesuffix(f".{factory}")
+
+
+def _prepares(owner: Any) -> bool:
+    return isinstance(owner, type) and issubclass(owner, Component) and owner.precompile.__func__ is not Component.precompile.__func__  # type: ignore[attr-defined]
+
+
+def _precompile(owner: Any, given: Mapping[Any, Any], scope: Scope, path: Path) -> dict[Any, Any]:
+    """Show a class its arguments before nested objects are built: links as objects, nested objects as schemas."""
+    from flambe.build.schema import Schema
+
+    ready: dict[Any, Any] = {}
+    shown: dict[str, Any] = {}
+    for key, item in given.items():
+        ready[key] = Schema.from_node(item, extensions=scope.extensions) if kind_of(item) == NEW else item
+        if not isinstance(key, str):
+            continue
+        shown[key] = ready[key]
+        if kind_of(item) == LINK:
+            target = link_target(item)
+            # A link to a sibling that is not built yet is shown as it stands.
+            inside = target.path[: len(path)] == path or (scope.stage is None and not path)
+            shown[key] = Link(target.path, target.attr) if inside else _follow(target, scope, scope.where((*path, key)))[0]
+        elif kind_of(item) is None and not isinstance(item, dict | list):
+            shown[key] = item
+    owner.precompile(**shown)
+    return ready
+
+
+def _constructor_error(
+    error: Exception,
+    owner: Any,
+    factory: str | None,
+    call: Any,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    title: str,
+    position: Position | None,
+) -> BuildError:
+    name = f"{getattr(owner, '__qualname__', owner)}{f'.{factory}' if factory else ''}"
+    text = _call_text(owner, factory, args, kwargs)
+    if isinstance(owner, type) and factory is None and inspect.isabstract(owner):
+        missing = ", ".join(sorted(getattr(owner, "__abstractmethods__", ())))
+        return BuildError(f"{title}: {name} is abstract: it has no {missing}", position=position,
+                          hint="Name a class derived from it, or look for a misspelt method in yours.")
+    signature = signature_of(call) if isinstance(error, TypeError) else None
+    if signature is not None:
+        try:
+            signature.bind(*args, **kwargs)
+        except TypeError as wrong:
+            known = [p.name for p in signature.parameters.values() if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)]
+            extra = [key for key in kwargs if key not in known]
+            hint = next((found for key in extra if (found := did_you_mean(key, known))), None)
+            return BuildError(f"{title}: {name} got other arguments than it takes: {wrong}", position=position,
+                              expected=f"{name}{signature}", hint=hint)
+    kind = type(error).__name__
+    return BuildError(f"{title}: {text} raised {kind}: {error}", position=position)
+
+
+def _call_text(owner: Any, factory: str | None, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
+    name = f"{getattr(owner, '__qualname__', owner)}{f'.{factory}' if factory else ''}"
+    parts = [_short(value) for value in args] + [f"{key}={_short(value)}" for key, value in kwargs.items()]
+    return f"{name}({', '.join(parts)})"
+
+
+def _short(value: Any) -> str:
+    if value is None or isinstance(value, bool | int | float | str):
+        text = repr(value)
+        return text if len(text) <= 60 else f"{text[:57]}…"
+    if isinstance(value, list | tuple) and len(value) <= 4:
+        inside = ", ".join(_short(item) for item in value)
+        return f"[{inside}]" if isinstance(value, list) else f"({inside})"
+    return f"<{type(value).__qualname__}>"
+
+
+def _own_yaml(node: dict[str, Any], scope: Scope, path: Path) -> Any:
+    """Build a class that reads its own YAML: its ``from_yaml`` is given PyYAML's constructor and node."""
+    import yaml
+
+    tag = str(node[YAML]).removeprefix("!")
+    position = scope.where(path)
+    class_, factory = class_of_tag(tag), None
+    if class_ is None:
+        class_, factory = locate(tag, scope.extensions)
+    reader = getattr(class_, "from_yaml", None)
+    if reader is None:
+        raise BuildError(f"{_name(path)}: !{tag} has no from_yaml", position=position, hint="It takes a mapping of arguments.")
+    dumper = yaml.SafeDumper("")
+    written = dumper.represent_data(unescape(node["value"]))
+    written.tag = f"!{tag}"
+    value = reader(yaml.SafeLoader(""), written, factory)
+    record(value, Made(f"!{tag}", None, (), {}, None, {(): Origin(node=dict(node))}))
+    return value
+
+
+def _name(path: Path) -> str:
+    return str(path[0]) + "".join(f".{part}" for part in path[1:]) if path else "the object"
+
+
+__all__ = ["BuildError", "Scope", "build", "build_arguments", "construct", "evaluate"]
