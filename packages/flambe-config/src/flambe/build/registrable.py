@@ -30,6 +30,11 @@ class RegistrationError(FlambeError):
     """A tag, an alias or a factory that cannot be registered or is not there."""
 
 
+def target_of(class_: type) -> str:
+    """Return ``module:QualName`` of a class."""
+    return f"{class_.__module__}:{class_.__qualname__}"
+
+
 class Registrable:
     """Base of classes that YAML tags may name.
 
@@ -218,11 +223,6 @@ def class_of_target(target: str) -> type | None:
 def registered_tags() -> dict[str, type]:
     """Return every tag of this process with its class."""
     return dict(_by_tag)
-
-
-def target_of(class_: type) -> str:
-    """Return ``module:QualName`` of a class."""
-    return f"{class_.__module__}:{class_.__qualname__}"
 
 
 def all_subclasses(class_: type) -> set[type]:
