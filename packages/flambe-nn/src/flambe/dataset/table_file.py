@@ -1,0 +1,124 @@
+"""Reading CSV and TSV files as text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from flambe.errors import ConfigError, did_you_mean
+from flambe.runner.environment import note_input
+
+Where = Mapping[str | int, Any]
+
+
+def read_table(
+    path: str,
+    sep: str | None,
+    header: str | int | None,
+    columns: list[str] | list[int] | None,
+    encoding: str | None,
+    where: Where | None = None,
+) -> tuple[list[tuple[str, ...]], list[str] | None]:
+    """Read a file, or the files of a folder (sorted by name, hidden ones left out), as rows of text.
+
+    Nothing is guessed: ``NA``, ``1.50`` and ``007`` stay what is written, and an empty cell is an empty text.
+
+    Returns
+    -------
+    The rows, and the names of the columns (None without a header).
+
+    Raises
+    ------
+    ValueError: mixed or unknown ``columns`` or ``where``.
+    ConfigError: there is no such file, or it is no table in this encoding.
+    """
+    import pandas
+
+    if columns is not None and not (
+        all(isinstance(column, str) for column in columns)
+        or all(isinstance(column, int) and not isinstance(column, bool) for column in columns)
+    ):
+        raise ValueError(f"columns must be all names or all numbers, got {columns}")
+    place = Path(path).expanduser()
+    if place.is_dir():
+        files = sorted(file for file in place.iterdir() if file.is_file() and not file.name.startswith("."))
+    elif place.is_file():
+        files = [place]
+    else:
+        raise ConfigError(f"{path} does not exist", hint="A relative path is looked for in the current folder")
+    rows: list[tuple[str, ...]] = []
+    names: list[str] | None = None
+    for file in files:
+        note_input(file)
+        try:
+            frame = pandas.read_csv(
+                file,
+                sep=sep,
+                header=header,
+                index_col=False,
+                encoding=encoding,
+                dtype=str,
+                keep_default_na=False,
+                na_filter=False,
+                engine="python" if sep is None else "c",
+            )
+        except pandas.errors.EmptyDataError:
+            continue
+        except (pandas.errors.ParserError, UnicodeError) as error:
+            raise ConfigError(
+                f"{file} is not a table separated by {sep!r} in {encoding}: {error}",
+                hint="Check sep, header and encoding",
+            ) from error
+        found = None if header is None else [str(name) for name in frame.columns]
+        for column, wanted in (where or {}).items():
+            values = {str(value) for value in (wanted if isinstance(wanted, (list, tuple)) else [wanted])}
+            frame = frame[frame.iloc[:, _place(column, found, frame.shape[1], file)].isin(values)]
+        if columns is not None:
+            places = [_place(column, found, frame.shape[1], file) for column in columns]
+            frame = frame.iloc[:, places]
+            found = None if found is None else [found[each] for each in places]
+        if names is not None and found != names:
+            raise ConfigError(f"{file} has columns {found}, but {files[0]} has {names}")
+        names = found if names is None else names
+        rows.extend(zip(*(frame.iloc[:, each].tolist() for each in range(frame.shape[1])), strict=True))
+    return rows, names
+
+
+def numbers_where_possible(
+    tables: dict[str, npt.NDArray[np.object_]], text: set[int]
+) -> dict[str, npt.NDArray[np.object_]]:
+    """Turn columns into numbers where every value of every table is one; columns in ``text`` stay as they are."""
+    import pandas
+
+    if not tables or len({table.shape[1] for table in tables.values()}) > 1:
+        return tables
+    for place in set(range(next(iter(tables.values())).shape[1])) - text:
+        values = [value for table in tables.values() for value in table[:, place]]
+        if not all(isinstance(value, str) for value in values) or not any(values):
+            continue
+        try:
+            numbers = pandas.to_numeric(pandas.Series(values)).tolist()
+        except (ValueError, TypeError):
+            continue
+        start = 0
+        for table in tables.values():
+            table[:, place] = numbers[start : start + len(table)]
+            start += len(table)
+    return tables
+
+
+def _place(column: str | int, names: list[str] | None, cols: int, file: Path) -> int:
+    if isinstance(column, int):
+        if not 0 <= column < cols:
+            raise ValueError(f"{file} has {cols} columns, counted from 0; there is no column {column}")
+        return column
+    if names is None:
+        raise ValueError(f"{file} is read without a header, so there is no column {column!r}; use numbers")
+    if column not in names:
+        hint = did_you_mean(column, names) or f"There are: {', '.join(names)}"
+        raise ValueError(f"{file} has no column {column!r}. {hint}")
+    return names.index(column)

@@ -1,0 +1,7 @@
+"""Fields: raw columns to tensors."""
+
+from flambe.field.field import Field
+from flambe.field.label import LabelField
+from flambe.field.text import TextField
+
+__all__ = ["Field", "LabelField", "TextField"]

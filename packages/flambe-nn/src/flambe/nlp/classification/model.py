@@ -1,0 +1,46 @@
+"""``TextClassifier``. Shapes: B batch, S longest sequence, C classes."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from flambe.nn.embedding import Embedder
+from flambe.nn.module import Module
+
+
+class TextClassifier(Module):
+    """Embedder, dropout, output layer.
+
+    Parameters
+    ----------
+    embedder: ids ``[B, S]`` to one vector a text.
+    output_layer: vectors to class scores ``[B, C]``.
+    dropout: on the vectors.
+
+    Attributes
+    ----------
+    drop: the dropout layer.
+    """
+
+    def __init__(self, embedder: Embedder, output_layer: torch.nn.Module, dropout: float = 0) -> None:
+        super().__init__()
+        self.embedder = embedder
+        self.output_layer = output_layer
+        self.drop = torch.nn.Dropout(dropout)
+
+    def forward(self, data: Tensor, target: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
+        """Ids ``data [B, S]`` to scores ``[B, C]``; with a target, to ``(scores, target)``.
+
+        Raises
+        ------
+        ValueError: the embedder gives more than one tensor, because it does not pool.
+        """
+        encoded = self.embedder(data)
+        if not isinstance(encoded, Tensor):
+            raise ValueError(
+                "the embedder gives a state for every position; a classifier needs one vector a text: "
+                "give the embedder a `pooling`, or use PooledRNNEncoder"
+            )
+        scores = self.output_layer(self.drop(encoded))
+        return scores if target is None else (scores, target)

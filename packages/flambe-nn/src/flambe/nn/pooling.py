@@ -1,0 +1,83 @@
+"""Poolings: a sequence of states to one state. Shapes: B batch, S longest sequence, H hidden size.
+
+``padding_mask [B, S]`` is True where a token is real; without one every position counts. A row without any
+real token gives zeros.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from flambe.nn.module import Module
+
+
+class FirstPooling(Module):
+    """The state of the first position."""
+
+    def forward(self, data: Tensor, padding_mask: Tensor | None = None) -> Tensor:
+        """``data [B, S, H]`` to ``[B, H]``."""
+        if padding_mask is None:
+            return data[:, 0]
+        mask = padding_mask.bool()
+        # argmax gives the first True, so left padding is right too.
+        return _take(data, mask.int().argmax(dim=1), mask.any(dim=1))
+
+
+class LastPooling(Module):
+    """The state of the last real position."""
+
+    def forward(self, data: Tensor, padding_mask: Tensor | None = None) -> Tensor:
+        """``data [B, S, H]`` to ``[B, H]``."""
+        if padding_mask is None:
+            return data[:, -1]
+        mask = padding_mask.bool()
+        positions = torch.arange(mask.size(1), device=mask.device)
+        return _take(data, (positions * mask).amax(dim=1), mask.any(dim=1))
+
+
+class SumPooling(Module):
+    """The sum of the states of real positions."""
+
+    def forward(self, data: Tensor, padding_mask: Tensor | None = None) -> Tensor:
+        """``data [B, S, H]`` to ``[B, H]``."""
+        return _masked(data, padding_mask).sum(dim=1)
+
+
+class AvgPooling(Module):
+    """The mean of the states of real positions."""
+
+    def forward(self, data: Tensor, padding_mask: Tensor | None = None) -> Tensor:
+        """``data [B, S, H]`` to ``[B, H]``."""
+        if padding_mask is None:
+            return data.mean(dim=1)
+        count = padding_mask.sum(dim=1, keepdim=True).clamp(min=1)  # [B, 1]
+        return _masked(data, padding_mask).sum(dim=1) / count
+
+
+def _take(data: Tensor, index: Tensor, real: Tensor) -> Tensor:
+    rows = torch.arange(data.size(0), device=data.device)
+    # where, not a product: a NaN in a position that does not count must not get through.
+    return torch.where(real.unsqueeze(-1), data[rows, index], data.new_zeros(()))  # [B, H]
+
+
+def _masked(data: Tensor, padding_mask: Tensor | None) -> Tensor:
+    if padding_mask is None:
+        return data
+    return torch.where(padding_mask.bool().unsqueeze(-1), data, data.new_zeros(()))  # [B, S, H]
+
+
+_POOLINGS = {"first": FirstPooling, "last": LastPooling, "sum": SumPooling, "average": AvgPooling}
+
+
+def get_pooling(name: str) -> Module:
+    """Return the pooling called ``first``, ``last``, ``sum`` or ``average``.
+
+    Raises
+    ------
+    ValueError: for another name.
+    """
+    try:
+        return _POOLINGS[name]()
+    except (KeyError, TypeError):
+        raise ValueError(f"pooling {name!r} is not known; expected one of: {', '.join(_POOLINGS)}") from None

@@ -1,0 +1,6 @@
+"""Samplers: examples to batches."""
+
+from flambe.sampler.base import BaseSampler
+from flambe.sampler.sampler import Sampler
+
+__all__ = ["BaseSampler", "Sampler"]
