@@ -1,0 +1,47 @@
+"""Experiments: the loop that runs every variant of every stage, on a pool of workers."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+_HOME = {
+    "Controller": "controller",
+    "Experiment": "experiment",
+    "GridSearchOptions": "options",
+    "LocalPool": "local",
+    "Outcome": "controller",
+    "Pool": "pool",
+    "RayPool": "ray_pool",
+    "SampledUniformSearchOptions": "options",
+    "Task": "pool",
+    "run_experiment": "session",
+}
+
+__all__ = [
+    "Controller",
+    "Experiment",
+    "GridSearchOptions",
+    "LocalPool",
+    "Outcome",
+    "Pool",
+    "RayPool",
+    "SampledUniformSearchOptions",
+    "Task",
+    "run_experiment",
+]
+
+if TYPE_CHECKING:
+    from flambe.experiment.controller import Controller, Outcome
+    from flambe.experiment.experiment import Experiment
+    from flambe.experiment.local import LocalPool
+    from flambe.experiment.options import GridSearchOptions, SampledUniformSearchOptions
+    from flambe.experiment.pool import Pool, Task
+    from flambe.experiment.ray_pool import RayPool
+    from flambe.experiment.session import run_experiment
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)

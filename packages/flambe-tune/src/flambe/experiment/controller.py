@@ -1,0 +1,626 @@
+"""``Controller``: one deterministic event loop that takes every variant of every stage to its end.
+
+It knows the keeper (the only writer), a pool (where units run), a store of earlier results and the schedulers behind
+``StageSchedule``; it knows neither torch nor Ray nor a clock, so a simulation can drive it through any order of events.
+
+A unit starts the moment what it needs is committed; ``reduce`` is the only barrier. After a crash the same loop begins
+with what the ledger says: units are where they were, and schedulers hear all results again.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+
+from flambe.errors import ConfigError, FlambeError, ProvenanceError, did_you_mean
+from flambe.experiment.pool import COMMIT, STEP, Failed, Pool, Reported, Task
+from flambe.experiment.work import ENDED, ON_A_WORKER, Phase, Work
+from flambe.pipeline.graph import StageGraph
+from flambe.pipeline.reduce import Candidate, best_of
+from flambe.pipeline.variants import Variant, expand
+from flambe.record.keeper import Keeper
+from flambe.record.result import Found
+from flambe.record.run import StageRecord, read_record
+from flambe.runner.plan import make_unit
+from flambe.runner.unit import StepReport, Unit
+from flambe.search.schedule import StageSchedule, Verdict
+from flambe.search.tune_adapter import CONTINUE, PAUSE, STOP, Algorithm, SchedulerAdapter, check_scheduler
+from flambe.spec.digest import digest_of
+from flambe.spec.nodes import Spec, Stage
+
+_HEARTBEAT_S = 0.5
+
+
+class Store(Protocol):
+    """Earlier results by key (``flambe.record.result.ResultStore``)."""
+
+    def find(self, key: str) -> Found | None: ...
+
+
+class Observer(Protocol):
+    """Told what happens, for people: a unit changed its phase; or a line of text."""
+
+    def changed(self, work: Work) -> None: ...
+    def note(self, text: str) -> None: ...
+
+
+@dataclass
+class Outcome:
+    """How a run of the loop ended. stopped: by ``Controller.stop`` before everything was done."""
+
+    stopped: bool
+    failed: list[str] = field(default_factory=list)
+    best: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class _StageState:
+    """A stage in progress. works: its units in order, once they are known. open: how many have not ended."""
+
+    stage: Stage
+    works: list[Work] = field(default_factory=list)
+    expanded: bool = False
+    finished: bool = False
+    open: int = 0
+    survivors: list[Variant] = field(default_factory=list)
+    schedule: StageSchedule | None = None
+    recorded: deque[tuple[str, int, str]] = field(default_factory=deque)
+    """Decisions of earlier processes (unit, step, decision), not yet heard again."""
+
+
+class Controller:
+    """Runs ``spec`` into ``keeper``'s run directory.
+
+    make_pool: called at most once, when the first unit has to run, with the number of units that could run at once.
+    store: earlier results, or None to reuse nothing. algorithm: makes the scheduler of a stage (tests give their own).
+
+    Raises ConfigError for schedulers that cannot be driven, searches that cannot be done and resources that are not
+    there; ProvenanceError when a scheduler decides otherwise than recorded.
+    """
+
+    def __init__(
+        self,
+        spec: Spec,
+        keeper: Keeper,
+        make_pool: Callable[[int], Pool],
+        *,
+        store: Store | None = None,
+        observer: Observer | None = None,
+        algorithm: Callable[[Stage, bool, int], Algorithm] | None = None,
+    ) -> None:
+        self.spec = spec
+        self.keeper = keeper
+        self.graph = StageGraph(spec)
+        self.works: dict[str, Work] = {}
+        self._make_pool = make_pool
+        self._store = store
+        self._observer = observer
+        self._algorithm = algorithm or self._tune_algorithm
+        self._stages = {name: _StageState(stage) for name, stage in self.graph.stages.items()}
+        self._unit_of: dict[Variant, Work] = {}
+        self._ready: list[tuple[tuple[int, int, int], int, Work]] = []
+        self._count = itertools.count()
+        self._owners: dict[str, Work] = {}
+        self._on_worker: dict[str, Work] = {}
+        self._used: dict[str, float] = {}
+        self._failures: dict[str, int] = {}
+        self._news = False
+        self._pool: Pool | None = None
+        self._stop = False
+        self._last_stage: int | None = None
+        check_spec(spec, self.graph)
+
+    # -- the loop -----------------------------------------------------------------------------------------------------
+
+    def run(self) -> Outcome:
+        """Run until every unit has ended, or ``stop`` was called. The pool is closed, the keeper is not."""
+        try:
+            self._remember()
+            for name in self.graph.stages:
+                self._expand(name)
+            while not self._stop:
+                self._decide()
+                self._launch()
+                if not self._on_worker:
+                    if self._news or any(entry[2].phase is Phase.READY for entry in self._ready):
+                        continue
+                    break
+                assert self._pool is not None
+                event = self._pool.next_event(_HEARTBEAT_S)
+                if isinstance(event, Reported):
+                    self._on_report(event)
+                elif isinstance(event, Failed):
+                    self._on_failure(event)
+        finally:
+            if self._pool is not None:
+                self._pool.close()
+        waiting = [work.unit.id for work in self.works.values() if work.phase not in ENDED]
+        if waiting and not self._stop:
+            raise FlambeError(f"nothing can run, though {len(waiting)} units have not ended, the first is {waiting[0]}")
+        failed = [work.unit.id for work in self.works.values() if work.phase is Phase.FAILED]
+        best = {name: ids[0].unit for name in self._stages if (ids := self._ranking(name, None))}
+        return Outcome(stopped=self._stop, failed=failed, best=best)
+
+    def stop(self) -> None:
+        """Ask the loop to end; safe to call from a signal handler. What was kept stays, the rest is done again."""
+        self._stop = True
+
+    # -- what is there ------------------------------------------------------------------------------------------------
+
+    def _remember(self) -> None:
+        for event in self.keeper.state.events:
+            if event["event"] == "decision":
+                stage = event["unit"].partition("/")[0]
+                self._stages[stage].recorded.append((event["unit"], event["step"], event["decision"]))
+            elif event["event"] == "fail":
+                self._failures[event["unit"]] = self._failures.get(event["unit"], 0) + 1
+
+    def _expand(self, name: str) -> None:
+        """Make the units of a stage, once the variants of everything it links to are known."""
+        state = self._stages[name]
+        if state.expanded or not all(self._is_settled(need) for need in self.graph.needs[name]):
+            return
+        from flambe.compile.search import assignments, substitute
+
+        state.expanded = True
+        survivors = {need: self._stages[need].survivors for need in self.graph.needs[name]}
+        position = self.graph.index(name)
+        scheduled = state.stage.scheduler is not None
+        for variant in expand(self.graph, name, survivors, assignments(state.stage.body)):
+            needs = {need: self._unit_of[variant.above[need]] for need in self.graph.needs[name]}
+            stage = msgspec.structs.replace(state.stage, body=substitute(state.stage.body, dict(variant.own)))
+            units = {need: work.unit for need, work in needs.items()}
+            unit = make_unit(self.spec, stage, variant.params, units, self.keeper.paths.root)
+            work = self._add(unit, variant, (position, variant.index), scheduled)
+            self._unit_of[variant] = work
+            if work.variant is not variant:
+                continue  # the same choice twice in one grid
+            work.position = len(state.works)
+            state.works.append(work)
+            for need in needs.values():
+                if need.phase is not Phase.DONE:
+                    work.blockers += 1
+                    need.dependents.append(work)
+            self.keeper.plan(unit, {need: other.unit.id for need, other in needs.items()})
+        state.survivors = [work.variant for work in state.works]
+        state.open = len(state.works)
+        if scheduled:
+            state.schedule = StageSchedule(
+                lambda lower: self._algorithm(state.stage, lower, len(state.works)),
+                len(state.works),
+                arrival=self.spec.ordering == "arrival",
+            )
+        if not state.works:
+            self._note(f"stage {name}: no variant of what it links to is left, so there is nothing to run")
+        for work in state.works:
+            self._restore(work)
+        if scheduled:
+            self._replay(state)
+        for work in state.works:
+            self._begin(work)
+        self._check_stage(name)
+
+    def _is_settled(self, name: str) -> bool:
+        state = self._stages[name]
+        return state.expanded and (state.finished or not self.graph.reduces(name))
+
+    def _add(self, unit: Unit, variant: Variant, place: tuple[int, int], scheduled: bool) -> Work:
+        known = self.works.get(unit.id)
+        if known is not None and known.unit.key != unit.key:
+            # Two values that are written alike (1 and "1"): the folder gets the key's first letters too.
+            unit = msgspec.structs.replace(unit, variant=f"{unit.variant}~{unit.key[:8]}")
+            known = self.works.get(unit.id)
+        if known is not None:
+            return known
+        work = self.works[unit.id] = Work(unit, variant, place, scheduled)
+        return work
+
+    def _restore(self, work: Work) -> None:
+        """Put a unit where the ledger says it was."""
+        state, unit = self.keeper.state, work.unit.id
+        work.attempt = state.attempts.get(unit, 0)
+        work.failures = self._failures.get(unit, 0)
+        if unit in state.done:
+            event = state.done[unit]
+            if event["key"] == work.unit.key:
+                self._set_result(work, event)
+                work.phase = Phase.DONE
+                return
+            # The code has changed since: what was made with the old one is not this result.
+            del state.done[unit]
+            state.steps.pop(unit, None)
+            state.reports.pop(unit, None)
+        elif unit in state.failed:
+            work.phase, work.error = Phase.FAILED, state.failed[unit]["error"]
+            return
+        elif unit in state.pruned:
+            work.phase, work.why = Phase.PRUNED, state.pruned[unit]["why"]
+            return
+        elif unit in state.planned and state.planned[unit]["key"] != work.unit.key:
+            state.steps.pop(unit, None)
+            state.reports.pop(unit, None)
+        work.step = state.steps.get(unit, 0)
+
+    def _replay(self, state: _StageState) -> None:
+        """Let the scheduler of a stage hear again what earlier processes told it."""
+        assert state.schedule is not None
+        self._news = True
+        known = {work.unit.id: work for work in state.works}
+        for event in self.keeper.state.events if self.spec.ordering == "arrival" else self._reports_of(state):
+            if event["event"] == "report" and event["unit"] in known:
+                state.schedule.report(
+                    known[event["unit"]].position,
+                    event["step"],
+                    event["metric"],
+                    lower_is_better=event["lower_is_better"],
+                    more=event["more"],
+                )
+        for work in state.works:
+            if work.phase in (Phase.FAILED, Phase.PRUNED):
+                state.schedule.gone(work.position)
+
+    def _reports_of(self, state: _StageState) -> list[dict[str, Any]]:
+        reports = self.keeper.state.reports
+        return [event for work in state.works for event in reports.get(work.unit.id, ())]
+
+    def _begin(self, work: Work) -> None:
+        """Let a unit of a stage that was just expanded take its place."""
+        if work.phase in ENDED:
+            self._stages[work.stage].open -= 1
+            self._tell(work)
+            return
+        lost = next((need for need in self._needs_of(work) if need.phase in (Phase.FAILED, Phase.PRUNED)), None)
+        if lost is not None:
+            self._prune(work, f"{lost.unit.id} {lost.phase.value}")
+        elif self._is_too_late(work):
+            self._prune(work, "an earlier stage failed")
+        elif work.blockers == 0:
+            self._be_ready(work)
+
+    def _be_ready(self, work: Work) -> None:
+        if work.scheduled and work.step > 0 and work.action == STEP and work.verdict != CONTINUE:
+            work.phase = Phase.PARKED
+        else:
+            work.phase = Phase.READY
+            heapq.heappush(self._ready, (work.priority, next(self._count), work))
+        self._tell(work)
+
+    # -- decisions ----------------------------------------------------------------------------------------------------
+
+    def _decide(self) -> None:
+        """Pass on every result whose turn has come, and do what the schedulers say."""
+        self._news = False
+        for state in self._stages.values():
+            if state.schedule is not None:
+                for verdict in state.schedule.deliver():
+                    self._apply(state, verdict)
+
+    def _apply(self, state: _StageState, verdict: Verdict) -> None:
+        work = state.works[verdict.variant]
+        entry = (work.unit.id, verdict.step, verdict.decision)
+        if not state.recorded:
+            self.keeper.decision(work.unit, verdict.step, verdict.decision)
+        elif state.recorded.popleft() != entry:
+            raise ProvenanceError(
+                f"the scheduler of stage {work.stage!r} says {entry[2]!r} about step {entry[1]} of {entry[0]}, "
+                "which is not what the ledger recorded",
+                hint="Was Ray upgraded since? Go on with the version in frozen_requirements.txt, or use another name.",
+            )
+        if verdict.step != work.step or work.phase in ENDED:
+            return  # heard again after a crash: the unit is further
+        work.verdict = verdict.decision
+        if verdict.decision == PAUSE:
+            if work.phase is Phase.HELD:
+                self._park(work)
+        elif work.phase in (Phase.HELD, Phase.PARKED):
+            work.action = COMMIT if verdict.decision == STOP else STEP
+            if work.phase is Phase.PARKED:
+                self._be_ready(work)
+            else:
+                self._submit(work)
+
+    def _park(self, work: Work) -> None:
+        """Free the worker of a unit that waits; it goes on from its last step, on any worker."""
+        assert self._pool is not None
+        self.keeper.pause(work.unit, work.step)
+        self._pool.release(work.unit.id)
+        self._vacate(work)
+        work.phase = Phase.PARKED
+        self._tell(work)
+
+    def _tune_algorithm(self, stage: Stage, lower_is_better: bool, count: int) -> Algorithm:
+        seed = int(digest_of([self.spec.seed, stage.name, stage.scheduler])[:16], 16)
+        extensions = self.spec.environment.extensions
+        return SchedulerAdapter(stage.scheduler, lower_is_better=lower_is_better, seed=seed, extensions=extensions)
+
+    # -- starting -----------------------------------------------------------------------------------------------------
+
+    def _launch(self) -> None:
+        """Give work to every free worker, first things first."""
+        while self._ready and not self._stop:
+            work = self._ready[0][2]
+            if work.phase is not Phase.READY:
+                heapq.heappop(self._ready)
+            elif self._is_too_late(work):
+                heapq.heappop(self._ready)
+                self._prune(work, "an earlier stage failed")
+            elif self._take_elsewhere(work):
+                heapq.heappop(self._ready)
+            elif self._has_room(work) or self._make_room(work):
+                heapq.heappop(self._ready)
+                self._start(work)
+            else:
+                return
+
+    def _take_elsewhere(self, work: Work) -> bool:
+        """Take an equal result that exists, or wait for the unit of this run that is making it."""
+        if work.scheduled or work.step > 0:
+            # What a scheduler decides depends on all variants of its stage together, so they all run.
+            return False
+        owner = self._owners.get(work.unit.key)
+        if owner is not None and owner is not work:
+            if owner.phase not in ENDED:
+                owner.twins.append(work)
+                work.phase = Phase.WAITING
+                return True
+            found = self._result_of(owner) if owner.phase is Phase.DONE else None
+        else:
+            found = self._store.find(work.unit.key) if self._store is not None else None
+        if found is None:
+            return False
+        self._set_result(work, self.keeper.reuse(work.unit, found))
+        self._owners.setdefault(work.unit.key, work)
+        self._end(work, Phase.DONE)
+        return True
+
+    def _result_of(self, work: Work) -> Found:
+        paths = self.keeper.paths.unit(work.unit.stage, work.unit.variant)
+        return Found(paths.root, self.keeper.state.done[work.unit.id], read_record(paths.record, StageRecord))
+
+    def _start(self, work: Work) -> None:
+        assert self._pool is not None
+        worker = self._pool.claim(work.unit)
+        if work.is_new_attempt:
+            work.attempt += 1
+            work.is_new_attempt = False
+        self._owners.setdefault(work.unit.key, work)
+        work.scratch = str(self.keeper.start(work.unit, work.attempt, worker, work.step))
+        self._on_worker[work.unit.id] = work
+        for name, amount in self._cost(work).items():
+            self._used[name] = self._used.get(name, 0.0) + amount
+        self._submit(work)
+
+    def _submit(self, work: Work) -> None:
+        assert self._pool is not None
+        folder = self.keeper.paths.unit(work.unit.stage, work.unit.variant)
+        resume = str(folder.step(work.step)) if work.step else None
+        work.phase, work.verdict = Phase.RUNNING, None
+        self._pool.submit(
+            Task(unit=work.unit, attempt=work.attempt, scratch=work.scratch, resume=resume, action=work.action)
+        )
+        self._tell(work)
+
+    def _has_room(self, work: Work) -> bool:
+        if self._pool is None:
+            open_units = [sum(one.phase not in ENDED for one in state.works) for state in self._stages.values()]
+            self._pool = self._make_pool(max(open_units))
+        capacity = self._pool.capacity()
+        for name, amount in self._cost(work).items():
+            if amount > capacity.get(name, 0.0):
+                raise ConfigError(
+                    f"{work.unit.id} asks for {amount:g} {name}, there are {capacity.get(name, 0.0):g}",
+                    hint="Ask for less (devices, resources), or raise --workers.",
+                )
+            if self._used.get(name, 0.0) + amount > capacity[name] + 1e-9:
+                return False
+        return True
+
+    def _make_room(self, work: Work) -> bool:
+        """Park units that wait for a decision: others have to report before it can be made. The farthest one first."""
+        held = [other for other in self._on_worker.values() if other.phase is Phase.HELD]
+        for other in sorted(held, key=lambda one: one.priority, reverse=True):
+            self._park(other)
+            if self._has_room(work):
+                return True
+        return False
+
+    def _cost(self, work: Work) -> dict[str, float]:
+        assert self._pool is not None
+        if "slots" in self._pool.capacity():
+            return {"slots": 1.0}
+        resources = work.unit.resources
+        return {"cpus": float(resources.get("cpus", 1)), "gpus": float(resources.get("gpus", 0))}
+
+    def _vacate(self, work: Work) -> None:
+        del self._on_worker[work.unit.id]
+        for name, amount in self._cost(work).items():
+            self._used[name] -= amount
+
+    # -- events -------------------------------------------------------------------------------------------------------
+
+    def _on_report(self, event: Reported) -> None:
+        work = self._on_worker.get(event.unit)
+        if work is None or work.attempt != event.attempt:
+            return  # an attempt that was given up
+        if event.report is not None:
+            report = event.report
+            self.keeper.report(work.unit, work.attempt, report, _source(event.step_source))
+            work.seconds += report.seconds
+            work.metric, work.lower_is_better = report.metric, report.lower_is_better
+            if report.more:
+                work.step = report.step
+            self._hear(work, report)
+        if event.result is not None:
+            source = _source(event.result_source)
+            assert source is not None
+            ended = self.keeper.commit(work.unit, work.attempt, source, event.result, complete=event.report is not None)
+            work.seconds += event.result.seconds
+            self._set_result(work, ended)
+            self._vacate(work)
+            self._end(work, Phase.DONE)
+        elif work.scheduled:
+            work.phase = Phase.HELD
+            self._tell(work)
+        else:
+            self._submit(work)
+
+    def _hear(self, work: Work, report: StepReport) -> None:
+        schedule = self._stages[work.stage].schedule
+        if schedule is not None:
+            self._news = True
+            schedule.report(
+                work.position,
+                report.step,
+                report.metric,
+                lower_is_better=report.lower_is_better,
+                more=report.more,
+            )
+
+    def _on_failure(self, event: Failed) -> None:
+        work = self._on_worker.get(event.unit)
+        if work is None or work.attempt != event.attempt:
+            return
+        work.failures += 1
+        final = not event.retry or work.failures > self.spec.max_failures
+        self.keeper.fail(work.unit, work.attempt, event.error, final=final, streams=event.streams)
+        self._vacate(work)
+        work.error = event.error
+        self._note(f"{work.unit.id} failed{'' if final else ', is tried again'}: {event.error}")
+        if final:
+            self._end(work, Phase.FAILED)
+        else:
+            work.is_new_attempt = True
+            work.step = self.keeper.state.steps.get(work.unit.id, 0)
+            work.phase = Phase.READY
+            heapq.heappush(self._ready, (work.priority, next(self._count), work))
+            self._tell(work)
+
+    # -- ends ---------------------------------------------------------------------------------------------------------
+
+    def _set_result(self, work: Work, event: dict[str, Any]) -> None:
+        work.metric, work.step = event["metric"], event["step"]
+        work.lower_is_better, work.complete = event["lower_is_better"], event["complete"]
+        work.reused = event["event"] == "reuse"
+
+    def _prune(self, work: Work, why: str) -> None:
+        if work.phase not in ENDED:
+            work.why = why
+            self.keeper.prune(work.unit, why)
+            self._end(work, Phase.PRUNED)
+
+    def _end(self, work: Work, phase: Phase) -> None:
+        """A unit has ended: whoever waited for it is told."""
+        work.phase = phase
+        state = self._stages[work.stage]
+        state.open -= 1
+        if phase is not Phase.DONE and state.schedule is not None:
+            state.schedule.gone(work.position)
+            self._news = True
+        if phase is not Phase.DONE:
+            self._owners.pop(work.unit.key, None)
+        self._tell(work)
+        for twin in work.twins:
+            self._be_ready(twin)
+        for other in work.dependents:
+            other.blockers -= 1
+            if phase is not Phase.DONE:
+                self._prune(other, f"{work.unit.id} {phase.value}")
+            elif other.blockers == 0 and other.phase is Phase.WAITING:
+                self._be_ready(other)
+        if phase is Phase.FAILED and self.spec.stop_on_failure:
+            self._stop_after(work.place[0])
+        self._check_stage(work.stage)
+
+    def _stop_after(self, position: int) -> None:
+        if self._last_stage is None or position < self._last_stage:
+            self._last_stage = position
+        for other in list(self.works.values()):
+            if other.phase not in ON_A_WORKER and self._is_too_late(other):
+                self._prune(other, "an earlier stage failed")
+
+    def _is_too_late(self, work: Work) -> bool:
+        return self._last_stage is not None and work.place[0] > self._last_stage
+
+    def _check_stage(self, name: str) -> None:
+        """When all of a stage has ended: reduce, point at the best, and let later stages begin."""
+        state = self._stages[name]
+        if not state.expanded or state.open or state.finished:
+            return
+        state.finished = True
+        ranking = self._ranking(name, None)
+        if self.graph.reduces(name):
+            kept = self._keep(name, ranking)
+            self.keeper.reduce(name, [work.unit.id for work in kept], kept[0].unit.id if ranking else None)
+            state.survivors = [work.variant for work in sorted(kept, key=lambda one: one.place)]
+        elif ranking:
+            self.keeper.mark_best(name, ranking[0].unit)
+        if state.schedule is not None and state.works and state.schedule.steps_taken == 1:
+            self._note(f"stage {name}: its scheduler had nothing to decide, every variant ended after one step")
+        for later in self.graph.stages:
+            if name in self.graph.needs[later]:
+                self._expand(later)
+
+    def _keep(self, name: str, ranking: list[Candidate]) -> list[Work]:
+        state = self._stages[name]
+        count = state.stage.reduce or 0
+        done = [work for work in state.works if work.phase is Phase.DONE]
+        if not ranking and 0 < len(done) <= count:
+            return done  # nothing to compare, and nothing to leave out
+        if not ranking and done:
+            self._note(f"stage {name}: reduce keeps none, for no variant has a metric()")
+        return [self.works[candidate.unit] for candidate in ranking[:count]]
+
+    def _ranking(self, name: str, count: int | None) -> list[Candidate]:
+        works = self._stages[name].works
+        return best_of(
+            (
+                Candidate(work.unit.id, work.place[1], work.metric, work.lower_is_better, work.phase is Phase.DONE)
+                for work in works
+            ),
+            count,
+        )
+
+    def _needs_of(self, work: Work) -> list[Work]:
+        return [self._unit_of[work.variant.above[need]] for need in self.graph.needs[work.stage]]
+
+    # -- words --------------------------------------------------------------------------------------------------------
+
+    def _tell(self, work: Work) -> None:
+        if self._observer is not None:
+            self._observer.changed(work)
+
+    def _note(self, text: str) -> None:
+        if self._observer is not None:
+            self._observer.note(text)
+
+
+def check_spec(spec: Spec, graph: StageGraph) -> None:
+    """Refuse, before anything runs, what cannot be done.
+
+    Raises ConfigError for schedulers that cannot be driven, search algorithms, unknown stages in ``resume``, and an
+    unknown ``ordering``.
+    """
+    for stage in spec.stages:
+        if stage.scheduler is not None:
+            check_scheduler(stage.scheduler, stage.name)
+        if stage.search is not None:
+            raise ConfigError(
+                f"stage {stage.name!r} asks for a search algorithm, which flambe-tune cannot drive yet",
+                hint="Leave it out: grids (!g) and drawn values (!s) are searched as they stand.",
+            )
+    for name in [spec.resume] if isinstance(spec.resume, str) else spec.resume or []:
+        if name not in graph.stages:
+            raise ConfigError(f"resume names {name!r}, which is no stage", hint=did_you_mean(name, graph.stages))
+    if spec.ordering not in ("step", "arrival"):
+        raise ConfigError(f"ordering is {spec.ordering!r}", expected="step or arrival")
+
+
+def _source(source: str | bytes | None) -> Path | bytes | None:
+    return Path(source) if isinstance(source, str) else source

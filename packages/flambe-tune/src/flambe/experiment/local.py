@@ -1,0 +1,199 @@
+"""``LocalPool``: units in child processes of our own, without Ray. One child by default: units one after another."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import struct
+import subprocess
+import sys
+import threading
+from collections import deque
+from typing import IO, NoReturn
+
+import msgspec
+
+from flambe.experiment.environment import protect_stdout, worker_environment
+from flambe.experiment.pool import Failed, PoolEvent, Task
+from flambe.runner.unit import Unit
+
+_LENGTH = struct.Struct(">Q")
+_encode = msgspec.msgpack.Encoder().encode
+_CHILD = "from flambe.experiment.local import serve; serve()"
+
+
+class LocalPool:
+    """``workers`` child processes, reused from unit to unit.
+
+    A child is replaced after any exception in it, when it dies (which is a failed attempt, noticed at once), and when a
+    unit wants another number of threads than the libraries in it were started with.
+    """
+
+    def __init__(self, workers: int = 1) -> None:
+        self._workers = workers
+        self._idle: list[_Child] = []
+        self._busy: dict[str, _Child] = {}
+        self._ready: deque[PoolEvent] = deque()
+        self._selector = selectors.DefaultSelector()
+
+    def capacity(self) -> dict[str, float]:
+        # One unit a child, however many threads it uses.
+        return {"slots": float(self._workers)}
+
+    def claim(self, unit: Unit) -> str:
+        for child in self._idle:
+            if child.threads == unit.threads:
+                break
+        else:
+            if self._idle and len(self._idle) + len(self._busy) >= self._workers:
+                self._drop(self._idle[0])
+            child = self._start(unit.threads)
+        self._idle.remove(child)
+        self._busy[unit.id] = child
+        return f"pid {child.process.pid}"
+
+    def submit(self, task: Task) -> None:
+        child = self._busy[task.unit.id]
+        child.task = task
+        try:
+            _write(child.stdin, _encode(task))
+        except (BrokenPipeError, ValueError):
+            # It died meanwhile; the end of its pipe, which is read next, says so.
+            return
+
+    def release(self, unit: str) -> None:
+        child = self._busy.pop(unit)
+        child.task = None
+        self._idle.append(child)
+        _write(child.stdin, _encode(None))
+
+    def next_event(self, timeout_s: float) -> PoolEvent | None:
+        if not self._ready:
+            for key, _ in self._selector.select(timeout_s):
+                self._read(key.data)
+        return self._ready.popleft() if self._ready else None
+
+    def close(self) -> None:
+        for child in [*self._idle, *self._busy.values()]:
+            self._drop(child)
+        self._busy.clear()
+        self._selector.close()
+
+    def _start(self, threads: int) -> _Child:
+        child = _Child(threads)
+        self._selector.register(child.stdout, selectors.EVENT_READ, child)
+        self._idle.append(child)
+        return child
+
+    def _read(self, child: _Child) -> None:
+        data = _read(child.stdout)
+        task = child.task
+        if data is None:
+            self._drop(child)
+            if task is not None:
+                self._busy.pop(task.unit.id, None)
+                self._ready.append(
+                    Failed(unit=task.unit.id, attempt=task.attempt, error=f"its process died: {child.end()}")
+                )
+            return
+        if task is None:
+            return
+        event = msgspec.msgpack.decode(data, type=PoolEvent)
+        child.task = None
+        if isinstance(event, Failed):
+            # Whatever an exception left behind in the process must not meet the next unit.
+            self._busy.pop(event.unit, None)
+            self._drop(child)
+        elif event.result is not None:
+            self._idle.append(self._busy.pop(event.unit))
+        self._ready.append(event)
+
+    def _drop(self, child: _Child) -> None:
+        if child in self._idle:
+            self._idle.remove(child)
+        self._selector.unregister(child.stdout)
+        child.kill()
+
+
+class _Child:
+    """One child process, and the two pipes to it: length-prefixed msgpack, so nothing is pickled."""
+
+    def __init__(self, threads: int) -> None:
+        self.threads = threads
+        self.task: Task | None = None
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", _CHILD],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=-1,
+            env=worker_environment(threads),
+            # Ctrl-C belongs to the controller, which ends the children itself.
+            start_new_session=True,
+        )
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.stdin: IO[bytes] = self.process.stdin
+        self.stdout: IO[bytes] = self.process.stdout
+
+    def kill(self) -> None:
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            self.process.kill()
+        self.process.wait()
+        for pipe in (self.stdin, self.stdout):
+            try:
+                pipe.close()
+            except BrokenPipeError:
+                continue
+
+    def end(self) -> str:
+        code = self.process.returncode
+        return f"signal {signal.Signals(-code).name}" if code is not None and code < 0 else f"exit code {code}"
+
+
+def serve() -> None:
+    """The life of a child: tasks from descriptor 0, events to what was descriptor 1, until the pipe ends."""
+    tasks, events = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    protect_stdout()
+    inbox: deque[Task | None] = deque()
+    arrived = threading.Semaphore(0)
+
+    def receive() -> NoReturn:
+        # A thread of its own: when the controller dies, this process ends at once, also in the middle of a step.
+        while (data := _read(tasks)) is not None:
+            inbox.append(msgspec.msgpack.decode(data, type=Task | None))
+            arrived.release()
+        # This process leads its own group: whatever the unit started (loaders of data, say) ends with it.
+        os.killpg(0, signal.SIGKILL)
+        os._exit(1)
+
+    threading.Thread(target=receive, daemon=True, name="inbox").start()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    from flambe.experiment.worker import Worker
+
+    worker = Worker()
+    while True:
+        arrived.acquire()
+        task = inbox.popleft()
+        if task is None:
+            worker.release()
+        else:
+            _write(events, _encode(worker.do(task)))
+
+
+def _write(stream: IO[bytes], data: bytes) -> None:
+    stream.write(_LENGTH.pack(len(data)))
+    stream.write(data)
+    stream.flush()
+
+
+def _read(stream: IO[bytes]) -> bytes | None:
+    head = stream.read(_LENGTH.size)
+    if len(head) < _LENGTH.size:
+        return None
+    data = stream.read(_LENGTH.unpack(head)[0])
+    return data if len(data) == _LENGTH.unpack(head)[0] else None

@@ -1,0 +1,211 @@
+"""``RayPool``: units in reused Ray actors, on an embedded Ray of our own or on a running one.
+
+The embedded Ray listens on loopback only, behind a token, without a dashboard, and ends when we end (``warden``).
+An actor is made for an amount of resources and reused from unit to unit; it is given up after any exception in it.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import ray
+
+from flambe.errors import MachineError
+from flambe.experiment import warden
+from flambe.experiment.environment import set_threads
+from flambe.experiment.pool import Failed, PoolEvent, Task
+from flambe.experiment.ray_actor import UnitActor
+from flambe.record.parcel import pack
+from flambe.runner.unit import Unit
+
+_OBJECT_STORE_BYTES = 200_000_000
+_encode = msgspec.msgpack.Encoder().encode
+
+
+@dataclass(eq=False)
+class _Actor:
+    """A worker process. size: (cpus, gpus) it holds. sees_disk: whether the run directory is there under its
+    path. holds: the unit whose objects it has."""
+
+    handle: Any
+    size: tuple[float, float]
+    name: str
+    sees_disk: bool = True
+    holds: str | None = None
+
+
+class RayPool:
+    """Reused actors on Ray.
+
+    workers: CPUs of the embedded Ray. gpus: its GPUs, None for all that are found. address: join this Ray instead
+    (``host:port`` or ``auto``); a token is taken from ``RAY_AUTH_TOKEN`` or ``RAY_AUTH_TOKEN_PATH`` as Ray does.
+    run_root: the run directory, to find out which nodes see it.
+
+    Raises MachineError when Ray cannot be started or joined.
+    """
+
+    def __init__(self, workers: int, *, run_root: Path, gpus: float | None = None, address: str | None = None) -> None:
+        self._run_root = run_root
+        self._embedded = address is None
+        self._warden: subprocess.Popen[bytes] | None = None
+        self._idle: list[_Actor] = []
+        self._busy: dict[str, _Actor] = {}
+        self._pending: dict[Any, tuple[Task, _Actor]] = {}
+        self._parcels: dict[str, Any] = {}
+        self._made = 0
+        self._environment: dict[str, str] | None = None
+        try:
+            if address is None:
+                self._start(workers, gpus)
+            else:
+                ray.init(address=address, log_to_driver=False, logging_level="ERROR", namespace="flambe")
+        except Exception as error:
+            self.close()
+            raise MachineError(
+                f"cannot {'start' if address is None else 'join'} Ray{'' if address is None else f' at {address}'}: {error}",
+                hint="--runner local runs without Ray."
+                if address is None
+                else "Is it running there, of this Ray version, and is its token in RAY_AUTH_TOKEN?",
+            ) from error
+        total = ray.cluster_resources()
+        self._capacity = {"cpus": float(total.get("CPU", 0.0)), "gpus": float(total.get("GPU", 0.0))}
+        self._class = ray.remote(UnitActor)
+
+    def capacity(self) -> dict[str, float]:
+        return self._capacity
+
+    def claim(self, unit: Unit) -> str:
+        size = (float(unit.resources.get("cpus", 1)), float(unit.resources.get("gpus", 0)))
+        actor = next((one for one in self._idle if one.size == size), None)
+        if actor is None:
+            # Idle actors of another size hold resources that the new one may need.
+            for other in list(self._idle):
+                self._idle.remove(other)
+                ray.kill(other.handle, no_restart=True)
+            actor = self._make(size, unit.threads)
+        else:
+            self._idle.remove(actor)
+        self._busy[unit.id] = actor
+        return actor.name
+
+    def submit(self, task: Task) -> None:
+        actor = self._busy[task.unit.id]
+        names: list[str] = []
+        parcels: list[Any] = []
+        if not actor.sees_disk and actor.holds != task.unit.id:
+            for name, folder in {**task.unit.needs, "": task.resume or ""}.items():
+                if folder:
+                    names.append(name)
+                    parcels.append(self._parcel(folder, keep=bool(name)))
+        actor.holds = task.unit.id
+        self._pending[actor.handle.do.remote(_encode(task), names, *parcels)] = (task, actor)
+
+    def release(self, unit: str) -> None:
+        actor = self._busy.pop(unit)
+        actor.holds = None
+        actor.handle.release.remote()
+        self._idle.append(actor)
+
+    def next_event(self, timeout_s: float) -> PoolEvent | None:
+        if not self._pending:
+            return None
+        done, _ = ray.wait(list(self._pending), num_returns=1, timeout=timeout_s)
+        if not done:
+            return None
+        task, actor = self._pending.pop(done[0])
+        try:
+            event: PoolEvent = msgspec.msgpack.decode(ray.get(done[0]), type=PoolEvent)
+        except ray.exceptions.RayError as error:
+            event = Failed(unit=task.unit.id, attempt=task.attempt, error=_why_it_died(error))
+        if isinstance(event, Failed):
+            # Whatever an exception left behind in the process must not meet the next unit.
+            self._busy.pop(event.unit, None)
+            ray.kill(actor.handle, no_restart=True)
+        elif event.result is not None:
+            actor.holds = None
+            self._idle.append(self._busy.pop(event.unit))
+        return event
+
+    def close(self) -> None:
+        if ray.is_initialized():
+            for actor in [*self._idle, *self._busy.values()]:
+                ray.kill(actor.handle, no_restart=True)
+            ray.shutdown()
+        if self._warden is not None and self._warden.stdin is not None:
+            self._warden.stdin.close()
+            self._warden = None
+        if self._environment is not None:
+            os.environ.clear()
+            os.environ.update(self._environment)
+            self._environment = None
+
+    # -- inside -------------------------------------------------------------------------------------------------------
+
+    def _start(self, workers: int, gpus: float | None) -> None:
+        # Ray's processes take our environment with them; ``close`` puts ours back.
+        self._environment = dict(os.environ)
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+        # Makes 127.0.0.1 the address of the node and every server listen there only; Ray would take the host's own.
+        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+        os.environ["RAY_AUTH_MODE"] = "token"
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+        set_threads(1)
+        # Short, for the names of sockets below it may have 107 letters.
+        folder = tempfile.mkdtemp(prefix="flambe-ray-", dir="/tmp" if os.path.isdir("/tmp") else None)  # noqa: S108
+        self._warden = subprocess.Popen(
+            [sys.executable, "-I", "-S", warden.__file__, folder], stdin=subprocess.PIPE, start_new_session=True
+        )
+        ray.init(
+            address="local",
+            num_cpus=workers,
+            num_gpus=gpus,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level="ERROR",
+            object_store_memory=_OBJECT_STORE_BYTES,
+            namespace="flambe",
+            _node_ip_address="127.0.0.1",
+            _temp_dir=folder,
+        )
+
+    def _make(self, size: tuple[float, float], threads: int) -> _Actor:
+        self._made += 1
+        name = f"actor {self._made}"
+        handle = self._class.options(num_cpus=size[0], num_gpus=size[1], max_restarts=0).remote(threads)
+        actor = _Actor(handle, size, name)
+        if not self._embedded:
+            actor.sees_disk = self._sees_disk(actor)
+        return actor
+
+    def _sees_disk(self, actor: _Actor) -> bool:
+        mark = self._run_root / f".seen-{secrets.token_hex(8)}"
+        mark.touch()
+        try:
+            return bool(ray.get(actor.handle.sees.remote(str(mark))))
+        except ray.exceptions.RayError:
+            return True  # it is gone; its first task will say so
+        finally:
+            mark.unlink()
+
+    def _parcel(self, folder: str, *, keep: bool) -> Any:
+        """Put a folder into Ray's object store, which carries it to the node in chunks; needed results once."""
+        if folder not in self._parcels:
+            reference = ray.put(pack(Path(folder)))
+            if not keep:
+                return reference
+            self._parcels[folder] = reference
+        return self._parcels[folder]
+
+
+def _why_it_died(error: Exception) -> str:
+    text = str(error).strip().splitlines()
+    return f"its worker died: {text[0] if text else type(error).__name__}"

@@ -1,0 +1,63 @@
+"""``Worker``: one process that runs units, one at a time. Child processes and Ray actors are doors to it."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+
+from flambe.errors import ConfigError
+from flambe.experiment.pool import COMMIT, Failed, PoolEvent, Reported, Task
+from flambe.record.layout import OUTPUTS, STEPS
+from flambe.runner.stage import StageRun
+
+
+class Worker:
+    """Holds the objects of at most one unit, so that its next step needs no rebuilding."""
+
+    def __init__(self) -> None:
+        self._run: StageRun | None = None
+        self._held: tuple[str, int, str] | None = None
+
+    def do(self, task: Task) -> PoolEvent:
+        """Do one task. What the unit raises comes back as ``Failed``; the objects are gone then."""
+        unit, scratch = task.unit, Path(task.scratch)
+        mark = (unit.id, task.attempt, task.scratch)
+        try:
+            if self._run is None or self._held != mark:
+                self.release()
+                self._run, self._held = StageRun(unit, scratch), mark
+                self._run.start(Path(task.resume) if task.resume else None)
+            run = self._run
+            event = Reported(unit=unit.id, attempt=task.attempt)
+            if task.action != COMMIT:
+                event.report = run.step()
+                if event.report.more:
+                    event.step_source = str(scratch / STEPS / str(event.report.step))
+                    return event
+            event.result = run.commit()
+            event.result_source = str(scratch)
+            self.release()
+            return event
+        except Exception as error:
+            trace = traceback.format_exc()
+            streams = self._drain(trace)
+            self.release()
+            return Failed(
+                unit=unit.id,
+                attempt=task.attempt,
+                error=f"{type(error).__name__}: {error}",
+                trace=trace,
+                streams=streams,
+                retry=not isinstance(error, ConfigError),
+            )
+
+    def release(self) -> None:
+        """Drop the objects of the unit that is held."""
+        if self._run is not None:
+            self._run.close()
+        self._run = self._held = None
+
+    def _drain(self, trace: str) -> dict[str, bytes]:
+        streams = self._run.drain() if self._run is not None else {}
+        streams[OUTPUTS] = streams.get(OUTPUTS, b"") + trace.encode()
+        return streams

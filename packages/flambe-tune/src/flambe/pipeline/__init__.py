@@ -1,0 +1,30 @@
+"""Pipelines: stages as a graph, variants inherited along links, reduction, and the plan of a run."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+_HOME = {
+    "StageGraph": "graph",
+    "Variant": "variants",
+    "expand": "variants",
+    "Candidate": "reduce",
+    "best_of": "reduce",
+    "PlannedUnit": "plan",
+    "plan_units": "plan",
+}
+
+__all__ = ["Candidate", "PlannedUnit", "StageGraph", "Variant", "best_of", "expand", "plan_units"]
+
+if TYPE_CHECKING:
+    from flambe.pipeline.graph import StageGraph
+    from flambe.pipeline.plan import PlannedUnit, plan_units
+    from flambe.pipeline.reduce import Candidate, best_of
+    from flambe.pipeline.variants import Variant, expand
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
