@@ -64,7 +64,7 @@ def our_tags() -> dict[str, str]:
             if error.name != room:
                 raise
             continue
-        for name in module.__all__:
+        for name in getattr(module, "__all__", ()):
             kind = getattr(module, name)
             if inspect.isclass(kind) and issubclass(kind, Component) and name not in NOT_TAGS:
                 found[name] = f"{room}:{name}"

@@ -44,7 +44,7 @@ class TextField(Field):
 
     reads_text = True
 
-    def __init__(
+    def __init__(  # noqa: S107  these tokens are no passwords
         self,
         tokenizer: Tokenizer | None = None,
         lower: bool = False,

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
-
-from nltk.tokenize import NLTKWordTokenizer
 
 from flambe.tokenizer.stopwords import ENGLISH
 from flambe.tokenizer.tokenizer import Tokenizer
+from flambe.tokenizer.treebank import treebank_words
 
-# No rule of NLTK's tokenizer touches ASCII letters and digits, nor a single dash between them, except
+# No rule touches ASCII letters and digits, nor a single dash between them, except
 # for these contractions, which it splits (can not, gim me, …).
 _PLAIN = re.compile(r"[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*\Z")
 _CONTRACTED = re.compile(r"cannot|gimme|gonna|gotta|lemme|wanna", re.IGNORECASE)
@@ -20,22 +18,23 @@ _CACHE_LIMIT = 1_000_000
 
 
 class WordTokenizer(Tokenizer):
-    """Words and punctuation, as ``nltk.word_tokenize(text, preserve_line=True)`` cuts them. Needs no NLTK data.
+    """Words and punctuation, as ``nltk.word_tokenize(text, preserve_line=True)`` cuts them. Needs neither NLTK nor its data.
 
     The rules look no further than a word and the spaces beside it, but for quotes at the beginning and full stops at
     the end of the text. So each word is cut once and remembered, which makes a corpus some twenty times faster.
 
     Parameters
     ----------
-    kwargs: for ``NLTKWordTokenizer.tokenize``: ``convert_parentheses``.
+    kwargs: ``convert_parentheses`` writes brackets as the Penn Treebank does (``-LRB-``).
     """
 
-    def __init__(self, **kwargs: Any) -> None:
-        self._options = kwargs
-        self._rules = NLTKWordTokenizer()
+    def __init__(self, **kwargs: bool) -> None:
+        unknown = set(kwargs) - {"convert_parentheses"}
+        if unknown:
+            raise TypeError(f"WordTokenizer takes convert_parentheses, not {', '.join(sorted(unknown))}")
+        self._convert_parentheses = kwargs.get("convert_parentheses", False)
         self._words: dict[str, list[str]] = {}
         self._ends: dict[str, list[str]] = {}
-        self._cut("a")  # an option that NLTK does not know fails here, and not inside a run
 
     def tokenize(self, example: str) -> list[str]:
         """Cut a text into words."""
@@ -83,8 +82,7 @@ class WordTokenizer(Tokenizer):
         return self._cut(f"a {word} a")[1:-1]
 
     def _cut(self, text: str) -> list[str]:
-        tokens: list[str] = self._rules.tokenize(text, **self._options)
-        return tokens
+        return treebank_words(text, self._convert_parentheses)
 
 
 class NGramsTokenizer(Tokenizer):
@@ -106,7 +104,7 @@ class NGramsTokenizer(Tokenizer):
         self._sizes = [ngrams] if isinstance(ngrams, int) else list(ngrams)
         if not self._sizes or any(size < 1 for size in self._sizes):
             raise ValueError(f"ngrams must be positive, got {ngrams}")
-        self._dropped = frozenset(ENGLISH if stop_words is None else stop_words)
+        self._dropped = ENGLISH if stop_words is None else frozenset(stop_words)
 
     def tokenize(self, example: str) -> list[str]:
         """Cut a text into runs of words."""
