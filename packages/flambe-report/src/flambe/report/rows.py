@@ -1,0 +1,159 @@
+"""Rows of runs and units: sorted, and written as a table, as JSON lines or as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from flambe.cli.streams import data_is_terminal, emit
+from flambe.errors import UsageError, did_you_mean
+
+Row = dict[str, Any]
+
+TABLE, JSON, CSV = "table", "json", "csv"
+FORMATS = (TABLE, JSON, CSV)
+
+RUN_TABLE = ("name", "index", "status", "expected", "done", "failed", "pruned", "metric", "metric_name", "best", "seconds", "started", "run")  # fmt: skip
+UNIT_TABLE = ("name", "index", "stage", "variant", "status", "metric", "metric_name", "step", "seconds", "error")
+
+_STYLES = {
+    "COMPLETE": "green", "RUNNING": "blue", "FAILED": "red", "LOST": "red", "CANCELLED": "yellow", "PRUNED": "dim",
+    "PAUSED": "cyan",
+}  # fmt: skip
+_TITLES = {"metric_name": "of", "expected": "units", "seconds": "time", "index": "exp"}
+
+
+def columns_of(rows: Sequence[Mapping[str, Any]], first: Sequence[str]) -> list[str]:
+    """Return ``first``, then every other column that a row has, in order of appearance."""
+    return list(dict.fromkeys([*first, *(name for row in rows for name in row)]))
+
+
+def check_columns(names: Iterable[str], known: Sequence[str], *, option: str) -> None:
+    """Raise UsageError for the first of ``names`` that is no column."""
+    for name in names:
+        if name not in known:
+            ends = [other for other in known if other.endswith("." + name)]
+            hint = f"Did you mean {ends[0]!r}?" if ends else did_you_mean(name, known)
+            raise UsageError(f"{option}: unknown column {name!r}", hint=hint or "Known are " + ", ".join(known) + ".")
+
+
+def sorted_rows(rows: Sequence[Row], keys: Sequence[str]) -> list[Row]:
+    """Sort by columns, ``-name`` downwards; rows that lack a value come last either way."""
+    result = list(rows)
+    for key in reversed(keys):
+        name = key.removeprefix("-")
+        have = [row for row in result if row.get(name) is not None]
+        lack = [row for row in result if row.get(name) is None]
+        have.sort(key=lambda row: _order(row[name]), reverse=key.startswith("-"))
+        result = have + lack
+    return result
+
+
+def _order(value: Any) -> tuple[int, Any]:
+    # Columns may mix kinds ("auto" beside 3): numbers first, then text.
+    if isinstance(value, int | float):
+        return (0, -math.inf if math.isnan(value) else value)
+    return (1, str(value))
+
+
+def write_rows(rows: Sequence[Row], columns: Sequence[str], form: str | None, *, table: Sequence[str]) -> None:
+    """Write rows to the data stream.
+
+    form: ``table``, ``json``, ``csv``, or None: a table on a terminal, else JSON lines. columns: all there are;
+    table: those that a table shows.
+    """
+    form = form or (TABLE if data_is_terminal() else JSON)
+    if form == TABLE:
+        if rows:
+            emit(render_table(rows, table))
+    elif form == CSV:
+        for line in csv_lines(rows, columns):
+            emit(line)
+    else:
+        for row in rows:
+            emit(json_line(row, columns))
+
+
+def json_line(row: Mapping[str, Any], columns: Sequence[str]) -> str:
+    """Return a row as one line of JSON: unknown values are null, but parameters of other stages are left out."""
+    whole = {name: row.get(name) for name in columns if name in row or not name.startswith("params.")}
+    return json.dumps({name: finite(value) for name, value in whole.items()}, ensure_ascii=False, allow_nan=False)
+
+
+def finite(value: Any) -> Any:
+    """Return plain data with NaN and infinities as metric files write them: JSON has no such numbers."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    return [finite(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def csv_lines(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> Iterator[str]:
+    """Yield the header and a line for each row (RFC 4180); lists are JSON, booleans ``true`` and ``false``."""
+    for values in (columns, *([row.get(name) for name in columns] for row in rows)):
+        line = io.StringIO()
+        csv.writer(line, lineterminator="\n").writerow([_csv_cell(value) for value in values])
+        yield line.getvalue()
+
+
+def _csv_cell(value: Any) -> Any:
+    return json.dumps(finite(value)) if isinstance(value, bool | list) else finite(value)
+
+
+def render_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
+    """Return a table for people; columns that no row fills are left out. Coloured on a terminal only."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    terminal = data_is_terminal()
+    columns = [name for name in columns if any(row.get(name) not in (None, "") for row in rows)]
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for name in columns:
+        numeric = all(isinstance(row.get(name), int | float | None) for row in rows)
+        table.add_column(_TITLES.get(name, name), justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        best = row.get("best") is True
+        cells = []
+        for name in columns:
+            style = _STYLES.get(str(row.get(name)), "") if name == "status" else "bold" if best else ""
+            text = cell(name, row.get(name))
+            cells.append(Text(f"* {text}" if best and name == "metric" else text, style=style))
+        table.add_row(*cells)
+    out = io.StringIO()
+    # Off a terminal there is no width to keep: lines are for grep and less -S.
+    console = Console(file=out, force_terminal=terminal, width=None if terminal else 10_000, highlight=False)
+    console.print(table)
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
+
+
+def cell(name: str, value: Any) -> str:
+    """Return a value as people read it: short numbers, durations, no control characters."""
+    if value is None:
+        return ""
+    if name == "seconds":
+        return duration(float(value))
+    if name in ("created", "started", "ended"):
+        return str(value)[:19].replace("T", " ")
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    # Names come from files that anybody may have written: they must not steer the terminal.
+    return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in str(value))
+
+
+def duration(seconds: float) -> str:
+    """Return ``3.1 s``, ``4 min 02 s``, ``2 h 05 min`` or ``3 d 04 h``."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    for limit, big, small, names in ((3600, 60, 1, ("min", "s")), (86400, 3600, 60, ("h", "min"))):
+        if seconds < limit:
+            return f"{int(seconds // big)} {names[0]} {int(seconds % big // small):02d} {names[1]}"
+    return f"{int(seconds // 86400)} d {int(seconds % 86400 // 3600):02d} h"
