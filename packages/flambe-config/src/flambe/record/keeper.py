@@ -49,15 +49,24 @@ class Keeper:
     # -- opening and closing ------------------------------------------------------------------------------------------
 
     @classmethod
-    def open(cls, spec: Spec, *, tool: str, argv: Sequence[str] = (), output_dir: str | Path | None = None) -> Keeper:
+    def open(
+        cls,
+        spec: Spec,
+        *,
+        tool: str,
+        argv: Sequence[str] = (),
+        output_dir: str | Path | None = None,
+        fresh: bool = False,
+    ) -> Keeper:
         """Take the run directory of ``spec``: the newest unfinished one with an equal digest, else the next number.
 
+        fresh: take the next number in any case.
         Raises ProvenanceError when another process is writing the unfinished one.
         """
         home = Path(output_dir if output_dir is not None else spec.output_dir).expanduser().absolute() / spec.name
         home.mkdir(parents=True, exist_ok=True)
         digest = spec_digest(spec)
-        found = _unfinished(home, digest)
+        found = None if fresh else _unfinished(home, digest)
         continued = found is not None
         paths = layout.RunPaths(found) if found is not None else _claim(home)
         ledger = Ledger(paths.ledger)
@@ -224,16 +233,16 @@ class Keeper:
         record = found.record
         record = StageRecord(
             stage=unit.stage, variant=unit.variant, params=unit.params, key=unit.key, seed=unit.seed,
-            status=run.COMPLETE, step=record.step, complete=True, metric=record.metric,
+            status=run.COMPLETE, step=record.step, complete=record.complete, metric=record.metric,
             metric_name=record.metric_name, lower_is_better=record.lower_is_better, attempt=0, time=record.time,
             inputs=record.inputs, needs={s: Path(f).name for s, f in unit.needs.items()},
             reused_from=os.path.relpath(found.folder, self.paths.root),
         )  # fmt: skip
         write_record(folder.record, record)
         return self.ledger.append(
-            "reuse", unit=unit.id, key=unit.key, source=record.reused_from, step=record.step, complete=True,
+            "reuse", unit=unit.id, key=unit.key, source=record.reused_from, step=record.step, complete=record.complete,
             metric=record.metric, lower_is_better=record.lower_is_better,
-            digest=unit_digest(folder.root, params=unit.params, step=record.step, complete=True),
+            digest=unit_digest(folder.root, params=unit.params, step=record.step, complete=record.complete),
         )  # fmt: skip
 
     def fail(
