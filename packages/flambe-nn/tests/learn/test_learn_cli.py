@@ -59,7 +59,9 @@ def spec(toy: Path, **more: Any) -> dict[str, Any]:
 
 def train(stdin: str, cwd: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "flambe.learn.cli", *arguments]
-    return subprocess.run(command, input=stdin, capture_output=True, text=True, cwd=cwd, env={**os.environ}, timeout=120)
+    return subprocess.run(
+        command, input=stdin, capture_output=True, text=True, cwd=cwd, env={**os.environ}, timeout=120
+    )
 
 
 def test_a_line_for_each_stage_and_one_for_the_run(toy: Path, tmp_path: Path) -> None:

@@ -332,6 +332,9 @@ class Trainer(Component):
         self._batches = BatchStream(self.train_sampler, consumed=state["batches"])
         # Copied: the optimizer would take the tensors as they are and write into the memory of the saved file.
         self.optimizer.load_state_dict(_copied(state["optimizer"]))
+        if self._step:
+            # The scheduler is stepped first when training goes on, and would warn that no update was made yet.
+            self.optimizer._opt_called = True  # type: ignore[attr-defined]
         for name in ("scheduler", "iter_scheduler"):
             scheduler = getattr(self, name)
             if (scheduler is None) != (state[name] is None):
