@@ -9,35 +9,63 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-_DOOR = {
-    "compile_file": "flambe.compile.compiler",
-    "compile_text": "flambe.compile.compiler",
-    "Component": "flambe.build.component",
-    "Schema": "flambe.build.schema",
-    "State": "flambe.build.state",
-    "Link": "flambe.build.link",
-    "FunctionCallLink": "flambe.build.link",
-    "Registrable": "flambe.build.registrable",
-    "MappedRegistrable": "flambe.build.registrable",
-    "RegistrationError": "flambe.build.registrable",
-    "alias": "flambe.build.registrable",
-    "all_subclasses": "flambe.build.registrable",
-    "dynamic_component": "flambe.build.registrable",
-    "make_component": "flambe.build.registrable",
-    "register": "flambe.build.registrable",
-    "registrable_factory": "flambe.build.registrable",
-    "registration_context": "flambe.build.registrable",
-    "load": "flambe.build.saved",
-    "load_state_from_file": "flambe.build.saved",
-    "save": "flambe.build.saved",
-    "save_state_to_file": "flambe.build.saved",
-}
-
-__all__ = sorted(_DOOR)
-
 if TYPE_CHECKING:
     from flambe.build.component import Component
+    from flambe.build.link import FunctionCallLink, Link
+    from flambe.build.registrable import (
+        MappedRegistrable,
+        Registrable,
+        RegistrationError,
+        alias,
+        all_subclasses,
+        dynamic_component,
+        make_component,
+        register,
+        registrable_factory,
+        registration_context,
+    )
+    from flambe.build.saved import load, load_state_from_file, save, save_state_to_file
+    from flambe.build.schema import Schema
+    from flambe.build.state import State
     from flambe.compile.compiler import compile_file, compile_text
+
+_HOMES = {
+    "flambe.build.component": ("Component",),
+    "flambe.build.link": ("FunctionCallLink", "Link"),
+    "flambe.build.registrable": (
+        "MappedRegistrable", "Registrable", "RegistrationError", "alias", "all_subclasses", "dynamic_component",
+        "make_component", "register", "registrable_factory", "registration_context",
+    ),
+    "flambe.build.saved": ("load", "load_state_from_file", "save", "save_state_to_file"),
+    "flambe.build.schema": ("Schema",),
+    "flambe.build.state": ("State",),
+    "flambe.compile.compiler": ("compile_file", "compile_text"),
+}  # fmt: skip
+_DOOR = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Component",
+    "FunctionCallLink",
+    "Link",
+    "MappedRegistrable",
+    "Registrable",
+    "RegistrationError",
+    "Schema",
+    "State",
+    "alias",
+    "all_subclasses",
+    "compile_file",
+    "compile_text",
+    "dynamic_component",
+    "load",
+    "load_state_from_file",
+    "make_component",
+    "register",
+    "registrable_factory",
+    "registration_context",
+    "save",
+    "save_state_to_file",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -49,4 +77,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_DOOR})
+    return sorted({*globals(), *__all__})

@@ -1,4 +1,4 @@
-"""Node-form values → YAML text with tags, as people write it. Reading it again gives the same node."""
+"""Values → YAML text with tags, as people write it. Reading it again gives the same value."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import json
 import re
 from typing import Any
 
-from flambe.compile.links import link_text
+from flambe.build.link import create_link_str
 from flambe.compile.tags import tag_of
-from flambe.compile.yaml import plain_value
+from flambe.compile.yaml import STANDARD, Alias, Mapping, Node, Scalar, Sequence, plain_value
 from flambe.spec.nodes import ARGS, BYTES, ENV, FILE, FLOAT, GRID, LINK, MAP, NEW, YAML, arguments, kind_of, link_target
 
 _SAFE = re.compile(r"[A-Za-z0-9_./~$^(+\-][^\n\r\t\0-\x1f\x7f-\x9f\u2028\u2029\ufeff\ud800-\udfff]*\Z")
@@ -72,7 +72,7 @@ def _block(node: Any) -> tuple[str, list[str]]:
     if kind == LINK:
         target = link_target(node)
         word = "!copy" if target.copy else "!call" if target.call else "!@"
-        text = link_text(target)
+        text = create_link_str(target.path, target.attr)
         return f"{word} {text if re.search(r'[#:]', text) is None else json.dumps(text)}", []
     if kind == GRID:
         return _tagged("!g", node[GRID])
@@ -160,3 +160,77 @@ def _flow(item: Any) -> str:
     if isinstance(item, dict):
         return _FLOATS[item[FLOAT]]
     return scalar(item, flow=True)
+
+
+# Trees: a config as it was written, after overrides --------------------------------------------------------------------
+
+
+def tree_to_yaml(header: Node | None, tree: Node) -> str:
+    """Return the YAML text of a config's trees, aliases kept as aliases (their names may change)."""
+    writer = _TreeWriter()
+    parts = ([writer.text(header), "---\n"] if header is not None else []) + [writer.text(tree)]
+    return "".join(parts)
+
+
+class _TreeWriter:
+    def __init__(self) -> None:
+        self._names: dict[int, str] = {}
+        self._written: set[int] = set()
+
+    def text(self, tree: Node) -> str:
+        self._find(tree)
+        head, lines = self._block(tree)
+        return "\n".join([head, *lines] if head else lines) + "\n"
+
+    def _find(self, node: Node) -> None:
+        if isinstance(node, Alias):
+            self._names.setdefault(id(node.target), node.name)
+        elif isinstance(node, Mapping):
+            for _, value in node.items:
+                self._find(value)
+        elif isinstance(node, Sequence):
+            for value in node.items:
+                self._find(value)
+
+    def _block(self, node: Node) -> tuple[str, list[str]]:
+        if isinstance(node, Alias):
+            if id(node.target) in self._written:
+                return f"*{self._names[id(node.target)]}", []
+            node = node.target  # the anchored one was overridden away: this is the first now
+        marks = []
+        if id(node) in self._names:
+            self._written.add(id(node))
+            marks.append(f"&{self._names[id(node)]}")
+        if node.tag is not None:
+            marks.append(f"!!{node.tag.removeprefix(STANDARD)}" if node.tag.startswith(STANDARD) else node.tag)
+        head, lines = self._bare(node)
+        return " ".join([*marks, head]).rstrip(), lines
+
+    def _bare(self, node: Node) -> tuple[str, list[str]]:
+        if isinstance(node, Scalar):
+            if node.plain:
+                return (node.text if "\n" not in node.text else json.dumps(node.text)), []
+            return scalar(node.text), []
+        if isinstance(node, Mapping):
+            if not node.items:
+                return "{}", []
+            lines: list[str] = []
+            for key, value in node.items:
+                head, below = self._block(value)
+                lines.append(f"{self._block(key)[0]}: {head}".rstrip())
+                lines += ["  " + line for line in below]
+            return "", lines
+        assert isinstance(node, Sequence)
+        if all(isinstance(item, Scalar) and item.tag is None for item in node.items):
+            return "[" + ", ".join(_flow_scalar(item) for item in node.items) + "]", []
+        lines = []
+        for item in node.items:
+            head, below = self._block(item)
+            lines.append(f"- {head}" if head else f"- {below[0]}")
+            lines += ["  " + line for line in (below if head else below[1:])]
+        return "", lines
+
+
+def _flow_scalar(node: Node) -> str:
+    assert isinstance(node, Scalar)
+    return scalar(plain_value(node.text), flow=True) if node.plain else scalar(node.text, flow=True)

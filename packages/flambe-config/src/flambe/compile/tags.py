@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 import flambe
-from flambe.errors import ConfigError
+from flambe.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
     from flambe.compile.source import Library
@@ -96,7 +96,7 @@ def resolve(tag: str, library: Library, extensions: dict[str, str]) -> Target:
     if head in extensions and rest:
         return _in_module(tag, library)
     if head in FLAT and rest:
-        first, _, more = rest.partition(".")
+        first = rest.partition(".")[0]
         for module in FLAT[head]:
             if library.exports(module, first):
                 return Target(f"{module}:{rest}", True)
@@ -108,8 +108,6 @@ def resolve(tag: str, library: Library, extensions: dict[str, str]) -> Target:
 
 
 def _in_module(tag: str, library: Library) -> Target:
-    from flambe.errors import did_you_mean
-
     parts = tag.split(".")
     size = 1
     while size < len(parts) and library.exists(".".join(parts[: size + 1])):
@@ -144,8 +142,6 @@ def _all_names(library: Library, extensions: dict[str, str]) -> list[str]:
 
 
 def _unknown(tag: str, library: Library, extensions: dict[str, str]) -> ConfigError:
-    from flambe.errors import did_you_mean
-
     from flambe.compile.lowering import OWN_TAGS
 
     head = tag.partition(".")[0]

@@ -87,8 +87,8 @@ class Alias(Node):
         self.target = target
 
 
-def documents(text: str, file: str) -> list[Node]:
-    """Return the documents of a YAML text as trees.
+def documents(text: str, file: str, *, place: type[Position] = Position) -> list[Node]:
+    """Return the documents of a YAML text as trees. place: the class of its positions.
 
     Raises ``ConfigError`` with the position of the first thing that is no YAML, that nests more than 100 deep, or
     that names an anchor which does not stand above.
@@ -101,17 +101,17 @@ def documents(text: str, file: str) -> list[Node]:
     except UnicodeEncodeError as error:
         raise ConfigError(f"{file} is not UTF-8 text: {error.reason}") from error
     try:
-        return list(_documents(CParser(data), file))
+        return list(_documents(CParser(data), file, place))
     except MarkedYAMLError as error:
-        raise _syntax_error(error, text, file) from error
+        raise _syntax_error(error, text, file, place) from error
     except YAMLError as error:
         reason = getattr(error, "reason", None) or str(error).splitlines()[0]
         raise ConfigError(
-            f"this is no YAML: {reason}", position=_where(text, getattr(error, "position", 0) or 0, file)
+            f"this is no YAML: {reason}", position=_where(text, getattr(error, "position", 0) or 0, file, place)
         ) from error
 
 
-def _documents(parser: Any, file: str) -> Iterator[Node]:
+def _documents(parser: Any, file: str, place: type[Position]) -> Iterator[Node]:
     anchors: dict[str, Node] = {}
     open_nodes: list[Sequence | Mapping] = []
     keys: list[Node | None] = []  # for every open mapping the key whose value comes next
@@ -121,18 +121,17 @@ def _documents(parser: Any, file: str) -> Iterator[Node]:
         node: Node
         if kind is ScalarEvent:
             mark = event.start_mark
-            position = Position(file, mark.line + 1, mark.column + 1)
+            position = place(file, mark.line + 1, mark.column + 1)
             tag = event.tag
-            plain = event.implicit[0] if tag is None else tag == "!" or not event.implicit[1]
-            node = Scalar(None if tag == "!" else tag, position, event.value, plain and tag != "!")
+            node = Scalar(None if tag == "!" else tag, position, event.value, not event.style and tag != "!")
         elif kind is MappingStartEvent or kind is SequenceStartEvent:
             mark = event.start_mark
-            position = Position(file, mark.line + 1, mark.column + 1)
+            position = place(file, mark.line + 1, mark.column + 1)
             tag = None if event.tag == "!" else event.tag
             node = Mapping(tag, position) if kind is MappingStartEvent else Sequence(tag, position)
         elif kind is AliasEvent:
             mark = event.start_mark
-            position = Position(file, mark.line + 1, mark.column + 1)
+            position = place(file, mark.line + 1, mark.column + 1)
             if event.anchor not in anchors:
                 raise ConfigError(
                     f"the alias *{event.anchor} has no anchor &{event.anchor} above it", position=position
@@ -173,9 +172,9 @@ def _documents(parser: Any, file: str) -> Iterator[Node]:
             keys.append(None)
 
 
-def _syntax_error(error: MarkedYAMLError, text: str, file: str) -> ConfigError:
+def _syntax_error(error: MarkedYAMLError, text: str, file: str, place: type[Position]) -> ConfigError:
     mark = error.problem_mark or error.context_mark
-    position = Position(file, mark.line + 1, mark.column + 1) if mark else None
+    position = place(file, mark.line + 1, mark.column + 1) if mark else None
     what = (error.problem or "this is no YAML").strip()
     hint = None
     start = error.context_mark
@@ -205,9 +204,9 @@ def _syntax_error(error: MarkedYAMLError, text: str, file: str) -> ConfigError:
     return ConfigError(what, position=position, hint=hint)
 
 
-def _where(text: str, index: int, file: str) -> Position:
+def _where(text: str, index: int, file: str, place: type[Position]) -> Position:
     before = text[:index]
-    return Position(file, before.count("\n") + 1, index - (before.rfind("\n") + 1) + 1)
+    return place(file, before.count("\n") + 1, index - (before.rfind("\n") + 1) + 1)
 
 
 _INT = re.compile(r"[-+]?[0-9]+\Z")

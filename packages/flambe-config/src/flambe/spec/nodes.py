@@ -107,6 +107,7 @@ class Spec(msgspec.Struct, omit_defaults=True, kw_only=True):
     kind: ``experiment`` (stages), ``runnable`` (one object with ``run()``: a single stage) or ``function``.
     resume: a stage (and all above) or a list of stages whose results are taken from earlier runs by key.
     max_failures: how often a failing unit is tried again. devices: resources of each variant of every stage.
+    debug: one process, variants one after another. ordering: ``step``, or ``arrival`` (not repeatable).
     origins: JSON pointer of a value → [index in source.files, line, column], 1-based.
     """
 
@@ -122,6 +123,7 @@ class Spec(msgspec.Struct, omit_defaults=True, kw_only=True):
     max_failures: int = 1
     stop_on_failure: bool = False
     merge_plot: bool = True
+    debug: bool = False
     ordering: str = "step"
     environment: Environment = msgspec.field(default_factory=Environment)
     source: Source = msgspec.field(default_factory=Source)

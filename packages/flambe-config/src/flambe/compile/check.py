@@ -1,0 +1,283 @@
+"""Checks of a lowered config against the signatures of what it names, and of its links; all faults at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from flambe.build.link import ORDER_RULE, create_link_str
+from flambe.compile.annotations import advice, describe, misfits, written
+from flambe.compile.lowering import FAULT, Where
+from flambe.compile.signatures import KEYWORD, POSITIONAL, POSITIONAL_ONLY, REST, Signature, signature_of, takes_any
+from flambe.compile.source import Library, Parameter
+from flambe.errors import ConfigError, Position, did_you_mean
+from flambe.spec.nodes import ARGS, GRID, LINK, MAP, NEW, YAML, LinkTarget, arguments, kind_of, link_target
+
+
+class Body(NamedTuple):
+    """A node to check. at: its JSON path. stage: the stage whose body it is, None for schedulers and the like."""
+
+    node: Any
+    at: Where
+    stage: str | None
+
+
+class Checker:
+    """Checks the bodies of one config. places, keys: JSON path → where a value and its key were written."""
+
+    def __init__(self, library: Library, places: dict[Where, Position], keys: dict[Where, Position]) -> None:
+        self._library = library
+        self._places = places
+        self._keys = keys
+        self._signatures: dict[str, Signature | ConfigError | None] = {}
+        self.faults: list[ConfigError] = []
+
+    def check(self, bodies: Sequence[Body], names: Sequence[str] = ()) -> None:
+        """Check every ``$new`` and every ``$link`` of ``bodies``; names: what else a link could have meant."""
+        stages = {body.stage: body for body in bodies if body.stage is not None}
+        order = list(stages)
+        for body in bodies:
+            for at, config, node in _walk(body.node, body.at, ()):
+                kind = kind_of(node)
+                if kind == NEW:
+                    self._component(at, node)
+                elif kind == LINK and body.stage is not None:
+                    _LinkCheck(self, stages, order, names).check(body.stage, config, at, link_target(node))
+                elif kind == LINK or (kind == GRID and body.stage is None):
+                    what = "a link" if kind == LINK else "a search"
+                    self.fault(at, f"{what} cannot stand here, only in the stages of the pipeline")
+
+    def fault(self, at: Where, what: str, *, key: bool = False, **more: str | None) -> None:
+        """Note a fault of the value at the JSON path ``at``, or of its key."""
+        position = None
+        while position is None and at:
+            position = (self._keys.get(at) if key else None) or self._places.get(at)
+            at = at[:-1]
+        self.faults.append(ConfigError(what, position=position, **more))
+
+    # Arguments ---------------------------------------------------------------------------------------------------
+
+    def _component(self, at: Where, node: dict[str, Any]) -> None:
+        target = node[NEW]
+        if target not in self._signatures:
+            try:
+                self._signatures[target] = signature_of(self._library, target)
+            except ConfigError as error:
+                self._signatures[target] = error
+        signature = self._signatures[target]
+        if isinstance(signature, ConfigError):
+            self.fault(at, signature.what, expected=signature.expected, hint=signature.hint)
+        elif signature is not None:
+            tries = [list(self._faults(at, node, signature.name, form)) for form in signature.forms]
+            for fault in min(tries, key=len):
+                self.fault(fault.at, fault.what, key=fault.key, expected=fault.expected, hint=fault.hint)
+
+    def _faults(
+        self, at: Where, node: dict[str, Any], name: str, form: Sequence[Parameter]
+    ) -> Iterator[_ArgumentFault]:
+        given = arguments(node)
+        given.pop(FAULT, None)
+        positional = node.get(ARGS, [])
+        slots = [parameter for parameter in form if parameter.kind in (POSITIONAL_ONLY, POSITIONAL)]
+        rest = next((parameter for parameter in form if parameter.kind == REST), None)
+        named = {parameter.name: parameter for parameter in form if parameter.kind in (POSITIONAL, KEYWORD)}
+        filled: set[str] = set()
+        for index, value in enumerate(positional):
+            parameter = slots[index] if index < len(slots) else rest
+            place = (*at, ARGS, index)
+            if parameter is None:
+                most = f"at most {len(slots)}" if slots else "none"
+                yield _ArgumentFault(place, f"{name} takes fewer positional arguments", expected=most)
+                break
+            filled.add(parameter.name)
+            yield from self._typed(place, value, parameter, name)
+        open_ended = takes_any(form)
+        for key, value in given.items():
+            place = (*at, key)
+            if key in filled and key in named:
+                yield _ArgumentFault(place, f"{name} got the argument {key!r} twice", key=True)
+            elif key in named:
+                filled.add(key)
+                yield from self._typed(place, value, named[key], name)
+            elif not open_ended:
+                hint = did_you_mean(key, [known for known in named if known not in given])
+                expected = None
+                if hint is None:
+                    expected = f"one of {', '.join(named)}" if named else "no arguments"
+                yield _ArgumentFault(place, f"{name} has no argument {key!r}", key=True, expected=expected, hint=hint)
+        missing = [p.name for p in form if p.required and p.kind not in (REST, 4) and p.name not in filled]
+        if missing:
+            words = ", ".join(repr(one) for one in missing)
+            yield _ArgumentFault(at, f"{name} needs the argument{'s' if len(missing) > 1 else ''} {words}")
+
+    def _typed(self, at: Where, value: Any, parameter: Parameter, name: str) -> Iterator[_ArgumentFault]:
+        for below, part, type_ in misfits(value, parameter.type):
+            where = parameter.name + "".join(f"[{key}]" for key in below if key != GRID)
+            if below and below[-2:-1] == (GRID,):
+                where = parameter.name
+            yield _ArgumentFault(
+                (*at, *below),
+                f"{where} of {name} is {written(part)}",
+                expected=describe(type_),
+                hint=advice(part, type_),
+            )
+
+
+class _ArgumentFault(NamedTuple):
+    at: Where
+    what: str
+    key: bool = False
+    expected: str | None = None
+    hint: str | None = None
+
+
+class _LinkCheck:
+    """Follows links through the config, as the builder will follow them through objects."""
+
+    def __init__(
+        self, checker: Checker, stages: dict[str | None, Body], order: list[str | None], names: Sequence[str]
+    ) -> None:
+        self._checker = checker
+        self._stages = stages
+        self._order = order
+        self._names = names
+
+    def check(self, stage: str, config: Where, at: Where, target: LinkTarget) -> None:
+        """Check one link that stands at the config path ``config`` of ``stage``."""
+        text = create_link_str(target.path, target.attr)
+        root = str(target.path[0])
+        if root not in self._stages:
+            known = [name for name in (*self._order, *self._names) if name is not None]
+            self._checker.fault(
+                at,
+                f"the link {text!r} begins with {root!r}, which is no stage",
+                expected=f"one of {', '.join(known)}" if did_you_mean(root, known) is None and known else None,
+                hint=did_you_mean(root, known),
+            )
+            return
+        if self._order.index(root) > self._order.index(stage):
+            line = self._line(self._stages[root].at)
+            self._checker.fault(
+                at, f"the link {text!r} points to the stage {root!r}, which comes later{line}", hint=ORDER_RULE + "."
+            )
+            return
+        rest = target.path[1:]
+        if root == stage:
+            if config[: len(rest)] == rest:
+                self._checker.fault(
+                    at, f"the link {text!r} points to an object that it is a part of", hint=ORDER_RULE + "."
+                )
+                return
+            if self._comes_later(self._stages[root].node, rest, config):
+                self._checker.fault(at, f"the link {text!r} points to what stands below it", hint=ORDER_RULE + ".")
+                return
+        self._follow(at, text, target)
+
+    def _line(self, at: Where) -> str:
+        position = self._checker._places.get(at)
+        return f" (line {position.line})" if position else ""
+
+    def _comes_later(self, node: Any, target: Where, link: Where) -> bool:
+        for theirs, ours in zip(target, link, strict=False):
+            if theirs != ours:
+                keys = [key for one in _options(node) for key in _keys(one)]
+                return theirs in keys and ours in keys and keys.index(theirs) > keys.index(ours)
+            inner = [found for one in _options(node) for found in _inside(one, theirs)]
+            if not inner:
+                return False
+            node = inner[0]
+        return False
+
+    def _follow(self, at: Where, text: str, target: LinkTarget, depth: int = 0) -> list[Any] | None:
+        """Return what the brackets of a link may reach; None when it cannot be told. Faults are noted once."""
+        body = self._stages.get(str(target.path[0]))
+        if body is None or depth > 20:
+            return None
+        nodes = _options(body.node)
+        for index, key in enumerate(target.path[1:], start=1):
+            reached: list[Any] = []
+            for node in nodes:
+                if kind_of(node) == LINK:
+                    inner = link_target(node)
+                    if inner.attr or inner.call:
+                        return None
+                    followed = self._follow(at, text, inner, depth + 1)
+                    if followed is None:
+                        return None
+                    for one in followed:
+                        reached += _inside(one, key)
+                elif kind_of(node) in (FAULT, YAML, MAP):
+                    return None
+                else:
+                    reached += _inside(node, key)
+            if not reached:
+                self._missing(at, text, target.path[:index], key, nodes)
+                return None
+            nodes = [option for one in reached for option in _options(one)]
+        return nodes
+
+    def _missing(self, at: Where, text: str, path: Where, key: str | int, nodes: list[Any]) -> None:
+        place = create_link_str(path)
+        known = [str(one) for node in nodes for one in _keys(node)]
+        if not known and all(not isinstance(node, dict | list) for node in nodes):
+            self._checker.fault(
+                at, f"the link {text!r} leads nowhere: {place} is a plain value, there is no [{key}] in it"
+            )
+            return
+        hint = did_you_mean(str(key), known)
+        if isinstance(key, int) and str(key) in known and all(isinstance(node, dict) for node in nodes):
+            hint = f"Write ['{key}'] for a key that is text."
+        self._checker.fault(
+            at,
+            f"the link {text!r} leads nowhere: {place} has no [{key}] in the config",
+            expected=f"one of {', '.join(known)}" if known and hint is None else None,
+            hint=hint,
+        )
+
+
+def _walk(node: Any, at: Where, config: Where) -> Iterator[tuple[Where, Where, Any]]:
+    """Yield (JSON path, path as links write it, value) of all values in build order."""
+    yield at, config, node
+    kind = kind_of(node)
+    if kind == GRID:
+        for index, option in enumerate(node[GRID]):
+            yield from _walk(option, (*at, GRID, index), config)
+    elif kind in (NEW, FAULT):
+        for index, item in enumerate(node.get(ARGS, ())):
+            yield from _walk(item, (*at, ARGS, index), (*config, index))
+        for key, item in node.items():
+            if not key.startswith("$"):
+                yield from _walk(item, (*at, key), (*config, key))
+    elif kind is None and isinstance(node, dict):
+        for key, item in node.items():
+            yield from _walk(item, (*at, key), (*config, key))
+    elif isinstance(node, list):
+        for index, item in enumerate(node):
+            yield from _walk(item, (*at, index), (*config, index))
+
+
+def _options(node: Any) -> list[Any]:
+    if kind_of(node) == GRID:
+        return [inner for option in node[GRID] for inner in _options(option)]
+    return [node]
+
+
+def _keys(node: Any) -> list[str | int]:
+    if isinstance(node, list):
+        return list(range(len(node)))
+    if not isinstance(node, dict):
+        return []
+    return [*range(len(node.get(ARGS, ()))), *(key for key in node if not key.startswith("$"))]
+
+
+def _inside(node: Any, key: str | int) -> list[Any]:
+    """Return the part of a value that a bracket names: a list of one, or of none."""
+    if isinstance(node, list) and isinstance(key, int):
+        return [node[key]] if -len(node) <= key < len(node) else []
+    if isinstance(node, dict):
+        if isinstance(key, int):
+            positional = node.get(ARGS, [])
+            return [positional[key]] if -len(positional) <= key < len(positional) else []
+        if key in node and not key.startswith("$"):
+            return [node[key]]
+    return []

@@ -1,0 +1,195 @@
+"""One config file → one spec: read, override, lower, check, emit. Every fault is raised at once."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from flambe.cli.console import say
+from flambe.compile.check import Body, Checker
+from flambe.compile.experiment import lower_experiment
+from flambe.compile.extensions import Header, read_header
+from flambe.compile.lowering import FAULT, Lowering, Place, Where
+from flambe.compile.override import apply_overrides
+from flambe.compile.source import Library
+from flambe.compile.tags import resolve
+from flambe.compile.yaml import Mapping, Node, documents
+from flambe.errors import ConfigError, ConfigFaults, Position
+from flambe.spec.nodes import NEW, Environment, Source, SourceFile, Spec, Stage, pointer
+
+EXPERIMENTS = ("Experiment", "Pipeline")
+
+
+class Compiled(NamedTuple):
+    """A spec and what was learnt on the way. places: JSON path → position. tree: the config after overrides."""
+
+    spec: Spec
+    places: dict[Where, Position]
+    tree: Node
+    header: Node | None
+    warnings: list[str]
+
+
+def compile_file(path: str | os.PathLike[str], overrides: Sequence[str] = (), *, argv: Sequence[str] = ()) -> Spec:
+    """Compile a YAML file (``-`` is stdin).
+
+    Raises ``ConfigFaults`` with every fault and its position, ``ConfigError`` for a file that cannot be read.
+    """
+    from flambe.cli.streams import read_text
+
+    file = os.fspath(path)
+    text = read_text(file, what="config")
+    return compile_text(text, name=name_of(file), file=file, overrides=overrides, argv=argv)
+
+
+def name_of(file: str) -> str:
+    """Return the name that an experiment without one gets: its file's, with unusual characters replaced."""
+    if file == "-":
+        return "stdin"
+    stem = os.path.basename(file).partition(".")[0]
+    return "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "-" for c in stem).strip("-_") or "config"
+
+
+def compile_text(
+    text: str, *, name: str, file: str | None = None, overrides: Sequence[str] = (), argv: Sequence[str] = ()
+) -> Spec:
+    """Compile a YAML text. name: of the run, where the text gives none. file: what positions call it, and where
+    relative paths start. Raises as ``compile_file``; warnings go to stderr.
+    """
+    compiled = compile_whole(text, name=name, file=file or f"<{name}>", overrides=overrides, argv=argv)
+    for warning in compiled.warnings:
+        say(f"warning: {warning}")
+    return compiled.spec
+
+
+def compile_whole(text: str, *, name: str, file: str, overrides: Sequence[str], argv: Sequence[str]) -> Compiled:
+    """Compile a YAML text and keep what was learnt on the way. Raises as ``compile_file``; prints nothing."""
+    header_node, tree = _two_documents(text, file)
+    faults: list[ConfigError] = []
+    override_warnings = apply_overrides(tree, overrides, faults)
+    lowering = _lowering(file)
+    lowering.faults = faults
+    header = read_header(header_node, lowering)
+    lowering.extensions = header.extensions
+    lowering.files = header.files
+    checks: list[tuple[Any, Where, str | None]]
+    names: list[str] = []
+    if (tree.tag or "").removeprefix("!") in EXPERIMENTS or tree.tag == "!flambe.experiment.Experiment":
+        spec, checks, names = lower_experiment(tree, lowering, header, name)
+    else:
+        spec, checks = _lower_runnable(tree, lowering, header, name)
+    checker = Checker(lowering.library, lowering.places, lowering.keys)
+    checker.check([Body(*check) for check in checks], names)
+    if faults or checker.faults:
+        raise ConfigFaults(faults + checker.faults)
+    spec.source = Source(
+        files=[SourceFile(path=file, sha256=hashlib.sha256(text.encode()).hexdigest(), text=text)],
+        overrides=list(overrides),
+        argv=list(argv),
+        cwd=os.getcwd(),
+        tools={"flambe-config": _version()},
+    )
+    spec.origins = _origins(lowering, file)
+    return Compiled(spec, lowering.places, tree, header_node, override_warnings + lowering.warnings)
+
+
+def compile_value(text: str, *, name: str) -> tuple[Any, dict[str, str]]:
+    """Return the node of a YAML text that holds one value (no experiment), and the extensions of its header.
+
+    Raises ``ConfigFaults``.
+    """
+    header_node, tree = _two_documents(text, name)
+    lowering = _lowering(name)
+    header = read_header(header_node, lowering)
+    lowering.extensions = header.extensions
+    lowering.files = header.files
+    node = lowering.value(tree, Place((), ()))
+    for warning in lowering.warnings:
+        say(f"warning: {warning}")
+    if lowering.faults:
+        raise ConfigFaults(lowering.faults)
+    return node, header.extensions
+
+
+def _two_documents(text: str, file: str) -> tuple[Node | None, Node]:
+    found = documents(text, file)
+    if not found:
+        raise ConfigError(f"{file} is empty", expected="an object to run, such as !Experiment")
+    if len(found) > 2:
+        raise ConfigError(
+            f"{file} holds {len(found)} documents",
+            position=found[2].position,
+            expected="one, or a header and one, separated by '---'",
+        )
+    return (found[0] if len(found) == 2 else None), found[-1]
+
+
+def _lowering(file: str) -> Lowering:
+    folder = os.path.dirname(os.path.abspath(file)) if os.path.exists(file) else os.getcwd()
+    return Lowering(Library(), extensions={}, folder=folder, files={}, seed=0, link_root=lambda name: None)
+
+
+def _lower_runnable(
+    tree: Node, lowering: Lowering, header: Header, name: str
+) -> tuple[Spec, list[tuple[Any, Where, str | None]]]:
+    tag = (tree.tag or "").removeprefix("!")
+    spec = Spec(
+        kind="runnable",
+        name=name,
+        stages=[],
+        debug=header.debug,
+        environment=Environment(extensions=dict(header.extensions), files=dict(header.files)),
+    )
+    if header.output_dir is not None:
+        spec.output_dir = header.output_dir
+    if not tag:
+        hint = None
+        if isinstance(tree, Mapping) and any(
+            getattr(key, "text", "") in ("pipeline", "stages") for key, _ in tree.items
+        ):
+            hint = "Write !Experiment in the line above."
+        lowering.fault(
+            tree.position,
+            "this is nothing that can be run: the document has no tag",
+            expected="!Experiment, or another tag",
+            hint=hint,
+        )
+        return spec, []
+    stage = _stage_name(tag, lowering)
+    arguments = {getattr(key, "text", None) for key, _ in tree.items} if isinstance(tree, Mapping) else set()
+    lowering.link_root = lambda root: (stage, root) if root in arguments else (root,)
+    at: Where = ("stages", 0, "body")
+    body = lowering.value(tree, Place(at, (stage,)))
+    if not (isinstance(body, dict) and (NEW in body or FAULT in body)):
+        lowering.fault(tree.position, f"!{tag} is nothing that can be run", expected="!Experiment, or another tag")
+        return spec, []
+    spec.stages = [Stage(name=stage, body=body)]
+    return spec, [(body, at, stage)]
+
+
+def _stage_name(tag: str, lowering: Lowering) -> str:
+    """Return the lower-cased name of the class that a tag stands for."""
+    try:
+        target = resolve(tag, lowering.library, lowering.extensions).name
+    except ConfigError:
+        return tag.rpartition(".")[2].lower() or "object"
+    return target.rpartition(":")[2].partition(".")[0].lower()
+
+
+def _origins(lowering: Lowering, file: str) -> dict[str, list[int]]:
+    return {
+        pointer(at): [0, position.line, position.column]
+        for at, position in lowering.places.items()
+        if position.file == file and at not in lowering.quiet
+    }
+
+
+def _version() -> str:
+    import flambe
+
+    return flambe.__version__
+
+
+__all__ = ["Compiled", "compile_file", "compile_text", "compile_value", "compile_whole", "name_of"]

@@ -1,0 +1,327 @@
+"""``!Experiment`` (0.4) and ``!Pipeline`` (1.0) → stages, with every parameter of either generation."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any
+
+import msgspec
+
+from flambe.compile.extensions import Header, file_path
+from flambe.compile.lowering import FAULT, Lowering, Place, Where
+from flambe.compile.yaml import Alias, Mapping, Node, Scalar, Sequence
+from flambe.errors import Position, did_you_mean
+from flambe.spec.nodes import FILE, NEW, Environment, Spec, Stage
+
+EXPERIMENT = (
+    "name", "pipeline", "resume", "debug", "devices", "save_path", "resources", "search", "schedulers", "reduce", "env",
+    "max_failures", "stop_on_failure", "merge_plot", "user_provider", "seed", "ordering",
+)  # fmt: skip
+PIPELINE = ("name", "stages", "algorithm", "reduce", "cpus_per_trial", "gpus_per_trial", "seed", "save_path")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*\Z")
+_STAGE = re.compile(r"[^\W\d][\w-]*\Z")
+
+_Pairs = dict[str, tuple[Node, Node]]
+
+
+def lower_experiment(
+    top: Node, lowering: Lowering, header: Header, name: str
+) -> tuple[Spec, list[tuple[Any, Where, str | None]], list[str]]:
+    """Return the spec, the (node, JSON path, stage) of all that is to be checked, and the names of its resources.
+
+    name: of the config's file; used when the experiment has none. Faults are noted in ``lowering``.
+    """
+    return _Experiment(top, lowering, header, name).lower()
+
+
+class _Experiment:
+    def __init__(self, top: Node, lowering: Lowering, header: Header, name: str) -> None:
+        self._top = top
+        self._low = lowering
+        self._header = header
+        self._name = name
+        self._is_pipeline = top.tag == "!Pipeline"
+        self._checks: list[tuple[Any, Where, str | None]] = []
+        self._files: dict[str, str] = {}
+
+    def lower(self) -> tuple[Spec, list[tuple[Any, Where, str | None]], list[str]]:
+        given = self._parameters()
+        low = self._low
+        spec = Spec(name=self._text(given, "name") or self._name, stages=[])
+        if "name" in given and spec.name and not _NAME.match(spec.name):
+            low.fault(
+                given["name"][1].position,
+                f"the name {spec.name!r} cannot be used",
+                expected="letters, digits, '-' and '_', beginning with a letter or digit",
+            )
+        spec.output_dir = os.path.expanduser(
+            self._text(given, "save_path") or self._header.output_dir or spec.output_dir
+        )
+        spec.seed = self._number(given, "seed", spec.seed)
+        low.seed = spec.seed
+        spec.debug = self._flag(given, "debug", self._header.debug)
+        spec.merge_plot = self._flag(given, "merge_plot", spec.merge_plot)
+        spec.stop_on_failure = self._flag(given, "stop_on_failure", spec.stop_on_failure)
+        spec.max_failures = self._number(given, "max_failures", spec.max_failures)
+        self._ordering(given, spec)
+        for unused in ("env", "user_provider"):
+            if unused in given and self._plain(given, unused) is not None:
+                low.warn(given[unused][1].position, f"{unused} is set by the system; what stands here is not used")
+        self._resources(given)
+        spec.environment = Environment(
+            extensions=dict(self._header.extensions), files={**self._header.files, **self._files}
+        )
+        spec.devices = self._devices(given)
+        self._stages(given, spec)
+        self._per_stage(given, spec)
+        self._resume(given, spec)
+        return spec, self._checks, list(self._files)
+
+    def _parameters(self) -> _Pairs:
+        known = PIPELINE if self._is_pipeline else EXPERIMENT
+        what = "!Pipeline" if self._is_pipeline else "!Experiment"
+        pairs: _Pairs = {}
+        if not isinstance(self._top, Mapping):
+            if not (isinstance(self._top, Scalar) and not self._top.text):
+                self._low.fault(self._top.position, f"{what} holds no parameters", expected="a mapping")
+            elif self._top:
+                self._low.fault(self._top.position, f"{what} needs the parameter {known[1]!r}")
+            return pairs
+        for key, key_node, value in self._low._pairs(self._top):
+            if key in known:
+                pairs[str(key)] = (key_node, value)
+            else:
+                hint = did_you_mean(str(key), known)
+                if hint is None and isinstance(_bare(value), Mapping | Scalar) and _bare(value).tag:
+                    hint = "A stage stands below 'pipeline:', indented further than it."
+                self._low.fault(
+                    key_node.position,
+                    f"{what} has no parameter {key!r}",
+                    expected=None if hint else f"one of {', '.join(known)}",
+                    hint=hint,
+                )
+        return pairs
+
+    # Plain parameters --------------------------------------------------------------------------------------------
+
+    def _plain(self, given: _Pairs, name: str) -> Any:
+        if name not in given:
+            return None
+        at = {"save_path": "output_dir"}.get(name, name)
+        return self._low.value(given[name][1], Place((at,), None))
+
+    def _wrong(self, given: _Pairs, name: str, expected: str) -> None:
+        self._low.fault(given[name][1].position, f"{name} cannot be this", expected=expected)
+
+    def _text(self, given: _Pairs, name: str) -> str | None:
+        value = self._plain(given, name)
+        if value is None or isinstance(value, str):
+            return value or None
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            node = given[name][1]
+            return node.text if isinstance(node, Scalar) else str(value)
+        self._wrong(given, name, "text")
+        return None
+
+    def _number(self, given: _Pairs, name: str, default: int) -> int:
+        value = self._plain(given, name)
+        if value is None:
+            return default
+        if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+            return value
+        self._wrong(given, name, "an integer, 0 or more")
+        return default
+
+    def _flag(self, given: _Pairs, name: str, default: bool) -> bool:
+        value = self._plain(given, name)
+        if value is None or isinstance(value, bool):
+            return default if value is None else value
+        self._wrong(given, name, "true or false")
+        return default
+
+    def _ordering(self, given: _Pairs, spec: Spec) -> None:
+        value = self._plain(given, "ordering")
+        if value in ("step", "arrival"):
+            spec.ordering = value
+        elif value is not None:
+            self._wrong(given, "ordering", "step or arrival")
+
+    def _devices(self, given: _Pairs) -> dict[str, float] | None:
+        value = self._plain(given, "devices")
+        if value is None:
+            return None
+        plural = {"cpu": "cpus", "gpu": "gpus", "cpus": "cpus", "gpus": "gpus"}
+        if isinstance(value, dict) and all(key in plural and _is_amount(amount) for key, amount in value.items()):
+            return {plural[key]: amount for key, amount in value.items()}
+        self._wrong(given, "devices", "amounts of cpu and gpu, such as {cpu: 2, gpu: 1}")
+        return None
+
+    # Resources ---------------------------------------------------------------------------------------------------
+
+    def _resources(self, given: _Pairs) -> None:
+        node = _bare(given["resources"][1]) if "resources" in given else None
+        if node is None or (isinstance(node, Scalar) and not node.text):
+            return
+        if not isinstance(node, Mapping):
+            self._low.fault(node.position, "resources cannot be this", expected="a mapping of name: path")
+            return
+        pairs = self._low._pairs(node)
+        if all(key in ("local", "remote") and isinstance(_bare(value), Mapping) for key, _, value in pairs):
+            for section, _, value in pairs:
+                inner = _bare(value)
+                assert isinstance(inner, Mapping)
+                for name, _, path in self._low._pairs(inner):
+                    self._resource(str(name), path, here=section == "local")
+        else:
+            for name, _, path in pairs:
+                self._resource(str(name), path, here=True)
+
+    def _resource(self, name: str, node: Node, *, here: bool) -> None:
+        bare = _bare(node)
+        if not isinstance(bare, Scalar) or not bare.text or bare.tag not in (None, "!cluster", "!ClusterResource"):
+            self._low.fault(node.position, f"the resource {name!r} has no path", expected="the text of a path")
+        elif name in self._files:
+            self._low.fault(node.position, f"the resource {name!r} is there twice")
+        elif not _STAGE.match(name):
+            self._low.fault(
+                node.position, f"no link can name the resource {name!r}", expected="letters, digits, '_', '-'"
+            )
+        else:
+            must_exist = here and bare.tag is None
+            self._files[name] = file_path(bare.text, bare.position, self._low, must_exist=must_exist)
+
+    # Stages ------------------------------------------------------------------------------------------------------
+
+    def _stages(self, given: _Pairs, spec: Spec) -> None:
+        parameter = "stages" if self._is_pipeline else "pipeline"
+        low = self._low
+        if parameter not in given:
+            if isinstance(self._top, Mapping):
+                low.fault(
+                    self._top.position, f"the experiment has no {parameter!r}", expected="a mapping of its stages"
+                )
+            return
+        node = _bare(given[parameter][1])
+        if not isinstance(node, Mapping) or node.tag is not None or not node.items:
+            low.fault(node.position, f"{parameter} holds no stages", expected="a mapping of stage name: !Component")
+            return
+        pairs = low._pairs(node)
+        names = {str(key) for key, _, _ in pairs}
+        files = {**self._header.files, **self._files}
+        low.files = files
+
+        def link_root(name: str) -> Where | dict[str, Any] | None:
+            if name in names:
+                return (name,)
+            return {FILE: files[name]} if name in files else None
+
+        low.link_root = link_root
+        for name, key_node, value in pairs:
+            self._stage(str(name), key_node.position, value, spec)
+
+    def _stage(self, name: str, position: Position, node: Node, spec: Spec) -> None:
+        low = self._low
+        if not _STAGE.match(name):
+            low.fault(position, f"the stage name {name!r} cannot be used", expected="letters, digits, '_' and '-'")
+        elif name in self._files:
+            low.fault(position, f"the stage {name!r} has the name of a resource", hint="Rename one of them.")
+        at: Where = ("stages", len(spec.stages), "body")
+        body = low.value(node, Place(at, (name,)))
+        if not (isinstance(body, dict) and (NEW in body or FAULT in body)):
+            hint = "A list of components to try is a search of arguments: put !g inside of the stage."
+            low.fault(
+                node.position,
+                f"the stage {name!r} is no component",
+                expected="a tag such as !Trainer, with its arguments",
+                hint=hint if isinstance(body, dict) and "$grid" in body else None,
+            )
+            body = {FAULT: True}
+        spec.stages.append(Stage(name=name, body=body))
+        self._checks.append((body, at, name))
+
+    def _per_stage(self, given: _Pairs, spec: Spec) -> None:
+        fields = {"reduce": "reduce", "schedulers": "scheduler", "search": "search", "algorithm": "search",
+                  "cpus_per_trial": "cpus", "gpus_per_trial": "gpus"}  # fmt: skip
+        names = [stage.name for stage in spec.stages]
+        for parameter, field in fields.items():
+            if parameter not in given:
+                continue
+            node = _bare(given[parameter][1])
+            if isinstance(node, Scalar) and node.text in ("", "~", "null"):
+                continue
+            if not isinstance(node, Mapping) or node.tag is not None:
+                self._low.fault(node.position, f"{parameter} cannot be this", expected="a mapping of stage: value")
+                continue
+            for name, key_node, value in self._low._pairs(node):
+                if name in names:
+                    index = names.index(str(name))
+                    at: Where = ("stages", index, field)
+                    self._low.keys[at] = key_node.position
+                    spec.stages[index] = self._set(spec.stages[index], parameter, field, value, at)
+                elif names:
+                    self._unknown_stage(parameter, str(name), key_node.position, names)
+
+    def _unknown_stage(self, parameter: str, name: str, position: Position, names: list[str]) -> None:
+        hint = did_you_mean(name, names)
+        self._low.fault(
+            position,
+            f"{parameter} names {name!r}, which is no stage",
+            expected=None if hint else f"one of {', '.join(names)}",
+            hint=hint,
+        )
+
+    def _set(self, stage: Stage, parameter: str, field: str, node: Node, at: Where) -> Stage:
+        value = self._low.value(node, Place(at, None))
+        expected = None
+        if isinstance(value, dict) and FAULT in value:
+            return stage
+        if field == "reduce":
+            if isinstance(value, int) and not isinstance(value, bool):
+                return msgspec.structs.replace(stage, reduce=value if value > 0 else None)
+            expected = "how many variants to keep, an integer"
+        elif field in ("cpus", "gpus"):
+            if _is_amount(value):
+                return msgspec.structs.replace(stage, resources={**(stage.resources or {}), field: value})
+            expected = "a number"
+        elif value is None:
+            return stage
+        elif isinstance(value, dict) and NEW in value:
+            node_ = self._modern(value, node)
+            self._checks.append((node_, at, None))
+            return msgspec.structs.replace(stage, **{field: node_})
+        else:
+            expected = "a tag such as !ray.ASHAScheduler, with its arguments"
+        self._low.fault(node.position, f"{parameter} of {stage.name!r} cannot be this", expected=expected)
+        return stage
+
+    def _modern(self, value: dict[str, Any], node: Node) -> dict[str, Any]:
+        """Return a Tune algorithm with the arguments that Tune renamed."""
+        if str(value[NEW]).startswith("ray.") and "reward_attr" in value:
+            self._low.warn(node.position, "reward_attr is called metric today; flambe sets it itself")
+            return {key: item for key, item in value.items() if key != "reward_attr"}
+        return value
+
+    def _resume(self, given: _Pairs, spec: Spec) -> None:
+        value = self._plain(given, "resume")
+        if value is None:
+            return
+        names = [stage.name for stage in spec.stages]
+        wanted = [value] if isinstance(value, str) else value
+        if not isinstance(wanted, list) or not all(isinstance(name, str) for name in wanted):
+            self._wrong(given, "resume", "the name of a stage, or a list of names")
+            return
+        node = _bare(given["resume"][1])
+        for index, name in enumerate(wanted):
+            if name not in names and names:
+                place = node.items[index].position if isinstance(node, Sequence) else node.position
+                self._unknown_stage("resume", name, place, names)
+        spec.resume = value
+
+
+def _bare(node: Node) -> Node:
+    return node.target if isinstance(node, Alias) else node
+
+
+def _is_amount(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0

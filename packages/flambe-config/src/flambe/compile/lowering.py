@@ -1,0 +1,427 @@
+"""A YAML tree → node forms of the spec: tags become ``$new``, links ``$link``, search tags ``$grid``.
+
+Every fault is collected, none is raised: what is wrong becomes a ``$fault`` node that later checks step over.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import random
+from collections.abc import Callable
+from typing import Any
+
+from flambe.build.link import MalformedLinkError, create_link_str, parse_link_str
+from flambe.compile.source import Library
+from flambe.compile.tags import resolve
+from flambe.compile.yaml import STANDARD, Alias, Mapping, Node, Scalar, Sequence, plain_value
+from flambe.errors import ConfigError, Position, did_you_mean
+from flambe.spec.codec import escape
+from flambe.spec.digest import digest_of
+from flambe.spec.nodes import ARGS, BYTES, ENV, FILE, GRID, MAP, NEW, LinkTarget, link_node
+
+FAULT = "$fault"
+LINK_TAGS = {"@": "", "link": "", "Link": "", "ref": "", "call": "call", "FunctionCallLink": "call", "copy": "copy"}
+GRID_TAGS = ("g", "GridSearchOptions", "choice")
+SAMPLE_TAGS = ("s", "SampledUniformSearchOptions")
+DISTRIBUTIONS = ("uniform", "normal", "beta", "quniform")
+OWN_TAGS = ("@", "g", "s", "link", "ref", "call", "copy", "choice", "file", "env", "Experiment", "Pipeline")
+
+# Copies that aliases make; real files make a few, a bomb makes billions.
+MOST_COPIES = 100_000
+
+Where = tuple[str | int, ...]
+
+
+class Place:
+    """Where a value is in the spec. at: its JSON path. config: its path as a link writes it (None: outside of stages).
+
+    choices: the JSON paths of the search nodes around it.
+    """
+
+    __slots__ = ("at", "choices", "config")
+
+    def __init__(self, at: Where, config: Where | None, choices: tuple[Where, ...] = ()) -> None:
+        self.at = at
+        self.config = config
+        self.choices = choices
+
+    def below(self, *keys: str | int, config: str | int) -> Place:
+        inner = None if self.config is None else (*self.config, config)
+        return Place((*self.at, *keys), inner, self.choices)
+
+
+class Lowering:
+    """Lowers the trees of one config.
+
+    library, extensions: what tags may name. folder: what paths of ``!file`` are relative to. files: name → path of
+    files that the config declares. seed: for ``!s``. link_root: what a link's first name means: returns the path it
+    stands for, a ready ``$file`` node, or None for an undeclared name.
+    """
+
+    def __init__(
+        self,
+        library: Library,
+        *,
+        extensions: dict[str, str],
+        folder: str,
+        files: dict[str, str],
+        seed: int,
+        link_root: Callable[[str], Where | dict[str, Any] | None],
+    ) -> None:
+        self.library = library
+        self.extensions = extensions
+        self.folder = folder
+        self.files = files
+        self.seed = seed
+        self.link_root = link_root
+        self.faults: list[ConfigError] = []
+        self.warnings: list[str] = []
+        self.places: dict[Where, Position] = {}
+        self.keys: dict[Where, Position] = {}
+        self.quiet: set[Where] = set()  # plain items of lists: their list's place says enough
+        self._first: dict[int, Place] = {}
+        self._copies = 0
+        self._inside_alias = 0
+
+    def fault(self, position: Position | None, what: str, **more: str | None) -> dict[str, Any]:
+        """Note a fault and return the node that stands in its place."""
+        self.faults.append(ConfigError(what, position=position, **more))
+        return {FAULT: True}
+
+    def warn(self, position: Position, text: str) -> None:
+        self.warnings.append(f"{position}: {text}")
+
+    # Values ------------------------------------------------------------------------------------------------------
+
+    def value(self, node: Node, place: Place) -> Any:
+        """Return the node form of a tree."""
+        self.places[place.at] = node.position
+        if isinstance(node, Alias):
+            return self._alias(node, place)
+        if self._inside_alias:
+            self._copies += 1
+            if self._copies > MOST_COPIES:
+                raise ConfigError("aliases make this file too large", position=node.position)
+        tag = node.tag
+        if tag is None or tag.startswith(STANDARD):
+            return self._data(node, place)
+        name = tag.removeprefix("!")
+        if name in LINK_TAGS:
+            return self._link(node, name)
+        if name in GRID_TAGS:
+            return self._grid(node, name, place)
+        if name in SAMPLE_TAGS:
+            return self._sample(node, name, place)
+        if name == "file":
+            return self._file(node)
+        if name == "env":
+            text = self._text(node, "the name of an environment variable")
+            return {FAULT: True} if text is None else {ENV: text}
+        if name in DISTRIBUTIONS:
+            return self.fault(
+                node.position,
+                f"!{name} cannot be searched by this version",
+                hint="Write !g [value, …], or !s [low, high, k] for k values drawn evenly.",
+            )
+        if name == "cluster":
+            return self.fault(node.position, "!cluster stands only in the resources of an experiment")
+        if name in ("$", "PickledDataLink"):
+            return self.fault(node.position, f"!{name} refers to pickled data, which is never read")
+        return self._component(node, name, place)
+
+    def _alias(self, alias: Alias, place: Place) -> Any:
+        target = alias.target
+        first = self._first.get(id(target))
+        if (
+            first is not None
+            and first.config is not None
+            and place.config is not None
+            and len(place.config) > 1
+            and place.choices[: len(first.choices)] == first.choices
+        ):
+            return link_node(LinkTarget(first.config))
+        self._inside_alias += 1
+        value = self.value(target, place)
+        self._inside_alias -= 1
+        self.places[place.at] = alias.position
+        return value
+
+    def _data(self, node: Node, place: Place) -> Any:
+        kind = (node.tag or "").removeprefix(STANDARD)
+        if isinstance(node, Scalar):
+            return self._scalar(node, kind)
+        if isinstance(node, Sequence):
+            if kind not in ("", "seq"):
+                return self.fault(node.position, f"!!{kind} cannot hold a list")
+            result = []
+            for index, item in enumerate(node.items):
+                below = place.below(index, config=index)
+                result.append(self.value(item, below))
+                if isinstance(item, Scalar) and item.tag is None:
+                    self.quiet.add(below.at)
+            return result
+        assert isinstance(node, Mapping)
+        if kind not in ("", "map", "omap"):
+            return self.fault(node.position, f"!!{kind} cannot hold a mapping")
+        return self._mapping(node, place)
+
+    def _scalar(self, node: Scalar, kind: str) -> Any:
+        value: Any = plain_value(node.text) if node.plain or kind in ("int", "float", "bool", "null") else node.text
+        if kind == "str":
+            return node.text
+        if kind == "binary":
+            try:
+                raw = base64.b64decode("".join(node.text.split()), validate=True)
+            except (binascii.Error, ValueError) as error:
+                return self.fault(node.position, f"this is no base64: {error}")
+            return {BYTES: base64.b64encode(raw).decode()}
+        if kind == "float" and type(value) is int:
+            value = float(value)
+        wanted = {"int": int, "float": float, "bool": bool, "null": type(None), "": object}.get(kind)
+        if wanted is None:
+            return self.fault(node.position, f"!!{kind} is no tag of plain YAML 1.2 data")
+        if not (type(value) is wanted or wanted is object):
+            return self.fault(node.position, f"{node.text!r} is no {kind}")
+        if type(value) is int and not -(2**63) <= value < 2**64:
+            return self.fault(node.position, f"the integer {node.text} is too large", expected="at most 64 bits")
+        return escape(value)
+
+    def _mapping(self, node: Mapping, place: Place) -> Any:
+        pairs = self._pairs(node)
+        if all(isinstance(key, str) and not key.startswith("$") for key, _, _ in pairs):
+            result: dict[str, Any] = {}
+            for key, key_node, item in pairs:
+                below = place.below(key, config=key)
+                self.keys[below.at] = key_node.position
+                result[key] = self.value(item, below)
+            return result
+        found: list[list[Any]] = []
+        for index, (key, _, item) in enumerate(pairs):
+            value = self.value(item, Place((*place.at, MAP, index, 1), None))
+            if not _is_plain(value):
+                return self.fault(
+                    item.position,
+                    "a mapping whose keys are not all plain text cannot hold tags",
+                    hint="Quote its keys.",
+                )
+            found.append([key, value])
+        return {MAP: found}
+
+    def _pairs(self, node: Mapping) -> list[tuple[Any, Node, Node]]:
+        """Return (key, its tree, value tree) of a mapping; what is wrong with the keys becomes faults."""
+        pairs: list[tuple[Any, Node, Node]] = []
+        lines: dict[str, int] = {}
+        for key_node, item in node.items:
+            bare = key_node.target if isinstance(key_node, Alias) else key_node
+            if not isinstance(bare, Scalar) or not (bare.tag is None or bare.tag.startswith(STANDARD)):
+                self.fault(key_node.position, "a key is a single value", hint="Quote it, if it is text.")
+                continue
+            key = self._scalar(bare, (bare.tag or "").removeprefix(STANDARD))
+            if isinstance(key, dict) and FAULT in key:
+                continue
+            name = digest_of(key)
+            if name in lines:
+                self.fault(
+                    key_node.position,
+                    f"duplicate key {bare.text!r}, first written in line {lines[name]}",
+                    hint="Remove one of them.",
+                )
+                continue
+            lines[name] = key_node.position.line
+            pairs.append((key, key_node, item))
+        return pairs
+
+    # Components --------------------------------------------------------------------------------------------------
+
+    def _component(self, node: Node, tag: str, place: Place) -> dict[str, Any]:
+        if place.config is not None:
+            self._first.setdefault(id(node), place)
+        result: dict[str, Any]
+        try:
+            result = {NEW: resolve(tag, self.library, self.extensions).name}
+        except ConfigError as error:
+            error.position = node.position
+            self.faults.append(error)
+            result = {FAULT: True}
+        self._arguments(node, tag, place, result)
+        return result
+
+    def _arguments(self, node: Node, tag: str, place: Place, result: dict[str, Any]) -> None:
+        if isinstance(node, Scalar):
+            if node.text or not node.plain:
+                bare = Scalar(None, node.position, node.text, node.plain)
+                result[ARGS] = [self.value(bare, place.below(ARGS, 0, config=0))]
+        elif isinstance(node, Sequence):
+            if node.items:
+                result[ARGS] = [
+                    self.value(item, place.below(ARGS, index, config=index)) for index, item in enumerate(node.items)
+                ]
+        elif isinstance(node, Mapping):
+            if _is_double_braces(node):
+                self.warn(node.position, f"!{tag} {{{{}}}} is an old spelling; write !{tag} without braces")
+                return
+            positional: list[Any] = []
+            for key, key_node, item in self._pairs(node):
+                if type(key) is int and key == len(positional) and len(result) == 1 + bool(positional):
+                    positional.append(self.value(item, place.below(ARGS, key, config=key)))
+                    result[ARGS] = positional
+                elif not isinstance(key, str):
+                    shown = key if isinstance(key, int) else "such a key"
+                    self.fault(
+                        key_node.position,
+                        f"{shown} names no argument of !{tag}",
+                        hint="Positional arguments come first, as 0, 1, …" if isinstance(key, int) else None,
+                    )
+                elif key.startswith("$"):
+                    self.fault(key_node.position, f"{key!r} names no argument of !{tag}")
+                else:
+                    below = place.below(key, config=key)
+                    self.keys[below.at] = key_node.position
+                    result[key] = self.value(item, below)
+
+    # Links and files ---------------------------------------------------------------------------------------------
+
+    def _text(self, node: Node, expected: str) -> str | None:
+        if not isinstance(node, Scalar) or not node.text.strip():
+            self.fault(node.position, f"{node.tag} holds {_what(node)}", expected=expected)
+            return None
+        return node.text.strip()
+
+    def _link(self, node: Node, tag: str) -> Any:
+        if not isinstance(node, Scalar):
+            return self.fault(
+                node.position,
+                f"!{tag} holds {_what(node)}",
+                expected="the text of a link, such as stage[key].attribute",
+                hint="Quote it, where it begins with a bracket or stands inside [ ] or { }.",
+            )
+        try:
+            path, attributes = parse_link_str(node.text)
+        except MalformedLinkError as error:
+            error.position = node.position
+            self.faults.append(error)
+            return {FAULT: True}
+        text = create_link_str(path, attributes)
+        walks = next((name for name in attributes if name.startswith("__")), None)
+        if walks is not None:
+            return self.fault(node.position, f"the link {text!r} reads {walks!r}, which no link may")
+        root = self.link_root(str(path[0]))
+        if isinstance(root, dict):
+            if len(path) > 1 or attributes:
+                return self.fault(
+                    node.position,
+                    f"the link {text!r} goes into a resource, which is a path",
+                    hint="Use its name alone.",
+                )
+            return root
+        whole = (*(root if root is not None else path[:1]), *path[1:])
+        kind = LINK_TAGS[tag]
+        return link_node(LinkTarget(whole, tuple(attributes), kind == "call", kind == "copy"))
+
+    def _file(self, node: Node) -> Any:
+        name = self._text(node, "the name of a declared file")
+        if name is None:
+            return {FAULT: True}
+        if name in self.files:
+            return {FILE: self.files[name]}
+        path = os.path.normpath(os.path.join(self.folder, os.path.expanduser(name)))
+        if "/" in name and os.path.exists(path):
+            return {FILE: path}
+        if "/" in name:
+            return self.fault(node.position, f"there is no file {path}")
+        return self.fault(
+            node.position,
+            f"no file is called {name!r}",
+            hint=did_you_mean(name, self.files) or "Declare it under resources, or under local_files of !Environment.",
+        )
+
+    # Search ------------------------------------------------------------------------------------------------------
+
+    def _grid(self, node: Node, tag: str, place: Place) -> Any:
+        if not isinstance(node, Sequence):
+            hint = "Write the options as a list." if tag == "choice" and isinstance(node, Mapping) else None
+            return self.fault(node.position, f"!{tag} holds {_what(node)}", expected="a list of values", hint=hint)
+        if not node.items:
+            return self.fault(node.position, f"!{tag} holds an empty list", expected="one value or more")
+        options: list[Any] = []
+        seen: set[str] = set()
+        for item in node.items:
+            inner = Place((*place.at, GRID, len(options)), place.config, (*place.choices, (*place.at, len(options))))
+            option = self.value(item, inner)
+            digest = digest_of(option)
+            if digest in seen and not (isinstance(option, dict) and FAULT in option):
+                self.warn(item.position, "this value of the search is there already; it is tried once")
+                continue
+            seen.add(digest)
+            options.append(option)
+        return {GRID: options}
+
+    def _sample(self, node: Node, tag: str, place: Place) -> Any:
+        expected = "[low, high, k] or [low, high, k, decimals]"
+        if not isinstance(node, Sequence):
+            return self.fault(node.position, f"!{tag} holds {_what(node)}", expected=expected)
+        given = [self.value(item, Place((*place.at, GRID, index), None)) for index, item in enumerate(node.items)]
+        if len(given) == 2:
+            return self.fault(node.position, f"!{tag} does not say how many values to draw", expected=expected)
+        if len(given) not in (3, 4):
+            return self.fault(node.position, f"!{tag} holds {len(given)} values", expected=expected)
+        if any(isinstance(one, bool) or not isinstance(one, int | float) for one in given):
+            return self.fault(node.position, f"!{tag} holds something else than numbers", expected=expected)
+        low, high, count = given[0], given[1], int(given[2])
+        decimals = int(given[3]) if len(given) == 4 else 10
+        if low > high:
+            return self.fault(node.position, f"!{tag} has low {low} above high {high}", expected=expected)
+        if count < 1:
+            return self.fault(node.position, f"!{tag} draws {count} values", expected="1 or more")
+        if count > 100_000:
+            return self.fault(node.position, f"!{tag} draws {count} values", expected="at most 100,000")
+        config = ".".join(map(str, place.config or place.at))
+        draw = random.Random(f"{self.seed}:{config}")
+        values = _draw(draw, low, high, count, decimals)
+        if len(values) < count:
+            self.warn(node.position, f"there are only {len(values)} different values to draw, not {count}")
+        return {GRID: values}
+
+
+def _draw(draw: random.Random, low: float, high: float, count: int, decimals: int) -> list[Any]:
+    """Return different values, both ends included; fewer than ``count`` only where there are no more."""
+    if isinstance(low, int) and isinstance(high, int):
+        return list(draw.sample(range(low, high + 1), min(count, high - low + 1)))
+    values: dict[float, None] = {}
+    for _ in range(count * 20):
+        # Rounding may step over an end.
+        values[min(max(round(draw.uniform(low, high), decimals), low), high)] = None
+        if len(values) == count:
+            break
+    return list(values)
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(_is_plain(item) for item in value)
+    if isinstance(value, dict):
+        first = next(iter(value), "")
+        if first in (NEW, GRID, FILE, ENV, "$link", "$yaml"):
+            return False
+        return first in (MAP, FAULT) or all(_is_plain(item) for item in value.values())
+    return True
+
+
+def _is_double_braces(node: Mapping) -> bool:
+    return (
+        len(node.items) == 1
+        and isinstance(node.items[0][0], Mapping)
+        and not node.items[0][0].items
+        and isinstance(node.items[0][1], Scalar)
+        and not node.items[0][1].text
+    )
+
+
+def _what(node: Node) -> str:
+    if isinstance(node, Sequence):
+        return "a list"
+    if isinstance(node, Mapping):
+        return "a mapping"
+    return f"{node.text!r}" if isinstance(node, Scalar) and node.text else "nothing"

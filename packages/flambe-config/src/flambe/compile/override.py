@@ -1,0 +1,302 @@
+"""Overrides from the command line, applied to the YAML tree before anything else looks at it.
+
+==========================  ============================================================================
+``a.b=V``                   set what is there; another name is an error
+``+a.b=V``  ``++a.b=V``     set it, creating it when needed
+``~a.b``                    take it away
+``a=V1,V2``  ``a=range(…)`` try each: the same as ``a: !g [V1, V2]``
+``a=@file.yml``             the value of that file
+``--a.b V``  ``--a.b=V``    set what is there; a comma makes a list where there is a list
+==========================  ============================================================================
+
+A first key that is no parameter of an experiment may be a stage: ``train.max_steps=3``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from collections.abc import Sequence as Many
+from typing import Any
+
+from flambe.compile.yaml import STANDARD, Alias, Mapping, Node, Scalar, Sequence, documents, plain_value
+from flambe.errors import ConfigError, Position, did_you_mean
+
+_FORM = re.compile(r"(?P<sign>\+{0,2}|~|--)(?P<path>(?!--)[^=\s+~][^=\s]*?)(?:=(?P<value>.*))?\Z", re.S)
+_RANGE = re.compile(r"range\(\s*(-?\d+)\s*(?:,\s*(-?\d+)\s*)?(?:,\s*(-?\d+)\s*)?\)\Z")
+
+
+class OverridePosition(Position):
+    """The place of a value that was written on the command line."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return self.file
+
+
+class _Override:
+    def __init__(self, text: str, sign: str, path: list[str], value: str | None) -> None:
+        self.text = text
+        self.sign = sign
+        self.path = path
+        self.value = value
+        self.position = OverridePosition(f"override {text!r}", 1, 1)
+
+    def error(self, what: str, **more: str | None) -> ConfigError:
+        return ConfigError(what, position=self.position, **more)
+
+    def tree(self, text: str) -> Node:
+        """Read a value as YAML."""
+        found = documents(text, self.position.file, place=OverridePosition)
+        if len(found) > 1:
+            raise self.error("a value is one YAML document")
+        return found[0] if found else Scalar(None, self.position, "", True)
+
+
+def apply_overrides(tree: Node, overrides: Many[str], faults: list[ConfigError]) -> list[str]:
+    """Change ``tree`` as the overrides say, left to right; note faults, return warnings."""
+    seen: dict[str, str] = {}
+    warnings: list[str] = []
+    for override in _read(overrides, faults):
+        path = ".".join(override.path)
+        if path in seen:
+            warnings.append(f"{override.position}: {path} is set by {seen[path]!r} too; the last one counts")
+        seen[path] = override.text
+        try:
+            _apply(tree, override)
+        except ConfigError as error:
+            faults.append(error)
+    return warnings
+
+
+def _read(overrides: Many[str], faults: list[ConfigError]) -> Iterator[_Override]:
+    words = iter(overrides)
+    for word in words:
+        match = _FORM.match(word)
+        text, value = word, match["value"] if match else None
+        if match and match["sign"] == "--" and value is None:
+            value = next(words, None)
+            text = word if value is None else f"{word} {value}"
+        path = match["path"].split(".") if match else []
+        if match is None or "" in path or (value is None) != (match["sign"] == "~"):
+            missing = match is not None and value is None
+            faults.append(
+                ConfigError(
+                    f"override {text!r}: {'there is no value' if missing else 'this is no override'}",
+                    expected="key.key=value, +key.key=value, ~key.key or --key.key value",
+                )
+            )
+            continue
+        yield _Override(text, match["sign"], path, value)
+
+
+def _apply(tree: Node, override: _Override) -> None:
+    path = override.path
+    if isinstance(tree, Mapping) and _find(tree, path[0]) is None:
+        for name in ("pipeline", "stages"):
+            stages = _find(tree, name)
+            if stages is not None and isinstance(stages, Mapping) and _find(stages, path[0]) is not None:
+                path = [name, *path]
+                break
+    node = tree
+    for depth, key in enumerate(path[:-1]):
+        node = _step(node, key, override, path[: depth + 1])
+    last = path[-1]
+    if isinstance(node, Scalar) and node.tag and not node.text and override.sign.startswith("+"):
+        raise override.error(
+            f"{'.'.join(path[:-1])} is {node.tag} without arguments", hint=f"Write {node.tag} {{}} in the file."
+        )
+    if isinstance(node, Sequence):
+        index = _index(node, last, override, path)
+        if override.sign == "~":
+            del node.items[index]
+        else:
+            node.items[index] = _value(override, node.items[index])
+        return
+    if not isinstance(node, Mapping):
+        raise override.error(f"{'.'.join(path[:-1]) or 'the config'} holds no keys", hint=None)
+    place = next((i for i, (key, _) in enumerate(node.items) if _text(key) == last), None)
+    if override.sign == "~":
+        if place is None:
+            raise _unknown(node, last, override)
+        del node.items[place]
+    elif place is None:
+        if not override.sign.startswith("+"):
+            raise _unknown(node, last, override)
+        node.items.append((Scalar(None, override.position, last, False), _value(override, None)))
+    else:
+        node.items[place] = (node.items[place][0], _value(override, node.items[place][1]))
+
+
+def _find(node: Mapping, name: str) -> Node | None:
+    return next((value for key, value in node.items if _text(key) == name), None)
+
+
+def _text(key: Node) -> str | None:
+    bare = key.target if isinstance(key, Alias) else key
+    return bare.text if isinstance(bare, Scalar) else None
+
+
+def _step(node: Node, key: str, override: _Override, path: list[str]) -> Node:
+    """Return the part of ``node`` called ``key``; an alias on the way becomes a copy, so that only this place changes."""
+    if isinstance(node, Mapping):
+        for index, (name, value) in enumerate(node.items):
+            if _text(name) == key:
+                if isinstance(value, Alias):
+                    value = _copy(value.target)
+                    node.items[index] = (name, value)
+                return value
+        if override.sign.startswith("+"):
+            made = Mapping(None, override.position)
+            node.items.append((Scalar(None, override.position, key, False), made))
+            return made
+        raise _unknown(node, key, override)
+    if isinstance(node, Sequence):
+        index = _index(node, key, override, path)
+        item = node.items[index]
+        if isinstance(item, Alias):
+            item = node.items[index] = _copy(item.target)
+        return item
+    raise override.error(f"{'.'.join(path[:-1]) or 'the config'} holds no keys, so no {key!r}")
+
+
+def _copy(node: Node) -> Node:
+    if isinstance(node, Mapping):
+        mapping = Mapping(node.tag, node.position)
+        mapping.items = list(node.items)
+        return mapping
+    if isinstance(node, Sequence):
+        sequence = Sequence(node.tag, node.position)
+        sequence.items = list(node.items)
+        return sequence
+    return node
+
+
+def _index(node: Sequence, key: str, override: _Override, path: list[str]) -> int:
+    if re.fullmatch(r"-?\d+", key) and -len(node.items) <= int(key) < len(node.items):
+        return int(key)
+    raise override.error(f"{'.'.join(path[:-1])} is a list of {len(node.items)}, so there is no {key!r} in it")
+
+
+def _unknown(node: Mapping, key: str, override: _Override) -> ConfigError:
+    known = [text for name, _ in node.items if (text := _text(name)) is not None]
+    stages = next((v for n, v in node.items if _text(n) in ("pipeline", "stages") and isinstance(v, Mapping)), None)
+    if isinstance(stages, Mapping):
+        known += [text for name, _ in stages.items if (text := _text(name)) is not None]
+    hint = did_you_mean(key, known)
+    expected = None if hint else f"one of {', '.join(known)}"
+    if hint is None and override.sign == "":
+        hint = f"+{override.text} would add it."
+    return override.error(f"there is no key {key!r}", expected=expected, hint=hint)
+
+
+# Values --------------------------------------------------------------------------------------------------------------
+
+
+def _value(override: _Override, present: Node | None) -> Node:
+    text = override.value or ""
+    if isinstance(present, Alias):
+        present = present.target
+    if text.startswith("@"):
+        return _from_file(override, text[1:])
+    if override.sign == "--":
+        return _pair_value(override, text, present)
+    span = _RANGE.match(text)
+    if span is not None:
+        values = [str(i) for i in range(*(int(number) for number in span.groups() if number is not None))]
+    else:
+        values = list(_split(text))
+    if len(values) == 1 and span is None:
+        return _typed(override, text, present)
+    grid = Sequence("!g", override.position)
+    grid.items = [_typed(override, value, present) for value in values]
+    return grid
+
+
+def _pair_value(override: _Override, text: str, present: Node | None) -> Node:
+    if isinstance(present, Sequence) and present.tag is None:
+        if text.startswith("["):
+            return override.tree(text)
+        items = Sequence(None, override.position)
+        like = present.items[0] if present.items else None
+        items.items = [_typed(override, value, like) for value in _split(text)]
+        return items
+    if isinstance(present, Scalar) and len(list(_split(text))) > 1 and not isinstance(_present_value(present), str):
+        key = ".".join(override.path)
+        raise override.error(f"{text!r} is no single value", hint=f"To try each of them write {key}={text}")
+    return _typed(override, text, present)
+
+
+def _from_file(override: _Override, path: str) -> Node:
+    try:
+        with open(path, encoding="utf-8") as stream:
+            found = documents(stream.read(), path)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise override.error(f"cannot read {path}: {reason}") from error
+    if len(found) != 1:
+        raise override.error(f"{path} holds {len(found)} documents", expected="one")
+    return found[0]
+
+
+def _split(text: str) -> Iterator[str]:
+    """Yield the parts between commas that stand in no bracket and no quotes."""
+    depth = start = 0
+    quote = ""
+    for index, character in enumerate(text):
+        if quote:
+            quote = "" if character == quote else quote
+        elif character in "'\"":
+            quote = character
+        elif character in "[{(":
+            depth += 1
+        elif character in ")}]":
+            depth -= 1
+        elif character == "," and depth == 0:
+            yield text[start:index].strip()
+            start = index + 1
+    yield text[start:].strip()
+
+
+def _present_value(node: Scalar) -> Any:
+    return plain_value(node.text) if node.plain else node.text
+
+
+def _typed(override: _Override, text: str, present: Node | None) -> Node:
+    """Return a value, in the type of what it replaces."""
+    is_data = isinstance(present, Scalar) and (present.tag is None or present.tag.startswith(STANDARD))
+    if not is_data:
+        return override.tree(text)
+    assert isinstance(present, Scalar)
+    old = _present_value(present)
+    if isinstance(old, str) and not re.match(r"['\"!\[{]", text):
+        return Scalar(None, override.position, text, False)
+    new = override.tree(text)
+    if old is None or new.tag is not None:
+        return new
+    kinds = {str: "text", bool: "true or false", int: "an integer", float: "a number"}
+    problem = override.error(
+        f"{text!r} does not fit {'.'.join(override.path)}, which is {present.text!r} now", expected=kinds[type(old)]
+    )
+    if not isinstance(new, Scalar):
+        raise problem
+    value = _present_value(new)
+    if isinstance(old, str):
+        return Scalar(None, override.position, new.text, False)
+    if isinstance(old, bool):
+        word = text.lower()
+        if word not in ("true", "false", "1", "0"):
+            raise problem
+        return Scalar(None, override.position, "true" if word in ("true", "1") else "false", True)
+    if value is None:
+        return new
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise problem
+    if isinstance(old, int) and isinstance(value, float):
+        if not value.is_integer():
+            raise problem
+        return Scalar(None, override.position, str(int(value)), True)
+    if isinstance(old, float) and isinstance(value, int):
+        return Scalar(None, override.position, repr(float(value)), True)
+    return new

@@ -1,0 +1,488 @@
+"""What Python source says about itself: the names of a module, its classes and their arguments, read with ``ast``.
+
+No module is ever imported. A file is read when a tag needs it, and what was found in it is kept in the user's cache
+folder under its path, size and modification time, so that the second compilation reads no Python at all.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.machinery
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+import flambe
+from flambe.compile.annotations import Type, read_annotation
+
+CACHE_VERSION = "1"
+
+POSITIONAL_ONLY, POSITIONAL, REST, KEYWORD, KEYWORDS = range(5)
+
+
+class Parameter(msgspec.Struct, array_like=True):
+    """One parameter of a function. kind: one of the five constants above. type: see ``annotations``."""
+
+    name: str
+    kind: int
+    required: bool
+    type: Type = None
+
+
+class Function(msgspec.Struct, array_like=True):
+    """A function or method, without ``self`` or ``cls``.
+
+    kind: function, instance, class or static. passed_on: arguments that it gives to ``super()`` itself beside its own
+    ``**keywords``; None where it does not pass those on.
+    """
+
+    parameters: list[Parameter]
+    kind: str = "function"
+    passed_on: list[str] | None = None
+    overloads: list[list[Parameter]] = []
+
+
+class Class(msgspec.Struct, array_like=True):
+    """A class statement. opaque: its arguments cannot be read from the source (a dataclass, …)."""
+
+    bases: list[str]
+    methods: dict[str, Function]
+    names: list[str] = []
+    aliases: list[str] = []
+    opaque: bool = False
+    abstract: list[str] = []
+
+
+class Module(msgspec.Struct, array_like=True):
+    """The names of one module. imports: local name → ``module:name`` (``module:`` for a module itself)."""
+
+    imports: dict[str, str] = {}
+    stars: list[str] = []
+    assigned: dict[str, str] = {}
+    classes: dict[str, Class] = {}
+    functions: dict[str, Function] = {}
+    exported: list[str] | None = None
+    dynamic: bool = False
+
+
+class Found(msgspec.Struct):
+    """Where a name was defined. item: None when it is a plain value or cannot be read."""
+
+    module: str
+    name: str
+    item: Class | Function | Module | None
+
+
+class Library:
+    """The modules that tags may come from: those installed, and the folders of the extensions header.
+
+    roots: extension module → the folder to look for it in (or the single file that it is).
+    """
+
+    def __init__(self, roots: dict[str, str] | None = None) -> None:
+        self._roots = roots or {}
+        self._places: dict[str, tuple[str | None, list[str] | None] | None] = {}
+        self._modules: dict[str, Module | None] = {}
+
+    def add_root(self, module: str, root: str) -> None:
+        """Look for the top-level ``module`` in the folder ``root``, or read it from that file."""
+        self._roots[module] = root
+        self._places.clear()
+        self._modules.clear()
+
+    def exists(self, module: str) -> bool:
+        """Whether a module can be found."""
+        return self._place(module) is not None
+
+    def _place(self, module: str) -> tuple[str | None, list[str] | None] | None:
+        """Return (source file or None, folders of submodules or None) of a module; None when it is not there."""
+        if module not in self._places:
+            self._places[module] = self._look(module)
+        return self._places[module]
+
+    def _look(self, module: str) -> tuple[str | None, list[str] | None] | None:
+        parent, _, _last = module.rpartition(".")
+        if not all(part.isidentifier() for part in module.split(".")):
+            return None
+        folders: list[str] | None
+        if parent:
+            place = self._place(parent)
+            if place is None or place[1] is None:
+                return None
+            folders = place[1]
+        elif module == "flambe":
+            return flambe.__file__, list(flambe.__path__)
+        elif module in self._roots:
+            root = self._roots[module]
+            if os.path.isfile(root):
+                return root, None
+            folders = [root]
+        else:
+            folders = None
+        if parent or folders is not None:
+            spec = importlib.machinery.PathFinder.find_spec(module, folders)
+        else:
+            spec = _find_top(module)
+        if spec is None:
+            return None
+        source = spec.origin if spec.origin and spec.origin.endswith(".py") else None
+        locations = spec.submodule_search_locations
+        return source, None if locations is None else list(locations)
+
+    def module(self, name: str) -> Module | None:
+        """Return what the source of a module says; None when it has no source."""
+        if name not in self._modules:
+            place = self._place(name)
+            path = place[0] if place else None
+            self._modules[name] = (
+                None if path is None else read_module(path, name, is_package=bool(place and place[1] is not None))
+            )
+        return self._modules[name]
+
+    def find(self, module: str, name: str, _seen: frozenset[tuple[str, str]] = frozenset()) -> Found | None:
+        """Return where the (dotted) ``name`` of ``module`` is defined, following imports; None when it is not there."""
+        head, _, rest = name.partition(".")
+        found = self._find_one(module, head, _seen)
+        if not rest or found is None:
+            return found
+        if isinstance(found.item, Module):
+            return self.find(found.module, rest, _seen)
+        return Found(found.module, f"{found.name}.{rest}", None)
+
+    def _find_one(self, module: str, name: str, seen: frozenset[tuple[str, str]]) -> Found | None:
+        if (module, name) in seen or len(seen) > 50:
+            return None
+        seen = seen | {(module, name)}
+        info = self.module(module)
+        if info is None:
+            return Found(module, name, None) if self.exists(module) else None
+        item = info.classes.get(name) or info.functions.get(name)
+        if item is not None:
+            return Found(module, name, item)
+        if name in info.assigned:
+            target = info.assigned[name]
+            found = self.find(module, target, seen) if target else None
+            return found or Found(module, name, None)
+        if name in info.imports:
+            origin, _, attribute = info.imports[name].partition(":")
+            found = self.find(origin, attribute, seen) if attribute else None
+            if found is not None:
+                return found
+            inner = f"{origin}.{attribute}" if attribute else origin
+            return Found(inner, "", self.module(inner)) if self.exists(inner) else Found(module, name, None)
+        for star in reversed(info.stars):
+            if not name.startswith("_") or name in self._exported(star):
+                found = self._find_one(star, name, seen)
+                if found is not None:
+                    return found
+        if self.exists(f"{module}.{name}"):
+            return Found(f"{module}.{name}", "", self.module(f"{module}.{name}"))
+        return None
+
+    def _exported(self, module: str) -> list[str]:
+        info = self.module(module)
+        return (info.exported or []) if info else []
+
+    def exports(self, module: str, name: str) -> bool:
+        """Whether the source of ``module`` shows a class or function called ``name``."""
+        found = self.find(module, name)
+        return found is not None and isinstance(found.item, Class | Function)
+
+    def may_export(self, module: str, name: str) -> bool:
+        """Whether ``module`` has the name, or might make it at run time."""
+        if self.find(module, name) is not None:
+            return True
+        info = self.module(module)
+        return info is None or info.dynamic
+
+    def names(self, module: str, _depth: int = 0) -> list[str]:
+        """Return the public names of a module, for suggestions."""
+        info = self.module(module)
+        if info is None:
+            return []
+        names = [*info.classes, *info.functions, *info.assigned, *info.imports, *(info.exported or ())]
+        if _depth < 3:
+            for star in info.stars:
+                names += self.names(star, _depth + 1)
+        return [name for name in dict.fromkeys(names) if not name.startswith("_")]
+
+    def registered_alias(self, module: str, tag: str) -> str | None:
+        """Return the class of ``module`` that carries ``@alias(tag)``, by the name that the module gives it."""
+        for name in self.names(module):
+            found = self.find(module, name)
+            if found is not None and isinstance(found.item, Class) and tag in found.item.aliases:
+                return name
+        return None
+
+    def ancestors(self, found: Found) -> tuple[list[Found], bool]:
+        """Return the classes of a class's method resolution order, and whether all of them could be read.
+
+        Depth first, the last of equals stays: C3 on every hierarchy that Python accepts and that has one root.
+        """
+        order: list[Found] = []
+        complete = True
+
+        def visit(one: Found, depth: int) -> None:
+            nonlocal complete
+            assert isinstance(one.item, Class)
+            order.append(one)
+            for base in one.item.bases:
+                if base in ("object", "Generic", "Protocol", "ABC", "typing.Generic", "abc.ABC", "typing.Protocol"):
+                    continue
+                parent = self.find(one.module, base) if base else None
+                if parent is None or not isinstance(parent.item, Class) or depth > 40:
+                    complete = False
+                else:
+                    visit(parent, depth + 1)
+
+        visit(found, 0)
+        unique: dict[tuple[str, str], Found] = {}
+        for one in reversed(order):
+            unique.setdefault((one.module, one.name), one)
+        return list(reversed(unique.values())), complete
+
+
+def _find_top(module: str) -> Any:
+    for finder in sys.meta_path:
+        find = getattr(finder, "find_spec", None)
+        if find is not None and getattr(finder, "__name__", "") not in ("FrozenImporter",):
+            spec = find(module, None)
+            if spec is not None:
+                return spec
+    return None
+
+
+# Reading one file ------------------------------------------------------------------------------------------------
+
+
+def cache_folder() -> str:
+    """Return the folder that keeps what was read; the user's cache folder of the platform."""
+    if sys.platform.startswith("linux"):
+        # platformdirs says the same, and importing it takes longer than compiling a small file.
+        base = os.environ.get("XDG_CACHE_HOME", "").strip() or os.path.expanduser("~/.cache")
+        return os.path.join(base, "flambe", f"signatures-{CACHE_VERSION}")
+    from platformdirs import user_cache_dir
+
+    return os.path.join(user_cache_dir("flambe", appauthor=False), f"signatures-{CACHE_VERSION}")
+
+
+def read_module(path: str, name: str, *, is_package: bool) -> Module | None:
+    """Return what the source file ``path`` of the module ``name`` says, from the cache when it is unchanged.
+
+    None when the file cannot be read as Python.
+    """
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    stamp = f"{CACHE_VERSION}|{version}|{path}|{name}|{status.st_mtime_ns}|{status.st_size}"
+    kept = os.path.join(cache_folder(), hashlib.sha256(f"{path}|{name}".encode()).hexdigest() + ".msgpack")
+    try:
+        with open(kept, "rb") as stream:
+            found_stamp, module = msgspec.msgpack.decode(stream.read(), type=tuple[str, Module])
+        if found_stamp == stamp:
+            return module
+    except (OSError, msgspec.DecodeError, msgspec.ValidationError):
+        module = None  # not kept yet, or kept by another version: read the source
+    try:
+        with open(path, "rb") as stream:
+            tree = ast.parse(stream.read(), path)
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    module = _Reader(name, is_package).read(tree)
+    _keep(kept, msgspec.msgpack.encode((stamp, module)))
+    return module
+
+
+def _keep(path: str, data: bytes) -> None:
+    aside = f"{path}.{os.getpid()}"
+    try:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(aside, "wb") as stream:
+            stream.write(data)
+        os.replace(aside, path)
+    except OSError:
+        return  # a cache that cannot be written only costs time
+
+
+class _Reader:
+    """Reads the statements of one module; what stands in ``if``, ``try`` and ``with`` counts like the rest."""
+
+    def __init__(self, module: str, is_package: bool) -> None:
+        self._package = module if is_package else module.rpartition(".")[0]
+        self.found = Module(imports={}, stars=[], assigned={}, classes={}, functions={})
+
+    def read(self, tree: ast.Module) -> Module:
+        for statement in _flat(tree.body):
+            self._statement(statement)
+        return self.found
+
+    def _statement(self, statement: ast.stmt) -> None:
+        found = self.found
+        if isinstance(statement, ast.Import):
+            for name in statement.names:
+                if name.asname:
+                    found.imports[name.asname] = f"{name.name}:"
+                else:
+                    top = name.name.partition(".")[0]
+                    found.imports[top] = f"{top}:"
+        elif isinstance(statement, ast.ImportFrom):
+            origin = self._origin(statement)
+            for name in statement.names:
+                if name.name == "*":
+                    found.stars.append(origin)
+                else:
+                    found.imports[name.asname or name.name] = f"{origin}:{name.name}"
+        elif isinstance(statement, ast.ClassDef):
+            found.classes[statement.name] = _class(statement)
+        elif isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
+            if statement.name == "__getattr__":
+                found.dynamic = True
+            previous = found.functions.get(statement.name)
+            found.functions[statement.name] = _function(statement, None, previous)
+        elif isinstance(statement, ast.Assign | ast.AnnAssign | ast.AugAssign):
+            self._assignment(statement)
+
+    def _assignment(self, statement: ast.Assign | ast.AnnAssign | ast.AugAssign) -> None:
+        targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+        for target in targets:
+            if isinstance(target, ast.Name):
+                if target.id == "__all__" and statement.value is not None:
+                    self.found.exported = [*(self.found.exported or []), *_strings(statement.value)]
+                elif statement.value is not None:
+                    self.found.assigned[target.id] = _dotted(statement.value) or ""
+
+    def _origin(self, statement: ast.ImportFrom) -> str:
+        if not statement.level:
+            return statement.module or ""
+        parts = self._package.split(".")
+        base = parts[: len(parts) - statement.level + 1]
+        return ".".join([*base, *([statement.module] if statement.module else [])])
+
+
+def _flat(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    for statement in body:
+        if isinstance(statement, ast.If):
+            yield from _flat(statement.orelse)
+            yield from _flat(statement.body)
+        elif isinstance(statement, ast.Try):
+            for handler in statement.handlers:
+                yield from _flat(handler.body)
+            yield from _flat(statement.body)
+            yield from _flat(statement.orelse)
+        elif isinstance(statement, ast.With):
+            yield from _flat(statement.body)
+        else:
+            yield statement
+
+
+def _class(statement: ast.ClassDef) -> Class:
+    methods: dict[str, Function] = {}
+    names: list[str] = []
+    abstract: list[str] = []
+    for inner in _flat(statement.body):
+        if isinstance(inner, ast.FunctionDef):
+            kind = _method_kind(inner)
+            if kind in ("class", "static") or inner.name in ("__init__", "__new__"):
+                methods[inner.name] = _function(inner, kind, methods.get(inner.name))
+            else:
+                names.append(inner.name)
+            if any(_last(decorator) == "abstractmethod" for decorator in inner.decorator_list):
+                abstract.append(inner.name)
+    aliases: list[str] = []
+    opaque = False
+    for decorator in statement.decorator_list:
+        last = _last(decorator)
+        opaque = opaque or last in ("dataclass", "define", "frozen", "attrs", "s", "mutable")
+        if last == "alias" and isinstance(decorator, ast.Call):
+            aliases += [text for argument in decorator.args[:1] for text in _strings(argument)]
+    bases = [_dotted(base.value if isinstance(base, ast.Subscript) else base) or "" for base in statement.bases]
+    return Class(bases, methods, names, aliases, opaque, abstract)
+
+
+def _method_kind(function: ast.FunctionDef) -> str:
+    kinds = {_last(decorator) for decorator in function.decorator_list}
+    if "classmethod" in kinds or function.name == "__new__":
+        return "class"
+    return "static" if "staticmethod" in kinds else "instance"
+
+
+def _function(
+    statement: ast.FunctionDef | ast.AsyncFunctionDef, kind: str | None, previous: Function | None
+) -> Function:
+    given = statement.args
+    positional = [*given.posonlyargs, *given.args]
+    defaults: list[ast.expr | None] = [None] * (len(positional) - len(given.defaults)) + list(given.defaults)
+    parameters: list[Parameter] = []
+    for index, (argument, default) in enumerate(zip(positional, defaults, strict=True)):
+        place = POSITIONAL_ONLY if index < len(given.posonlyargs) else POSITIONAL
+        parameters.append(_parameter(argument, place, default))
+    if given.vararg is not None:
+        parameters.append(_parameter(given.vararg, REST, ast.Constant(None)))
+    for argument, default in zip(given.kwonlyargs, given.kw_defaults, strict=True):
+        parameters.append(_parameter(argument, KEYWORD, default))
+    if given.kwarg is not None:
+        parameters.append(_parameter(given.kwarg, KEYWORDS, ast.Constant(None)))
+    if kind in ("instance", "class") and parameters and parameters[0].kind in (POSITIONAL_ONLY, POSITIONAL):
+        del parameters[0]
+    overloads = previous.overloads if previous is not None else []
+    if any(_last(decorator) == "overload" for decorator in statement.decorator_list):
+        overloads = [*overloads, parameters]
+    passed_on = None
+    if given.kwarg is not None and kind is not None:
+        passed_on = _passed_on(statement, given.kwarg.arg)
+    return Function(parameters, kind or "function", passed_on, overloads)
+
+
+def _parameter(argument: ast.arg, kind: int, default: ast.expr | None) -> Parameter:
+    annotation = None if argument.annotation is None else read_annotation(argument.annotation)
+    if annotation is not None and isinstance(default, ast.Constant) and default.value is None and kind in (1, 3):
+        annotation = ["union", annotation, "none"]
+    return Parameter(argument.arg, kind, default is None, annotation)
+
+
+def _passed_on(function: ast.FunctionDef | ast.AsyncFunctionDef, keywords: str) -> list[str] | None:
+    """Return the names given to ``super().__init__(…, **keywords)`` beside the keywords, or None without such a call."""
+    for node in ast.walk(function):
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr == function.name
+            and isinstance(node.func.value, ast.Call)
+            and _last(node.func.value) == "super"
+            and any(k.arg is None and isinstance(k.value, ast.Name) and k.value.id == keywords for k in node.keywords)
+        ):
+            if any(isinstance(argument, ast.Starred) for argument in node.args):
+                return None
+            return [*(f"#{i}" for i in range(len(node.args))), *(k.arg for k in node.keywords if k.arg is not None)]
+    return None
+
+
+def _last(expression: ast.expr) -> str:
+    if isinstance(expression, ast.Call):
+        expression = expression.func
+    if isinstance(expression, ast.Attribute):
+        return expression.attr
+    return expression.id if isinstance(expression, ast.Name) else ""
+
+
+def _dotted(expression: ast.expr) -> str | None:
+    if isinstance(expression, ast.Name):
+        return expression.id
+    if isinstance(expression, ast.Attribute):
+        inner = _dotted(expression.value)
+        return None if inner is None else f"{inner}.{expression.attr}"
+    return None
+
+
+def _strings(expression: ast.expr) -> list[str]:
+    if isinstance(expression, ast.Constant):
+        return [expression.value] if isinstance(expression.value, str) else []
+    if isinstance(expression, ast.List | ast.Tuple):
+        return [text for item in expression.elts for text in _strings(item)]
+    return []
