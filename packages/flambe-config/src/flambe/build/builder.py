@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import io
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -39,6 +40,9 @@ from flambe.spec.nodes import (
     kind_of,
     link_target,
 )
+
+_PRECOMPILE: Any = Component.precompile
+_LOAD_FROM_PATH: Any = Component.load_from_path
 
 Special = Callable[[dict[str, Any]], tuple[Any, Origin | None]]
 
@@ -111,8 +115,8 @@ def _build(node: Any, scope: Scope, path: Path) -> Any:
         # Under its place already while it is open, so that links from inside find what is done.
         value = _new(node, scope, path)
     elif kind == LINK:
-        value, origin = _follow(link_target(node), scope, scope.where(path))
-        _note(scope, path, origin)
+        value, followed = _follow(link_target(node), scope, scope.where(path))
+        _note(scope, path, followed)
     elif kind == ENV:
         value = _environment(node[ENV], scope.where(path))
         _note(scope, path, Origin(node=dict(node)))
@@ -126,7 +130,8 @@ def _build(node: Any, scope: Scope, path: Path) -> Any:
         value = _own_yaml(node, scope, path)
     elif kind == GRID:
         raise BuildError(
-            f"{_name(path)} is searched and has no single value", position=scope.where(path),
+            f"{_name(path)} is searched and has no single value",
+            position=scope.where(path),
             hint="flambe-tune runs a search; `flambe-compile --expand` writes one spec for each variant.",
         )
     elif kind in scope.special:
@@ -166,7 +171,9 @@ def _environment(name: str, position: Position | None) -> str:
     try:
         return os.environ[name]
     except KeyError:
-        raise BuildError(f"the environment variable {name} is not set", position=position, hint=f"export {name}=…") from None
+        raise BuildError(
+            f"the environment variable {name} is not set", position=position, hint=f"export {name}=…"
+        ) from None
 
 
 # --- links ---
@@ -180,7 +187,11 @@ def _follow(target: LinkTarget, scope: Scope, position: Position | None) -> tupl
         base = _at(target.path, scope, text, position)
     elif root in scope.resources:
         if len(target.path) > 1:
-            raise LinkError(f"the link {text!r} has brackets on the resource {root!r}", position=position, hint="A resource is a value.")
+            raise LinkError(
+                f"the link {text!r} has brackets on the resource {root!r}",
+                position=position,
+                hint="A resource is a value.",
+            )
         base = scope.resources[str(root)]
     elif scope.resolve_outside is not None:
         try:
@@ -191,9 +202,19 @@ def _follow(target: LinkTarget, scope: Scope, position: Position | None) -> tupl
         whole = not target.attr and not target.call
         return value, Origin(base=value if whole else None)
     else:
-        known = [str(key) for key in (scope._open[0].given if scope._open else ())] if scope.stage is None else [scope.stage]
-        raise unprepared(text, f"there is nothing called {root!r}", position) if not known else LinkError(
-            f"the link {text!r} leads nowhere: there is no {root!r}", position=position, hint=did_you_mean(str(root), known)
+        known = (
+            [str(key) for key in (scope._open[0].given if scope._open else ())]
+            if scope.stage is None
+            else [scope.stage]
+        )
+        raise (
+            unprepared(text, f"there is nothing called {root!r}", position)
+            if not known
+            else LinkError(
+                f"the link {text!r} leads nowhere: there is no {root!r}",
+                position=position,
+                hint=did_you_mean(str(root), known),
+            )
         )
     value = follow_attributes(base, target.attr, link=text, position=position)
     if target.call:
@@ -223,8 +244,11 @@ def _at(path: Path, scope: Scope, link: str, position: Position | None) -> Any:
             raise unprepared(link, "it points to an object that it is a part of", position)
         if path[size] not in here.given:
             known = [str(key) for key in here.given]
-            raise LinkError(f"the link {link!r} leads nowhere: there is no [{path[size]}]", position=position,
-                            hint=did_you_mean(str(path[size]), known) or f"There are: {', '.join(known)}.")
+            raise LinkError(
+                f"the link {link!r} leads nowhere: there is no [{path[size]}]",
+                position=position,
+                hint=did_you_mean(str(path[size]), known) or f"There are: {', '.join(known)}.",
+            )
         return _later(here.given[path[size]], path[size + 1 :], scope, link, position)
     raise unprepared(link, "its target is not built yet", position)
 
@@ -250,11 +274,20 @@ def _new(node: dict[str, Any], scope: Scope, path: Path) -> Any:
         error.position = error.position or position
         raise
     positional = node.get(ARGS, ())
-    given: dict[str | int, Any] = {**dict(enumerate(positional)), **arguments(node)}
+    given: dict[Any, Any] = {**dict(enumerate(positional)), **arguments(node)}
     values, origins = build_arguments(owner, given, scope, path)
     args = tuple(values[key] for key in values if isinstance(key, int))
     kwargs = {key: value for key, value in values.items() if isinstance(key, str)}
-    return construct(owner, factory, args, kwargs, target=_class_target(node[NEW], factory), origins=origins, path=path, position=position)
+    return construct(
+        owner,
+        factory,
+        args,
+        kwargs,
+        target=_class_target(node[NEW], factory),
+        origins=origins,
+        path=path,
+        position=position,
+    )
 
 
 def build_arguments(
@@ -295,7 +328,9 @@ def construct(
     except (TypeError, ValueError) as error:
         raise _constructor_error(error, owner, factory, call, args, kwargs, title, position) from error
     except Exception as error:
-        error.add_note(f"while building {title}{f' ({position})' if position else ''}: {_call_text(owner, factory, args, kwargs)}")
+        error.add_note(
+            f"while building {title}{f' ({position})' if position else ''}: {_call_text(owner, factory, args, kwargs)}"
+        )
         raise
     if factory is None or _records(call):
         record(made, Made(target, factory, args, kwargs, call, origins))
@@ -304,7 +339,7 @@ def construct(
 
 def _records(call: Any) -> bool:
     # load_from_path gives back an object that remembers how it was first made.
-    return getattr(call, "__func__", None) is not Component.load_from_path.__func__  # type: ignore[attr-defined]
+    return getattr(call, "__func__", None) is not _LOAD_FROM_PATH.__func__
 
 
 def _class_target(text: str, factory: str | None) -> str:
@@ -312,7 +347,8 @@ def _class_target(text: str, factory: str | None) -> str:
 
 
 def _prepares(owner: Any) -> bool:
-    return isinstance(owner, type) and issubclass(owner, Component) and owner.precompile.__func__ is not Component.precompile.__func__  # type: ignore[attr-defined]
+    own = getattr(owner, "precompile", None)
+    return isinstance(owner, type) and issubclass(owner, Component) and own.__func__ is not _PRECOMPILE.__func__  # type: ignore[union-attr]
 
 
 def _precompile(owner: Any, given: Mapping[Any, Any], scope: Scope, path: Path) -> dict[Any, Any]:
@@ -330,7 +366,9 @@ def _precompile(owner: Any, given: Mapping[Any, Any], scope: Scope, path: Path) 
             target = link_target(item)
             # A link to a sibling that is not built yet is shown as it stands.
             inside = target.path[: len(path)] == path or (scope.stage is None and not path)
-            shown[key] = Link(target.path, target.attr) if inside else _follow(target, scope, scope.where((*path, key)))[0]
+            shown[key] = (
+                Link(target.path, target.attr) if inside else _follow(target, scope, scope.where((*path, key)))[0]
+            )
         elif kind_of(item) is None and not isinstance(item, dict | list):
             shown[key] = item
     owner.precompile(**shown)
@@ -351,18 +389,27 @@ def _constructor_error(
     text = _call_text(owner, factory, args, kwargs)
     if isinstance(owner, type) and factory is None and inspect.isabstract(owner):
         missing = ", ".join(sorted(getattr(owner, "__abstractmethods__", ())))
-        return BuildError(f"{title}: {name} is abstract: it has no {missing}", position=position,
-                          hint="Name a class derived from it, or look for a misspelt method in yours.")
+        return BuildError(
+            f"{title}: {name} is abstract: it has no {missing}",
+            position=position,
+            hint="Name a class derived from it, or look for a misspelt method in yours.",
+        )
     signature = signature_of(call) if isinstance(error, TypeError) else None
     if signature is not None:
         try:
             signature.bind(*args, **kwargs)
         except TypeError as wrong:
-            known = [p.name for p in signature.parameters.values() if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)]
+            known = [
+                p.name for p in signature.parameters.values() if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)
+            ]
             extra = [key for key in kwargs if key not in known]
             hint = next((found for key in extra if (found := did_you_mean(key, known))), None)
-            return BuildError(f"{title}: {name} got other arguments than it takes: {wrong}", position=position,
-                              expected=f"{name}{signature}", hint=hint)
+            return BuildError(
+                f"{title}: {name} got other arguments than it takes: {wrong}",
+                position=position,
+                expected=f"{name}{signature}",
+                hint=hint,
+            )
     kind = type(error).__name__
     return BuildError(f"{title}: {text} raised {kind}: {error}", position=position)
 
@@ -394,8 +441,10 @@ def _own_yaml(node: dict[str, Any], scope: Scope, path: Path) -> Any:
         class_, factory = locate(tag, scope.extensions)
     reader = getattr(class_, "from_yaml", None)
     if reader is None:
-        raise BuildError(f"{_name(path)}: !{tag} has no from_yaml", position=position, hint="It takes a mapping of arguments.")
-    dumper = yaml.SafeDumper("")
+        raise BuildError(
+            f"{_name(path)}: !{tag} has no from_yaml", position=position, hint="It takes a mapping of arguments."
+        )
+    dumper = yaml.SafeDumper(io.StringIO())
     written = dumper.represent_data(unescape(node["value"]))
     written.tag = f"!{tag}"
     value = reader(yaml.SafeLoader(""), written, factory)

@@ -190,7 +190,9 @@ def dynamic_component(
     """Return a subclass of ``(parent_component_class, class_)`` that is registered as ``tag``."""
     namespace = {"__module__": class_.__module__, "__qualname__": class_.__qualname__, "__doc__": class_.__doc__}
     keywords = {"tag_override": tag, "tag_namespace": tag_namespace}
-    made = types.new_class(class_.__name__, (parent_component_class, class_), keywords, lambda body: body.update(namespace))
+    made = types.new_class(
+        class_.__name__, (parent_component_class, class_), keywords, lambda body: body.update(namespace)
+    )
     return cast("type[Component]", made)
 
 

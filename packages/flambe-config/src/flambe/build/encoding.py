@@ -89,7 +89,9 @@ class Encoder:
         if all(type(key) is str and not key.startswith("$") for key in value):
             items: Any = {key: self.encode(item, _join(path, key)) for key, item in value.items()}
         else:
-            items = {MAP: [[self.encode(key, path), self.encode(item, _join(path, key))] for key, item in value.items()]}
+            items = {
+                MAP: [[self.encode(key, path), self.encode(item, _join(path, key))] for key, item in value.items()]
+            }
         if isinstance(value, State):
             return {"$state": items, "metadata": self.encode(dict(value._metadata), path)}
         if isinstance(value, OrderedDict):
@@ -120,15 +122,23 @@ class Encoder:
 
     def _tensor(self, value: Any, path: str) -> Any:
         if isinstance(value, np.generic):
-            return {"$scalar": [value.dtype.str, self.encode(value.item(), path)]} if value.dtype.kind in "biuf" else None
+            return (
+                {"$scalar": [value.dtype.str, self.encode(value.item(), path)]} if value.dtype.kind in "biuf" else None
+            )
         if isinstance(value, np.ndarray):
             tensor = array_tensor(value)
             if tensor is not None:
                 return self._put(tensor, path, _NUMPY)
             items = value.reshape(-1).tolist()
             if not all(isinstance(item, str) for item in items):
-                raise unsavable(value, path, f"arrays of {value.dtype} have no stored form", what=f"arrays of {value.dtype}")
-            return {"$text": items, "shape": list(value.shape), "dtype": "object" if value.dtype.kind == "O" else value.dtype.str}
+                raise unsavable(
+                    value, path, f"arrays of {value.dtype} have no stored form", what=f"arrays of {value.dtype}"
+                )
+            return {
+                "$text": items,
+                "shape": list(value.shape),
+                "dtype": "object" if value.dtype.kind == "O" else value.dtype.str,
+            }
         for name, codec in codecs().items():
             try:
                 tensor = codec.tensor_of(value)
@@ -143,7 +153,9 @@ class Encoder:
         name = path or "value"
         # Whatever views the same memory in the same way is one tensor: tied weights are stored once, and stay tied.
         # Every tensor is held in self.tensors until the end, so no address is used twice.
-        key = (tensor.dtype, tensor.shape, *address(tensor)) if tensor.data.nbytes else (tensor.dtype, tensor.shape, path)
+        key = (
+            (tensor.dtype, tensor.shape, *address(tensor)) if tensor.data.nbytes else (tensor.dtype, tensor.shape, path)
+        )
         if key not in self._names:
             while name in self.tensors:
                 name += "~"
@@ -164,7 +176,10 @@ class Encoder:
             return str(value)
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
             fields = {item.name: getattr(value, item.name) for item in dataclasses.fields(value) if item.init}
-            return {"$data": _name_of(type(value)), "fields": {key: self.encode(item, _join(path, key)) for key, item in fields.items()}}
+            return {
+                "$data": _name_of(type(value)),
+                "fields": {key: self.encode(item, _join(path, key)) for key, item in fields.items()},
+            }
         raise unsavable(value, path)
 
 
@@ -246,7 +261,9 @@ class Decoder:
             elif codec in codecs():
                 self._made[key] = codecs()[codec].to_value(tensor, codec)
             else:
-                raise FlambeError(f"the tensor {name!r} is one of {codec}, which nothing here reads", hint="pip install flambe-nn")
+                raise FlambeError(
+                    f"the tensor {name!r} is one of {codec}, which nothing here reads", hint="pip install flambe-nn"
+                )
         return self._made[key]
 
 
@@ -255,7 +272,9 @@ def unsavable(value: Any, path: str, hint: str | None = None, *, what: str | Non
     kind = what or f"objects of type {type(value).__module__}.{type(value).__qualname__}".replace("builtins.", "")
     return FlambeError(
         f"{path or 'the value'}: {kind} cannot be saved",
-        hint=f"{hint[0].upper()}{hint[1:]}." if hint else "Store what it is made of in _state, and take it back in _load_state.",
+        hint=f"{hint[0].upper()}{hint[1:]}."
+        if hint
+        else "Store what it is made of in _state, and take it back in _load_state.",
     )
 
 

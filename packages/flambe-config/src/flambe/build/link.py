@@ -26,7 +26,9 @@ ORDER_RULE = (
     "and not an object that the link is a part of"
 )
 _GRAMMAR = "root[key][0].attribute"
-_PIECE = re.compile(r"""\[ \s* (?: '(?P<single>[^']*)' | "(?P<double>[^"]*)" | (?P<bare>[^\[\]'"]*?) ) \s* \] | \.(?P<attr>\w+)""", re.X)
+_PIECE = re.compile(
+    r"""\[ \s* (?: '(?P<single>[^']*)' | "(?P<double>[^"]*)" | (?P<bare>[^\[\]'"]*?) ) \s* \] | \.(?P<attr>\w+)""", re.X
+)
 _ROOT = re.compile(r"[^\[\].\s]+")
 
 
@@ -155,7 +157,9 @@ def follow_attributes(value: Any, attrs: Sequence[str], *, link: str, position: 
             # A property of ours may fail inside, and then its own message is the one that helps.
             inner = "" if hasattr(type(value), name) is False else f" ({error})"
             hint = did_you_mean(name, [known for known in dir(value) if not known.startswith("_")])
-            raise _broken(link, f"a {type(value).__qualname__} has no attribute {name!r}{inner}", hint, position) from error
+            raise _broken(
+                link, f"a {type(value).__qualname__} has no attribute {name!r}{inner}", hint, position
+            ) from error
     return value
 
 
@@ -265,7 +269,9 @@ class FunctionCallLink(Link):
 
 def unprepared(link: str, why: str, position: Position | None = None) -> UnpreparedLinkError:
     """Return the error of a link that comes too early, with the rule."""
-    error = UnpreparedLinkError(f"the link {link!r} cannot be followed: {why}", hint=ORDER_RULE + ".", position=position)
+    error = UnpreparedLinkError(
+        f"the link {link!r} cannot be followed: {why}", hint=ORDER_RULE + ".", position=position
+    )
     error.link = link
     return error
 

@@ -77,7 +77,9 @@ def record(value: Any, made: Made) -> None:
         return
 
 
-def record_call(value: Any, class_: type, factory: str | None, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+def record_call(
+    value: Any, class_: type, factory: str | None, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> None:
     """Remember a call made in plain Python, for objects of ``class_`` only: a factory may return something else."""
     if isinstance(value, class_):
         record(value, Made(target_of(class_), factory, args, dict(kwargs)))

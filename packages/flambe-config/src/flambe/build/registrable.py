@@ -230,7 +230,8 @@ def all_subclasses(class_: type) -> set[type]:
     found: set[type] = set()
     waiting = [class_]
     while waiting:
-        for child in type.__subclasses__(waiting.pop()):
+        children: list[type] = type.__subclasses__(waiting.pop())
+        for child in children:
             if child not in found:
                 found.add(child)
                 waiting.append(child)

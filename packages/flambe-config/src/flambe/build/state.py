@@ -32,9 +32,7 @@ class LoadError(FlambeError, RuntimeError):
     """A saved state or component that does not fit, is not whole, or cannot be made here."""
 
 
-def get_state(
-    obj: Any, *, borrowed: Container[int] = (), destination: State | None = None, prefix: str = ""
-) -> State:
+def get_state(obj: Any, *, borrowed: Container[int] = (), destination: State | None = None, prefix: str = "") -> State:
     """Return the state of ``obj`` and its parts: tensors (the living ones), registered attributes, what ``_state`` adds.
 
     borrowed: ids of objects that belong to other stages; their state is not part of it.
@@ -254,7 +252,9 @@ def state_digest(folder: Path) -> str:
     """Return one SHA-256 over every state file in ``folder`` and below it, with their places."""
     digest = hashlib.sha256()
     names = (STATE_TENSORS, STATE_JSON)
-    for path in sorted((path for name in names for path in folder.rglob(name)), key=lambda path: path.relative_to(folder).as_posix()):
+    for path in sorted(
+        (path for name in names for path in folder.rglob(name)), key=lambda path: path.relative_to(folder).as_posix()
+    ):
         digest.update(f"{path.relative_to(folder).as_posix()}\0{file_digest(path)}\n".encode())
     return digest.hexdigest()
 

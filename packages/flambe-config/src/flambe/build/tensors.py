@@ -12,7 +12,7 @@ import hashlib
 import math
 import mmap as mapping
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,7 @@ def array_tensor(array: np.ndarray[Any, Any]) -> Tensor | None:
     plain = np.ascontiguousarray(array, dtype=_NUMPY[name])
     # A 0-d array becomes 1-d on the way; the shape is kept beside the data.
     flat = plain.reshape(-1).view(np.uint8) if plain.size else np.empty(0, np.uint8)
-    return Tensor(name, tuple(array.shape), memoryview(flat))
+    return Tensor(name, tuple(array.shape), flat.data)
 
 
 def tensor_array(tensor: Tensor) -> np.ndarray[Any, Any]:
@@ -81,10 +81,16 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> str:
     text += b" " * (-len(text) % 8)
     digest = hashlib.sha256()
     with open(path, "wb") as stream:
-        for piece in (len(text).to_bytes(8, "little"), text, *(tensors[name].data for name in names)):
+        for piece in _pieces(text, [tensors[name].data for name in names]):
             stream.write(piece)
             digest.update(piece)
     return digest.hexdigest()
+
+
+def _pieces(header: bytes, data: list[memoryview]) -> Iterator[bytes | memoryview]:
+    yield len(header).to_bytes(8, "little")
+    yield header
+    yield from data
 
 
 def read_tensors(path: Path, *, mmap: bool = True) -> dict[str, Tensor]:

@@ -36,16 +36,14 @@ from flambe.errors import ConfigError, FlambeError, ProvenanceError, did_you_mea
 TORCH_ROOMS = ("torch.nn", "torch.optim", "torch.utils.data")
 RAY_ROOMS = ("ray.tune.schedulers", "ray.tune.search")
 
-FUNCTIONS: frozenset[str] = frozenset(
-    {f"torch:{name}" for name in "arange device eye full linspace ones relu sigmoid softmax tanh tensor zeros".split()}
-    | {
-        f"torch.nn.functional:{name}"
-        for name in (
-            "binary_cross_entropy binary_cross_entropy_with_logits cosine_similarity cross_entropy elu gelu "
-            "glu hardtanh huber_loss kl_div l1_loss leaky_relu log_softmax logsigmoid mish mse_loss nll_loss "
-            "normalize relu relu6 selu sigmoid silu smooth_l1_loss softmax softmin softplus softsign tanh"
-        ).split()
-    }
+_TENSORS = "arange device eye full linspace ones relu sigmoid softmax tanh tensor zeros"
+_FUNCTIONAL = (
+    "binary_cross_entropy binary_cross_entropy_with_logits cosine_similarity cross_entropy elu gelu glu hardtanh huber_loss "
+    "kl_div l1_loss leaky_relu log_softmax logsigmoid mish mse_loss nll_loss normalize relu relu6 selu sigmoid silu "
+    "smooth_l1_loss softmax softmin softplus softsign tanh"
+)
+FUNCTIONS = frozenset(
+    [f"torch:{name}" for name in _TENSORS.split()] + [f"torch.nn.functional:{name}" for name in _FUNCTIONAL.split()]
 )
 """Functions of torch that a tag may call. They compute, and reach neither files nor code."""
 
@@ -109,7 +107,13 @@ def _imported(target: str, module_name: str, qualname: str, extensions: Extensio
     top = module_name.partition(".")[0]
     named = any(module_name == name or module_name.startswith(name + ".") for name in extensions)
     listed = target in FUNCTIONS or target in _listed_targets()
-    if not (named or listed or top == "flambe" or _inside(module_name, (*TORCH_ROOMS, *RAY_ROOMS)) or module_name in sys.modules):
+    if not (
+        named
+        or listed
+        or top == "flambe"
+        or _inside(module_name, (*TORCH_ROOMS, *RAY_ROOMS))
+        or module_name in sys.modules
+    ):
         raise refused(target)
     trusted = named or listed or top in ("flambe", "torch", "ray")
     # A module that is only here by chance is looked at as it is: its __getattr__ could import more.
@@ -119,10 +123,15 @@ def _imported(target: str, module_name: str, qualname: str, extensions: Extensio
         return found, None
     owner_top = str(getattr(found, "__module__", None)).partition(".")[0]
     if not _is_itself(found):
-        raise refused(target, f"it is {getattr(found, '__module__', '?')}:{getattr(found, '__qualname__', '?')} under another name")
+        raise refused(
+            target,
+            f"it is {getattr(found, '__module__', '?')}:{getattr(found, '__qualname__', '?')} under another name",
+        )
     if named and owner_top == top:
         return found, factory
-    if listed or (top == "flambe" and owner_top == "flambe" and isinstance(found, type) and issubclass(found, Registrable)):
+    if listed or (
+        top == "flambe" and owner_top == "flambe" and isinstance(found, type) and issubclass(found, Registrable)
+    ):
         return found, factory
     allowed = _derives(found, _RAY_BASES) if _inside(module_name, RAY_ROOMS) else is_library_class(found)
     if allowed and factory is None and (owner_top == top or _inside(module_name, TORCH_ROOMS)):
@@ -190,8 +199,12 @@ def _checked_factory(class_: type, name: str, target: str) -> str:
     known = factories_of(class_)
     if name not in known:
         if getattr(class_, name, None) is None:
-            raise ConfigError(f"{target}: {class_.__qualname__} has no factory {name!r}", hint=did_you_mean(name, known))
-        raise refused(target, f"{name} is no factory of {class_.__qualname__} (@registrable_factory above @classmethod)")
+            raise ConfigError(
+                f"{target}: {class_.__qualname__} has no factory {name!r}", hint=did_you_mean(name, known)
+            )
+        raise refused(
+            target, f"{name} is no factory of {class_.__qualname__} (@registrable_factory above @classmethod)"
+        )
     return name
 
 
@@ -236,7 +249,9 @@ def find_data_class(target: str, extensions: Extensions = ()) -> type:
     found: Any = importlib.import_module(module_name)
     for part in qualname.split("."):
         found = vars(found).get(part)
-    plain = isinstance(found, type) and (issubclass(found, enum.Enum) or dataclasses.is_dataclass(found) or hasattr(found, "_fields"))
+    plain = isinstance(found, type) and (
+        issubclass(found, enum.Enum) or dataclasses.is_dataclass(found) or hasattr(found, "_fields")
+    )
     if not plain or not _is_itself(found):
         raise refused(target, "only Enums, dataclasses and named tuples are data")
     return cast(type, found)
@@ -279,9 +294,12 @@ def _import_extension(module: str, source: str, base: Path) -> None:
             raise
         local = folder is not None or source.startswith((".", "/", "~"))
         raise FlambeError(
-            f"the extension {module} cannot be imported: no module {error.name} in {source}" if local
+            f"the extension {module} cannot be imported: no module {error.name} in {source}"
+            if local
             else f"the extension {module} is not installed",
-            hint=f"Its source should be a folder with {module}/ or {module}.py in it." if local else f"pip install {_requirement(source)}",
+            hint=f"Its source should be a folder with {module}/ or {module}.py in it."
+            if local
+            else f"pip install {_requirement(source)}",
         ) from error
 
 
@@ -308,7 +326,9 @@ def _lives_in(module: ModuleType, folder: Path) -> bool:
 
 
 def _requirement(source: str) -> str:
-    if source.startswith("ssh://") or (source.startswith("https://") and not source.endswith((".whl", ".tar.gz", ".zip"))):
+    if source.startswith("ssh://") or (
+        source.startswith("https://") and not source.endswith((".whl", ".tar.gz", ".zip"))
+    ):
         return f"'git+{source}'"
     return f"'{source}'" if any(sign in source for sign in "<>= ") else source
 

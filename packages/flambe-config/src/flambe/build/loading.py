@@ -1,0 +1,264 @@
+"""A saved component to objects: arguments first, then the object, then its state."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from flambe.build.builder import Scope, build_arguments, construct
+from flambe.build.component import Component
+from flambe.build.config import RESULT, SAVED
+from flambe.build.encoding import Decoder, State
+from flambe.build.link import follow_attributes
+from flambe.build.made import Made, Origin, record
+from flambe.build.manifest import Manifest, read_manifest
+from flambe.build.parts import child_at
+from flambe.build.registrable import target_of
+from flambe.build.saving import source_of
+from flambe.build.state import LoadError, check_class_version, load_own, read_tree
+from flambe.build.tensors import read_tensors
+from flambe.build.trust import Extensions, find_data_class, locate
+from flambe.cli.console import say
+from flambe.errors import FlambeError, ProvenanceError
+from flambe.record.layout import SOURCE_PY, STATE_TENSORS
+from flambe.spec.nodes import ARGS, NEW, arguments
+
+Results = Callable[[Mapping[str, Any], Path], Any]
+
+_ENCODED = (
+    "$tensor",
+    "$tuple",
+    "$set",
+    "$frozenset",
+    "$deque",
+    "$int",
+    "$scalar",
+    "$text",
+    "$path",
+    "$kind",
+    "$data",
+    "$state",
+)
+
+
+def load_component(
+    folder: Path,
+    *,
+    extensions: Extensions | None = None,
+    results: Results | None = None,
+    mmap: bool = True,
+    verify: bool = True,
+) -> Any:
+    """Build what ``save_component`` wrote, with its state; parts that were shared are shared again.
+
+    extensions: modules that the caller vouches for, beside flambe's and torch's. results: how a borrowed immutable is found
+    (its reference and the folder that names it); default: it is loaded from the path of the reference.
+    mmap: arrays are pages of the files, read when touched. verify: compare every file with its digest first.
+
+    Raises ``LoadError`` (missing, torn, changed, of another version), ``ProvenanceError`` for classes nobody vouched for.
+    """
+    return _Loader(extensions or (), results, mmap, verify).load_root(Path(folder))
+
+
+class _Loader:
+    def __init__(self, extensions: Extensions, results: Results | None, mmap: bool, verify: bool) -> None:
+        self._extensions = extensions
+        self._results = results
+        self._mmap = mmap
+        self._verify = verify
+        self._made: dict[Path, Any] = {}
+        self._loading: set[Path] = set()
+        self._given: list[tuple[Any, State]] = []
+
+    def load_root(self, folder: Path) -> Any:
+        root = self._load(folder)
+        # A constructor may change the parts it is given (a transformer draws all weights anew), so they get their state again.
+        for value, state in self._given:
+            if value is not root and not getattr(value, "immutable", False):
+                load_own(value, state)
+        return root
+
+    def _load(self, folder: Path) -> Any:
+        place = folder.resolve()
+        if place in self._made:
+            return self._made[place]
+        if place in self._loading:
+            raise LoadError(f"{folder} is needed to make itself")
+        self._loading.add(place)
+        manifest = read_manifest(folder, verify=self._verify)
+        state, decode = self._read_state(folder)
+        try:
+            owner, factory = locate(manifest.config[NEW], self._extensions)
+        except FlambeError as error:
+            error.what = f"{folder} holds a {manifest.config[NEW]}: {error.what}"
+            if isinstance(error, ProvenanceError):
+                error.hint = _remedy(manifest, place)
+            raise
+        self._compare(owner, manifest, folder)
+        scope = Scope(extensions=self._extensions, special=self._specials(folder, decode))
+        given: dict[Any, Any] = {**dict(enumerate(manifest.config.get(ARGS, ()))), **arguments(manifest.config)}
+        # A class may be shown its arguments before they are built only when it is built from a spec: here all are built.
+        values, origins = build_arguments(None, given, scope, ())
+        value = self._make(owner, factory, values, manifest, origins, state, folder)
+        self._made[place] = value
+        self._given.append((value, state))
+        self._load_rest(value, manifest, folder)
+        return value
+
+    def _read_state(self, folder: Path) -> tuple[State, Callable[[Any], Any]]:
+        tensors = read_tensors(folder / STATE_TENSORS, mmap=self._mmap)
+        decoder = Decoder(tensors, functools.partial(find_data_class, extensions=self._extensions))
+        state = decoder.decode(read_tree(folder)["state"])
+        return state, decoder.decode
+
+    def _make(
+        self,
+        owner: Any,
+        factory: str | None,
+        values: dict[Any, Any],
+        manifest: Manifest,
+        origins: dict[Any, Origin],
+        state: State,
+        folder: Path,
+    ) -> Any:
+        args = tuple(value for key, value in values.items() if isinstance(key, int))
+        kwargs = {key: value for key, value in values.items() if isinstance(key, str)}
+        own_restore = isinstance(owner, type) and issubclass(owner, Component) and _overrides_restore(owner)
+        if own_restore:
+            value = owner.restore({**({ARGS: list(args)} if args else {}), **kwargs}, state)
+            record(value, Made(manifest.class_, factory, args, kwargs, None, origins))
+            return value
+        try:
+            value = construct(
+                owner, factory, args, kwargs, target=manifest.class_, origins=origins, path=(folder.name,)
+            )
+        except FlambeError as error:
+            error.what = f"{folder} cannot be made again: {error.what}"
+            raise
+        self._complain(load_own(value, state), folder)
+        return value
+
+    def _load_rest(self, value: Any, manifest: Manifest, folder: Path) -> None:
+        """Give their state to the parts that the constructor made on its own."""
+        for name in manifest.parts:
+            below = folder / name
+            if below.resolve() in self._made:
+                continue
+            child = child_at(value, name)
+            if child is None:
+                self._attach(value, name, self._load(below))
+            else:
+                self._load_into(child, below)
+
+    def _load_into(self, child: Any, folder: Path) -> None:
+        manifest = read_manifest(folder, verify=self._verify)
+        saved = manifest.class_
+        if saved.partition(":")[2] != target_of(type(child)).partition(":")[2]:
+            raise LoadError(f"{folder} holds a {saved}, and a {target_of(type(child))} stands there now")
+        state, _ = self._read_state(folder)
+        check_class_version(child, manifest.version, str(folder))
+        self._made[folder.resolve()] = child
+        self._load_rest(child, manifest, folder)
+        self._complain(load_own(child, state), folder)
+
+    @staticmethod
+    def _attach(owner: Any, name: str, child: Any) -> None:
+        """Put a part where it was when it was saved, if the constructor left the place empty."""
+        if "." not in name and not name.startswith("arg-"):
+            setattr(owner, name, child)
+            return
+        holder, _, last = name.rpartition(".")
+        container = child_at(owner, holder) if holder else None
+        if isinstance(container, dict):
+            container[last] = child
+        elif isinstance(container, list) and int(last) == len(container):
+            container.append(child)
+        else:
+            say(
+                f"warning: the part {name!r} of a {type(owner).__qualname__} was saved, and there is no place for it now"
+            )
+
+    @staticmethod
+    def _complain(complaints: list[str], folder: Path) -> None:
+        if complaints:
+            say(f"warning: the state in {folder} does not quite fit its class: {'; '.join(complaints)}")
+
+    def _compare(self, owner: Any, manifest: Manifest, folder: Path) -> None:
+        if not isinstance(owner, type):
+            return
+        saved, now = manifest.version, str(getattr(owner, "_flambe_version", "0.0.0"))
+        if saved != now and saved != "0.0.0":
+            check_class_version(_OfClass(owner), saved, str(folder))
+        path = folder / SOURCE_PY
+        if saved == "0.0.0" and path.exists():
+            source = source_of(owner)
+            before = path.read_text(encoding="utf-8")
+            if source is not None and source != before:
+                lines = difflib.unified_diff(
+                    before.splitlines(), source.splitlines(), "saved", "here", lineterm="", n=1
+                )
+                say(f"warning: {owner.__qualname__} has changed since {folder} was saved:\n" + "\n".join(lines))
+
+    # --- nodes that only saved components have ---
+
+    def _specials(self, folder: Path, decode: Callable[[Any], Any]) -> dict[str, Any]:
+        found: dict[str, Any] = {
+            name: functools.partial(self._decoded, decode) for name in _ENCODED if name != "$tuple"
+        }
+        found[SAVED] = functools.partial(self._saved, folder)
+        found[RESULT] = functools.partial(self._result, folder)
+        return found
+
+    @staticmethod
+    def _decoded(decode: Callable[[Any], Any], node: dict[str, Any]) -> tuple[Any, Origin | None]:
+        return decode(node), None
+
+    def _saved(self, folder: Path, node: dict[str, Any]) -> tuple[Any, Origin | None]:
+        return _onward(self._load(folder / node[SAVED]), node)
+
+    def _result(self, folder: Path, node: dict[str, Any]) -> tuple[Any, Origin | None]:
+        reference = node[RESULT]
+        if self._results is not None:
+            return _onward(self._results(reference, folder), node)
+        path = Path(os.path.normpath(folder / reference["path"]))
+        if not path.is_dir():
+            raise LoadError(
+                f"{folder} was made with the result of the stage {reference.get('stage')!r}, which is not at {path}",
+                hint="Keep the run directory together, or use flambe-build, which stores everything in one folder.",
+            )
+        return _onward(self._load(path), node)
+
+
+class _OfClass:
+    """Answers for a class in ``check_class_version``, which looks at the type of an object that is not made yet."""
+
+    def __new__(cls, owner: type) -> Any:
+        return type(
+            owner.__name__,
+            (),
+            {"__qualname__": owner.__qualname__, "_flambe_version": getattr(owner, "_flambe_version", "0.0.0")},
+        )()
+
+
+def _onward(value: Any, node: dict[str, Any]) -> tuple[Any, Origin | None]:
+    attr = tuple(node.get("attr", ()))
+    call = bool(node.get("call"))
+    found = follow_attributes(value, attr, link="saved" + "".join(f".{name}" for name in attr))
+    return (found() if call else found), Origin(base=value, attr=attr, call=call)
+
+
+def _overrides_restore(owner: type[Component]) -> bool:
+    return owner.restore.__func__ is not Component.restore.__func__  # type: ignore[attr-defined]
+
+
+def _remedy(manifest: Manifest, folder: Path) -> str:
+    top = manifest.config[NEW].partition(":")[0].partition(".")[0]
+    source = manifest.extensions.get(top) or f"path/to/{top}"
+    return f'If you trust it: flambe.load({str(folder)!r}, extensions={{"{top}": "{source}"}}).'
+
+
+__all__ = ["load_component"]

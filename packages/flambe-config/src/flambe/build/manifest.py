@@ -1,0 +1,62 @@
+"""``manifest.json``: what one folder of a saved component holds, with the digest of every file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from flambe.build.state import LoadError, compare_digest
+from flambe.record.layout import MANIFEST
+from flambe.spec.codec import check_version
+
+VERSION = "1.0"
+
+
+class Manifest(msgspec.Struct, kw_only=True):
+    """One folder of a saved component.
+
+    class_: ``module:QualName`` as the config names it. factory: the class method that made it, if one did. version: that of the class.
+    config: its ``$new`` node; ``{"$saved": folder}`` is a part (relative to this folder), ``{"$result": …}`` a borrowed immutable.
+    parts: sub-folders, each a manifest of its own. extensions: module → source of classes that are in no distribution.
+    files: name → SHA-256 of every other file here, and of the manifests of the parts: one digest holds the whole tree.
+    """
+
+    flambe_component: str = VERSION
+    class_: str = msgspec.field(name="class")
+    factory: str | None = None
+    version: str = "0.0.0"
+    config: dict[str, Any]
+    parts: list[str] = []
+    extensions: dict[str, str] = {}
+    files: dict[str, str] = {}
+
+
+def read_manifest(folder: Path, *, verify: bool = True) -> Manifest:
+    """Read a manifest. verify: compare the files of this folder with their digests.
+
+    Raises ``LoadError`` for no, a torn or a foreign manifest, and with both digests for a file that was changed.
+    """
+    path = folder / MANIFEST
+    try:
+        data = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise LoadError(
+            f"{folder} holds no saved component (no {MANIFEST})",
+            hint="flambe.save writes one; in a run directory it is the folder checkpoint of a stage.",
+        ) from error
+    try:
+        head = msgspec.json.decode(data)
+        major, minor = (int(part) for part in VERSION.split("."))
+        check_version(str(head["flambe_component"]), what=str(path), major=major, minor=minor)
+        manifest = msgspec.convert(head, Manifest)
+    except (msgspec.MsgspecError, KeyError, TypeError) as error:
+        raise LoadError(f"{path} is no manifest: {error}") from error
+    if verify:
+        for name, digest in manifest.files.items():
+            compare_digest(folder / name, digest)
+    return manifest
+
+
+__all__ = ["Manifest", "read_manifest"]
