@@ -134,9 +134,7 @@ class _ArgumentFault(NamedTuple):
 class _LinkCheck:
     """Follows links through the config, as the builder will follow them through objects."""
 
-    def __init__(
-        self, checker: Checker, stages: dict[str | None, Body], order: list[str | None], names: Sequence[str]
-    ) -> None:
+    def __init__(self, checker: Checker, stages: dict[str, Body], order: list[str], names: Sequence[str]) -> None:
         self._checker = checker
         self._stages = stages
         self._order = order
@@ -147,7 +145,7 @@ class _LinkCheck:
         text = create_link_str(target.path, target.attr)
         root = str(target.path[0])
         if root not in self._stages:
-            known = [name for name in (*self._order, *self._names) if name is not None]
+            known = [*self._order, *self._names]
             self._checker.fault(
                 at,
                 f"the link {text!r} begins with {root!r}, which is no stage",

@@ -103,7 +103,7 @@ def _expand(compiled: Compiled) -> None:
     from flambe.compile.search import expand
     from flambe.spec.codec import dump_spec
 
-    out = claim_stdout().buffer  # type: ignore[attr-defined]
+    out = claim_stdout().buffer
     source = compiled.spec.source
     short = msgspec.structs.replace(source, files=[msgspec.structs.replace(file, text="") for file in source.files])
     first = True

@@ -70,6 +70,8 @@ def _tags_of_targets() -> dict[str, str]:
 
 def tag_of(target: str) -> str:
     """Return the tag that people write for ``module:QualName``, with its ``!``."""
+    if target == "flambe.experiment:Experiment":  # a form of the language, no class of an object
+        return "!Experiment"
     tags = _tags_of_targets()
     if target in tags:
         return "!" + tags[target]

@@ -1,0 +1,283 @@
+"""``flambe``: one word in front of all tools. ``flambe X.yaml`` compiles X and becomes the tool that runs it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+from flambe.cli.console import set_level
+from flambe.cli.door import enter
+from flambe.cli.streams import claim_stdout, emit, read_text
+from flambe.errors import FlambeError, UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from flambe.spec.nodes import Spec
+
+
+class Tool(NamedTuple):
+    """One of the commands. package: the distribution that brings it."""
+
+    package: str
+    summary: str
+
+
+TOOLS = {
+    "compile": Tool("flambe-config", "YAML → spec, checked before anything runs"),
+    "train": Tool("flambe-nn", "run concrete specs in this process, with PyTorch"),
+    "tune": Tool("flambe-tune", "run a spec with its search, over Ray or here"),
+    "cluster": Tool("flambe-cluster", "machines: up, submit, fetch, down"),
+    "report": Tool("flambe-report", "run directories as tables and pages"),
+    "build": Tool("flambe-export", "a saved component, ready to ship"),
+    "site": Tool("flambe-report", "the report page, as in version 0.4"),
+}
+# Version 1.0 had these beside `run`; a cluster file comes after them.
+_CLUSTER_WORDS = ("up", "down", "status", "logs", "fetch", "attach", "kill")
+_BUILDERS = ("flambe.export",)
+_CLUSTERS = ("flambe.cluster",)
+
+
+def _help() -> str:
+    lines = [f"  flambe {name:<11} {tool.summary}" for name, tool in TOOLS.items()]
+    return (
+        "Run a YAML config, or one of the tools.\n\n\b\n"
+        "  flambe X.yaml      the same as flambe run X.yaml\n"
+        "  flambe run         compile a config and run it with the tool that fits\n"
+        "  flambe submit      the same on a cluster: flambe submit X.yaml --cluster C.yaml\n"
+        "  flambe exec        run concrete specs with the floor alone, without flambe-nn\n"
+        + "\n".join(lines)
+        + "\n\n\b\nExamples:\n"
+        "  flambe experiment.yaml\n"
+        "  flambe run experiment.yaml train.max_steps=2 --show\n"
+        "  flambe compile experiment.yaml | flambe tune | flambe report ls -"
+    )
+
+
+@click.command(help=_help(), context_settings={"help_option_names": ["-h", "--help"]}, add_help_option=True)
+@click.version_option(package_name="flambe-config", prog_name="flambe")
+@click.pass_context
+def front(context: click.Context) -> None:
+    # Only reached without any word.
+    click.echo(context.get_help(), err=True)
+    context.exit(2)
+
+
+@click.command(
+    help="Compile a config and run it with the tool that fits; this process becomes that tool.\n\n\b\n"
+    "Examples:\n  flambe run experiment.yaml\n  flambe run experiment.yaml train.max_steps=2 --show\n"
+    "  flambe run experiment.yaml --cluster cluster.yaml",
+    context_settings={"help_option_names": ["-h", "--help"], "ignore_unknown_options": True},
+)
+@click.argument("file")
+@click.argument("overrides", nargs=-1, type=click.UNPROCESSED, metavar="[OVERRIDE]...")
+@click.option("-c", "--cluster", metavar="FILE", help="Run on the cluster of this file.")
+@click.option("-o", "--output", metavar="DIR", help="Where run directories are made.")
+@click.option("-d", "--debug", is_flag=True, help="One process, variants one after another.")
+@click.option(
+    "-f", "--force", is_flag=True, help="Replace what a builder made, take over a busy cluster; runs are kept."
+)
+@click.option("-i", "--install-extensions", is_flag=True, help="Not in this version: says what to do instead.")
+@click.option("-s", "--secrets", metavar="FILE", help="Not in this version: says what to do instead.")
+@click.option("--num-cpus", type=float, metavar="N", help="CPUs of each variant.")
+@click.option("--num-gpus", type=float, metavar="N", help="GPUs of each variant.")
+@click.option("--show", is_flag=True, help="Print the pipe that would run, and run nothing.")
+@click.option("-v", "--verbose", is_flag=True, help="Say more.")
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
+def run(
+    file: str,
+    overrides: tuple[str, ...],
+    cluster: str | None,
+    output: str | None,
+    debug: bool,
+    force: bool,
+    install_extensions: bool,
+    secrets: str | None,
+    num_cpus: float | None,
+    num_gpus: float | None,
+    show: bool,
+    verbose: bool,
+    quiet: bool,
+) -> None:
+    from flambe.compile.compiler import compile_file
+
+    set_level(quiet=quiet, verbose=verbose)
+    if install_extensions:
+        raise UsageError(
+            "this version installs nothing", hint="pip install the extension, or name its folder in the header."
+        )
+    if secrets is not None:
+        raise UsageError(
+            "this version hands no secrets to components", hint="Put them in environment variables and write !env NAME."
+        )
+    if debug and cluster is not None:
+        raise UsageError("--debug works on this machine only", hint="Leave out --cluster.")
+    spec = compile_file(file, overrides, argv=sys.argv)
+    spec.debug = spec.debug or debug
+    amounts = {"cpus": num_cpus, "gpus": num_gpus}
+    if any(amount is not None for amount in amounts.values()):
+        spec.devices = {**(spec.devices or {}), **{name: n for name, n in amounts.items() if n is not None}}
+    name, arguments = tool_for(spec, cluster=cluster, file=file)
+    if output is not None:
+        if name in ("train", "tune"):
+            arguments += ["--output-dir", output]
+        else:
+            spec.output_dir = output
+    if force and name in ("build", "cluster"):
+        arguments += ["--force"]
+    arguments += ["--verbose"] * verbose + ["--quiet"] * quiet
+    if show:
+        emit(_pipe(name, arguments, file, overrides))
+    else:
+        become(name, arguments, spec)
+
+
+def tool_for(spec: Spec, *, cluster: str | None = None, file: str = "-") -> tuple[str, list[str]]:
+    """Return the tool that runs a spec, and its arguments; the spec comes to it on stdin."""
+    from flambe.spec.nodes import NEW, is_concrete
+
+    if cluster is not None:
+        return "cluster", ["submit", cluster]
+    if spec.kind == "runnable":
+        room = str(spec.stages[0].body[NEW])
+        if room.startswith(_BUILDERS):
+            return "build", ["-"]
+        if room.startswith(_CLUSTERS):
+            return "cluster", ["up", file]
+    return ("train" if is_concrete(spec) else "tune"), ["-"]
+
+
+def _pipe(name: str, arguments: Sequence[str], file: str, overrides: Sequence[str]) -> str:
+    tool = shlex.join([f"flambe-{name}", *(word for word in arguments if word != "-")])
+    if name == "cluster" and arguments[0] == "up":
+        return tool
+    return f"{shlex.join(['flambe-compile', file, *overrides])} | {tool}"
+
+
+def find_tool(name: str) -> str:
+    """Return the path of ``flambe-NAME``: beside this program first, then on the path.
+
+    Raises FlambeError with the install line when it is not there.
+    """
+    program = f"flambe-{name}"
+    for folder in dict.fromkeys((os.path.dirname(os.path.abspath(sys.argv[0])), os.path.dirname(sys.executable))):
+        found = shutil.which(program, path=folder)
+        if found:
+            return found
+    found = shutil.which(program)
+    if found is None:
+        package = TOOLS[name].package if name in TOOLS else program
+        raise FlambeError(f"{program} is not installed", hint=f"pip install {package}.")
+    return found
+
+
+def become(name: str, arguments: Sequence[str], spec: Spec | None = None) -> None:
+    """Replace this process by ``flambe-NAME``, with the spec as its stdin: one pid, its signals, its exit code."""
+    path = find_tool(name)
+    if spec is not None:
+        from flambe.spec.codec import dump_spec
+
+        os.dup2(_as_file(dump_spec(spec) + b"\n"), 0)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # The door keeps descriptor 1 for data; the tool's own door wants it back.
+    os.dup2(claim_stdout().fileno(), 1)
+    os.execv(path, [path, *arguments])  # noqa: S606 - no shell is wanted
+
+
+def _as_file(data: bytes) -> int:
+    """Return a descriptor that reads ``data``; a file without a name, so nothing is left behind."""
+    if hasattr(os, "memfd_create"):
+        descriptor = os.memfd_create("spec")
+    else:
+        import tempfile
+
+        with tempfile.TemporaryFile() as stream:
+            descriptor = os.dup(stream.fileno())
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
+
+
+@click.command(
+    name="exec",
+    help="Run concrete specs (one a line) with the floor alone: no torch settings, no devices.\n\n\b\n"
+    "Example:\n  flambe-compile experiment.yaml --expand | flambe exec",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.argument("spec", default="-", metavar="[SPEC]")
+@click.option("-o", "--output-dir", metavar="DIR", help="Where run directories are made.")
+@click.option("-v", "--verbose", is_flag=True, help="Say more.")
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
+def execute(spec: str, output_dir: str | None, verbose: bool, quiet: bool) -> int:
+    from flambe.runner.execute import execute_lines
+    from flambe.spec.codec import dump_json
+
+    set_level(quiet=quiet, verbose=verbose)
+
+    def on_unit(row: dict[str, Any]) -> None:
+        emit(dump_json(row).decode())
+
+    text = read_text(spec, what="spec")
+    summary = execute_lines(
+        text.splitlines(), tool="flambe exec", on_unit=on_unit, output_dir=output_dir, argv=sys.argv
+    )
+    return 1 if summary.failed else 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``flambe``."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    first = words[0] if words else ""
+    if first == "run":
+        return enter(run, "flambe run", words[1:])
+    if first == "submit":
+        named = any(word in ("-h", "--help") or word.startswith(("-c", "--cluster")) for word in words)
+        return enter(run if named else _refuse_submit, "flambe submit", words[1:] if named else [])
+    if first == "exec":
+        return enter(execute, "flambe exec", words[1:])
+    if first in TOOLS:
+        return enter(_forward(first, words[1:]), f"flambe {first}", [])
+    if first in _CLUSTER_WORDS:
+        return enter(_forward("cluster", words), f"flambe {first}", [])
+    if any(_is_config(word) for word in words):
+        return enter(run, "flambe", words)
+    if not words or first.startswith("-"):
+        return enter(front, "flambe", words)
+    return enter(_refuse(first), "flambe", [])
+
+
+def _is_config(word: str) -> bool:
+    return word.endswith((".yaml", ".yml")) or (not word.startswith("-") and os.path.isfile(word))
+
+
+def _forward(name: str, words: list[str]) -> click.Command:
+    @click.command()
+    def forward() -> None:
+        become(name, words)
+
+    return forward
+
+
+@click.command()
+def _refuse_submit() -> None:
+    raise UsageError("no cluster is named", hint="Add --cluster FILE.")
+
+
+def _refuse(word: str) -> click.Command:
+    @click.command()
+    def refuse() -> None:
+        hint = did_you_mean(word, ("run", "submit", "exec", *TOOLS, *_CLUSTER_WORDS))
+        raise UsageError(f"there is no tool and no file called {word!r}", hint=hint or "See flambe --help.")
+
+    return refuse
+
+
+if __name__ == "__main__":
+    sys.exit(main())
