@@ -162,10 +162,14 @@ def test_lines_of_specs_and_what_is_refused(toy_spec):
         execute_lines([], tool="test", on_unit=rows.append)
 
 
-
+@pytest.mark.slow
 def test_killed_at_a_random_moment_the_same_command_ends_with_the_same_digest(toy_spec, tmp_path, toy):
     source = toy / "__init__.py"
-    source.write_text(source.read_text().replace('print("step", self.done)', 'print("step", self.done); __import__("time").sleep(0.1)'))
+    source.write_text(
+        source.read_text().replace(
+            'print("step", self.done)', 'print("step", self.done); __import__("time").sleep(0.1)'
+        )
+    )
     spec = toy_spec()
     undisturbed = run(spec, output_dir=tmp_path / "undisturbed")[1][-1]["result_digest"]
     program = tmp_path / "program.py"

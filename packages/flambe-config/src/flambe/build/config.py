@@ -14,6 +14,7 @@ from flambe.spec.nodes import ARGS, LINK, MAP, NEW, Path, arguments, kind_of
 
 SAVED = "$saved"
 RESULT = "$result"
+_DEEP = "/" + "_/" * 64
 _PLAIN = frozenset({type(None), bool, int, float, str, bytes})
 
 
@@ -128,7 +129,10 @@ class ConfigWriter:
         return None
 
     def _relative(self, path: str) -> str:
-        return path if os.path.isabs(path) else os.path.relpath(path or ".", self._here or ".")
+        if os.path.isabs(path):
+            return path
+        # Below a made-up folder: relpath would start from the working directory, whose depth must not matter.
+        return os.path.relpath(os.path.join(_DEEP, path), os.path.join(_DEEP, self._here))
 
     def _through(self, origin: Origin) -> dict[str, Any] | None:
         """Return a link as the way on from the last part that it goes through."""

@@ -7,6 +7,7 @@ import os
 import sys
 from pathlib import Path
 from types import TracebackType
+from typing import TextIO
 
 _FORMAT = "%(asctime)s | %(levelname)s | %(name)s | %(message)s"
 
@@ -21,6 +22,8 @@ class Capture:
         self.path = path
         self._taken = 0
         self._kept: tuple[int, int] | None = None
+        self._streams: tuple[TextIO, TextIO] | None = None
+        self._own: TextIO | None = None
         self._handler: logging.Handler | None = None
         self._level = logging.WARNING
 
@@ -31,7 +34,13 @@ class Capture:
         self._kept = (os.dup(1), os.dup(2))
         os.dup2(target, 1)
         os.dup2(target, 2)
-        os.close(target)
+        if _descriptor(sys.stdout) in (1, 2) and _descriptor(sys.stderr) == 2:
+            os.close(target)
+        else:
+            # A notebook or a test runner has put streams of its own in their place, over other descriptors.
+            self._streams = (sys.stdout, sys.stderr)
+            self._own = os.fdopen(target, "w", encoding="utf-8", errors="replace", buffering=1)
+            sys.stdout = sys.stderr = self._own
         root = logging.getLogger()
         self._handler = logging.StreamHandler(sys.stderr)
         self._handler.setFormatter(logging.Formatter(_FORMAT, datefmt="%H:%M:%S"))
@@ -43,11 +52,15 @@ class Capture:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        sys.stdout.flush()
-        sys.stderr.flush()
         if self._handler is not None:
             logging.getLogger().removeHandler(self._handler)
             logging.getLogger().setLevel(self._level)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        if self._streams is not None and self._own is not None:
+            sys.stdout, sys.stderr = self._streams
+            self._own.close()
+            self._streams = self._own = None
         if self._kept is not None:
             for kept, descriptor in zip(self._kept, (1, 2), strict=True):
                 os.dup2(kept, descriptor)
@@ -64,3 +77,10 @@ class Capture:
             return b""
         self._taken += len(data)
         return data
+
+
+def _descriptor(stream: TextIO) -> int:
+    try:
+        return stream.fileno()
+    except (OSError, ValueError, AttributeError):
+        return -1

@@ -14,6 +14,7 @@ from typing import Any
 
 from flambe.build.builder import Scope, evaluate
 from flambe.build.saved import load_component
+from flambe.build.saving import borrowed_parts
 from flambe.errors import RunFailed
 from flambe.record.layout import CHECKPOINT, RUN
 from flambe.record.run import StageRecord, read_record
@@ -107,7 +108,8 @@ class Handover:
                     _shared.popitem(last=False)
         if getattr(value, "immutable", False):
             path = os.path.join("..", "..", "..", stage, folder.name, CHECKPOINT, part)
-            self.borrowed[id(value)] = {"stage": stage, "path": os.path.normpath(path)}
+            # With its parts: a stage may hold a field of a dataset alone.
+            self.borrowed.update(borrowed_parts(value, {"stage": stage, "path": os.path.normpath(path)}))
             self._alive.append(value)
         return value
 
