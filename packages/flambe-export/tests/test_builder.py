@@ -100,6 +100,10 @@ class TestBuilder:
             Builder(group, "x", **option)
         assert caught.value.exit_code == 2
 
+    def test_no_archive(self, group: Exporter) -> None:
+        with pytest.raises(ConfigError, match="stores folders, not archives"):
+            Builder(group, "x", compress=True)
+
     def test_the_old_protocol_number_does_nothing(self, group: Exporter, tmp_path: Path) -> None:
         Builder(group, str(tmp_path / "artifact"), pickle_protocol=2).run()
         verify(tmp_path / "artifact")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from flambe.build.component import Component
-from flambe.build.saved import save_component
+from flambe.build.saving import save_component
 from flambe.errors import ConfigError
 from flambe.export.artifact import Artifact, seal
 from flambe.export.destinations import Destination, destination_of
@@ -42,6 +42,11 @@ class Builder(Component):
             raise ConfigError(
                 "a builder stores no pickle: opening one runs whatever code is in it",
                 hint="Leave out pickle_only and pickle_module; the saved folder holds the same object.",
+            )
+        if compress:
+            raise ConfigError(
+                "a builder stores folders, not archives: the parts of a folder load alone",
+                hint="Leave out compress; flambe.save(component, path, compress=True) writes an archive.",
             )
         self.component = component
         self.destination = destination

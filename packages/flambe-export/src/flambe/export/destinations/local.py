@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from flambe.build.saving import put_in_place
 from flambe.errors import ConfigError, UsageError
 from flambe.export.artifact import ARTIFACT, Artifact, read_artifact
 
@@ -39,16 +40,10 @@ class LocalDestination:
 
     def publish(self, folder: Path, artifact: Artifact) -> str:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        # The finished folder has to be on the same disk as its place, or the rename would be a copy.
+        # On the same disk as its place, so that it arrives by a rename and not by a copy.
         aside = Path(tempfile.mkdtemp(prefix=f".{self.path.name}.", dir=self.path.parent))
         try:
-            new = aside / "new"
-            shutil.copytree(folder, new)
-            if self.path.exists():
-                os.rename(self.path, aside / "old")
-            os.rename(new, self.path)
+            put_in_place(Path(shutil.copytree(folder, aside / "new")), self.path)
         finally:
-            if not self.path.exists() and (aside / "old").exists():
-                os.rename(aside / "old", self.path)
             shutil.rmtree(aside)
         return str(self.path)
