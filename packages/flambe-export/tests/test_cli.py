@@ -85,6 +85,7 @@ def test_one_line_says_what_was_built(folder: Path) -> None:
     assert predict(folder, built["artifact"]) == "2.0"
 
 
+@pytest.mark.slow
 def test_a_spec_on_stdin_gives_the_same(folder: Path) -> None:
     first = row(run(folder, "builder.yaml"))
     spec = run(folder, "builder.yaml", module="flambe.compile.cli").stdout
@@ -92,6 +93,7 @@ def test_a_spec_on_stdin_gives_the_same(folder: Path) -> None:
     assert row(run(folder, "--force", "-", stdin=spec))["digest"] == first["digest"]
 
 
+@pytest.mark.slow
 def test_a_component_can_be_built_from_a_saved_one(folder: Path) -> None:
     row(run(folder, "builder.yaml"))
     text = (folder / "builder.yaml").read_text().replace("built", "again")
@@ -112,6 +114,7 @@ def test_s3(folder: Path, s3: Any) -> None:
     assert "state.json is changed" in refused.stderr
 
 
+@pytest.mark.slow
 def test_an_occupied_destination(folder: Path) -> None:
     row(run(folder, "builder.yaml"))
     refused = run(folder, "builder.yaml")
@@ -135,6 +138,7 @@ def test_verify_finds_a_change(folder: Path) -> None:
     assert "built is not what was built: state.safetensors is changed" in refused.stderr
 
 
+@pytest.mark.slow
 def test_inspect_and_diff(folder: Path) -> None:
     row(run(folder, "builder.yaml"))
     found = row(run(folder, "--inspect", "built"))
