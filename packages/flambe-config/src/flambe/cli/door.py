@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import click
 
-from flambe.cli.streams import claim_stdout, close_quietly
+from flambe.cli.streams import ClosedPipe, claim_stdout, close_quietly
 from flambe.errors import FlambeError
 
 
@@ -40,8 +40,9 @@ def enter(command: click.Command, name: str, argv: Sequence[str] | None = None) 
         code = error.exit_code
     except (KeyboardInterrupt, click.Abort) as stop:
         click.echo(f"{name}: interrupted", err=True)
-        code = 128 + getattr(stop, "number", signal.SIGINT)
-    except BrokenPipeError:
+        # click turns an interrupt into its Abort; the number of the signal is on what it came from.
+        code = 128 + getattr(stop.__cause__ or stop, "number", signal.SIGINT)
+    except (ClosedPipe, BrokenPipeError):
         code = 0
     if not (wants_text or completing):
         close_quietly(claim_stdout())

@@ -15,6 +15,13 @@ from flambe.errors import ConfigError, UsageError
 _data: TextIO | None = None
 
 
+class ClosedPipe(Exception):
+    """The next command of the pipe has closed its end: there is nothing more to do, and nothing wrong.
+
+    No OSError, because click would turn that into exit code 1.
+    """
+
+
 def claim_stdout() -> TextIO:
     """Return the stream for data; afterwards whatever is printed goes to stderr. Calling it again is harmless."""
     global _data
@@ -33,10 +40,16 @@ def data_is_terminal() -> bool:
 
 
 def emit(text: str) -> None:
-    """Write one line of data and flush it, so that the next command of a pipe sees it at once."""
+    """Write one line of data and flush it, so that the next command of a pipe sees it at once.
+
+    Raises ClosedPipe when that command is gone.
+    """
     out = claim_stdout()
-    out.write(text if text.endswith("\n") else text + "\n")
-    out.flush()
+    try:
+        out.write(text if text.endswith("\n") else text + "\n")
+        out.flush()
+    except BrokenPipeError:
+        raise ClosedPipe from None
 
 
 def read_text(path: str, *, what: str) -> str:
