@@ -168,7 +168,7 @@ def _path(way: Sequence[_Place], centres: Mapping[_Place, float], depth: int) ->
     for step, place in enumerate(way[1:], 1):
         left, height = _left(depth + step), centres[place]
         # The tip of an arrow needs some room before its box.
-        end = left - 7 if isinstance(place, str) else left
+        end = left - 8 if isinstance(place, str) else left
         middle = (x + end) / 2
         parts.append(f"C{middle:g},{y:g} {middle:g},{height:g} {end:g},{height:g}")
         x, y = end, height

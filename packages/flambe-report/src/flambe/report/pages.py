@@ -64,7 +64,12 @@ def run_state(run: RecordedRun) -> dict[str, Any]:
 
 
 def _stage_state(name: str, needs: Sequence[str], units: Sequence[RecordedUnit], run: RecordedRun) -> dict[str, Any]:
-    state: dict[str, Any] = {"name": name, "needs": list(needs), "counts": run.counts(list(units)), "state": _state_of(units)}
+    state: dict[str, Any] = {
+        "name": name,
+        "needs": list(needs),
+        "counts": run.counts(list(units)),
+        "state": _state_of(units),
+    }
     # A reused result has the times of the run that made it.
     timed = [unit for unit in units if unit.started and not unit.reused_from]
     spans = [(datetime.datetime.fromisoformat(str(unit.started)).timestamp(), unit.seconds or 0.0) for unit in timed]

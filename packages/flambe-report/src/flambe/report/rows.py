@@ -114,10 +114,15 @@ def render_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> s
 
     terminal = data_is_terminal()
     columns = [name for name in columns if any(row.get(name) not in (None, "") for row in rows)]
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=True)
     for name in columns:
         numeric = all(isinstance(row.get(name), int | float | None) for row in rows)
-        table.add_column(_TITLES.get(name, name), justify="right" if numeric else "left", overflow="fold")
+        # Where a terminal is narrow, what tells rows apart is folded and the rest is cut.
+        cut = name in ("metric_name", "error", "status")
+        table.add_column(
+            _TITLES.get(name, name), justify="right" if numeric else "left", no_wrap=cut,
+            overflow="ellipsis" if cut else "fold", min_width=8 if name == "status" else None,
+        )  # fmt: skip
     for row in rows:
         best = row.get("best") is True
         cells = []

@@ -1,6 +1,6 @@
 // Curves: one line per variant, drawn by the plotly script that came with the package.
 "use strict";
-const palette = ["#3d8bfd", "#e8590c", "#2da55d", "#9b5de5", "#e5a50a", "#14b8a6", "#e5483e", "#7a8699", "#d6336c", "#5c940d"];
+const palette = ["#3d8bfd", "#2da55d", "#9b5de5", "#e5a50a", "#14b8a6", "#d6336c", "#7a8699", "#5c940d", "#7950f2", "#0c8599"];
 let loading = null;
 
 function loadPlotly() {
@@ -36,7 +36,7 @@ async function drawChart(where, data, names, options) {
     const points = one.points.filter((point) => point[options.against] !== null);
     const x = points.map((point) => point[options.against]);
     const y = points.map((point) => point[1]);
-    const color = palette[place % palette.length];
+    const color = one.best ? ink("--accent") : palette[place % palette.length];
     const name = (one.best ? "★ " : "") + (names.get(one.unit) || one.variant);
     const line = { color, width: one.best ? 3 : 1.7, dash: one.status === "FAILED" || one.status === "LOST" ? "dot" : "solid" };
     const few = points.length < 3;
@@ -48,11 +48,12 @@ async function drawChart(where, data, names, options) {
       traces.push({ ...base, y, line, name, marker: { size: 7 } });
     }
   });
+  const many = data.series.length > 12;
   const axis = { gridcolor: ink("--line"), zeroline: false, linecolor: ink("--line"), tickfont: { size: 12 }, automargin: true };
   const layout = {
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: ink("--quiet"), family: "system-ui, 'DejaVu Sans', sans-serif", size: 12 },
-    margin: { l: 56, r: 12, t: 12, b: 44 }, hovermode: "closest", showlegend: true, uirevision: [data.metric, options.against, options.log].join(),
-    legend: { orientation: data.series.length > 12 ? "v" : "h", y: data.series.length > 12 ? 1 : -0.16, font: { size: 11.5 } },
+    margin: { l: 56, r: 12, t: 12, b: many ? 44 : 96 }, hovermode: "closest", showlegend: true, uirevision: [data.metric, options.against, options.log].join(),
+    legend: many ? { font: { size: 11.5 } } : { orientation: "h", yref: "container", y: 0, yanchor: "bottom", font: { size: 11.5 } },
     xaxis: { ...axis, title: { text: options.against === 0 ? "step" : "seconds since the unit started" } },
     yaxis: { ...axis, title: { text: data.metric }, type: options.log ? "log" : "linear" },
     hoverlabel: { bgcolor: ink("--card"), bordercolor: ink("--line"), font: { color: ink("--ink"), size: 12 }, namelength: -1 },

@@ -4,22 +4,6 @@ const body = document.querySelector("#runs tbody");
 const find = document.getElementById("find");
 let rows = null;
 
-const short = (value) => (typeof value === "number" ? String(+value.toPrecision(4)) : value == null ? "" : String(value));
-function duration(s) {
-  if (s == null) return "";
-  if (s < 60) return s.toFixed(1) + " s";
-  const pad = (n) => String(Math.floor(n)).padStart(2, "0");
-  if (s < 3600) return `${Math.floor(s / 60)} min ${pad(s % 60)} s`;
-  if (s < 86400) return `${Math.floor(s / 3600)} h ${pad((s % 3600) / 60)} min`;
-  return `${Math.floor(s / 86400)} d ${pad((s % 86400) / 3600)} h`;
-}
-function element(name, className, ...content) {
-  const made = document.createElement(name);
-  if (className) made.className = className;
-  made.append(...content);
-  return made;
-}
-
 function draw() {
   const words = find.value.toLowerCase().split(/\s+/).filter(Boolean);
   const shown = rows.filter((row) => words.every((word) => JSON.stringify(row).toLowerCase().includes(word)));

@@ -1,27 +1,5 @@
 // The table of variants: a column for each parameter, sorted by a click.
 "use strict";
-function element(name, className, ...content) {
-  const made = document.createElement(name);
-  if (className) made.className = className;
-  made.append(...content);
-  return made;
-}
-
-function duration(s) {
-  if (s === null || s === undefined) return "";
-  if (s < 60) return s.toFixed(1) + " s";
-  const pad = (n) => String(Math.floor(n)).padStart(2, "0");
-  if (s < 3600) return `${Math.floor(s / 60)} min ${pad(s % 60)} s`;
-  if (s < 86400) return `${Math.floor(s / 3600)} h ${pad((s % 3600) / 60)} min`;
-  return `${Math.floor(s / 86400)} d ${pad((s % 86400) / 3600)} h`;
-}
-
-const short = (value) => {
-  if (typeof value === "number") return Number.isInteger(value) ? String(value) : String(+value.toPrecision(4));
-  if (value === null || value === undefined) return "";
-  return typeof value === "string" ? value : JSON.stringify(value);
-};
-
 // The last part of each path, and more of it where two would look alike.
 function shortNames(paths) {
   const names = new Map();
@@ -81,7 +59,10 @@ function drawTable(where, data, whole, acts) {
 
   const metrics = data.rows.map((row) => row.metric).filter((value) => typeof value === "number");
   const low = Math.min(...metrics);
-  const spread = Math.max(...metrics) - low;
+  const high = Math.max(...metrics);
+  const spread = high - low;
+  // As many decimals for all, so that they can be compared by eye.
+  const metric = (value) => (Math.abs(high) < 1000 && Math.max(Math.abs(low), Math.abs(high)) >= 0.01 ? value.toFixed(Math.abs(high) < 10 ? 4 : 2) : short(value));
   const rows = order.by ? [...data.rows].sort(compare) : data.rows;
   where.tBodies[0].replaceChildren(...rows.map((row) => {
     const line = element("tr", row.best && metrics.length > 1 && !whole ? "best" : "");
@@ -112,7 +93,7 @@ function drawTable(where, data, whole, acts) {
         fill.style.width = (spread ? 8 + 92 * (row.metric - low) / spread : 100) + "%";
         box.append(element("span", "track", fill));
       }
-      box.append(short(row.metric));
+      box.append(element("span", "mono", metric(row.metric)));
       if (row.best && metrics.length > 1) box.append(element("span", "star", "★"));
       if (judged.length > 1) box.append(element("span", "quiet", row.metric_name || ""));
       return element("td", "", box);

@@ -1,0 +1,228 @@
+"""The command as a shell sees it: streams, formats, exit codes."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from run_builder import RunBuilder, sst_run
+
+COMMAND = [sys.executable, "-m", "flambe.report.cli"]
+
+
+def report(*args: str | Path, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+    given: dict[str, Any] = {"stdin": subprocess.DEVNULL} if stdin is None else {"input": stdin}
+    return subprocess.run([*COMMAND, *map(str, args)], text=True, capture_output=True, timeout=60, **given)
+
+
+def lines(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("output")
+    sst_run(folder)
+    sst_run(folder, index=1, until=0.6)
+    return folder
+
+
+def test_a_folder_gives_a_row_for_each_run(home: Path) -> None:
+    rows = lines(report("ls", home))
+    assert [(row["name"], row["index"], row["stage"], row["metric"]) for row in rows] == [
+        ("sst", 0, "evaluate", 0.8083), ("sst", 1, "train", 0.7985)
+    ]  # fmt: skip
+    assert rows[0]["run"] == str(home / "sst" / "exp.0")
+    assert rows[0]["status"] == "COMPLETE"
+
+
+def test_a_run_gives_a_row_for_each_unit(home: Path) -> None:
+    rows = lines(report("ls", home / "sst" / "exp.0"))
+    assert len(rows) == 15
+    best = [row for row in rows if row["best"] and row["stage"] == "train"]
+    assert [row["params.model.encoder.n_layers"] for row in best] == [2]
+    assert "params.model.dropout" not in rows[0]
+
+
+def test_units_and_runs_can_be_asked_for(home: Path) -> None:
+    assert len(lines(report("ls", home, "--units"))) == 28
+    assert len(lines(report("ls", home / "sst" / "exp.0", "--runs"))) == 1
+
+
+def test_where_sort_and_columns(home: Path) -> None:
+    rows = lines(
+        report(
+            "ls", home / "sst" / "exp.0", "--where", "stage == 'train' and params.model.encoder.n_layers >= 2",
+            "--sort", "-metric", "--columns", "variant,metric",
+        )
+    )  # fmt: skip
+    assert [row["metric"] for row in rows] == sorted((row["metric"] for row in rows), reverse=True)
+    assert len(rows) == 4
+    assert list(rows[0]) == ["variant", "metric"]
+
+
+def test_csv_reads_back(home: Path) -> None:
+    done = report("ls", home / "sst" / "exp.0", "--format", "csv", "-w", "status == 'FAILED'")
+    [row] = csv.DictReader(done.stdout.splitlines())
+    assert row["unit"] == "train/n_layers=1,dropout=0.3,lr=0.003"
+    assert row["error"].startswith("FloatingPointError")
+
+
+def test_a_table_off_a_terminal_has_no_colour(home: Path) -> None:
+    done = report("ls", home / "sst" / "exp.0", "--format", "table")
+    assert "\x1b" not in done.stdout
+    head, _, *body = done.stdout.splitlines()
+    assert head.split()[:3] == ["stage", "variant", "status"]
+    assert len(body) == 15
+    assert sum("*" in line for line in body) == 2
+
+
+def test_lines_of_a_tool_are_read_from_stdin_each_run_once(home: Path) -> None:
+    run = str(home / "sst" / "exp.0")
+    stream = "\n".join(
+        json.dumps(line) for line in [{"unit": "x", "run": run}, {"other": 1}, {"run": run, "status": "COMPLETE"}]
+    )
+    assert len(lines(report("ls", "-", stdin=stream))) == 15
+
+
+def test_its_own_rows_can_be_piped_back(home: Path) -> None:
+    first = report("ls", home, "--where", "metric > 0.8")
+    assert {row["run"] for row in lines(report("ls", "-", "--runs", stdin=first.stdout))} == {
+        str(home / "sst" / "exp.0")
+    }
+
+
+@pytest.mark.parametrize(
+    ("stdin", "message"),
+    [
+        ("", "stdin is empty, a list of runs was expected"),
+        ('{"a": 1}\n', "no line on stdin has a field 'run'"),
+        ('{"run": "x"\n', "line 1 of stdin is not JSON"),
+    ],
+)
+def test_useless_stdin_is_a_usage_error(stdin: str, message: str) -> None:
+    done = report("ls", "-", stdin=stdin)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (("ls", "{run}", "--where", "metrc > 1"), "--where:1:1: unknown column 'metrc'. Did you mean 'metric'?"),
+        (("ls", "{run}", "--where", "n_layers > 1"), "Did you mean 'params.model.encoder.n_layers'?"),
+        (("ls", "{run}", "--where", "metric >"), "--where:1:9: unexpected the end"),
+        (("ls", "{run}", "--sort", "stat"), "--sort: unknown column 'stat'"),
+        (("ls", "{run}", "--columns", "vriant"), "--columns: unknown column 'vriant'. Did you mean 'variant'?"),
+        (("ls", "/nowhere"), "/nowhere does not exist; expected a run directory, or a folder of runs"),
+        (("show", "{home}"), "is no run directory. List the runs below it: flambe-report ls"),
+        (("curve", "{run}", "-m", "Training/Los"), "--metric: no unit has 'Training/Los'. Did you mean 'Training/Loss'?"),
+        (("diff", "a", "b"), "'diff' is not in this version of flambe-report; expected ls, show, curve or serve"),
+        (("serve", "{home}", "--no-token", "--host", "0.0.0.0"), "would open the runs to the network"),
+        (("serve", "/nowhere"), "/nowhere does not exist"),
+        (("ls",), "Missing argument"),
+    ],
+)  # fmt: skip
+def test_faults_end_with_2_and_say_why(home: Path, args: tuple[str, ...], message: str) -> None:
+    done = report(*(arg.format(home=home, run=home / "sst" / "exp.0") for arg in args))
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert done.stdout == ""
+
+
+def test_an_empty_folder_is_told_and_is_no_fault(tmp_path: Path) -> None:
+    done = report("ls", tmp_path)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "nothing is recorded in" in done.stderr
+
+
+def test_a_broken_run_is_told_and_the_others_are_listed(tmp_path: Path) -> None:
+    sst_run(tmp_path)
+    broken = sst_run(tmp_path, index=1).paths.record
+    broken.write_text("{")
+    done = report("ls", tmp_path)
+    assert [row["index"] for row in lines(done)] == [0]
+    assert "exp.1/run.json cannot be read" in done.stderr
+    assert report("ls", broken.parent).returncode == 2
+
+
+def test_show_gives_one_document(home: Path) -> None:
+    [whole] = lines(report("show", home / "sst" / "exp.0"))
+    assert whole["status"] == "COMPLETE"
+    assert {"name": "train", "needs": ["dataset", "model"]} in whole["stages"]
+    assert len(whole["units"]) == 15
+
+
+def test_show_as_text_has_the_facts_and_the_table(home: Path) -> None:
+    done = report("show", home / "sst" / "exp.1", "--format", "table")
+    assert "expected" in done.stdout
+    assert "n_layers=2,dropout=0.1,lr=0.003" in done.stdout
+
+
+def test_curves_come_as_rows(home: Path) -> None:
+    rows = lines(report("curve", home / "sst" / "exp.0", "-m", "Training/Loss", "-w", "best and stage == 'train'"))
+    assert [row["step"] for row in rows] == [100 * step for step in range(1, 21)]
+    assert {row["metric"] for row in rows} == {"Training/Loss"}
+    assert rows[0]["value"] > rows[-1]["value"]
+
+
+def test_a_closed_pipe_is_no_crash(tmp_path: Path) -> None:
+    for index in range(3):
+        sst_run(tmp_path, index=index)
+    command = " ".join(COMMAND)
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {command} ls {tmp_path} --units | head -1"],
+        text=True, capture_output=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert json.loads(done.stdout)["unit"] == "dataset/0"
+
+
+def test_it_lists_a_read_only_folder_as_somebody_else(tmp_path: Path) -> None:
+    run = RunBuilder(tmp_path, [])
+    run.path.chmod(0o555)
+    try:
+        assert len(lines(report("ls", tmp_path))) == 1
+    finally:
+        run.path.chmod(0o755)
+
+
+@pytest.mark.parametrize("module", ["flambe.report.cli", "flambe.report.site"])
+def test_help_imports_no_server(module: str) -> None:
+    code = f"import sys, {module} as door; door.main(['--help']); print(*sys.modules, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", code], text=True, capture_output=True, timeout=60)
+    assert "Example:" in done.stdout
+    loaded = set(done.stderr.split())
+    assert not loaded & {"flask", "waitress", "plotly", "rich", "torch", "numpy", "pandas"}
+
+
+def test_the_site_alias_never_opens_a_pickle(tmp_path: Path) -> None:
+    state = tmp_path / "state.pkl"
+    state.write_bytes(b"cos\nsystem\n(S'touch pwned'\ntR.")
+    done = subprocess.run(
+        [sys.executable, "-m", "flambe.report.site", str(state)],
+        text=True,
+        capture_output=True,
+        timeout=60,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 2
+    assert "is a pickle, and pickles are never opened" in done.stderr
+    assert os.listdir(tmp_path) == ["state.pkl"]
+
+
+@pytest.mark.parametrize("args", [["ls", "--help"], ["serve", "-h"], ["--version"]])
+def test_help_and_version_go_to_stdout(args: list[str]) -> None:
+    done = report(*args)
+    assert done.returncode == 0
+    assert done.stdout
+    assert done.stderr == ""
