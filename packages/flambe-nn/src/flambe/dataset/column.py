@@ -35,10 +35,6 @@ class Column(Protocol):
         """Length of each example, or None when all have the same shape."""
         ...
 
-    def state(self) -> dict[str, Any]:
-        """Arrays and settings from which ``column_from_state`` makes it again."""
-        ...
-
 
 class DenseColumn:
     """Examples of one shape.

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from flambe.dataset.location import locate
 from flambe.errors import ConfigError, did_you_mean
 from flambe.runner.environment import note_input
 
@@ -43,19 +44,17 @@ def read_table(
         or all(isinstance(column, int) and not isinstance(column, bool) for column in columns)
     ):
         raise ValueError(f"columns must be all names or all numbers, got {columns}")
-    place = Path(path).expanduser()
+    place = locate(path)
     if place.is_dir():
         files = sorted(file for file in place.iterdir() if file.is_file() and not file.name.startswith("."))
-    elif place.is_file():
-        files = [place]
     else:
-        raise ConfigError(f"{path} does not exist", hint="A relative path is looked for in the current folder")
+        files = [place]
     rows: list[tuple[str, ...]] = []
     names: list[str] | None = None
     for file in files:
         note_input(file)
         try:
-            frame = pandas.read_csv(
+            frame = pandas.read_csv(  # type: ignore[call-overload]  # its stubs know the words of header one by one
                 file,
                 sep=sep,
                 header=header,

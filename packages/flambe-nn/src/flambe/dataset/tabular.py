@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -46,6 +46,10 @@ class TabularDataset(Dataset):
         field, or with a column that does not exist.
     """
 
+    # Whether rows, names and fields are all that the constructor of this class makes, so that a saved dataset needs no
+    # call of it. It counts where __init__ is written: a subclass with one of its own is built again unless it says so.
+    _state_is_all: ClassVar[bool] = True
+
     def __init__(
         self,
         train: Iterable[Iterable[Any]],
@@ -77,13 +81,15 @@ class TabularDataset(Dataset):
     ) -> None:
         self.cache = cache
         self.named_columns = None if named_columns is None else list(named_columns)
-        self._hooks: list[Hook] = []
+        hooks: list[Hook] = []
         for position, (name, value) in enumerate((transform or {}).items()):
             if hasattr(type(self), name):
                 raise ValueError(f"transform: an output cannot be called {name!r}, the dataset uses that name itself")
             field, place = _hook(name, value, position, self.named_columns, tables["train"].cols())
-            self._hooks.append((field, place))
+            hooks.append((field, place))
             setattr(self, name, field)
+        # After the fields themselves, so that a saved field is called by its name and not by its place in this list.
+        self._hooks = hooks
         self._views = {name: DataView(table, self._hooks, cache) for name, table in tables.items()}
 
     @registrable_factory
@@ -273,6 +279,12 @@ class TabularDataset(Dataset):
                     state_dict[f"{prefix}{split}_{place}_{key}"] = value
         return state_dict
 
+    def saved_arguments(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Leave out the rows, which are in the state."""
+        if not _state_is_all(type(self)):
+            return arguments
+        return {name: value for name, value in arguments.items() if name not in SPLITS}
+
     def _load_state(self, state_dict: Any, prefix: str, local_metadata: dict[str, Any], strict: bool,
                     missing_keys: list[Any], unexpected_keys: list[Any], error_msgs: list[Any]) -> None:  # fmt: skip
         """Take rows and examples. The arrays stay where they are, so processes that map one file share its pages."""
@@ -293,6 +305,8 @@ class TabularDataset(Dataset):
     @classmethod
     def restore(cls, arguments: Mapping[str, Any], state: Mapping[str, Any]) -> Self:
         """Make a saved dataset on its saved arrays. No source file is read and no field is set up."""
+        if not _state_is_all(cls):
+            return super().restore(arguments, state)
         made = cls.__new__(cls)
         tables = {split: RawTable.from_state(_below(state, f"{split}_raw_")) for split in SPLITS}
         names = state.get("named_columns")
@@ -300,6 +314,11 @@ class TabularDataset(Dataset):
         missing: list[Any] = []
         made._load_state(state, "", {}, True, missing, [], [])
         return made
+
+
+def _state_is_all(kind: type[TabularDataset]) -> bool:
+    writer = next(base for base in kind.__mro__ if "__init__" in vars(base))
+    return bool(vars(writer).get("_state_is_all", False))
 
 
 def _below(state: Mapping[str, Any], prefix: str) -> dict[str, Any]:

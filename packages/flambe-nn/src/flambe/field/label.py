@@ -94,7 +94,7 @@ class LabelField(Field):
                         self._counts.append(0)
                     self._counts[place] += 1
 
-    def process(self, example: Any) -> Tensor:  # type: ignore[override]
+    def process(self, example: Any) -> Tensor:
         """Label to id, 0-d int64; with multilabel_sep to ``[labels of the example]``; with one_hot to ``[labels]``.
 
         Raises

@@ -44,12 +44,12 @@ class TextField(Field):
 
     reads_text = True
 
-    def __init__(  # noqa: S107  these tokens are no passwords
+    def __init__(
         self,
         tokenizer: Tokenizer | None = None,
         lower: bool = False,
-        pad_token: str | None = "<pad>",
-        unk_token: str | None = "<unk>",
+        pad_token: str | None = "<pad>",  # noqa: S107
+        unk_token: str | None = "<unk>",  # noqa: S107
         sos_token: str | None = None,
         eos_token: str | None = None,
         embeddings: str | None = None,
@@ -112,7 +112,7 @@ class TextField(Field):
         elif vocab is not seen:
             raise ValueError("this field was saved with embeddings; without them it cannot take more tokens")
 
-    def process(self, example: Any) -> Tensor:  # type: ignore[override]
+    def process(self, example: Any) -> Tensor:
         """Text to ids, ``[S]`` int64.
 
         Raises

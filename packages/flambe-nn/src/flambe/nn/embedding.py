@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -194,18 +194,19 @@ class Embedder(Module):
     @property
     def input_size(self) -> int:
         """Size of the vectors that the encoder reads."""
-        return int(getattr(self.encoder, "input_size", None) or self.embedding.embedding_dim)
+        size = getattr(self.encoder, "input_size", None)
+        return cast(int, self.embedding.embedding_dim if size is None else size)
 
     @property
     def hidden_size(self) -> int:
         """``hidden_size`` of the encoder."""
-        return int(self.encoder.hidden_size)
+        return cast(int, self.encoder.hidden_size)
 
     @property
     def output_size(self) -> int:
         """Features of what comes out: those of the encoder, unless the pooling says otherwise."""
         size = getattr(self.pooling, "output_size", None)
-        return int(self.encoder.output_size if size is None else size)
+        return cast(int, self.encoder.output_size if size is None else size)
 
     def forward(self, data: Tensor) -> Any:
         """Encode ids ``data [B, S]``.

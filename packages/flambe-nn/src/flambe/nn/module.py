@@ -10,7 +10,7 @@ from torch import Tensor
 from flambe.build.component import Component
 
 
-class Module(Component, torch.nn.Module):
+class Module(Component, torch.nn.Module):  # type: ignore[misc]  # both have a `compile`; ours is meant (documented)
     """Base of every model part: ``torch.nn.Module`` with the names that links and the trainer use.
 
     The norms are global L2 norms. Each costs one kernel over all tensors and, because they are numbers,

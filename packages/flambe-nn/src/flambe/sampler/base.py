@@ -96,7 +96,7 @@ class BaseSampler(Sampler):
         ------
         ValueError: there are no examples, or ``pad_index`` has another number of columns.
         """
-        _check(data)
+        self._check(data)
         return self._sample(data, n_epochs)
 
     def _sample(self, data: Sequence[Any], n_epochs: int) -> Iterator[tuple[Tensor, ...]]:
@@ -120,7 +120,10 @@ class BaseSampler(Sampler):
         ------
         ValueError: as ``sample``.
         """
-        _check(data)
+        self._check(data)
+        return self._iterate(data, start, n_epochs)
+
+    def _iterate(self, data: Sequence[Any], start: tuple[int, int], n_epochs: int) -> Iterator[tuple[Tensor, ...]]:
         collate = _Collate(data, self.pad_index)
         epoch, batch = start
         while n_epochs < 0 or epoch < n_epochs:
@@ -135,7 +138,7 @@ class BaseSampler(Sampler):
     def batches(self, data: Sequence[Any], epoch: int) -> list[Indices]:
         """Return the indices of every batch of an epoch."""
         chosen = self._chosen(len(data))
-        random = np.random.default_rng([self.seed, epoch])
+        random = np.random.default_rng([self.seed % 2**64, epoch])
         order = random.permutation(chosen) if self.shuffle else chosen
         size = self.batch_size
         lengths = _lengths(data) if self.bucket else None
@@ -154,6 +157,15 @@ class BaseSampler(Sampler):
             cut = [cut[place] for place in random.permutation(len(cut))]
         return cut
 
+    def _check(self, data: Sequence[Any]) -> None:
+        if len(data) == 0:
+            raise ValueError("there are no examples to sample from")
+        if self.length(data) == 0:
+            raise ValueError(
+                f"drop_last leaves no batch: there are {self._n_examples(len(data))} examples "
+                f"and batch_size is {self.batch_size}"
+            )
+
     def _n_examples(self, total: int) -> int:
         if self.downsample is not None:
             return max(1, int(total * self.downsample))
@@ -165,14 +177,14 @@ class BaseSampler(Sampler):
             return np.arange(total)
         seed = self.seed if self.downsample_seed is None else self.downsample_seed
         # Sorted, so that without shuffling the examples keep their order.
-        return np.sort(np.random.default_rng([seed]).permutation(total)[:examples])
+        return np.sort(np.random.default_rng([seed % 2**64]).permutation(total)[:examples])
 
     def _load(self, collate: _Collate, batches: list[Indices]) -> Iterator[tuple[Tensor, ...]]:
         if self.n_workers > 0:
             yield from DataLoader(
-                collate,  # type: ignore[arg-type]  # anything with __getitem__ is a dataset
+                collate,  # type: ignore[arg-type]  # anything with __getitem__ will do
                 batch_size=None,
-                sampler=batches,  # type: ignore[arg-type]
+                sampler=batches,
                 num_workers=self.n_workers,
                 pin_memory=self.pin_memory,
             )
@@ -245,7 +257,7 @@ def _packed(data: Any) -> list[Column] | None:
 
 def _lengths(data: Any) -> Indices | None:
     """Lengths of the first column that has any."""
-    columns = _packed(data)
+    columns: Sequence[Column] | None = _packed(data)
     if columns is None:
         columns = [ListColumn(column) for column in zip(*(_row(example) for example in data), strict=True)]
     return next((lengths for column in columns if (lengths := column.lengths()) is not None), None)
@@ -253,8 +265,3 @@ def _lengths(data: Any) -> Indices | None:
 
 def _row(example: Any) -> Any:
     return example if isinstance(example, (tuple, list)) else (example,)
-
-
-def _check(data: Sequence[Any]) -> None:
-    if len(data) == 0:
-        raise ValueError("there are no examples to sample from")

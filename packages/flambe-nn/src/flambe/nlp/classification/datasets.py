@@ -81,6 +81,7 @@ class SSTDataset(_LabelledLines):
     """
 
     FOLDER = "sst2"
+    _state_is_all = True
 
     def __init__(
         self, binary: bool = True, phrases: bool = False, cache: bool = True, transform: Transform | None = None
@@ -109,6 +110,7 @@ class TRECDataset(_LabelledLines):
 
     FOLDER = "trec"
     ENCODING = "latin-1"
+    _state_is_all = True
 
     def __init__(self, cache: bool = True, transform: Transform | None = None) -> None:
         super().__init__(

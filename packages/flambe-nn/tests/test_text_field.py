@@ -1,0 +1,177 @@
+"""TextField."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from flambe.errors import ConfigError
+from flambe.field import Field, TextField
+from flambe.tokenizer import CharTokenizer, NGramsTokenizer, WordTokenizer
+
+DATA = np.array(["Flambe is awesome", "This framework rocks!"])
+
+
+def ready(**options: object) -> TextField:
+    field = TextField(**options)  # type: ignore[arg-type]
+    field.setup(DATA)
+    return field
+
+
+def test_the_example_of_the_documentation() -> None:
+    field = TextField(WordTokenizer())
+    field.setup(DATA)
+    assert field.vocab_size == 9
+    assert field.process("Flambe rocks").tolist() == [2, 7]
+    assert field.process("Flambe rocks").dtype == torch.long
+
+
+def test_specials_come_first_in_their_order() -> None:
+    field = ready(sos_token="<s>", eos_token="</s>")
+    assert list(field.vocab)[:5] == ["<pad>", "<unk>", "<s>", "</s>", "Flambe"]
+    assert field.process("is Flambe new").tolist() == [2, 5, 4, 1, 3]
+    assert list(ready(pad_token=None).vocab)[:2] == ["<unk>", "Flambe"]
+
+
+def test_an_unknown_token_needs_unk() -> None:
+    assert ready().process("what is").tolist() == [1, 3]
+    with pytest.raises(ValueError, match="token 'what' was not seen in setup, and there is no unk_token"):
+        ready(unk_token=None).process("what is")
+
+
+def test_lower_and_tokenizer() -> None:
+    assert ready(lower=True).process("FLAMBE Is").tolist() == [2, 3]
+    assert ready(tokenizer=CharTokenizer()).process("Fla").tolist() == [2, 3, 4]
+
+
+def test_setup_again_adds_tokens_and_keeps_ids() -> None:
+    field = ready()
+    before = dict(field.vocab)
+    field.setup(np.array(["is more"]), np.array(["more still"]))
+    assert {token: field.vocab[token] for token in before} == before
+    assert field.vocab_size == len(before) + 2
+
+
+def test_missing_text_is_empty() -> None:
+    field = ready()
+    assert field.process(float("nan")).tolist() == []
+    assert field.process(None).tolist() == []
+
+
+@pytest.mark.parametrize("options", [{}, {"sos_token": "<s>"}, {"eos_token": "</s>", "lower": True}])
+def test_packing_gives_what_process_gives(options: dict[str, object]) -> None:
+    texts = np.array(["Flambe is new", "", "This rocks", None], dtype=object)
+    field = ready(**options)
+    (column,) = field.pack(texts)  # type: ignore[misc]
+    for place, text in enumerate(texts):
+        assert column.example(place).tolist() == field.process(text).tolist()
+        assert column.example(place).dtype == torch.long
+
+
+def test_an_overridden_process_is_never_bypassed() -> None:
+    from flambe.field.field import packs
+
+    class Backwards(TextField):
+        def process(self, example: object) -> torch.Tensor:
+            return super().process(example).flip(0)
+
+    class Named(TextField):
+        pass
+
+    assert packs(TextField()) and packs(Named()) and not packs(Backwards()) and not packs(Field())
+
+
+# --- vectors ---
+
+
+def glove(folder: Path, text: str = "is 1 2\nawesome 3 4\nother 5 6\n") -> str:
+    file = folder / "vectors.txt"
+    file.write_text(text, encoding="utf-8")
+    return str(file)
+
+
+def test_tokens_without_a_vector_share_unk(tmp_path: Path) -> None:
+    field = ready(embeddings=glove(tmp_path))
+    assert field.embedding_matrix is not None
+    assert field.vocab_size == len(field.embedding_matrix) == 4
+    assert field.vocab["Flambe"] == field.vocab["<unk>"] == 1
+    assert field.process("is awesome rocks").tolist() == [2, 3, 1]
+    assert field.embedding_matrix[0].tolist() == [0, 0]
+    assert field.embedding_matrix[2:].tolist() == [[1, 2], [3, 4]]
+
+
+def test_unk_init_all_gives_each_a_vector(tmp_path: Path) -> None:
+    field = ready(embeddings=glove(tmp_path), unk_init_all=True)
+    assert field.embedding_matrix is not None
+    assert field.vocab_size == len(field.embedding_matrix) == 9
+    again = ready(embeddings=glove(tmp_path), unk_init_all=True)
+    assert torch.equal(field.embedding_matrix, again.embedding_matrix)  # type: ignore[arg-type]
+    assert field.embedding_matrix[2].abs().sum() > 0
+
+
+def test_vectors_survive_a_second_setup(tmp_path: Path) -> None:
+    field = ready(embeddings=glove(tmp_path))
+    field.setup(np.array(["other"]))
+    assert field.vocab_size == 5 and field.process("other is").tolist() == [4, 2]
+
+
+def test_word2vec_and_fasttext(tmp_path: Path) -> None:
+    text = glove(tmp_path, "2 2\nis 1 2\nrocks 3 4\n")
+    assert ready(embeddings=text, embeddings_format="fasttext").vocab_size == 4
+    assert ready(embeddings=text, embeddings_format="word2vec").vocab_size == 4
+    binary = tmp_path / "vectors.bin"
+    binary.write_bytes(b"2 2\nis " + struct.pack("<2f", 1, 2) + b"\nrocks " + struct.pack("<2f", 3, 4) + b"\n")
+    field = ready(embeddings=str(binary), embeddings_format="word2vec", embeddings_binary=True)
+    assert field.embedding_matrix is not None
+    assert field.embedding_matrix[2:].tolist() == [[1, 2], [3, 4]]
+
+
+def test_words_with_blanks_are_read_from_the_right(tmp_path: Path) -> None:
+    field = TextField(NGramsTokenizer(2), embeddings=glove(tmp_path, "x 1 2\nFlambe is 3 4\n"))
+    field.setup(DATA)
+    assert field.embedding_matrix is not None
+    assert field.embedding_matrix[field.vocab["Flambe is"]].tolist() == [3, 4]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"embeddings": "nowhere.txt"}, "embeddings nowhere.txt do not exist"),
+        ({"embeddings": "x", "embeddings_format": "gensim"}, "a pickle, which is not read"),
+        ({"embeddings": "model.bin", "embeddings_format": "fasttext"}, "binary models are not read"),
+    ],
+)
+def test_vectors_that_cannot_be_read(options: dict[str, str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        ready(**options)
+
+
+def test_damaged_vectors_name_the_line(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="line 2: not a word and 2 numbers"):
+        ready(embeddings=glove(tmp_path, "is 1 2\nrocks x y\n"))
+    with pytest.raises(ConfigError, match="no vector for any token"):
+        ready(embeddings=glove(tmp_path, "other 1 2\n"))
+    with pytest.raises(ConfigError, match="do not begin with a count and a size"):
+        ready(embeddings=glove(tmp_path), embeddings_format="word2vec")
+
+
+def test_an_unknown_format() -> None:
+    with pytest.raises(ValueError, match="embeddings_format 'bert' is not known; expected glove, word2vec"):
+        TextField(embeddings_format="bert")
+
+
+def test_state_comes_back(tmp_path: Path) -> None:
+    for options in ({}, {"embeddings": glove(tmp_path)}):
+        field = ready(**options)
+        state = field._state({}, "x.", {})
+        again = TextField()
+        again._load_state(state, "x.", {}, True, [], [], [])
+        assert again.vocab_size == field.vocab_size
+        assert again.vocab == field.vocab
+        assert again.process("Flambe rocks").tolist() == field.process("Flambe rocks").tolist()
+        state_again = again._state({}, "x.", {})
+        assert state.keys() == state_again.keys()
