@@ -20,6 +20,7 @@ from typing import Any, Protocol
 import msgspec
 
 from flambe.errors import ConfigError, FlambeError, ProvenanceError, did_you_mean
+from flambe.experiment.history import earlier_stage
 from flambe.experiment.pool import COMMIT, STEP, Failed, Pool, Reported, Task
 from flambe.experiment.work import ENDED, ON_A_WORKER, Phase, Work
 from flambe.pipeline.graph import StageGraph
@@ -201,7 +202,7 @@ class Controller:
             self._note(f"stage {name}: no variant of what it links to is left, so there is nothing to run")
         for work in state.works:
             self._restore(work)
-        if scheduled:
+        if scheduled and not self._take_stage(state):
             self._replay(state)
         for work in state.works:
             self._begin(work)
@@ -247,6 +248,30 @@ class Controller:
             state.steps.pop(unit, None)
             state.reports.pop(unit, None)
         work.step = state.steps.get(unit, 0)
+
+    def _take_stage(self, state: _StageState) -> bool:
+        """Take a whole stage with a scheduler from an earlier run: its results, and its decisions as they were."""
+        done = self.keeper.state.done
+        taken = [work for work in state.works if work.phase is Phase.DONE and done[work.unit.id]["event"] == "reuse"]
+        begun = any(work.step or work.phase is not Phase.WAITING for work in state.works if work not in taken)
+        earlier = None
+        if self._store is not None and state.works and not begun:
+            root, units = self.keeper.paths.root, [work.unit for work in state.works]
+            earlier = earlier_stage(root.parent, root, self.spec, state.stage.name, units)
+        if earlier is None:
+            for work in taken:
+                # Taken by a process that was killed, from a run that is gone since: the scheduler knows nothing of it.
+                del done[work.unit.id]
+                work.phase, work.step, work.reused = Phase.WAITING, 0, False
+            return False
+        for event in earlier.decisions[len(state.recorded) :]:
+            self.keeper.decision(self.works[event["unit"]].unit, event["step"], event["decision"])
+        for work in state.works:
+            if work not in taken:
+                self._set_result(work, self.keeper.reuse(work.unit, earlier.found[work.unit.id]))
+                work.phase = Phase.DONE
+        state.schedule = None
+        return True
 
     def _replay(self, state: _StageState) -> None:
         """Let the scheduler of a stage hear again what earlier processes told it."""
@@ -345,19 +370,17 @@ class Controller:
     def _launch(self) -> None:
         """Give work to every free worker, first things first."""
         while self._ready and not self._stop:
-            work = self._ready[0][2]
+            entry = heapq.heappop(self._ready)
+            work = entry[2]
             if work.phase is not Phase.READY:
-                heapq.heappop(self._ready)
-            elif self._is_too_late(work):
-                heapq.heappop(self._ready)
+                continue
+            if self._is_too_late(work):
                 self._prune(work, "an earlier stage failed")
-            elif self._take_elsewhere(work):
-                heapq.heappop(self._ready)
-            elif self._has_room(work) or self._make_room(work):
-                heapq.heappop(self._ready)
+            elif not self._take_elsewhere(work):
+                if not self._has_room(work) and not self._make_room(work):
+                    heapq.heappush(self._ready, entry)
+                    return
                 self._start(work)
-            else:
-                return
 
     def _take_elsewhere(self, work: Work) -> bool:
         """Take an equal result that exists, or wait for the unit of this run that is making it."""

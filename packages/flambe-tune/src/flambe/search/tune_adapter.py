@@ -21,6 +21,7 @@ from flambe.spec.nodes import NEW, arguments
 CONTINUE, PAUSE, STOP = "continue", "pause", "stop"
 METRIC, TIME = "metric", "training_iteration"
 
+_FAR = 1e300
 _OURS = frozenset({"metric", "mode", "time_attr", "reward_attr"})
 _REFUSED = {
     "PopulationBasedTraining": "exchanges checkpoints between variants",
@@ -124,7 +125,8 @@ class SchedulerAdapter:
         self._scheduler = _build(node, lower_is_better=lower_is_better, extensions=extensions or {})
         self._controller = _TuneController(self._scheduler)
         self._trials: dict[int, _Trial] = {}
-        self._worst = math.inf if lower_is_better else -math.inf
+        # Finite, for Tune interpolates between metrics.
+        self._worst = _FAR if lower_is_better else -_FAR
         self._needs_number = type(self._scheduler).__name__.startswith("HyperBand")
         self._random = _RandomState(seed)
         self._woken: list[int] = []

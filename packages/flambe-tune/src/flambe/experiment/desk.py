@@ -1,0 +1,66 @@
+"""Questions about a run directory, answered from its ledger: ``status``, ``best``, ``stop``."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+from flambe.errors import MachineError, UsageError
+from flambe.pipeline.reduce import Candidate, best_of
+from flambe.record.layout import LEDGER, RUN
+from flambe.record.ledger import LedgerState, fold, read_events
+from flambe.record.run import RunRecord, is_alive, read_record, status_of, this_host
+
+
+def status(run: str) -> dict[str, Any]:
+    """Return the state of a run and the counts of its units, in all and by stage."""
+    record, state = _open(run)
+    stages: dict[str, dict[str, int]] = {}
+    for unit, event in state.planned.items():
+        counts = stages.setdefault(event["stage"], {})
+        name = state.status_of(unit)
+        counts[name] = counts.get(name, 0) + 1
+    return {"run": run, "status": status_of(record), "counts": state.counts(), "stages": stages}
+
+
+def best(run: str) -> dict[str, Any]:
+    """Return the best variant so far of each stage that has a metric."""
+    _, state = _open(run)
+    stages: dict[str, Any] = {}
+    for stage in dict.fromkeys(event["stage"] for event in state.planned.values()):
+        units = [unit for unit, event in state.planned.items() if event["stage"] == stage and unit in state.done]
+        ranked = best_of(
+            (
+                Candidate(unit, order, state.done[unit]["metric"], state.done[unit]["lower_is_better"])
+                for order, unit in enumerate(units)
+            ),
+            1,
+        )
+        for candidate in ranked:
+            plan = state.planned[candidate.unit]
+            stages[stage] = {"variant": plan["variant"], "params": plan["params"], "metric": candidate.metric}
+    return {"run": run, "best": stages}
+
+
+def stop(run: str) -> dict[str, Any]:
+    """Ask the process of a run on this machine to end cleanly.
+
+    Raises MachineError when it does not run here.
+    """
+    record, _ = _open(run)
+    if not is_alive(record) or record.host is None:
+        raise MachineError(f"{run} is {status_of(record)}: there is nothing to stop")
+    if record.host.name != this_host().name:
+        raise MachineError(f"{run} runs on {record.host.name}", hint="Stop it there.")
+    os.kill(record.host.pid, signal.SIGTERM)
+    return {"run": run, "stopped": record.host.pid}
+
+
+def _open(run: str) -> tuple[RunRecord, LedgerState]:
+    root = Path(run)
+    try:
+        return read_record(root / RUN, RunRecord), fold(read_events(root / LEDGER))
+    except FileNotFoundError:
+        raise UsageError(f"{run} is no run directory (it has no {RUN})") from None

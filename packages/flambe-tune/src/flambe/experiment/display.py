@@ -1,0 +1,113 @@
+"""What people see on stderr while a run goes on: a live table on a terminal, a line for each fault otherwise."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from flambe.cli.console import NORMAL, VERBOSE, level, rich_console, say, stderr_is_terminal
+from flambe.experiment.session import Display
+from flambe.experiment.work import Phase, Work
+from flambe.spec.nodes import Spec
+
+_COLUMNS = {
+    "pending": (Phase.WAITING, Phase.READY, Phase.PARKED),
+    "running": (Phase.RUNNING, Phase.HELD),
+    "done": (Phase.DONE,),
+    "failed": (Phase.FAILED,),
+    "pruned": (Phase.PRUNED,),
+}
+_COLUMN_OF = {phase: name for name, phases in _COLUMNS.items() for phase in phases}
+
+
+class Lines(Display):
+    """For logs and pipes: where the run is, and what failed; with --verbose, every change."""
+
+    def begin(self, run: Path, spec: Spec) -> None:
+        say(f"flambe-tune: {run}")
+
+    def changed(self, work: Work) -> None:
+        metric = "" if work.metric is None else f", metric {work.metric:.4g}"
+        say(f"{work.unit.id}: {work.phase.value}, step {work.step}{metric}", level=VERBOSE)
+
+    def note(self, text: str) -> None:
+        say(text)
+
+
+class LiveTable(Display):
+    """A table that redraws itself: a line a stage with its counts and its best metric so far."""
+
+    def __init__(self) -> None:
+        from rich.live import Live
+
+        self._rows: dict[str, dict[str, int]] = {}
+        self._column: dict[str, str] = {}
+        self._best: dict[str, tuple[float, str]] = {}
+        self._began = time.monotonic()
+        self._live = Live(get_renderable=self._draw, console=rich_console(), refresh_per_second=4, transient=True)
+
+    def begin(self, run: Path, spec: Spec) -> None:
+        say(f"flambe-tune: {run}")
+        self._rows = {stage.name: dict.fromkeys(_COLUMNS, 0) for stage in spec.stages}
+        self._live.start()
+
+    def changed(self, work: Work) -> None:
+        row = self._rows[work.stage]
+        before = self._column.get(work.unit.id)
+        if before is not None:
+            row[before] -= 1
+        now = self._column[work.unit.id] = _COLUMN_OF[work.phase]
+        row[now] += 1
+        if work.metric is not None and work.metric == work.metric:
+            best = self._best.get(work.stage)
+            if best is None or (work.metric < best[0] if work.lower_is_better else work.metric > best[0]):
+                self._best[work.stage] = (work.metric, work.unit.variant)
+
+    def note(self, text: str) -> None:
+        self._live.console.print(text, markup=False, highlight=False)
+
+    def end(self) -> None:
+        self._live.stop()
+
+    def _draw(self) -> Any:
+        from rich.table import Table
+
+        table = Table(title=f"{time.monotonic() - self._began:.0f} s", title_justify="left", box=None, pad_edge=False)
+        for name in ("stage", *_COLUMNS, "best so far"):
+            table.add_column(name, justify="left" if name in ("stage", "best so far") else "right")
+        for stage, counts in self._rows.items():
+            best = self._best.get(stage)
+            table.add_row(
+                stage,
+                *(str(counts[name] or "·") for name in _COLUMNS),
+                f"{best[0]:.4g}  {best[1]}" if best else "",
+            )
+        return table
+
+
+def choose_display() -> Display:
+    """Return the live table for a person at a terminal, else lines."""
+    if stderr_is_terminal() and level() == NORMAL:
+        return LiveTable()
+    return Lines()
+
+
+def table_of(rows: list[dict[str, Any]], *, width: int = 120) -> str:
+    """Return the variants of a run as a text table: stage, parameters, metric, steps and seconds, best first per stage."""
+    lines = [("stage", "variant", "metric", "step", "seconds", "")]
+    for row in rows:
+        metric = "" if row["metric"] is None else f"{row['metric']:.4f}"
+        said = "" if row["status"] == "COMPLETE" else f"{row['status']}: {row.get('error') or ''}"
+        if row["reused"]:
+            said = "reused"
+        elif row.get("stopped_early"):
+            said = "stopped early"
+        lines.append((row["stage"], row["variant"], metric, str(row["step"]), f"{row['seconds']:.1f}", said.strip()))
+    sizes = [max(len(line[column]) for line in lines) for column in range(5)]
+    text = []
+    for line in lines:
+        cells = [line[0].ljust(sizes[0]), line[1].ljust(sizes[1])]
+        cells += [line[column].rjust(sizes[column]) for column in (2, 3, 4)]
+        text.append("  ".join([*cells, line[5]]).rstrip()[: max(width, 40)])
+    return "\n".join(text)

@@ -1,0 +1,224 @@
+"""``run_experiment``: one spec from start to end, with the run directory, the pool and the words around the loop."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from flambe.errors import FlambeError, UsageError
+from flambe.experiment.controller import Controller, Outcome, check_spec
+from flambe.experiment.pool import Pool
+from flambe.experiment.work import ENDED, Phase, Work
+from flambe.pipeline.graph import StageGraph
+from flambe.record.keeper import Keeper
+from flambe.record.layout import label
+from flambe.record.result import ResultStore
+from flambe.record.run import CANCELLED, COMPLETE, FAILED
+from flambe.spec.nodes import Spec
+
+AUTO, LOCAL, RAY = "auto", "local", "ray"
+
+Row = dict[str, Any]
+
+
+@dataclass
+class Settings:
+    """How to run. runner: ``ray``, ``local`` or ``auto`` (Ray when more than one unit can run at once).
+
+    workers: CPUs of the embedded Ray, or child processes of the local runner; None for all CPUs, or one child.
+    address: a running Ray to join. output_dir: in place of the spec's. force: begin a new run directory and reuse
+    nothing; nothing is ever deleted.
+    """
+
+    runner: str = AUTO
+    workers: int | None = None
+    address: str | None = None
+    output_dir: str | None = None
+    force: bool = False
+
+
+@dataclass
+class Summary:
+    """How a run ended. signal: the one that stopped it. best: the best variant of the last stage with a metric."""
+
+    run: Path
+    status: str
+    counts: dict[str, int]
+    result_digest: str | None
+    best: Row | None = None
+    rows: list[Row] = field(default_factory=list)
+    signal: int | None = None
+
+    def row(self) -> Row:
+        """Return the last line of the command's output."""
+        return {
+            "run": str(self.run),
+            "status": self.status,
+            "counts": self.counts,
+            "result_digest": self.result_digest,
+            "best": self.best,
+        }
+
+
+class Display:
+    """What is told to people while a run goes on; this one tells nothing. See ``flambe.experiment.display``."""
+
+    def begin(self, run: Path, spec: Spec) -> None: ...
+    def changed(self, work: Work) -> None: ...
+    def note(self, text: str) -> None: ...
+    def end(self) -> None: ...
+
+
+def run_experiment(
+    spec: Spec,
+    settings: Settings | None = None,
+    *,
+    tool: str = "flambe-tune",
+    argv: Sequence[str] = (),
+    on_row: Callable[[Row], None] | None = None,
+    display: Display | None = None,
+) -> Summary:
+    """Run every variant of every stage of ``spec``; an unfinished run of an equal spec goes on where it was.
+
+    on_row: called with a JSON-able row when a variant has ended.
+    Raises ConfigError for what cannot be run, MachineError when Ray cannot be had, ProvenanceError when another process
+    is writing the run. Failed variants do not raise: see ``Summary.status``.
+    """
+    settings = settings or Settings()
+    shown = display or Display()
+    check_spec(spec, StageGraph(spec))
+    keeper = Keeper.open(spec, tool=tool, argv=list(argv), output_dir=settings.output_dir, fresh=settings.force)
+    root = keeper.paths.root
+    # {output_dir}/{name}/exp.{i}, and a name may have several parts.
+    store = None if settings.force else ResultStore(root.parents[spec.name.count("/") + 1])
+    summary = Summary(root, CANCELLED, {}, None)
+
+    class Observer:
+        def changed(self, work: Work) -> None:
+            shown.changed(work)
+            if work.phase in ENDED:
+                summary.rows.append(row_of(root, work))
+                if on_row is not None:
+                    on_row(summary.rows[-1])
+
+        def note(self, text: str) -> None:
+            shown.note(text)
+
+    shown.begin(root, spec)
+    try:
+        controller = Controller(
+            spec, keeper, lambda count: make_pool(settings, spec, count, root), store=store, observer=Observer()
+        )
+        with _signals(controller) as received:
+            outcome = controller.run()
+    except BaseException as error:
+        keeper.close(CANCELLED, reason=str(error) or type(error).__name__)
+        raise
+    finally:
+        shown.end()
+    status = CANCELLED if outcome.stopped else FAILED if outcome.failed else COMPLETE
+    reason = signal.Signals(received[0]).name if received else None
+    record = keeper.close(status, reason=reason)
+    summary.status, summary.counts, summary.result_digest = status, record.counts, record.result_digest
+    summary.best = _best(controller, outcome, root)
+    summary.signal = received[0] if received else None
+    return summary
+
+
+def make_pool(settings: Settings, spec: Spec, count: int, root: Path) -> Pool:
+    """Return the workers for a run of which ``count`` units could run at once."""
+    if settings.workers is not None and settings.workers < 1:
+        raise UsageError(f"--workers {settings.workers}", expected="a number from 1")
+    cpus = settings.workers or usable_cpus()
+    runner = settings.runner
+    if settings.address is not None:
+        if runner == LOCAL:
+            raise UsageError("--address joins a Ray, --runner local uses none", hint="Leave one of them out.")
+        runner = RAY
+    if runner == AUTO:
+        each = max((int((stage.resources or spec.devices or {}).get("cpus", 1)) for stage in spec.stages), default=1)
+        at_once = min(count, cpus // max(1, each))
+        runner = RAY if at_once > 1 and find_spec("ray") is not None else LOCAL
+        if runner == LOCAL:
+            from flambe.experiment.local import LocalPool
+
+            return LocalPool(1)
+    if runner == LOCAL:
+        from flambe.experiment.local import LocalPool
+
+        return LocalPool(settings.workers or 1)
+    if find_spec("ray") is None:
+        raise FlambeError("Ray is not installed", hint="pip install 'ray[tune]', or use --runner local.")
+    from flambe.experiment.ray_pool import RayPool
+
+    return RayPool(cpus, run_root=root, address=settings.address)
+
+
+def usable_cpus() -> int:
+    """Return how many CPUs this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def row_of(root: Path, work: Work) -> Row:
+    """Return the line of output of a variant that has ended."""
+    row: Row = {
+        "run": str(root),
+        "stage": work.stage,
+        "variant": work.unit.variant,
+        "params": shown_params(work.unit.params),
+        "status": {Phase.DONE: COMPLETE}.get(work.phase, work.phase.name),
+        "metric": work.metric,
+        "step": work.step,
+        "seconds": round(work.seconds, 3),
+        "reused": work.reused,
+    }
+    if work.phase is Phase.DONE and not work.complete:
+        row["stopped_early"] = True
+    if work.phase is Phase.FAILED:
+        row["error"] = work.error
+    if work.phase is Phase.PRUNED:
+        row["error"] = work.why
+    return row
+
+
+def shown_params(params: dict[str, Any]) -> Row:
+    """Return parameters for people: objects and links by their label."""
+    return {path: label(value) if isinstance(value, dict) else value for path, value in params.items()}
+
+
+def _best(controller: Controller, outcome: Outcome, root: Path) -> Row | None:
+    for stage in reversed(list(controller.graph.stages)):
+        if stage in outcome.best:
+            row = row_of(root, controller.works[outcome.best[stage]])
+            return {name: row[name] for name in ("stage", "variant", "params", "metric")}
+    return None
+
+
+@contextmanager
+def _signals(controller: Controller) -> Iterator[list[int]]:
+    """Turn the first SIGINT or SIGTERM into a clean stop; a second one interrupts at once."""
+    received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if received:
+            raise KeyboardInterrupt
+        received.append(number)
+        controller.stop()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

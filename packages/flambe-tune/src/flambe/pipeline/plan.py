@@ -1,0 +1,90 @@
+"""The plan of a run: every unit there will be, and which of them are taken from earlier results. Nothing is run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from flambe.compile.search import assignments, substitute
+from flambe.pipeline.graph import StageGraph
+from flambe.pipeline.reduce import Candidate, best_of
+from flambe.pipeline.variants import Variant, expand
+from flambe.record.result import Found
+from flambe.runner.plan import make_unit
+from flambe.runner.unit import Unit
+from flambe.spec.nodes import Spec
+
+RUN, REUSE = "run", "reuse"
+
+
+class PlannedUnit(NamedTuple):
+    """A unit that a run will have. source: the folder of the result that is taken. is_guess: which variants stay after
+    a ``reduce`` is not known before they ran, so this one stands for whichever it will be."""
+
+    unit: Unit
+    action: str
+    source: Path | None
+    is_guess: bool
+
+    def row(self) -> dict[str, Any]:
+        """Return it as JSON-able data."""
+        row: dict[str, Any] = {
+            "stage": self.unit.stage,
+            "variant": self.unit.variant,
+            "action": self.action,
+            "params": self.unit.params,
+            "key": self.unit.key,
+        }
+        if self.source is not None:
+            row["source"] = str(self.source)
+        if self.is_guess:
+            row["is_guess"] = True
+        return row
+
+
+def plan_units(spec: Spec, run_root: Path, find: Callable[[str], Found | None]) -> Iterator[PlannedUnit]:
+    """Yield the units of ``spec`` in file order of the stages. find: looks for an earlier result by key.
+
+    A unit of a stage with a scheduler is planned to run: such stages are reused as a whole, which is decided when the
+    run begins.
+    """
+    graph = StageGraph(spec)
+    survivors: dict[str, list[Variant]] = {}
+    guessed: set[str] = set()
+    unit_of: dict[Variant, Unit] = {}
+    for name, stage in graph.stages.items():
+        is_guess = any(need in guessed for need in graph.needs[name])
+        results: dict[Variant, Found | None] = {}
+        for variant in expand(graph, name, survivors, assignments(stage.body)):
+            concrete = msgspec.structs.replace(stage, body=substitute(stage.body, dict(variant.own)))
+            needs = {need: unit_of[variant.above[need]] for need in graph.needs[name]}
+            unit = unit_of[variant] = make_unit(spec, concrete, variant.params, needs, run_root)
+            found = results[variant] = None if stage.scheduler is not None else find(unit.key)
+            yield PlannedUnit(unit, REUSE if found else RUN, found.folder if found else None, is_guess)
+        survivors[name] = list(results)
+        if graph.reduces(name):
+            survivors[name], known = _kept(results, stage.reduce or 0)
+            if not known:
+                guessed.add(name)
+        if is_guess:
+            guessed.add(name)
+
+
+def _kept(results: dict[Variant, Found | None], count: int) -> tuple[list[Variant], bool]:
+    """Return which variants stay after a reduce, and whether that is known."""
+    if len(results) <= count:
+        return list(results), True
+    candidates = {
+        str(variant.index): Candidate(
+            str(variant.index), variant.index, found.record.metric, found.record.lower_is_better
+        )
+        for variant, found in results.items()
+        if found is not None
+    }
+    if len(candidates) < len(results):
+        return list(results)[:count], False
+    names = {candidate.unit for candidate in best_of(candidates.values(), count)}
+    return [variant for variant in results if str(variant.index) in names], True

@@ -1,0 +1,342 @@
+"""The loop, driven by a simulated pool and the real keeper: any order of completions, any crash, the same result."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from flambe.errors import ConfigError, ProvenanceError
+from flambe.experiment import Controller
+from flambe.experiment.simulation import SimulatedPool
+from flambe.experiment.work import Phase
+from flambe.record.keeper import Keeper
+from flambe.record.ledger import fold, read_events
+from flambe.record.result import ResultStore
+from flambe.runner.unit import Unit
+from flambe.spec.digest import digest_of
+from flambe.spec.nodes import Spec, Stage
+
+ASHA = {"$new": "ray.tune.schedulers:ASHAScheduler", "max_t": 9, "grace_period": 1, "reduction_factor": 3}
+HYPERBAND = {"$new": "ray.tune.schedulers:HyperBandScheduler", "max_t": 9, "reduction_factor": 3}
+
+
+class Killed(BaseException):
+    """Stands for a SIGKILL at an event."""
+
+
+def _link(stage: str) -> dict[str, object]:
+    return {"$link": [stage]}
+
+
+def _spec(scheduler: object = None, *, reduce: int | None = 2, **fields: object) -> Spec:
+    stages = [
+        Stage(name="data", body={"$new": "m:Data"}),
+        Stage(name="model", body={"$new": "m:Model", "d": _link("data"), "n": {"$grid": [1, 2, 3]}}),
+        Stage(
+            name="train",
+            body={"$new": "m:Train", "model": _link("model"), "lr": {"$grid": [0.1, 0.2, 0.3]}},
+            scheduler=scheduler,
+            reduce=reduce,
+        ),
+        Stage(name="evaluate", body={"$new": "m:Eval", "t": _link("train"), "d": _link("data")}),
+    ]
+    return Spec(name="x", stages=stages, **fields)  # type: ignore[arg-type]
+
+
+def _steps(unit: Unit) -> int:
+    return 12 if unit.stage == "train" else 1
+
+
+def _metric(unit: Unit, step: int) -> float | None:
+    if unit.stage in ("data", "model"):
+        return None
+    return int(digest_of([unit.params, unit.stage])[:6], 16) / 2**24 + step / 50
+
+
+class Lab:
+    """Runs a spec below a folder, again and again."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder = folder
+        self.pools: list[SimulatedPool] = []
+        self.notes: list[str] = []
+        self.controller: Controller | None = None
+        # The process that "died" is this one, which lives on.
+        monkeypatch.setattr("flambe.record.run.is_alive", lambda record: False)
+        # These tests are about the death of processes; waiting for the disk is another matter.
+        monkeypatch.setattr("os.fsync", lambda descriptor: None)
+
+    def run(self, spec: Spec, *, seed: int = 0, slots: int = 4, kill_at: int | None = None, reuse: bool = True, **pool):
+        luck = random.Random(seed)
+        keeper = Keeper.open(spec, tool="test", output_dir=self.folder)
+        keeper._stop.set()
+        if kill_at is not None:
+            append, left = keeper.ledger.append, [kill_at]
+
+            def mortal(event: str, **fields: object) -> object:
+                left[0] -= 1
+                if left[0] < 0:
+                    raise Killed
+                return append(event, **fields)
+
+            keeper.ledger.append = mortal  # type: ignore[method-assign, assignment]
+
+        def make_pool(count: int) -> SimulatedPool:
+            made = SimulatedPool(slots, luck, **{"steps": _steps, "metric": _metric, **pool})
+            self.pools.append(made)
+            return made
+
+        lab = self
+
+        class Observer:
+            def changed(self, work: object) -> None: ...
+            def note(self, text: str) -> None:
+                lab.notes.append(text)
+
+        try:
+            store = ResultStore(self.folder) if reuse else None
+            self.controller = Controller(spec, keeper, make_pool, store=store, observer=Observer())
+            outcome = self.controller.run()
+            return outcome, keeper.close("FAILED" if outcome.failed else "COMPLETE")
+        except Killed:
+            keeper.ledger.close()
+            state = fold(read_events(keeper.paths.ledger))
+            counts = state.counts()
+            assert counts["expected"] == counts["done"] + counts["failed"] + counts["pruned"] + counts["pending"]
+            return None
+
+
+@pytest.fixture
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
+    return Lab(tmp_path / "a", monkeypatch)
+
+
+def _labs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int) -> list[Lab]:
+    return [Lab(tmp_path / f"lab{index}", monkeypatch) for index in range(count)]
+
+
+def test_every_unit_runs_once_and_only_the_best_are_evaluated(lab):
+    outcome, record = lab.run(_spec())
+    assert record.counts == {"expected": 15, "done": 15, "reused": 0, "failed": 0, "pruned": 0, "pending": 0}
+    ran = Counter(unit.partition("/")[0] for unit, step in lab.pools[0].ran)
+    assert ran == {"data": 1, "model": 3, "train": 9 * 12, "evaluate": 2}
+    assert max(Counter(lab.pools[0].ran).values()) == 1
+    works = lab.controller.works.values()
+    train = sorted((work for work in works if work.stage == "train"), key=lambda work: -work.metric)
+    evaluated = {tuple(work.unit.params.items()) for work in works if work.stage == "evaluate"}
+    assert evaluated == {tuple(work.unit.params.items()) for work in train[:2]}
+    assert outcome.best["train"] == train[0].unit.id
+    assert (lab.folder / "x/exp.0/stages/train/best").resolve().name == train[0].unit.variant
+
+
+def test_lower_is_better_keeps_the_lowest(lab):
+    lab.run(_spec(), lower_is_better=True)
+    works = lab.controller.works.values()
+    train = sorted((work for work in works if work.stage == "train"), key=lambda work: work.metric)
+    evaluated = {tuple(work.unit.params.items()) for work in works if work.stage == "evaluate"}
+    assert evaluated == {tuple(work.unit.params.items()) for work in train[:2]}
+
+
+def test_later_stages_do_not_wait_for_their_neighbours(lab):
+    # Without reduce an evaluator starts while other variants still train.
+    lab.run(_spec(reduce=None), slots=2)
+    order = [unit for unit, step in lab.pools[0].ran]
+    first = next(index for index, unit in enumerate(order) if unit.startswith("evaluate"))
+    assert any(unit.startswith("train") for unit in order[first:])
+
+
+@pytest.mark.parametrize("scheduler", [None, ASHA, HYPERBAND], ids=["none", "asha", "hyperband"])
+def test_the_order_of_completions_changes_nothing(tmp_path, monkeypatch, scheduler):
+    digests = set()
+    for seed, lab in enumerate(_labs(tmp_path, monkeypatch, 4)):
+        _, record = lab.run(_spec(scheduler), seed=seed, slots=[1, 2, 3, 16][seed % 4])
+        digests.add(record.result_digest)
+    assert len(digests) == 1
+
+
+@pytest.mark.parametrize("scheduler", [None, ASHA, HYPERBAND], ids=["none", "asha", "hyperband"])
+def test_crashes_at_any_event_change_nothing(tmp_path, monkeypatch, scheduler):
+    labs = _labs(tmp_path, monkeypatch, 5)
+    _, whole = labs[0].run(_spec(scheduler))
+    for seed, lab in enumerate(labs[1:], start=1):
+        luck = random.Random(seed)
+        crashes = 0
+        while True:
+            ended = lab.run(
+                _spec(scheduler), seed=seed * 1000 + crashes, slots=luck.choice([1, 2, 5]), kill_at=luck.randint(0, 120)
+            )
+            if ended is not None:
+                break
+            crashes += 1
+            assert crashes < 200, f"seed {seed} does not end"
+        assert crashes > 0
+        assert ended[1].result_digest == whole.result_digest, f"seed {seed} after {crashes} crashes"
+        commits = [
+            event["unit"] for event in read_events(lab.folder / "x/exp.0/ledger.jsonl") if event["event"] == "commit"
+        ]
+        assert len(commits) == len(set(commits)) == whole.counts["done"], f"seed {seed}"
+
+
+def test_asha_saves_steps_and_its_results_are_marked(lab):
+    lab.run(_spec(ASHA))
+    train = [work for work in lab.controller.works.values() if work.stage == "train"]
+    assert sum(work.step for work in train) < 9 * 9
+    assert all(not work.complete for work in train)  # max_t is below the length of a unit
+    assert not any(work.reused for work in train)
+
+
+def test_few_workers_take_turns_between_steps(lab):
+    lab.run(_spec(ASHA), slots=1)
+    events = read_events(lab.folder / "x/exp.0/ledger.jsonl")
+    assert any(event["event"] == "pause" for event in events)
+    ran = [unit for unit, step in lab.pools[0].ran if unit.startswith("train")]
+    assert len(set(lab.pools[0].ran)) == len(lab.pools[0].ran)
+    assert len(set(ran[:9])) > 3  # not one variant to its end before the next begins
+
+
+def test_a_failed_variant_blocks_nobody_and_never_wins(lab):
+    best = lambda unit: unit.params.get("model.n") == 2  # noqa: E731
+    outcome, record = lab.run(
+        _spec(reduce=None, max_failures=1),
+        fails=lambda unit, attempt, step: unit.stage == "train" and best(unit) and step == 3,
+        metric=lambda unit, step: 99.0 if best(unit) else -5.0,
+    )
+    assert record.counts == {"expected": 22, "done": 16, "reused": 0, "failed": 3, "pruned": 3, "pending": 0}
+    assert record.status == "FAILED"
+    assert len(outcome.failed) == 3
+    works = lab.controller.works.values()
+    assert all(work.why.endswith("failed") for work in works if work.phase is Phase.PRUNED)
+    assert "model.n=2" not in outcome.best["train"]
+    assert sum("is tried again" in note for note in lab.notes) == 3
+    # The second attempt went on from the last step that was kept.
+    assert all(count == 1 for count in Counter(lab.pools[0].ran).values())
+
+
+def test_a_failure_that_passes_is_retried_from_the_last_step(tmp_path, monkeypatch):
+    calm, rough = _labs(tmp_path, monkeypatch, 2)
+    _, whole = calm.run(_spec())
+    _, record = rough.run(
+        _spec(), fails=lambda unit, attempt, step: unit.stage == "train" and attempt == 1 and step == 4
+    )
+    assert record.result_digest == whole.result_digest
+    assert all(count == 1 for count in Counter(rough.pools[0].ran).values())
+
+
+def test_stop_on_failure_starts_no_later_stage(lab):
+    spec = _spec(reduce=None, max_failures=0, stop_on_failure=True)
+    fails = lambda unit, attempt, step: unit.stage == "model" and unit.params["model.n"] == 1  # noqa: E731
+    _, record = lab.run(spec, slots=1, fails=fails)
+    assert record.counts["failed"] == 1
+    ran = {unit.partition("/")[0] for unit, step in lab.pools[0].ran}
+    assert ran == {"data", "model"}
+
+
+def test_a_reduce_of_failed_variants_leaves_nothing_and_says_so(lab):
+    _, record = lab.run(_spec(max_failures=0), fails=lambda unit, attempt, step: unit.stage == "train")
+    assert record.counts["failed"] == 9
+    assert "stage evaluate: no variant of what it links to is left, so there is nothing to run" in lab.notes
+
+
+@pytest.mark.parametrize("scheduler", [None, ASHA, HYPERBAND], ids=["none", "asha", "hyperband"])
+def test_a_second_run_runs_nothing(lab, scheduler):
+    _, first = lab.run(_spec(scheduler))
+    _, second = lab.run(_spec(scheduler))
+    assert len(lab.pools) == 1
+    assert second.counts["reused"] == second.counts["done"] == first.counts["done"]
+    assert second.result_digest == first.result_digest
+    assert second.index == first.index + 1
+
+
+@pytest.mark.parametrize("scheduler", [None, ASHA], ids=["none", "asha"])
+def test_crashes_while_reusing_change_nothing(lab, scheduler):
+    _, first = lab.run(_spec(scheduler))
+    for kill_at in range(1, 60, 2):
+        ended = lab.run(_spec(scheduler), kill_at=kill_at)
+        if ended is not None:
+            break
+    assert ended[1].result_digest == first.result_digest
+    assert len(lab.pools) == 1
+
+
+def test_a_longer_grid_runs_only_what_is_new(lab):
+    lab.run(_spec())
+    spec = _spec()
+    spec.stages[1].body["n"] = {"$grid": [1, 2, 3, 4]}
+    _, record = lab.run(spec)
+    assert {unit for unit, step in lab.pools[1].ran if unit.startswith(("data", "model"))} == {"model/n=4"}
+    assert record.counts["reused"] >= 1 + 3 + 9
+
+
+def test_a_stage_with_a_scheduler_is_not_reused_in_part(lab):
+    lab.run(_spec(ASHA))
+    spec = _spec(ASHA)
+    spec.stages[2].body["lr"] = {"$grid": [0.1, 0.2]}
+    lab.run(spec)
+    assert {unit.partition("/")[0] for unit, step in lab.pools[1].ran} == {"train", "evaluate"}
+
+
+def test_one_key_runs_once_in_a_run(lab):
+    # Two stages with the same body, and a grid that names a value twice.
+    spec = Spec(
+        name="x",
+        stages=[
+            Stage(name="a", body={"$new": "m:A", "n": {"$grid": [1, 1, 2]}}),
+            Stage(name="b", body={"$new": "m:A", "n": 1}),
+        ],
+    )
+    _, record = lab.run(spec)
+    assert sorted(unit for unit, step in lab.pools[0].ran) in (["a/n=1", "a/n=2"], ["a/n=2", "b/0"])
+    assert record.counts == {"expected": 3, "done": 3, "reused": 1, "failed": 0, "pruned": 0, "pending": 0}
+
+
+def test_values_that_are_written_alike_keep_their_own_folders(lab):
+    spec = Spec(name="x", stages=[Stage(name="a", body={"$new": "m:A", "n": {"$grid": [1, "1"]}})])
+    _, record = lab.run(spec)
+    assert record.counts["done"] == 2
+    assert len(list((lab.folder / "x/exp.0/stages/a").glob("n=1*"))) == 2
+
+
+def test_replay_that_decides_otherwise_is_refused(lab, monkeypatch):
+    assert lab.run(_spec(ASHA), kill_at=150) is None
+    events = read_events(lab.folder / "x/exp.0/ledger.jsonl")
+    assert any(event["event"] == "decision" for event in events)
+    other = {**ASHA, "reduction_factor": 1.1}
+    monkeypatch.setattr(Controller, "_tune_algorithm", lambda self, stage, lower, count: _adapter(other, lower))
+    with pytest.raises(ProvenanceError, match="not what the ledger recorded"):
+        lab.run(_spec(ASHA))
+
+
+def _adapter(node, lower):
+    from flambe.search import SchedulerAdapter
+
+    return SchedulerAdapter(node, lower_is_better=lower, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"resume": "trian"}, "resume names 'trian', which is no stage. Did you mean 'train'?"),
+        ({"ordering": "random"}, "ordering is 'random'; expected step or arrival"),
+    ],
+)
+def test_specs_that_cannot_be_run_are_refused_first(lab, change, text):
+    with pytest.raises(ConfigError) as error:
+        lab.run(_spec(**change))
+    assert str(error.value) == text
+
+
+def test_more_resources_than_there_are(lab):
+    spec = _spec(devices={"slots": 3})
+    lab.run(spec)  # a simulated pool counts units
+
+    class Small(SimulatedPool):
+        def capacity(self):
+            return {"cpus": 2.0, "gpus": 0.0}
+
+    keeper = Keeper.open(_spec(devices={"cpus": 12}), tool="test", output_dir=lab.folder / "b")
+    make = lambda count: Small(1, random.Random(0), steps=_steps, metric=_metric)  # noqa: E731
+    with pytest.raises(ConfigError, match=r"data/0 asks for 12 cpus, there are 2. Ask for less"):
+        Controller(_spec(devices={"cpus": 12}), keeper, make).run()
