@@ -17,8 +17,8 @@ name: tiny
 seed: 3
 pipeline:
   dataset: !TabularDataset.from_path
-    train_path: !file train.csv
-    val_path: !file train.csv
+    train_path: train.csv
+    val_path: train.csv
     sep: ","
     header: infer
     transform:

@@ -27,8 +27,8 @@ BUILDERS = ("flambe.export.builder:Builder", "flambe.export:Builder")
 @click.option("--inspect", metavar="PATH", help="Print what the component at PATH is made of, and build nothing.")
 @click.option("--verify", metavar="PATH", help="Check every file of the artifact at PATH against its digest.")
 @click.option("--diff", nargs=2, metavar="A B", help="Print how the components at A and B differ.")
-@click.option("--verbose", is_flag=True, help="Say more on stderr.")
-@click.option("--quiet", is_flag=True, help="Say only errors.")
+@click.option("-v", "--verbose", is_flag=True, help="Say more on stderr.")
+@click.option("-q", "--quiet", is_flag=True, help="Say only errors.")
 @click.version_option(package_name="flambe-export", prog_name="flambe-build")
 def command(
     file: str,
