@@ -78,7 +78,8 @@ def test_an_epoch_has_every_example_once(
 def test_the_seed_makes_the_order() -> None:
     data = numbers(50)
     first, second = (ids(BaseSampler(4, seed=7).sample(data)) for _ in range(2))
-    assert first == second != ids(BaseSampler(4, seed=8).sample(data)) and sorted(first) == list(range(50))
+    assert first == second != ids(BaseSampler(4, seed=8).sample(data))
+    assert sorted(first) == list(range(50))
     assert ids(BaseSampler(4, shuffle=False).sample(data)) == list(range(50))
 
 
@@ -93,7 +94,8 @@ def test_without_a_seed_it_follows_torch() -> None:
 def test_epochs_differ_and_calls_go_on() -> None:
     data, sampler = numbers(30), BaseSampler(4, seed=1)
     two = ids(sampler.sample(data, n_epochs=2))
-    assert two[:30] != two[30:] and sorted(two[30:]) == list(range(30))
+    assert two[:30] != two[30:]
+    assert sorted(two[30:]) == list(range(30))
     again = BaseSampler(4, seed=1)
     assert ids(again.sample(data)) + ids(again.sample(data)) == two
     assert len(list(islice(sampler.sample(data, n_epochs=-1), 100))) == 100
@@ -132,7 +134,8 @@ def test_downsampling_is_fixed() -> None:
     sampler = BaseSampler(10, seed=1, downsample=0.25, downsample_seed=3)
     assert sampler.length(data) == 3
     first, second = (set(ids(sampler.sample(data))) for _ in range(2))
-    assert first == second and len(first) == 25
+    assert first == second
+    assert len(first) == 25
     assert set(ids(BaseSampler(10, seed=9, downsample=0.25, downsample_seed=3).sample(data))) == first
     assert len(ids(BaseSampler(10, downsample_max_samples=7).sample(data))) == 7
     assert len(ids(BaseSampler(10, downsample_max_samples=700).sample(data))) == 100
@@ -168,7 +171,8 @@ def test_faults_are_told_at_the_call() -> None:
 def test_the_example_of_the_documentation() -> None:
     dataset = TabularDataset(np.random.default_rng(0).random((2, 10)))
     (batch,) = BaseSampler(batch_size=4).sample(dataset)
-    assert len(batch) == 10 and batch[0].shape == (2,)
+    assert len(batch) == 10
+    assert batch[0].shape == (2,)
 
 
 def nested(depth: int) -> st.SearchStrategy[Any]:

@@ -21,9 +21,13 @@ def ready(**options: object) -> LabelField:
 
 def test_ids_follow_first_appearance() -> None:
     field = ready()
-    assert field.vocab == {"b": 0, "a": 1, "c": 2} and field.vocab_size == 3 and field.vocab_list == ["b", "a", "c"]
+    assert field.vocab == {"b": 0, "a": 1, "c": 2}
+    assert field.vocab_size == 3
+    assert field.vocab_list == ["b", "a", "c"]
     label = field.process("a")
-    assert label.shape == () and label.dtype == torch.long and label.item() == 1
+    assert label.shape == ()
+    assert label.dtype == torch.long
+    assert label.item() == 1
 
 
 def test_counts_and_weights() -> None:
@@ -85,10 +89,12 @@ def test_packing_gives_what_process_gives(options: dict[str, object]) -> None:
     (column,) = field.pack(data)  # type: ignore[misc]
     for place, value in enumerate(data):
         expected = field.process(value)
-        assert torch.equal(column.example(place), expected) and column.example(place).dtype == expected.dtype
+        assert torch.equal(column.example(place), expected)
+        assert column.example(place).dtype == expected.dtype
 
 
 def test_state_comes_back() -> None:
     again = LabelField()
     again._load_state(ready()._state({}, "p.", {}), "p.", {}, True, [], [], [])
-    assert again.vocab == ready().vocab and torch.equal(again.label_count, ready().label_count)
+    assert again.vocab == ready().vocab
+    assert torch.equal(again.label_count, ready().label_count)

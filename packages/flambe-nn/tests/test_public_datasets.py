@@ -25,7 +25,8 @@ needs_data = pytest.mark.skipif(not os.environ.get("FLAMBE_DATA"), reason="FLAMB
 def test_sst() -> None:
     data = SSTDataset(transform={"text": TextField(), "label": LabelField()})
     assert [len(data.train), len(data.val), len(data.test)] == [6920, 872, 1821]
-    assert data.label.vocab_size == 2 and set(data.label.vocab) == {"0", "1"}
+    assert data.label.vocab_size == 2
+    assert set(data.label.vocab) == {"0", "1"}
     assert data.train.raw[0].tolist() == [
         "a stirring , funny and finally transporting re-imagining of beauty and the beast and 1930s horror films", "1",
     ]  # fmt: skip
@@ -100,8 +101,10 @@ GOOD = hashlib.sha256(Handler.content).hexdigest()
 def test_a_download_is_kept(url: str) -> None:
     source = SourceFile("set", "x", url, GOOD)
     path = source.fetch()
-    assert path == source.cache_path() and path.read_bytes() == Handler.content
-    assert source.fetch() == path and len(Handler.ranges) == 1
+    assert path == source.cache_path()
+    assert path.read_bytes() == Handler.content
+    assert source.fetch() == path
+    assert len(Handler.ranges) == 1
     assert not list(path.parent.glob("*.part"))
 
 
@@ -134,7 +137,8 @@ def test_offline_says_what_to_place_where(url: str, tmp_path: Path) -> None:
         source.fetch()
     text = str(caught.value)
     assert "Place the file as sst2/stsa.binary.train below the folder that FLAMBE_DATA names" in text
-    assert str(source.cache_path()) in text and str(tmp_path) in text
+    assert str(source.cache_path()) in text
+    assert str(tmp_path) in text
 
 
 def test_flambe_data_comes_first(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,7 +39,8 @@ def test_fields_see_all_splits_and_become_attributes() -> None:
 
 def test_it_is_a_sequence_over_train_val_and_test() -> None:
     data = made()
-    assert len(data) == 5 and data.cols == 2
+    assert len(data) == 5
+    assert data.cols == 2
     assert lists(data) == lists(data.train) + lists(data.val) + lists(data.test)
     assert lists([data[2], data[-1], data[0]]) == lists([data.val[0], data.test[1], data.train[0]])
     assert data.raw.tolist() == [list(row) for row in TRAIN + VAL + TEST]
@@ -56,13 +57,18 @@ def test_nothing_can_be_changed() -> None:
             target[0] = 1
         with pytest.raises(ValueError, match="cannot be changed"):
             del target[0]
-    assert data.immutable and data.seedless
+    assert data.immutable
+    assert data.seedless
 
 
 def test_without_a_transform_rows_are_what_came() -> None:
     data = TabularDataset(np.random.default_rng(0).random((2, 3)))
-    assert len(data.train) == 2 and data.cols == 3 and data.val.is_empty() and len(data.test) == 0
-    assert isinstance(data.train[0], tuple) and isinstance(data.train[0][0], float)
+    assert len(data.train) == 2
+    assert data.cols == 3
+    assert data.val.is_empty()
+    assert len(data.test) == 0
+    assert isinstance(data.train[0], tuple)
+    assert isinstance(data.train[0][0], float)
     with pytest.raises(IndexError, match="the split is empty"):
         data.val[0]
 
@@ -171,7 +177,8 @@ def test_a_restored_dataset_is_the_same(rows: list[tuple[str, str]]) -> None:
     again = TabularDataset.restore({"transform": transform, "cache": True}, state)
     assert lists(again) == lists(data)
     assert again.raw.tolist() == data.raw.tolist()
-    assert again.text is data.text and again.named_columns == ["t", "l"]
+    assert again.text is data.text
+    assert again.named_columns == ["t", "l"]
     assert again.train.packed()[0].values is state["train_0_values"]  # type: ignore[index]
 
 
@@ -205,11 +212,13 @@ def test_from_path(tmp_path: Path) -> None:
 def test_columns_and_where(tmp_path: Path) -> None:
     file = write(tmp_path, "data.csv", 'text,label,source\n"a, b",1,x\nc,0,y\nd,1,z\n')
     data = TabularDataset.from_path(file, sep=",", columns=["label", "text"], where={"source": ["x", "z"]})
-    assert data.raw.tolist() == [[1, "a, b"], [1, "d"]] and data.named_columns == ["label", "text"]
+    assert data.raw.tolist() == [[1, "a, b"], [1, "d"]]
+    assert data.named_columns == ["label", "text"]
     data = TabularDataset.from_path(file, sep=",", columns=[2, 0], where={1: 0})
     assert data.raw.tolist() == [["y", "c"]]
     headless = TabularDataset.from_path(file, sep=",", header=None, columns=[0])
-    assert headless.named_columns is None and len(headless) == 4
+    assert headless.named_columns is None
+    assert len(headless) == 4
     for columns, message in [
         (["text", 1], "columns must be all names or all numbers"),
         (["txt"], "has no column 'txt'. Did you mean 'text'"),
@@ -229,8 +238,11 @@ def test_numbers_in_columns_that_no_field_reads_as_text(tmp_path: Path) -> None:
     data = TabularDataset.from_path(
         train, test_path=test, sep=",", transform={"label": {"field": LabelField(), "columns": "label"}}
     )
-    assert data.raw[:, 0].tolist() == [1, 2, 3] and data.raw[:, 2].tolist() == ["1", "x", "2"]
-    assert data.raw[0, 1] == 0.5 and np.isnan(data.raw[1, 1]) and data.raw[:, 3].tolist() == ["1", "0", "1"]
+    assert data.raw[:, 0].tolist() == [1, 2, 3]
+    assert data.raw[:, 2].tolist() == ["1", "x", "2"]
+    assert data.raw[0, 1] == 0.5
+    assert np.isnan(data.raw[1, 1])
+    assert data.raw[:, 3].tolist() == ["1", "0", "1"]
 
 
 def test_a_folder_is_its_files_in_order(tmp_path: Path) -> None:
@@ -292,7 +304,8 @@ def test_a_subclass_may_read_files_of_its_own(tmp_path: Path) -> None:
             return [(line,) for line in Path(path).read_text().splitlines()], None
 
     data = Lines.from_path(write(tmp_path, "x", "one\ntwo\n"))
-    assert isinstance(data, Lines) and data.raw.tolist() == [["one"], ["two"]]
+    assert isinstance(data, Lines)
+    assert data.raw.tolist() == [["one"], ["two"]]
 
 
 def test_the_base_says_what_is_missing() -> None:
@@ -313,8 +326,10 @@ def test_a_saved_dataset_loads_without_its_files(tmp_path: Path) -> None:
     flambe.save(data, str(tmp_path / "saved"))
     file.unlink()
     again = flambe.load(str(tmp_path / "saved"))
-    assert lists(again) == lists(data) and again.raw.tolist() == data.raw.tolist()
-    assert again.y.vocab == data.y.vocab and again.text.process("film what").tolist() == [3, 1]
+    assert lists(again) == lists(data)
+    assert again.raw.tolist() == data.raw.tolist()
+    assert again.y.vocab == data.y.vocab
+    assert again.text.process("film what").tolist() == [3, 1]
     assert flambe.load(str(tmp_path / "saved" / "text")).vocab == data.text.vocab
     assert not again.train.packed()[0].values.flags.owndata
 
@@ -340,7 +355,8 @@ def test_a_subclass_with_its_own_constructor_is_built_again(tmp_path: Path) -> N
 
     flambe.save(Counted(3), str(tmp_path / "saved"))
     again = flambe.load(str(tmp_path / "saved"))
-    assert again.rows == 3 and lists(again) == lists(Counted(3))
+    assert again.rows == 3
+    assert lists(again) == lists(Counted(3))
 
 
 def test_what_cannot_be_saved_is_named() -> None:

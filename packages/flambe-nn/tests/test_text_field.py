@@ -82,7 +82,10 @@ def test_an_overridden_process_is_never_bypassed() -> None:
     class Named(TextField):
         pass
 
-    assert packs(TextField()) and packs(Named()) and not packs(Backwards()) and not packs(Field())
+    assert packs(TextField())
+    assert packs(Named())
+    assert not packs(Backwards())
+    assert not packs(Field())
 
 
 # --- vectors ---
@@ -116,7 +119,8 @@ def test_unk_init_all_gives_each_a_vector(tmp_path: Path) -> None:
 def test_vectors_survive_a_second_setup(tmp_path: Path) -> None:
     field = ready(embeddings=glove(tmp_path))
     field.setup(np.array(["other"]))
-    assert field.vocab_size == 5 and field.process("other is").tolist() == [4, 2]
+    assert field.vocab_size == 5
+    assert field.process("other is").tolist() == [4, 2]
 
 
 def test_word2vec_and_fasttext(tmp_path: Path) -> None:

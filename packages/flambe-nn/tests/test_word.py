@@ -18,9 +18,32 @@ NLTK = NLTKWordTokenizer()
 OURS = WordTokenizer()
 # Everything a rule mentions, and some of what it does not.
 PIECES = st.sampled_from(
-    ["a", "b9", "Can", "cannot", "gimme", "wanna", "more'n", "'tis", "'twas", "d'ye", "don't", "it's", "we'll", "ve"]
-    + list(" ..,:;'\"`«»“”‘’„?!@#$%&*()[]{}<>-—\t\néß٣_")
-    + ["''", "``", "--", "...", " ' ", "' ", " .", ". ", '" ']
+    [
+        "a",
+        "b9",
+        "Can",
+        "cannot",
+        "gimme",
+        "wanna",
+        "more'n",
+        "'tis",
+        "'twas",
+        "d'ye",
+        "don't",
+        "it's",
+        "we'll",
+        "ve",
+        *list(" ..,:;'\"`«»“”‘’„?!@#$%&*()[]{}<>-—\t\néß٣_"),
+        "''",
+        "``",
+        "--",
+        "...",
+        " ' ",
+        "' ",
+        " .",
+        ". ",
+        '" ',
+    ]
 )
 
 

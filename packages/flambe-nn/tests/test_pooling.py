@@ -1,0 +1,47 @@
+"""Poolings, against sums over rows."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from flambe.nn import AvgPooling, FirstPooling, LastPooling, SumPooling
+
+DATA = torch.arange(24, dtype=torch.float).reshape(2, 4, 3)
+MASK = torch.tensor([[1, 1, 0, 0], [1, 1, 1, 1]], dtype=torch.bool)
+
+
+def test_values() -> None:
+    assert FirstPooling()(DATA, MASK).tolist() == [[0, 1, 2], [12, 13, 14]]
+    assert LastPooling()(DATA, MASK).tolist() == [[3, 4, 5], [21, 22, 23]]
+    assert SumPooling()(DATA, MASK).tolist() == [[3, 5, 7], [66, 70, 74]]
+    assert AvgPooling()(DATA, MASK).tolist() == [[1.5, 2.5, 3.5], [16.5, 17.5, 18.5]]
+
+
+def test_without_a_mask() -> None:
+    assert torch.equal(FirstPooling()(DATA), DATA[:, 0])
+    assert torch.equal(LastPooling()(DATA), DATA[:, -1])
+    assert torch.equal(SumPooling()(DATA), DATA.sum(1))
+    assert torch.equal(AvgPooling()(DATA), DATA.mean(1))
+
+
+@pytest.mark.parametrize("pooling", [FirstPooling(), LastPooling(), SumPooling(), AvgPooling()])
+def test_padding_changes_nothing_whatever_is_in_it(pooling: torch.nn.Module) -> None:
+    data = torch.cat([DATA.masked_fill(~MASK.unsqueeze(-1), float("nan")), torch.full((2, 2, 3), float("nan"))], dim=1)
+    mask = torch.cat([MASK, torch.zeros(2, 2, dtype=torch.bool)], dim=1)
+    assert torch.equal(pooling(data, mask), pooling(DATA, MASK))
+    assert torch.equal(pooling(data, mask.long()), pooling(DATA, MASK))  # masks of numbers are taken too
+    # Padding on the left.
+    flipped = pooling(data.flip(1), mask.flip(1))
+    assert torch.isfinite(flipped).all()
+    if isinstance(pooling, FirstPooling):
+        assert torch.equal(flipped, LastPooling()(DATA, MASK))
+
+
+@pytest.mark.parametrize("pooling", [FirstPooling(), LastPooling(), SumPooling(), AvgPooling()])
+def test_a_row_of_padding_gives_zeros(pooling: torch.nn.Module) -> None:
+    assert not pooling(DATA, torch.zeros_like(MASK)).any()
+    data = DATA.clone().requires_grad_()
+    pooling(data, torch.zeros_like(MASK)).sum().backward()
+    assert data.grad is not None
+    assert torch.isfinite(data.grad).all()
