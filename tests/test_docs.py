@@ -13,8 +13,11 @@ A fenced block says in its first line what is done with it:
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import subprocess
+import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,6 +27,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parent.parent
+BIN = Path(sys.executable).parent
 PAGES = sorted(
     [
         ROOT / "README.md",
@@ -35,6 +39,7 @@ PAGES = sorted(
 )
 _FENCE = re.compile(r"^(?P<indent> *)```(?P<info>[^\n`]*)\n(?P<text>.*?)^ *```", re.M | re.S)
 _LINK = re.compile(r"(?<!`)!?\[[^\]]*\]\((?P<target>[^)\s]+)\)")
+_HELP = re.compile(r"\$ flambe\S*( \w+)* --help\n")
 _HEADING = re.compile(r"^#+ +(.+)$", re.M)
 
 
@@ -101,11 +106,28 @@ def test_a_shell_block_runs(block: Block, examples: Path, shell: Callable) -> No
     assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
 
 
-@pytest.mark.parametrize("block", some(lambda block: bool(re.match(r"\$ flambe\S*( \w+)* --help\n", block.text))))
+@pytest.mark.parametrize("block", some(lambda block: bool(_HELP.match(block.text))))
 def test_a_help_text_is_current(block: Block, shell: Callable) -> None:
     first, _, shown = block.text.partition("\n")
     done = shell(first.removeprefix("$ "), COLUMNS="80")
     assert done.stdout.rstrip() == shown.rstrip(), f"{block} is not what {first!r} prints"
+
+
+def rewrite_help_texts() -> None:
+    """Put what the commands print now into every block that shows a help text."""
+
+    def current(block: re.Match[str]) -> str:
+        if not _HELP.match(block["text"]):
+            return block.group()
+        first = block["text"].partition("\n")[0]
+        name, *rest = first.removeprefix("$ ").split()
+        environment = {**os.environ, "COLUMNS": "80"}
+        done = subprocess.run([BIN / name, *rest], capture_output=True, text=True, check=True, env=environment)
+        return f"```{block['info']}\n{first}\n{done.stdout.rstrip()}\n```"
+
+    for page in PAGES:
+        source = page.read_text(encoding="utf-8")
+        page.write_text(_FENCE.sub(current, source), encoding="utf-8")
 
 
 def anchors(page: Path) -> set[str]:
@@ -144,3 +166,7 @@ def test_no_page_names_a_place_of_one_machine() -> None:
 def test_the_deviations_are_a_table() -> None:
     for number, line in enumerate((ROOT / "docs/deviations.tsv").read_text(encoding="utf-8").splitlines(), 1):
         assert re.fullmatch(r"flambe[\w.]*\t\S.*", line), f"docs/deviations.tsv:{number}: name TAB reason"
+
+
+if __name__ == "__main__":
+    rewrite_help_texts()
