@@ -17,14 +17,16 @@ _FLAGS = [
 
 
 @contextlib.contextmanager
-def browser_page(*, dark: bool = False, width: int = 1360, height: int = 900) -> Iterator[Any]:
+def browser_page(*, dark: bool = False, width: int = 1360, height: int = 900, scale: float = 1) -> Iterator[Any]:
     """Give a page with two lists: ``page.strays``, requests that left loopback; ``page.complaints``, console errors."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=_FLAGS)
         context = browser.new_context(
-            viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light"
+            viewport={"width": width, "height": height},
+            color_scheme="dark" if dark else "light",
+            device_scale_factor=scale,
         )
         page = context.new_page()
         page.strays, page.complaints = [], []

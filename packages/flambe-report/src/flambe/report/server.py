@@ -29,7 +29,7 @@ from flambe.report.access import guard, is_loopback
 from flambe.report.archive import tar_stream
 from flambe.report.graph import BOX_HEIGHT, BOX_WIDTH, draw
 from flambe.report.library import Library
-from flambe.report.rows import cell, duration, finite
+from flambe.report.rows import cell, finite
 
 PORT = 49558
 _TRIES = 50
@@ -45,8 +45,11 @@ def make_app(roots: Sequence[Path], *, token: str, cookie: str = "flambe_report"
     library = Library(roots)
     lone = roots[0] if len(roots) == 1 and is_run(roots[0]) else None
     app = Flask(__name__)
-    app.jinja_env.globals.update(version=importlib.metadata.version("flambe-report"), tensorboard=tensorboard)
-    app.jinja_env.filters.update(cell=cell, duration=duration)
+    # "//x" is no other way of writing "/x": it is refused, never redirected.
+    app.url_map.merge_slashes = False
+    app.jinja_env.globals.update(
+        version=importlib.metadata.version("flambe-report"), tensorboard=tensorboard, cell=cell
+    )  # fmt: skip
     guard(app, token, cookie=cookie)
 
     def run_or_404(key: str) -> RecordedRun:
