@@ -72,7 +72,7 @@ class Schema(MutableMapping[str, Any]):
 
         A node that stands at several places of the tree (one dict) becomes one schema, and so one object.
         """
-        schema = _value_of(node, _as_mapping(extensions), {})
+        schema = value_of(node, extensions=extensions)
         if not isinstance(schema, Schema):
             raise TypeError("the node of a schema has a $new")
         return schema
@@ -213,6 +213,11 @@ def _as_mapping(extensions: Extensions) -> dict[str, str]:
     return dict(extensions) if isinstance(extensions, Mapping) else {name: name for name in extensions}
 
 
+def value_of(node: Any, *, extensions: Extensions = ()) -> Any:
+    """Return a node as Python data: schemas, links, maps, lists and plain values. One dict at several places is one schema."""
+    return _value_of(node, _as_mapping(extensions), {})
+
+
 def _value_of(node: Any, extensions: dict[str, str], known: dict[int, Schema]) -> Any:
     kind = kind_of(node)
     if kind == NEW:
@@ -292,4 +297,4 @@ def _all_schemas(schema: Schema) -> Iterator[Schema]:
         yield from _all_schemas(child)
 
 
-__all__ = ["Schema", "node_of"]
+__all__ = ["Schema", "node_of", "value_of"]

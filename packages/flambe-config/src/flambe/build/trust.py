@@ -47,7 +47,7 @@ FUNCTIONS = frozenset(
 )
 """Functions of torch that a tag may call. They compute, and reach neither files nor code."""
 
-_LIBRARY_BASES = frozenset(
+LIBRARY_BASES = frozenset(
     {
         ("torch.nn.modules.module", "Module"),
         ("torch.optim.optimizer", "Optimizer"),
@@ -55,7 +55,7 @@ _LIBRARY_BASES = frozenset(
         ("torch.utils.data.sampler", "Sampler"),
     }
 )
-_RAY_BASES = frozenset(
+RAY_BASES = frozenset(
     {
         ("ray.tune.schedulers.trial_scheduler", "TrialScheduler"),
         ("ray.tune.search.searcher", "Searcher"),
@@ -100,7 +100,7 @@ def resolve(target: str, extensions: Extensions = ()) -> Any:
 
 def is_library_class(value: Any) -> bool:
     """Whether ``value`` is a class of torch modules, optimizers, learning-rate schedulers or samplers."""
-    return _derives(value, _LIBRARY_BASES)
+    return _derives(value, LIBRARY_BASES)
 
 
 def _imported(target: str, module_name: str, qualname: str, extensions: Extensions) -> tuple[Any, str | None]:
@@ -133,7 +133,7 @@ def _imported(target: str, module_name: str, qualname: str, extensions: Extensio
         top == "flambe" and owner_top == "flambe" and isinstance(found, type) and issubclass(found, Registrable)
     ):
         return found, factory
-    allowed = _derives(found, _RAY_BASES) if _inside(module_name, RAY_ROOMS) else is_library_class(found)
+    allowed = _derives(found, RAY_BASES) if _inside(module_name, RAY_ROOMS) else is_library_class(found)
     if allowed and factory is None and (owner_top == top or _inside(module_name, TORCH_ROOMS)):
         return found, None
     raise refused(target)

@@ -86,7 +86,19 @@ def _subscript(node: ast.Subscript) -> Type:
 
 
 def _union(types: list[Type]) -> Type:
-    return None if any(one is None for one in types) else ["union", *types]
+    if any(one is None for one in types):
+        return None
+    flat: list[Type] = []
+    for one in types:
+        for part in one[1:] if isinstance(one, list) and one[0] == "union" else [one]:
+            if part not in flat:
+                flat.append(part)
+    return flat[0] if len(flat) == 1 else ["union", *flat]
+
+
+def or_none(type_: Type) -> Type:
+    """Return the form of ``type_ | None``, which a default of None means."""
+    return _union([type_, "none"])
 
 
 def fits(node: Any, type_: Type) -> bool:
@@ -98,7 +110,8 @@ def fits(node: Any, type_: Type) -> bool:
         return all(fits(item, type_) for item in node[GRID])
     if kind == NEW:
         # A factory or a function may give a number; an object of a class is none.
-        return not _only_plain(type_) or "." in node[NEW] or not node[NEW].rpartition(":")[2][:1].isupper()
+        name = node[NEW].rpartition(":")[2]
+        return not _only_plain(type_) or "." in name or not name[:1].isupper()
     if kind == FILE:
         return fits("text", type_)
     if kind not in (None, FLOAT, BYTES, MAP):

@@ -10,7 +10,7 @@ import click
 
 from flambe.cli.console import say, set_level
 from flambe.cli.door import enter
-from flambe.cli.streams import emit, read_text
+from flambe.cli.streams import claim_stdout, emit, read_text
 
 if TYPE_CHECKING:
     from flambe.compile.compiler import Compiled
@@ -96,20 +96,14 @@ def command(
 
 
 def _expand(compiled: Compiled) -> None:
-    """Write every concrete spec. The YAML text and the origins of its values go into the first line only."""
-    import msgspec
-
-    from flambe.cli.streams import claim_stdout
+    """Write every concrete spec. The origins of the values, which say the same each time, go into the first line only."""
     from flambe.compile.search import expand
     from flambe.spec.codec import dump_spec
 
     out = claim_stdout().buffer
-    source = compiled.spec.source
-    short = msgspec.structs.replace(source, files=[msgspec.structs.replace(file, text="") for file in source.files])
     first = True
     for spec in expand(compiled.spec):
         if not first:
-            spec.source = short
             spec.origins = {}
         first = False
         out.write(dump_spec(spec) + b"\n")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from flambe.cli.console import say
@@ -95,13 +95,16 @@ def compile_whole(text: str, *, name: str, file: str, overrides: Sequence[str], 
     return Compiled(spec, lowering.places, tree, header_node, override_warnings + lowering.warnings)
 
 
-def compile_value(text: str, *, name: str) -> tuple[Any, dict[str, str]]:
+def compile_value(text: str, *, name: str, registered: Callable[[str], str | None]) -> tuple[Any, dict[str, str]]:
     """Return the node of a YAML text that holds one value (no experiment), and the extensions of its header.
 
+    registered: the classes that this process knows by tag, before the installed ones. Signatures are not checked: such
+    classes may be anything. A component that is aliased is one dict that stands at several places.
     Raises ``ConfigFaults``.
     """
     header_node, tree = _two_documents(text, name)
     lowering = _lowering(name)
+    lowering.registered = registered
     header = read_header(header_node, lowering)
     lowering.extensions = header.extensions
     lowering.files = header.files
@@ -172,7 +175,7 @@ def _lower_runnable(
 def _stage_name(tag: str, lowering: Lowering) -> str:
     """Return the lower-cased name of the class that a tag stands for."""
     try:
-        target = resolve(tag, lowering.library, lowering.extensions).name
+        target = resolve(tag, lowering.library, lowering.extensions)
     except ConfigError:
         return tag.rpartition(".")[2].lower() or "object"
     return target.rpartition(":")[2].partition(".")[0].lower()

@@ -151,7 +151,7 @@ def import_root(module: str, path: str) -> str | None:
     """
     top = module.partition(".")[0]
     if os.path.isfile(path):
-        return path if path.endswith(".py") else None
+        return path if os.path.basename(path) == f"{top}.py" else None
     for folder in (path, os.path.join(path, "src")):
         if os.path.isdir(os.path.join(folder, top)) or os.path.isfile(os.path.join(folder, f"{top}.py")):
             return folder

@@ -18,7 +18,6 @@ from flambe.compile.tags import resolve
 from flambe.compile.yaml import STANDARD, Alias, Mapping, Node, Scalar, Sequence, plain_value
 from flambe.errors import ConfigError, Position, did_you_mean
 from flambe.spec.codec import escape
-from flambe.spec.digest import digest_of
 from flambe.spec.nodes import ARGS, BYTES, ENV, FILE, GRID, MAP, NEW, LinkTarget, link_node
 
 FAULT = "$fault"
@@ -57,7 +56,8 @@ class Lowering:
 
     library, extensions: what tags may name. folder: what paths of ``!file`` are relative to. files: name → path of
     files that the config declares. seed: for ``!s``. link_root: what a link's first name means: returns the path it
-    stands for, a ready ``$file`` node, or None for an undeclared name.
+    stands for, a ready ``$file`` node, or None for an undeclared name. registered: what this process adds to the tags;
+    with it an aliased component is one and the same dict, without it a link to the first.
     """
 
     def __init__(
@@ -69,6 +69,7 @@ class Lowering:
         files: dict[str, str],
         seed: int,
         link_root: Callable[[str], Where | dict[str, Any] | None],
+        registered: Callable[[str], str | None] | None = None,
     ) -> None:
         self.library = library
         self.extensions = extensions
@@ -76,12 +77,14 @@ class Lowering:
         self.files = files
         self.seed = seed
         self.link_root = link_root
+        self.registered = registered
         self.faults: list[ConfigError] = []
         self.warnings: list[str] = []
         self.places: dict[Where, Position] = {}
         self.keys: dict[Where, Position] = {}
         self.quiet: set[Where] = set()  # plain items of lists: their list's place says enough
         self._first: dict[int, Place] = {}
+        self._made: dict[int, dict[str, Any]] = {}
         self._copies = 0
         self._inside_alias = 0
 
@@ -134,6 +137,8 @@ class Lowering:
     def _alias(self, alias: Alias, place: Place) -> Any:
         target = alias.target
         first = self._first.get(id(target))
+        if self.registered is not None and id(target) in self._made:
+            return self._made[id(target)]
         if (
             first is not None
             and first.config is not None
@@ -221,7 +226,7 @@ class Lowering:
             key = self._scalar(bare, (bare.tag or "").removeprefix(STANDARD))
             if isinstance(key, dict) and FAULT in key:
                 continue
-            name = digest_of(key)
+            name = repr(key)
             if name in lines:
                 self.fault(
                     key_node.position,
@@ -240,12 +245,14 @@ class Lowering:
             self._first.setdefault(id(node), place)
         result: dict[str, Any]
         try:
-            result = {NEW: resolve(tag, self.library, self.extensions).name}
+            known = self.registered(tag) if self.registered is not None else None
+            result = {NEW: known or resolve(tag, self.library, self.extensions)}
         except ConfigError as error:
             error.position = node.position
             self.faults.append(error)
             result = {FAULT: True}
         self._arguments(node, tag, place, result)
+        self._made[id(node)] = result
         return result
 
     def _arguments(self, node: Node, tag: str, place: Place, result: dict[str, Any]) -> None:
@@ -350,11 +357,11 @@ class Lowering:
         for item in node.items:
             inner = Place((*place.at, GRID, len(options)), place.config, (*place.choices, (*place.at, len(options))))
             option = self.value(item, inner)
-            digest = digest_of(option)
-            if digest in seen and not (isinstance(option, dict) and FAULT in option):
+            written = repr(option)
+            if written in seen and not (isinstance(option, dict) and FAULT in option):
                 self.warn(item.position, "this value of the search is there already; it is tried once")
                 continue
-            seen.add(digest)
+            seen.add(written)
             options.append(option)
         return {GRID: options}
 

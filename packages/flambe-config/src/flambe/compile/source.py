@@ -17,9 +17,9 @@ from typing import Any
 import msgspec
 
 import flambe
-from flambe.compile.annotations import Type, read_annotation
+from flambe.compile.annotations import Type, or_none, read_annotation
 
-CACHE_VERSION = "1"
+CACHE_VERSION = "2"  # changes whenever what is read from a file changes
 
 POSITIONAL_ONLY, POSITIONAL, REST, KEYWORD, KEYWORDS = range(5)
 
@@ -442,7 +442,7 @@ def _function(
 def _parameter(argument: ast.arg, kind: int, default: ast.expr | None) -> Parameter:
     annotation = None if argument.annotation is None else read_annotation(argument.annotation)
     if annotation is not None and isinstance(default, ast.Constant) and default.value is None and kind in (1, 3):
-        annotation = ["union", annotation, "none"]
+        annotation = or_none(annotation)
     return Parameter(argument.arg, kind, default is None, annotation)
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 from functools import cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -20,13 +21,6 @@ FLAT = {
     "ray": ("ray.tune.schedulers", "ray.tune.search"),
 }
 OPEN = ("flambe", "torch", "ray")
-
-
-class Target(NamedTuple):
-    """What a tag stands for. name: ``module:Class`` or ``module:Class.factory``. checked: looked up on the disk."""
-
-    name: str
-    checked: bool
 
 
 @cache
@@ -79,10 +73,17 @@ def tag_of(target: str) -> str:
     class_name, _, factory = name.rpartition(".")
     if class_name and f"{module}:{class_name}" in tags:
         return f"!{tags[f'{module}:{class_name}']}.{factory}"
+    registry = sys.modules.get("flambe.build.registrable")
+    if registry is not None:  # only a process that builds objects has classes of its own
+        class_, factory = registry.class_of_target(target), ""
+        if class_ is None and class_name:
+            class_, factory = registry.class_of_target(f"{module}:{class_name}"), f".{name.rpartition('.')[2]}"
+        if class_ is not None and class_ in registry.registered_tags().values():
+            return f"!{registry.Registrable.get_default_tag(class_)}{factory}"
     return f"!{module}.{name}"
 
 
-def resolve(tag: str, library: Library, extensions: dict[str, str]) -> Target:
+def resolve(tag: str, library: Library, extensions: dict[str, str]) -> str:
     """Return what a tag (without ``!``) stands for.
 
     Tried in order: the short names; a short name with a factory; a module of the extensions header; the flat names
@@ -90,10 +91,10 @@ def resolve(tag: str, library: Library, extensions: dict[str, str]) -> Target:
     """
     names = short_names()
     if tag in names:
-        return Target(names[tag], False)
+        return names[tag]
     prefix, _, last = tag.rpartition(".")
     if prefix in names:
-        return Target(f"{names[prefix]}.{last}", False)
+        return f"{names[prefix]}.{last}"
     head, _, rest = tag.partition(".")
     if head in extensions and rest:
         return _in_module(tag, library)
@@ -101,15 +102,15 @@ def resolve(tag: str, library: Library, extensions: dict[str, str]) -> Target:
         first = rest.partition(".")[0]
         for module in FLAT[head]:
             if library.exports(module, first):
-                return Target(f"{module}:{rest}", True)
+                return _allowed(tag, f"{module}:{rest}", library)
         if not library.exists(head):
             raise ConfigError(f"unknown tag !{tag}", hint=f"The package {head!r} is not installed here.")
     if head in OPEN and rest and library.exists(head):
-        return _in_module(tag, library)
+        return _allowed(tag, _in_module(tag, library), library)
     raise _unknown(tag, library, extensions)
 
 
-def _in_module(tag: str, library: Library) -> Target:
+def _in_module(tag: str, library: Library) -> str:
     parts = tag.split(".")
     size = 1
     while size < len(parts) and library.exists(".".join(parts[: size + 1])):
@@ -120,7 +121,7 @@ def _in_module(tag: str, library: Library) -> Target:
     if not library.may_export(module, rest[0]):
         alias = library.registered_alias(module, rest[0])
         if alias is not None:
-            return Target(f"{module}:{'.'.join([alias, *rest[1:]])}", True)
+            return f"{module}:{'.'.join([alias, *rest[1:]])}"
         known = [f"!{module}.{name}" for name in library.names(module)]
         head = parts[0]
         if head in FLAT:
@@ -128,7 +129,30 @@ def _in_module(tag: str, library: Library) -> Target:
         raise ConfigError(
             f"unknown tag !{tag}: the module {module!r} has no {rest[0]!r}", hint=did_you_mean(f"!{tag}", known)
         )
-    return Target(f"{module}:{'.'.join(rest)}", True)
+    return f"{module}:{'.'.join(rest)}"
+
+
+def _allowed(tag: str, target: str, library: Library) -> str:
+    """Return the target when building will allow it too, as far as the source of torch or Tune tells."""
+    from flambe.build.trust import FUNCTIONS, LIBRARY_BASES, RAY_BASES
+    from flambe.compile.source import Class
+
+    head = target.partition(".")[0].partition(":")[0]
+    module, _, name = target.partition(":")
+    found = library.find(module, name.partition(".")[0])
+    if head not in FLAT or target in FUNCTIONS or found is None:
+        return target
+    if isinstance(found.item, Class):
+        ancestors, complete = library.ancestors(found)
+        bases = {(one.module, one.name) for one in ancestors}
+        if not complete or bases & (LIBRARY_BASES if head == "torch" else RAY_BASES):
+            return target
+    kinds = "modules, optimizers, schedulers and samplers" if head == "torch" else "schedulers and searchers"
+    raise ConfigError(
+        f"the tag !{tag} may not reach {target}",
+        expected=f"one of {head}'s {kinds}",
+        hint=f"To allow all of {head}, declare it before the experiment: '{head}: {head}', then '---'.",
+    )
 
 
 def _all_names(library: Library, extensions: dict[str, str]) -> list[str]:
@@ -153,7 +177,11 @@ def _unknown(tag: str, library: Library, extensions: dict[str, str]) -> ConfigEr
         if tag.startswith(own):
             return ConfigError(f"unknown tag !{tag}", hint=f"A link is written with a space: !{own} {tag[1:]}")
     hint = did_you_mean(f"!{tag}", [f"!{name}" for name in (*_all_names(library, extensions), *OWN_TAGS)])
-    if hint is None and "." in tag and library.exists(head):
+    if hint is None and head == "__main__":
+        hint = "Define the class, or register it, before its tag is read."
+    elif hint is None and head in sys.stdlib_module_names:
+        hint = "Tags reach components, not Python's own library."
+    elif hint is None and "." in tag and library.exists(head):
         hint = f"To use the installed module {head!r}, declare it before the experiment: '{head}: {head}', then '---'."
     elif hint is None and "." in tag:
         hint = f"Declare where {head!r} comes from before the experiment: '{head}: path/to/its/folder', then '---'."

@@ -8,7 +8,6 @@ the tree (``Alias``), so they cost nothing until they are followed, and a bomb o
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING, Any
@@ -198,6 +197,8 @@ def _syntax_error(error: MarkedYAMLError, text: str, file: str, place: type[Posi
             hint = "One key a line; quote text that contains ': '."
         elif "cannot start any token" in what:
             hint = "Indent with spaces, and quote text that begins with a special character."
+        if error.context == "while scanning a tag":
+            hint = "Put a space between a tag and the bracket after it: [!Tag ]."
         what = f"this is no YAML: {what}"
     else:
         what = f"this is no YAML: {what}"
@@ -242,23 +243,26 @@ def plain_value(text: str) -> Any:
 
 
 def load(source: str | IO[str]) -> Schema | Any:
-    """Return the Schema that a YAML text or stream describes (not a path), or plain data where it has no tag.
+    """Return the Schema that a YAML text or stream describes (not a path); plain data may hold Schemas.
 
+    Tags that this process registered come before the installed ones. A component that is aliased is one Schema.
     Raises ``ConfigFaults`` with every fault.
     """
-    from flambe.build.schema import Schema
+    from flambe.build.registrable import class_of_tag, target_of
+    from flambe.build.schema import value_of
     from flambe.compile.compiler import compile_value
-    from flambe.spec.codec import unescape
-    from flambe.spec.nodes import NEW
+
+    def registered(tag: str) -> str | None:
+        class_ = class_of_tag(tag)
+        if class_ is not None:
+            return target_of(class_)
+        class_ = class_of_tag(tag.rpartition(".")[0])
+        return None if class_ is None else f"{target_of(class_)}.{tag.rpartition('.')[2]}"
 
     text = source if isinstance(source, str) else source.read()
     name = getattr(source, "name", None)
-    node, extensions = compile_value(text, name=os.fspath(name) if isinstance(name, str) else "<text>")
-    if isinstance(node, dict) and NEW in node:
-        schema = Schema.from_node(node)
-        schema.add_extensions_metadata(extensions)
-        return schema
-    return unescape(node)
+    node, extensions = compile_value(text, name=name if isinstance(name, str) else "<text>", registered=registered)
+    return value_of(node, extensions=extensions)
 
 
 def dump(obj: Any, stream: IO[str] | None = None) -> str | None:

@@ -1,0 +1,209 @@
+"""Broken configs: every fault at once, with place and remedy."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flambe.build.link import ORDER_RULE
+
+HERE = Path(__file__).parent
+
+BROKEN = {
+    "unknown_tag": ["10:14: unknown tag !Encodr. Did you mean '!Encoder'?"],
+    "misspelt_argument": ["12:7: Encoder has no argument 'n_layer'. Did you mean 'n_layers'?"],
+    "later_link": [
+        "11:19: the link 'train.model' points to the stage 'train', which comes later (line 16). " + ORDER_RULE + "."
+    ],
+    "parent_link": [
+        "15:13: the link 'model.hidden_size' points to an object that it is a part of. " + ORDER_RULE + "."
+    ],
+    "duplicate_key": ["14:7: duplicate key 'n_layers', first written in line 12. Remove one of them."],
+    "wrong_type": ["12:24: n_layers of Encoder is the text 'two'; expected an integer"],
+    "missing_argument": ["16:10: Trainer needs the argument 'dataset'", "22:9: Tester needs the argument 'dataset'"],
+    "unknown_stage": ["27:3: reduce names 'trian', which is no stage. Did you mean 'train'?"],
+    "truncated": ["13:1: the file ends inside the list that begins in line 12. Is the file complete?"],
+    "ten_at_once": [
+        "3:1: !Experiment has no parameter 'nmae'. Did you mean 'name'?",
+        "6:5: Words has no argument 'transfrom'; expected one of transform, cache",
+        "7:13: unknown tag !TextFild. Did you mean '!TextField'?",
+        "9:5: duplicate key 'transform', first written in line 8. Remove one of them.",
+        "10:10: Classifier needs the argument 'output_layer'",
+        "12:19: the link 'train.size' points to the stage 'train', which comes later (line 16). " + ORDER_RULE + ".",
+        "13:17: n_layers of Encoder is 2.0; expected an integer. Write 2.",
+        "14:17: rnn_type of Encoder is the text 'ltsm'; expected 'lstm', 'gru' or 'sru'. Did you mean 'lstm'?",
+        "15:14: the link 'model.dropout' points to an object that it is a part of. " + ORDER_RULE + ".",
+        "17:14: unknown tag !@dataset. A link is written with a space: !@ dataset",
+        "18:12: the link 'modell' begins with 'modell', which is no stage. Did you mean 'model'?",
+        "20:3: reduce names 'test', which is no stage; expected one of dataset, model, train",
+    ],
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_file_names_every_fault_with_its_place(kit: Any, name: str) -> None:
+    done = kit.command("flambe.compile.cli", f"{name}.yaml", cwd=HERE / "broken")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.splitlines() == [f"flambe-compile: error: {name}.yaml:{line}" for line in BROKEN[name]]
+
+
+def test_a_bad_override_names_itself(kit: Any) -> None:
+    done = kit.command("flambe.compile.cli", "toy.yaml", "trian.max_steps=2", "train.max_step=3")
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        "flambe-compile: error: override 'train.max_step=3': there is no key 'max_step'. Did you mean 'max_steps'?",
+        "flambe-compile: error: override 'trian.max_steps=2': there is no key 'trian'. Did you mean 'train'?",
+    ]
+
+
+def test_every_broken_file_is_in_the_table() -> None:
+    assert {path.stem for path in (HERE / "broken").glob("*.yaml")} == set(BROKEN)
+
+
+def test_compiling_imports_nothing_that_is_named(kit: Any) -> None:
+    done = kit.python(
+        "from flambe.compile import compile_file\ncompile_file('toy.yaml')\nimport json\nprint(json.dumps([*sys.modules]))"
+    )
+    heavy = {"torch", "ray", "numpy", "boto3", "flask", "flambe.toys.parts", "rich", "platformdirs"}
+    assert not heavy & set(json.loads(done.stdout))
+
+
+# One check at a time -----------------------------------------------------------------------------------------------
+
+ARGUMENTS = [
+    ("!Encoder", ["4:6: Encoder needs the argument 'input_size'"]),
+    ("!Encoder {input_size: 1, depth: 2}", ["4:31: Encoder has no argument 'depth'; expected one of input_size, n_layers, rnn_type, dropout, layers, hidden_size"]),
+    ("!Encoder {input_size: 1, n_layers: true}", ["4:41: n_layers of Encoder is true; expected an integer"]),
+    ("!Encoder {input_size: 1, n_layers: '2'}", ["4:41: n_layers of Encoder is the text '2'; expected an integer. Remove the quotes."]),
+    ("!Encoder {input_size: 1, n_layers: 1_000}", ["4:41: n_layers of Encoder is the text '1_000'; expected an integer. Write 1000."]),
+    ("!Encoder {input_size: 1, n_layers: null}", ["4:41: n_layers of Encoder is null; expected an integer"]),
+    ("!Encoder {input_size: 1, n_layers: !TextField }", ["4:41: n_layers of Encoder is an object of TextField; expected an integer"]),
+    ("!Encoder {input_size: 1, dropout: !g [0.1, lots]}", ["4:49: dropout of Encoder is the text 'lots'; expected a number"]),
+    ("!Encoder {input_size: 1, layers: [1, x]}", ["4:39: layers of Encoder is a list; expected an integer, a list of integers or null"]),
+    ("!TextField {lower: yes}", ["4:25: lower of TextField is the text 'yes'; expected true or false. Write true."]),
+    ("!TextField {pad_token: 0}", ["4:29: pad_token of TextField is 0; expected text. Put it in quotes."]),
+    ("!TextField {sizes: [1, two]}", ["4:29: sizes[1] of TextField is the text 'two'; expected an integer"]),
+    ("!TextField {sizes: [1]}", ["4:25: sizes of TextField is a list; expected a list of 2 values (an integer, an integer)"]),
+    ("!TextField [true, p, [1, 2], 4]", ["4:35: TextField takes fewer positional arguments; expected at most 3"]),
+    ("!TextField {0: true, lower: true}", ["4:27: TextField got the argument 'lower' twice"]),
+    ("!LabelField {pad_token: x}", ["4:19: LabelField has no argument 'pad_token'; expected one of one_hot, lower, sizes"]),
+    ("!LabelField {lowr: true}", ["4:19: LabelField has no argument 'lowr'. Did you mean 'lower'?"]),
+    ("!Head {size: x}", ["4:19: size of Head is the text 'x'; expected an integer"]),
+    ("!Words.autogen {data_path: x, test_ration: 1}", ["4:36: Words.autogen has no argument 'test_ration'. Did you mean 'test_ratio'?"]),
+    ("!Words.autogenn {data_path: x}", ["4:6: Words has no factory 'autogenn'; expected one of autogen, load_from_path. Did you mean 'autogen'?"]),
+    ("!TextField.setup {data: x}", ["4:6: TextField.setup is a method of TextField objects and makes none. Name a class method."]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "faults"), ARGUMENTS, ids=[text for text, _ in ARGUMENTS])
+def test_arguments_are_checked_against_the_signature(kit: Any, text: str, faults: list[str]) -> None:
+    assert kit.faults(lambda: kit.pipeline(f"a: {text}")) == faults
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "!Encoder {input_size: 1, dropout: 1}",
+        "!Encoder {input_size: 1, layers: [1, 2], hidden_size: null}",
+        "!Encoder {input_size: !g [1, 2], n_layers: !call b.size}",
+        "!Encoder [1, 2]",
+        "!Encoder 1",
+        "!TextField {sizes: [1, 2]}",
+        "!LabelField {one_hot: true, lower: true}",
+        "!Head {size: 1}",
+        "!Head {like: !Head {size: 1}}",
+        "!Anything {whatever: 1}",
+        "!Words.autogen {data_path: x, test_ratio: null}",
+        "!Encoder.load_from_path {path: x, more: 1}",
+    ],
+)
+def test_right_arguments_pass(kit: Any, text: str) -> None:
+    kit.pipeline(f"b: !Anything\na: {text}")
+
+
+@pytest.mark.parametrize(
+    ("stages", "fault"),
+    [
+        ("a: !Anything\n  x: !@ b", "5:8: the link 'b' begins with 'b', which is no stage; expected one of a"),
+        ("a: !Anything\n  x: !@ a.x", "5:8: the link 'a.x' points to an object that it is a part of. "),
+        ("a: !Anything\n  x: !@ a[y].z\n  y: !Anything", "5:8: the link 'a[y].z' points to what stands below it. "),
+        ("a: !Anything\n  x:\n    y: !@ a[x]", "6:10: the link 'a[x]' points to an object that it is a part of. "),
+        (
+            "a: !Anything\n  x: [!Anything, !@ 'a[x][2]', 3]",
+            "5:20: the link 'a[x][2]' points to what stands below it. ",
+        ),
+        (
+            "a: !Anything\n  x: 1\nb: !Anything\n  y: !@ a[z]",
+            "7:8: the link 'a[z]' leads nowhere: a has no [z] in the config; expected one of x",
+        ),
+        (
+            "a: !Anything\n  wide: 1\nb: !Anything\n  y: !@ a[wid]",
+            "7:8: the link 'a[wid]' leads nowhere: a has no [wid] in the config. Did you mean 'wide'?",
+        ),
+        (
+            "a: !Anything\n  x: 1\nb: !Anything\n  y: !@ a[x][y]",
+            "7:8: the link 'a[x][y]' leads nowhere: a[x] is a plain value, there is no [y] in it",
+        ),
+        (
+            "a: !Anything\n  x: {'0': 1}\nb: !Anything\n  y: !@ a[x][0]",
+            "7:8: the link 'a[x][0]' leads nowhere: a[x] has no [0] in the config. Write ['0'] for a key that is text.",
+        ),
+        (
+            "a: !Anything\n  x: !@ b\nb: !Anything",
+            "5:8: the link 'b' points to the stage 'b', which comes later (line 6). ",
+        ),
+        (
+            "a: !Anything\nb: !Anything\n  x: !@ a.__class__",
+            "6:8: the link 'a.__class__' reads '__class__', which no link may",
+        ),
+    ],
+)
+def test_links_that_lead_nowhere(kit: Any, stages: str, fault: str) -> None:
+    (found,) = kit.faults(lambda: kit.pipeline(stages))
+    assert found == (fault + ORDER_RULE + "." if fault.endswith(" ") else fault)
+
+
+@pytest.mark.parametrize(
+    "stages",
+    [
+        "a: !Anything\n  x: 1\n  y: !@ a[x]",
+        "a: !Anything\n  x: [1, [2]]\n  y: !@ a[x][1][0]",
+        "a: !TextField [true, x]\nb: !Anything\n  y: !@ a[0].z",
+        "a: !Anything\n  x: {'0': 1}\nb: !Anything\n  y: !@ a[x]['0']",
+        "a: !Anything\n  x: !g [!Encoder {input_size: 1}, !Anything {size: 2}]\n  y: !@ a[x][size]",
+        "a: !Anything\n  x: !Anything\n    z: 1\nb: !Anything\n  m: !@ a[x]\n  n: !@ b[m][z]",
+        "a: !Anything\n  x: !g [!Anything {p: 1, q: !@ 'a[x][p]'}, 2]",
+        "a: !Anything\nb: !Anything\n  x: !@ a.p\n  y: !@ b[x][q]",
+    ],
+)
+def test_links_that_hold(kit: Any, stages: str) -> None:
+    kit.pipeline(stages)
+
+
+def test_links_and_searches_stand_only_in_stages(kit: Any) -> None:
+    found = kit.faults(lambda: kit.pipeline("a: !Anything", "schedulers:\n  a: !Anything {x: !@ a, y: !g [1, 2]}"))
+    assert found == [
+        "6:20: a link cannot stand here, only in the stages of the pipeline",
+        "6:29: a search cannot stand here, only in the stages of the pipeline",
+    ]
+
+
+def test_a_known_library_is_checked_too(kit: Any, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "__init__.py").write_text("from .inner import Thing as Other\nfrom .more import *\n")
+    (tmp_path / "mine" / "inner.py").write_text("class Thing:\n    def __init__(self, size: int): ...\n")
+    (tmp_path / "mine" / "more.py").write_text("__all__ = ['_hidden']\ndef _hidden(*, x): ...\nraise SystemExit\n")
+    (tmp_path / "c.yaml").write_text(
+        "mine: .\n---\n!Experiment\npipeline:\n  a: !mine.Other {sise: 1}\n  b: !mine._hidden\n  c: !mine.Othr\n"
+    )
+    done = kit.command("flambe.compile.cli", "c.yaml", cwd=tmp_path)
+    assert done.stderr.splitlines() == [
+        "flambe-compile: error: c.yaml:5:6: Other needs the argument 'size'",
+        "flambe-compile: error: c.yaml:5:19: Other has no argument 'sise'. Did you mean 'size'?",
+        "flambe-compile: error: c.yaml:6:6: _hidden needs the argument 'x'",
+        "flambe-compile: error: c.yaml:7:6: unknown tag !mine.Othr: the module 'mine' has no 'Othr'. Did you mean '!mine.Other'?",
+    ]
