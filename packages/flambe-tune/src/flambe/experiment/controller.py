@@ -14,7 +14,6 @@ import itertools
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
@@ -474,16 +473,16 @@ class Controller:
             return  # an attempt that was given up
         if event.report is not None:
             report = event.report
-            self.keeper.report(work.unit, work.attempt, report, _source(event.step_source))
+            self.keeper.report(work.unit, work.attempt, report, event.step_source)
             work.seconds += report.seconds
             work.metric, work.lower_is_better = report.metric, report.lower_is_better
             if report.more:
                 work.step = report.step
             self._hear(work, report)
         if event.result is not None:
-            source = _source(event.result_source)
-            assert source is not None
-            ended = self.keeper.commit(work.unit, work.attempt, source, event.result, complete=event.report is not None)
+            ended = self.keeper.commit(
+                work.unit, work.attempt, event.result_source, event.result, complete=event.report is not None
+            )
             work.seconds += event.result.seconds
             self._set_result(work, ended)
             self._vacate(work)
@@ -643,7 +642,3 @@ def check_spec(spec: Spec, graph: StageGraph) -> None:
             raise ConfigError(f"resume names {name!r}, which is no stage", hint=did_you_mean(name, graph.stages))
     if spec.ordering not in ("step", "arrival"):
         raise ConfigError(f"ordering is {spec.ordering!r}", expected="step or arrival")
-
-
-def _source(source: str | bytes | None) -> Path | bytes | None:
-    return Path(source) if isinstance(source, str) else source

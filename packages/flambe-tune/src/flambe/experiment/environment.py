@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import secrets
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
@@ -28,3 +31,31 @@ def protect_stdout() -> None:
     """Point descriptor 1 at stderr: what user code prints must not get into the command's data."""
     sys.stdout.flush()
     os.dup2(2, 1)
+
+
+@contextmanager
+def ray_environment(*, embedded: bool) -> Iterator[None]:
+    """Set the environment for a Ray that is started (embedded) or joined; afterwards it is as it was.
+
+    Ray reads how it authenticates when it is imported, so this comes first. A Ray of our own gets a token that only its
+    own processes know, unless this process has imported Ray without one.
+    """
+    before = dict(os.environ)
+    if embedded:
+        # Ray's processes take our environment with them.
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+        # Makes 127.0.0.1 the address of the node and every server listen there only; Ray would take the host's own.
+        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+        if "ray" not in sys.modules:
+            os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
+        elif os.environ.get("RAY_AUTH_MODE") == "token":
+            os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+        set_threads(1)
+    elif "RAY_AUTH_TOKEN" in os.environ or "RAY_AUTH_TOKEN_PATH" in os.environ:
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)

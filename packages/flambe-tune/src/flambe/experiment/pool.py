@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Protocol
 
 import msgspec
@@ -29,15 +30,26 @@ class Task(msgspec.Struct, kw_only=True):
 class Reported(msgspec.Struct, kw_only=True, tag="reported"):
     """What a worker did. report: of the step, None for a bare commit. result: of the commit, if there was one.
 
-    step_source, result_source: a folder on the controller's disk, or a packed folder (``flambe.record.parcel``).
+    step_folder, result_folder: folders on the controller's disk. step_packed, result_packed: the same as bytes
+    (``flambe.record.parcel``) from workers that do not see that disk.
     """
 
     unit: str
     attempt: int
     report: StepReport | None = None
-    step_source: str | bytes | None = None
+    step_folder: str | None = None
+    step_packed: bytes | None = None
     result: StepReport | None = None
-    result_source: str | bytes | None = None
+    result_folder: str | None = None
+    result_packed: bytes | None = None
+
+    @property
+    def step_source(self) -> Path | bytes | None:
+        return Path(self.step_folder) if self.step_folder is not None else self.step_packed
+
+    @property
+    def result_source(self) -> Path | bytes:
+        return Path(self.result_folder) if self.result_folder is not None else self.result_packed or b""
 
 
 class Failed(msgspec.Struct, kw_only=True, tag="failed"):

@@ -40,10 +40,10 @@ class UnitActor:
             self._localize(task, dict(zip(names, parcels, strict=True)))
         event = self._worker.do(task)
         if apart and isinstance(event, Reported):
-            if isinstance(event.step_source, str):
-                event.step_source = pack(Path(event.step_source))
-            if isinstance(event.result_source, str):
-                event.result_source = pack(Path(event.result_source))
+            if event.step_folder is not None:
+                event.step_packed, event.step_folder = pack(Path(event.step_folder)), None
+            if event.result_folder is not None:
+                event.result_packed, event.result_folder = pack(Path(event.result_folder)), None
                 shutil.rmtree(task.scratch, ignore_errors=True)
         return msgspec.msgpack.encode(event)
 

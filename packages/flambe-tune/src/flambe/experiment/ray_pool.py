@@ -20,7 +20,6 @@ import ray
 
 from flambe.errors import MachineError
 from flambe.experiment import warden
-from flambe.experiment.environment import set_threads
 from flambe.experiment.pool import Failed, PoolEvent, Task
 from flambe.experiment.ray_actor import UnitActor
 from flambe.record.parcel import pack
@@ -49,6 +48,7 @@ class RayPool:
     (``host:port`` or ``auto``); a token is taken from ``RAY_AUTH_TOKEN`` or ``RAY_AUTH_TOKEN_PATH`` as Ray does.
     run_root: the run directory, to find out which nodes see it.
 
+    The environment is that of ``flambe.experiment.environment.ray_environment``, entered before Ray was imported.
     Raises MachineError when Ray cannot be started or joined.
     """
 
@@ -61,7 +61,6 @@ class RayPool:
         self._pending: dict[Any, tuple[Task, _Actor]] = {}
         self._parcels: dict[str, Any] = {}
         self._made = 0
-        self._environment: dict[str, str] | None = None
         try:
             if address is None:
                 self._start(workers, gpus)
@@ -69,12 +68,13 @@ class RayPool:
                 ray.init(address=address, log_to_driver=False, logging_level="ERROR", namespace="flambe")
         except Exception as error:
             self.close()
-            raise MachineError(
-                f"cannot {'start' if address is None else 'join'} Ray{'' if address is None else f' at {address}'}: {error}",
-                hint="--runner local runs without Ray."
+            what = "cannot start Ray" if address is None else f"cannot join the Ray at {address}"
+            hint = (
+                "--runner local runs without Ray."
                 if address is None
-                else "Is it running there, of this Ray version, and is its token in RAY_AUTH_TOKEN?",
-            ) from error
+                else "Is it running there, of this Ray version, and is its token in RAY_AUTH_TOKEN?"
+            )
+            raise MachineError(f"{what}: {str(error).strip().partition(chr(10))[0]}", hint=hint) from error
         total = ray.cluster_resources()
         self._capacity = {"cpus": float(total.get("CPU", 0.0)), "gpus": float(total.get("GPU", 0.0))}
         self._class = ray.remote(UnitActor)
@@ -142,27 +142,16 @@ class RayPool:
         if self._warden is not None and self._warden.stdin is not None:
             self._warden.stdin.close()
             self._warden = None
-        if self._environment is not None:
-            os.environ.clear()
-            os.environ.update(self._environment)
-            self._environment = None
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
     def _start(self, workers: int, gpus: float | None) -> None:
-        # Ray's processes take our environment with them; ``close`` puts ours back.
-        self._environment = dict(os.environ)
-        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-        os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-        # Makes 127.0.0.1 the address of the node and every server listen there only; Ray would take the host's own.
-        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
-        os.environ["RAY_AUTH_MODE"] = "token"
-        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
-        set_threads(1)
         # Short, for the names of sockets below it may have 107 letters.
         folder = tempfile.mkdtemp(prefix="flambe-ray-", dir="/tmp" if os.path.isdir("/tmp") else None)  # noqa: S108
         self._warden = subprocess.Popen(
-            [sys.executable, "-I", "-S", warden.__file__, folder], stdin=subprocess.PIPE, start_new_session=True
+            [sys.executable, "-I", "-S", warden.__file__, folder, str(os.getpid())],
+            stdin=subprocess.PIPE,
+            start_new_session=True,
         )
         ray.init(
             address="local",

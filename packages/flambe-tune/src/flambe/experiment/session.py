@@ -15,6 +15,7 @@ from typing import Any
 
 from flambe.errors import FlambeError, UsageError
 from flambe.experiment.controller import Controller, Outcome, check_spec
+from flambe.experiment.environment import ray_environment
 from flambe.experiment.pool import Pool
 from flambe.experiment.work import ENDED, Phase, Work
 from flambe.pipeline.graph import StageGraph
@@ -117,7 +118,7 @@ def run_experiment(
         controller = Controller(
             spec, keeper, lambda count: make_pool(settings, spec, count, root), store=store, observer=Observer()
         )
-        with _signals(controller) as received:
+        with ray_environment(embedded=settings.address is None), _signals(controller) as received:
             outcome = controller.run()
     except BaseException as error:
         keeper.close(CANCELLED, reason=str(error) or type(error).__name__)

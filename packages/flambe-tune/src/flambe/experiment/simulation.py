@@ -99,7 +99,7 @@ class SimulatedPool:
                 folder = scratch / STEPS / str(step)
                 folder.mkdir(parents=True)
                 (folder / "state.json").write_text(json.dumps({"step": step}))
-                event.step_source = str(folder)
+                event.step_folder = str(folder)
                 return event
         step = self._at[unit.id]
         (scratch / CHECKPOINT).mkdir()
@@ -108,7 +108,7 @@ class SimulatedPool:
         (scratch / EXPORTS).write_text("{}")
         event.result = self._report(unit, step, more=False)
         event.result.streams = {}
-        event.result_source = str(scratch)
+        event.result_folder = str(scratch)
         return event
 
     def _report(self, unit: Unit, step: int, *, more: bool) -> StepReport:

@@ -17,11 +17,11 @@ import time
 _PATIENCE_S = 10.0
 
 
-def processes_of(folder: str) -> list[int]:
-    """Return the pids of other processes with a file open below ``folder``."""
+def processes_of(folder: str, but: set[int]) -> list[int]:
+    """Return the pids of processes other than ``but`` with a file open below ``folder``."""
     found = []
     for entry in os.listdir("/proc") if os.path.isdir("/proc") else ():
-        if not entry.isdigit() or int(entry) == os.getpid():
+        if not entry.isdigit() or int(entry) in but:
             continue
         try:
             for descriptor in os.scandir(f"/proc/{entry}/fd"):
@@ -34,8 +34,12 @@ def processes_of(folder: str) -> list[int]:
 
 
 def main() -> None:
-    """Wait for the end of stdin; then end every process of the folder ``sys.argv[1]`` and remove it."""
+    """Wait for the end of stdin; then end every process of the folder ``sys.argv[1]`` and remove it.
+
+    The process ``sys.argv[2]``, whose end this is about, is spared: it may have closed its Ray and live on.
+    """
     folder = os.path.realpath(sys.argv[1])
+    but = {os.getpid(), int(sys.argv[2])}
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     while os.read(0, 4096):
@@ -43,7 +47,7 @@ def main() -> None:
     deadline = time.monotonic() + _PATIENCE_S
     quiet = 0
     while quiet < 3 and time.monotonic() < deadline:
-        pids = processes_of(folder)
+        pids = processes_of(folder, but)
         quiet = 0 if pids else quiet + 1
         for pid in pids:
             try:

@@ -32,10 +32,10 @@ class Worker:
             if task.action != COMMIT:
                 event.report = run.step()
                 if event.report.more:
-                    event.step_source = str(scratch / STEPS / str(event.report.step))
+                    event.step_folder = str(scratch / STEPS / str(event.report.step))
                     return event
             event.result = run.commit()
-            event.result_source = str(scratch)
+            event.result_folder = str(scratch)
             self.release()
             return event
         except Exception as error:
