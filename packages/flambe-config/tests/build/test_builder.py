@@ -131,7 +131,9 @@ def test_a_plain_value_further_down_needs_no_building(scope: Scope) -> None:
 
 def test_calls_and_copies(scope: Scope) -> None:
     node = tree(
-        left=leaf(size=3), right=link("stage", "left", attr=["double"], call=True), extra=link("stage", "left", copy=True)
+        left=leaf(size=3),
+        right=link("stage", "left", attr=["double"], call=True),
+        extra=link("stage", "left", copy=True),
     )
     built = build(node, scope=scope)
     assert built.right == 6
@@ -218,7 +220,9 @@ def test_evaluate_is_what_a_link_gives(scope: Scope) -> None:
 
 
 def test_wrong_arguments_name_class_argument_and_place() -> None:
-    scope = Scope(stage="stage", position=lambda path: Position("exp.yaml", 7, 3) if path == ("stage", "left") else None)
+    scope = Scope(
+        stage="stage", position=lambda path: Position("exp.yaml", 7, 3) if path == ("stage", "left") else None
+    )
     with pytest.raises(BuildError) as caught:
         build(tree(left=leaf(siz=3)), scope=scope)
     text = str(caught.value)
@@ -318,8 +322,10 @@ def test_torch_objects_remember_what_made_them(scope: Scope) -> None:
     assert made.target == "torch.nn:Linear"
     assert arguments_of(linear) == {"in_features": 2, "out_features": 3}
     adam = build(
-        tree(left={"$new": "torch.nn:Linear", "$args": [2, 3]},
-             right={"$new": "torch.optim:Adam", "params": link("stage", "left", attr=["parameters"], call=True)}),
+        tree(
+            left={"$new": "torch.nn:Linear", "$args": [2, 3]},
+            right={"$new": "torch.optim:Adam", "params": link("stage", "left", attr=["parameters"], call=True)},
+        ),
         scope=Scope(stage="stage"),
     )
     assert len(adam.right.param_groups[0]["params"]) == 2

@@ -112,7 +112,9 @@ def test_links_in_nested_data_are_followed() -> None:
 
 def test_a_link_that_leads_nowhere_names_the_step() -> None:
     outer = Outer(Inner())
-    with pytest.raises(LinkError, match=r"'outer.iner'.*an Outer has no attribute 'iner'|has no attribute 'iner'.*'inner'"):
+    with pytest.raises(
+        LinkError, match=r"'outer.iner'.*an Outer has no attribute 'iner'|has no attribute 'iner'.*'inner'"
+    ):
         Link(["outer"], ["iner"], target=outer)()
     with pytest.raises(LinkError, match=r"there is no \[labl\].*Did you mean 'label'"):
         Link(["outer", "labl"], target=Outer(Inner(), label="y"))()

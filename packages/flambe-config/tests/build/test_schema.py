@@ -50,7 +50,9 @@ def test_calling_builds_once() -> None:
 
 
 def test_links_start_at_the_top_object() -> None:
-    schema = Schema(Whole, first=Schema(Part, size=2), second=Link(["first"], ["size"]), options=[Link(["first", "name"])])
+    schema = Schema(
+        Whole, first=Schema(Part, size=2), second=Link(["first"], ["size"]), options=[Link(["first", "name"])]
+    )
     schema["first"]["name"] = "n"
     built = schema()
     assert (built.second, built.options) == (2, ["n"])

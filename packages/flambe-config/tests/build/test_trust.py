@@ -122,9 +122,7 @@ def test_a_named_module_lends_what_is_its_own(tmp_path: Path, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("layout", ["container", "src", "package", "file", "itself"])
-def test_an_extension_is_found_in_its_source(
-    layout: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_extension_is_found_in_its_source(layout: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", [*sys.path])
     name = f"found_as_{layout}"
     source = tmp_path / "code"

@@ -44,6 +44,9 @@ from flambe.spec.nodes import (
 _PRECOMPILE: Any = Component.precompile
 _LOAD_FROM_PATH: Any = Component.load_from_path
 
+TUPLE = "$tuple"
+"""Only saved components have it; like a list it may hold objects."""
+
 Special = Callable[[dict[str, Any]], tuple[Any, Origin | None]]
 
 
@@ -124,6 +127,8 @@ def _build(node: Any, scope: Scope, path: Path) -> Any:
         value = str(node[FILE])
     elif kind == MAP:
         value = {unescape(key): _build(item, scope, (*path, str(key))) for key, item in node[MAP]}
+    elif kind == TUPLE:
+        value = tuple(_build(item, scope, (*path, index)) for index, item in enumerate(node[TUPLE]))
     elif kind in (FLOAT, BYTES):
         value = unescape(node)
     elif kind == YAML:

@@ -108,6 +108,7 @@ class ConfigWriter:
         try:
             return self._encoder.encode(value, f"{ARGS}.{_text(path)}")
         except FlambeError as error:
+            error.what = error.what.removeprefix(f"{ARGS}.")
             module = type(value).__module__.partition(".")[0]
             raise self._unmade(value, path) if module not in ("builtins", "numpy") else error from error
 

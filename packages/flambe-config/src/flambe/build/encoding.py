@@ -32,7 +32,7 @@ import numpy as np
 
 from flambe.build.tensors import address, array_tensor, tensor_array
 from flambe.errors import FlambeError
-from flambe.spec.hooks import Tensor, codecs
+from flambe.spec.hooks import Tensor, codecs, codecs_in_use
 from flambe.spec.nodes import BYTES, FLOAT, MAP
 
 TENSOR = "$tensor"
@@ -139,7 +139,7 @@ class Encoder:
                 "shape": list(value.shape),
                 "dtype": "object" if value.dtype.kind == "O" else value.dtype.str,
             }
-        for name, codec in codecs().items():
+        for name, codec in codecs_in_use().items():
             try:
                 tensor = codec.tensor_of(value)
             except FlambeError as error:
@@ -283,13 +283,14 @@ def check(value: Any, path: str) -> None:
     kind = type(value)
     if kind in _ATOMS or kind is int or kind is float:
         return
-    if isinstance(value, dict):
+    if isinstance(value, dict) and not isinstance(value, collections.defaultdict):
         for key, item in value.items():
+            check(key, path)
             check(item, _join(path, key))
     elif isinstance(value, list | tuple | set | frozenset | collections.deque):
         for index, item in enumerate(value):
             check(item, _join(path, index))
-    elif not (hasattr(value, "dtype") and hasattr(value, "shape")):
+    elif not (hasattr(value, "dtype") and hasattr(value, "shape")) or getattr(value.dtype, "kind", "f") in "OUSMmV":
         # Only tensors have data worth sparing.
         Encoder().encode(value, path)
 

@@ -31,7 +31,6 @@ Results = Callable[[Mapping[str, Any], Path], Any]
 
 _ENCODED = (
     "$tensor",
-    "$tuple",
     "$set",
     "$frozenset",
     "$deque",
@@ -72,14 +71,15 @@ class _Loader:
         self._verify = verify
         self._made: dict[Path, Any] = {}
         self._loading: set[Path] = set()
-        self._given: list[tuple[Any, State]] = []
+        self._given: list[tuple[Any, Path]] = []
 
     def load_root(self, folder: Path) -> Any:
         root = self._load(folder)
         # A constructor may change the parts it is given (a transformer draws all weights anew), so they get their state again.
-        for value, state in self._given:
+        # Read anew: what was changed in place may have been the memory of the first reading.
+        for value, place in self._given:
             if value is not root and not getattr(value, "immutable", False):
-                load_own(value, state)
+                load_own(value, self._read_state(place)[0])
         return root
 
     def _load(self, folder: Path) -> Any:
@@ -105,7 +105,7 @@ class _Loader:
         values, origins = build_arguments(None, given, scope, ())
         value = self._make(owner, factory, values, manifest, origins, state, folder)
         self._made[place] = value
-        self._given.append((value, state))
+        self._given.append((value, folder))
         self._load_rest(value, manifest, folder)
         return value
 
@@ -206,9 +206,7 @@ class _Loader:
     # --- nodes that only saved components have ---
 
     def _specials(self, folder: Path, decode: Callable[[Any], Any]) -> dict[str, Any]:
-        found: dict[str, Any] = {
-            name: functools.partial(self._decoded, decode) for name in _ENCODED if name != "$tuple"
-        }
+        found: dict[str, Any] = {name: functools.partial(self._decoded, decode) for name in _ENCODED}
         found[SAVED] = functools.partial(self._saved, folder)
         found[RESULT] = functools.partial(self._result, folder)
         return found

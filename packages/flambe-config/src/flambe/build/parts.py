@@ -15,7 +15,7 @@ import numpy as np
 
 from flambe.build.component import ATTRS, Component
 from flambe.build.made import MADE, arguments_of, made_of
-from flambe.spec.hooks import Codec, codecs
+from flambe.spec.hooks import Codec, codecs_in_use
 
 _ATOMS = frozenset({type(None), bool, int, float, str, bytes, np.ndarray})
 _MODULE_TABLES = frozenset({"_modules", "_parameters", "_buffers", MADE, ATTRS})
@@ -62,7 +62,7 @@ class _Search:
     def __init__(self, stop: Container[int], arguments: bool) -> None:
         self._stop = stop
         self._arguments = arguments
-        self._codecs = tuple(codecs().values())
+        self._codecs = tuple(codecs_in_use().values())
         # Values, not ids alone: nothing seen may be freed, or its id could come again.
         self._seen: dict[int, Any] = {}
         self._parts: list[Part] = []
@@ -117,7 +117,7 @@ def is_part(value: Any) -> bool:
     """Whether ``value`` would be saved on its own."""
     if isinstance(value, Component):
         return True
-    return made_of(value) is not None and any(codec.is_module(value) for codec in codecs().values())
+    return made_of(value) is not None and any(codec.is_module(value) for codec in codecs_in_use().values())
 
 
 def quote(key: Any) -> str:

@@ -24,7 +24,7 @@ from flambe.build.state import LoadError, read_state, write_state
 from flambe.build.trust import Extensions, import_extensions
 from flambe.errors import FlambeError
 from flambe.record.layout import MANIFEST
-from flambe.spec.hooks import codecs, scheme
+from flambe.spec.hooks import codecs_in_use, scheme
 
 ARCHIVE = ".tar.gz"
 _TIMEOUT_S = 60
@@ -234,7 +234,7 @@ def _unpack(archive: Path, folder: Path) -> Path:
 
 def _move(value: Any, location: Any) -> None:
     for part in parts_of(value):
-        if any(codec.is_module(part.value) for codec in codecs().values()):
+        if any(codec.is_module(part.value) for codec in codecs_in_use().values()):
             part.value.to(location)
 
 

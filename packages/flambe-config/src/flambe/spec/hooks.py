@@ -12,6 +12,7 @@ Short names of tags come from data files instead (``flambe/<room>/tags.json``), 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib.metadata import entry_points
@@ -82,12 +83,23 @@ def codecs() -> dict[str, Codec]:
     return dict(_loaded("flambe.codec", 1))
 
 
+def codecs_in_use() -> dict[str, Codec]:
+    """Return the codecs whose library (of the same name) this process has imported: no other has objects here."""
+    names = [name for name in _names("flambe.codec") if name in sys.modules]
+    return {name: codecs()[name] for name in names}
+
+
 def scheme(name: str) -> Scheme:
     """Return the storage for ``name://``. Raises FlambeError with the install line when there is none."""
     hooks: dict[str, Scheme] = dict(_loaded("flambe.scheme", 1))
     if name in hooks:
         return hooks[name]
     raise FlambeError(f"nothing here reads {name}:// addresses", hint="pip install 'flambe-export[s3]'")
+
+
+@cache
+def _names(group: str) -> tuple[str, ...]:
+    return tuple(entry.name for entry in entry_points(group=group))
 
 
 @cache
