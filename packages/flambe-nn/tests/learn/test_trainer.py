@@ -359,6 +359,12 @@ def test_state_before_the_first_step_and_after_the_last() -> None:
     assert equal(weights(fresh), weights(trainer))
 
 
+def test_what_the_builder_notes_on_a_scheduler_is_no_state() -> None:
+    trainer = make(scheduler="multi")
+    trainer.scheduler._flambe_made = object()
+    save(trainer)
+
+
 def test_loading_names_what_is_missing() -> None:
     missing: list[str] = []
     make()._load_state({}, "train.", {}, True, missing, [], [])

@@ -380,9 +380,13 @@ def _copied(value: Any, device: str | None = None) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """Return a scheduler's state with plain dicts in place of their subclasses (``MultiStepLR`` has a Counter)."""
+    """Return a scheduler's state as plain data.
+
+    ``MultiStepLR`` has a Counter in it, and what the builder notes on an object (how it was made) is an attribute of
+    the scheduler and so part of its ``state_dict()``.
+    """
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: _plain(item) for key, item in value.items() if not str(key).startswith("_flambe")}
     if isinstance(value, list):
         return [_plain(item) for item in value]
     return value
