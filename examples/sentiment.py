@@ -12,21 +12,21 @@ from flambe import Component
 class Sentiment(Component):
     """Say what a film review thinks of the film.
 
-    parts: what the stage ``export`` of examples/reviews.yaml groups: ``model``, ``text`` and ``label``.
+    trained: what the stage ``export`` of examples/reviews.yaml groups: ``model``, ``text`` and ``label``.
     names: how to call the labels; labels that are not named keep their own name.
     """
 
-    def __init__(self, parts: Any, names: dict[str, str] | None = None) -> None:
+    def __init__(self, trained: Any, names: dict[str, str] | None = None) -> None:
         super().__init__()
-        self.parts = parts
+        self.trained = trained
         self.names = names or {}
 
     def predict(self, review: str) -> dict[str, float]:
         """Return label → probability."""
-        model = self.parts.model.eval()
+        model = self.trained.model.eval()
         with torch.no_grad():
-            chances = model(self.parts.text.process(review).unsqueeze(0)).exp()  # [1, C], from log-probabilities
-        labels = self.parts.label.vocab_list
+            chances = model(self.trained.text.process(review).unsqueeze(0)).exp()  # [1, C], from log-probabilities
+        labels = self.trained.label.vocab_list
         return {
             self.names.get(label, label): round(float(chance), 4)
             for label, chance in zip(labels, chances[0], strict=True)
