@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from flambe.build.component import Component
+    from flambe.build.component import Component, dynamic_component, make_component
     from flambe.build.link import FunctionCallLink, Link
     from flambe.build.registrable import (
         MappedRegistrable,
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
         RegistrationError,
         alias,
         all_subclasses,
-        dynamic_component,
-        make_component,
         register,
         registrable_factory,
         registration_context,
@@ -30,11 +28,11 @@ if TYPE_CHECKING:
     from flambe.compile.compiler import compile_file, compile_text
 
 _HOMES = {
-    "flambe.build.component": ("Component",),
+    "flambe.build.component": ("Component", "dynamic_component", "make_component"),
     "flambe.build.link": ("FunctionCallLink", "Link"),
     "flambe.build.registrable": (
-        "MappedRegistrable", "Registrable", "RegistrationError", "alias", "all_subclasses", "dynamic_component",
-        "make_component", "register", "registrable_factory", "registration_context",
+        "MappedRegistrable", "Registrable", "RegistrationError", "alias", "all_subclasses", "register",
+        "registrable_factory", "registration_context",
     ),
     "flambe.build.saved": ("load", "load_state_from_file", "save", "save_state_to_file"),
     "flambe.build.schema": ("Schema",),
