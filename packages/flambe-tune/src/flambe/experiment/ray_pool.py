@@ -26,6 +26,8 @@ from flambe.record.parcel import pack
 from flambe.runner.unit import Unit
 
 _OBJECT_STORE_BYTES = 200_000_000
+PASSED = "FLAMBE_PASS_ENV"
+"""Names, with commas between, of our environment variables that workers on other machines get too."""
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -169,7 +171,12 @@ class RayPool:
     def _make(self, size: tuple[float, float], threads: int) -> _Actor:
         self._made += 1
         name = f"actor {self._made}"
-        handle = self._class.options(num_cpus=size[0], num_gpus=size[1], max_restarts=0).remote(threads)
+        options: dict[str, Any] = {"num_cpus": size[0], "num_gpus": size[1], "max_restarts": 0}
+        passed = [name for name in os.environ.get(PASSED, "").split(",") if name in os.environ]
+        if passed and not self._embedded:
+            # The workers of a Ray that we joined have the environment of that Ray's nodes, not ours.
+            options["runtime_env"] = {"env_vars": {name: os.environ[name] for name in passed}}
+        handle = self._class.options(**options).remote(threads)
         actor = _Actor(handle, size, name)
         if not self._embedded:
             actor.sees_disk = self._sees_disk(actor)
