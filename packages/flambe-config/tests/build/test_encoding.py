@@ -122,7 +122,8 @@ def test_states_keep_their_metadata() -> None:
 
 def test_equal_values_give_equal_text() -> None:
     words = [f"word{number}" for number in range(50)]
-    one, two = set(words), set(sorted(words, reverse=True))
+    one = {*words}
+    two = {*words[::-1]}
     assert Encoder().encode(one, "") == Encoder().encode(two, "")
 
 

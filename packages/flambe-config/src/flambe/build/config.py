@@ -85,7 +85,7 @@ class ConfigWriter:
             return items if isinstance(value, list) else {"$tuple": items}
         if type(value) is dict:
             return self._map(value, path, origins, inside)
-        made = made_of(value)
+        made = None if hasattr(value, "dtype") and hasattr(value, "shape") else made_of(value)
         if made is not None:
             # The same object again: a scheduler steps the very optimizer that stands beside it.
             return {LINK: list(self._places[id(value)])} if id(value) in self._places else self._call(value, made, path)

@@ -1,18 +1,19 @@
 """How an object was made: the call that can make it again.
 
 ``Component.__new__`` records its arguments, the builder records what it calls for classes that are no components.
-The record lives in the object's ``__dict__``, so that copies and pickles of the object carry it.
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from flambe.build.registrable import target_of
+from flambe.build.registrable import Registrable, target_of
+from flambe.spec.hooks import codecs_in_use
 from flambe.spec.nodes import ARGS
 
 MADE = "_flambe_made"
@@ -57,8 +58,15 @@ class Made:
         return (Made, (self.target, self.factory, self.args, self.kwargs, None, self.origins))
 
 
+# Objects that keep their record here and not in their __dict__: a learning-rate scheduler's state_dict is its __dict__.
+_beside: dict[int, tuple[weakref.ref[Any], Made]] = {}
+
+
 def made_of(value: Any) -> Made | None:
     """Return how ``value`` was made, or None when nobody recorded it."""
+    beside = _beside.get(id(value))
+    if beside is not None and beside[0]() is value:
+        return beside[1]
     try:
         made = object.__getattribute__(value, "__dict__").get(MADE)
     except (AttributeError, TypeError):
@@ -67,12 +75,20 @@ def made_of(value: Any) -> Made | None:
 
 
 def record(value: Any, made: Made) -> None:
-    """Remember how ``value`` was made. Values without a ``__dict__`` (numbers, tensors of C) are left alone."""
+    """Remember how ``value`` was made. Values that can carry no record (numbers, text, lists) are left alone.
+
+    Components and modules carry it in their ``__dict__``, so that copies and pickles have it too; anything else keeps it
+    beside, for as long as it lives.
+    """
     made.args = tuple(_kept(item) for item in made.args)
     made.kwargs = {key: _kept(item) for key, item in made.kwargs.items()}
     try:
-        # Not setattr: torch modules refuse attributes before their __init__ and file away modules they are given.
-        object.__getattribute__(value, "__dict__")[MADE] = made
+        if isinstance(value, Registrable) or any(codec.is_module(value) for codec in codecs_in_use().values()):
+            # Not setattr: torch modules refuse attributes before their __init__ and file away modules they are given.
+            object.__getattribute__(value, "__dict__")[MADE] = made
+        else:
+            key = id(value)
+            _beside[key] = (weakref.ref(value, lambda _: _beside.pop(key, None)), made)
     except (AttributeError, TypeError):
         return
 
