@@ -17,6 +17,7 @@ __version__ = "0.1.0"
 _DOOR = {
     "Component": "flambe.build.component",
     "Link": "flambe.build.link",
+    "Reader": "flambe.record.reader",
     "Schema": "flambe.build.schema",
     "load": "flambe.build.saved",
     "save": "flambe.build.saved",
@@ -31,7 +32,7 @@ _ROOMS = {
     "flambe-export": "export",
 }
 
-__all__ = ["Component", "Link", "Schema", "__version__", "get_trial_dir", "load", "log", "save"]
+__all__ = ["Component", "Link", "Reader", "Schema", "__version__", "get_trial_dir", "load", "log", "save"]
 
 if TYPE_CHECKING:
     from flambe.build.component import Component
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from flambe.build.saved import load, save
     from flambe.build.schema import Schema
     from flambe.logging.log import get_trial_dir, log
+    from flambe.record.reader import Reader
 
 
 def __getattr__(name: str) -> Any:

@@ -125,8 +125,11 @@ def curves(run: RecordedRun, stage: str = "", metric: str = "") -> dict[str, Any
             lines.append((unit, found))
     if metric not in names:
         judged = next((unit.metric_name for unit in units if unit.metric_name), "")
-        metric = next((name for name in names if name == judged or name.endswith("/" + str(judged))), "")
-        metric = metric or next(iter(names), "")
+        last = str(judged).rpartition("/")[2]
+        near = [name for name in names if name == judged or name.rpartition("/")[2] == last]
+        # The best so far is a staircase: what it was taken from tells more.
+        near.sort(key=lambda name: (name.startswith("Best/"), name != judged))
+        metric = next(iter([*near, *names]), "")
     series = [
         {"unit": unit.id, "variant": unit.variant, "stage": unit.stage, "status": unit.status, "best": unit.best,
          "points": _thinned(found[metric])}

@@ -49,12 +49,15 @@ async function drawChart(where, data, names, options) {
     }
   });
   const many = data.series.length > 12;
+  const steps = traces.flatMap((trace) => trace.x);
+  const few = options.against === 0 && steps.reduce((a, b) => Math.max(a, b), 0) - steps.reduce((a, b) => Math.min(a, b), Infinity) <= 12;
   const axis = { gridcolor: ink("--line"), zeroline: false, linecolor: ink("--line"), tickfont: { size: 12 }, automargin: true };
   const layout = {
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: ink("--quiet"), family: "system-ui, 'DejaVu Sans', sans-serif", size: 12 },
     margin: { l: 56, r: 12, t: 12, b: many ? 44 : 96 }, hovermode: "closest", showlegend: true, uirevision: [data.metric, options.against, options.log].join(),
     legend: many ? { font: { size: 11.5 } } : { orientation: "h", yref: "container", y: 0, yanchor: "bottom", font: { size: 11.5 } },
-    xaxis: { ...axis, title: { text: options.against === 0 ? "step" : "seconds since the unit started" } },
+    // Half a step is no step.
+    xaxis: { ...axis, ...(few ? { dtick: 1 } : {}), title: { text: options.against === 0 ? "step" : "seconds since the unit started" } },
     yaxis: { ...axis, title: { text: data.metric }, type: options.log ? "log" : "linear" },
     hoverlabel: { bgcolor: ink("--card"), bordercolor: ink("--line"), font: { color: ink("--ink"), size: 12 }, namelength: -1 },
   };
