@@ -135,23 +135,23 @@ class Lowering:
         return self._component(node, name, place)
 
     def _alias(self, alias: Alias, place: Place) -> Any:
-        target = alias.target
-        first = self._first.get(id(target))
-        if self.registered is not None and id(target) in self._made:
-            return self._made[id(target)]
-        if (
-            first is not None
-            and first.config is not None
-            and place.config is not None
-            and len(place.config) > 1
-            and place.choices[: len(first.choices)] == first.choices
-        ):
-            return link_node(LinkTarget(first.config))
         self._inside_alias += 1
-        value = self.value(target, place)
+        value = self.value(alias.target, place)
         self._inside_alias -= 1
         self.places[place.at] = alias.position
         return value
+
+    def _made_before(self, node: Node, place: Place) -> dict[str, Any] | None:
+        """Return what stands for a component that an alias brought here and that was made at its first place."""
+        if self.registered is not None:
+            return self._made.get(id(node))
+        first = self._first.get(id(node))
+        if first is None or first.config is None or place.config is None:
+            return None
+        # A stage is an object of its own, and what is one of several choices exists in that choice only.
+        if len(place.config) == 1 or place.choices[: len(first.choices)] != first.choices:
+            return None
+        return link_node(LinkTarget(first.config))
 
     def _data(self, node: Node, place: Place) -> Any:
         kind = (node.tag or "").removeprefix(STANDARD)
@@ -241,6 +241,9 @@ class Lowering:
     # Components --------------------------------------------------------------------------------------------------
 
     def _component(self, node: Node, tag: str, place: Place) -> dict[str, Any]:
+        before = self._made_before(node, place) if self._inside_alias else None
+        if before is not None:
+            return before
         if place.config is not None:
             self._first.setdefault(id(node), place)
         result: dict[str, Any]

@@ -105,7 +105,7 @@ def _apply(tree: Node, override: _Override) -> None:
     last = path[-1]
     if isinstance(node, Scalar) and node.tag and not node.text and override.sign.startswith("+"):
         raise override.error(
-            f"{'.'.join(path[:-1])} is {node.tag} without arguments", hint=f"Write {node.tag} {{}} in the file."
+            f"{_shown(path[:-1])} is {node.tag} without arguments", hint=f"Write {node.tag} {{}} in the file."
         )
     if isinstance(node, Sequence):
         index = _index(node, last, override, path)
@@ -115,7 +115,7 @@ def _apply(tree: Node, override: _Override) -> None:
             node.items[index] = _value(override, node.items[index])
         return
     if not isinstance(node, Mapping):
-        raise override.error(f"{'.'.join(path[:-1]) or 'the config'} holds no keys", hint=None)
+        raise override.error(f"{_shown(path[:-1])} holds no keys", hint=None)
     place = next((i for i, (key, _) in enumerate(node.items) if _text(key) == last), None)
     if override.sign == "~":
         if place is None:
@@ -127,6 +127,12 @@ def _apply(tree: Node, override: _Override) -> None:
         node.items.append((Scalar(None, override.position, last, False), _value(override, None)))
     else:
         node.items[place] = (node.items[place][0], _value(override, node.items[place][1]))
+
+
+def _shown(path: list[str]) -> str:
+    """Return a path as people write it: a stage needs no ``pipeline`` in front."""
+    names = path[1:] if path[:1] == ["pipeline"] and len(path) > 1 else path
+    return ".".join(names) or "the config"
 
 
 def _find(node: Mapping, name: str) -> Node | None:
@@ -158,7 +164,7 @@ def _step(node: Node, key: str, override: _Override, path: list[str]) -> Node:
         if isinstance(item, Alias):
             item = node.items[index] = _copy(item.target)
         return item
-    raise override.error(f"{'.'.join(path[:-1]) or 'the config'} holds no keys, so no {key!r}")
+    raise override.error(f"{_shown(path[:-1])} holds no keys, so no {key!r}")
 
 
 def _copy(node: Node) -> Node:
@@ -176,7 +182,7 @@ def _copy(node: Node) -> Node:
 def _index(node: Sequence, key: str, override: _Override, path: list[str]) -> int:
     if re.fullmatch(r"-?\d+", key) and -len(node.items) <= int(key) < len(node.items):
         return int(key)
-    raise override.error(f"{'.'.join(path[:-1])} is a list of {len(node.items)}, so there is no {key!r} in it")
+    raise override.error(f"{_shown(path[:-1])} is a list of {len(node.items)}, so there is no {key!r} in it")
 
 
 def _unknown(node: Mapping, key: str, override: _Override) -> ConfigError:

@@ -115,7 +115,7 @@ def _with_passed_on(
         inherited = _with_passed_on(method, parent, ancestors, further, complete)
         taken = {name for name in function.passed_on if not name.startswith("#")}
         skipped = len(function.passed_on) - len(taken)
-        own = {parameter.name for parameter in function.parameters}
+        own = {parameter.name for parameter in function.parameters if parameter.kind != KEYWORDS}
         more = [
             Parameter(parameter.name, KEYWORD, parameter.required, parameter.type)
             if parameter.kind == POSITIONAL

@@ -90,6 +90,8 @@ def resolve(tag: str, library: Library, extensions: dict[str, str]) -> str:
     of torch and Tune; the import path of one of the open packages. Raises ``ConfigError`` (without a position).
     """
     names = short_names()
+    if tag.endswith(":"):
+        raise ConfigError(f"unknown tag !{tag}", hint="Remove the colon after the tag.")
     if tag in names:
         return names[tag]
     prefix, _, last = tag.rpartition(".")
@@ -122,13 +124,11 @@ def _in_module(tag: str, library: Library) -> str:
         alias = library.registered_alias(module, rest[0])
         if alias is not None:
             return f"{module}:{'.'.join([alias, *rest[1:]])}"
-        known = [f"!{module}.{name}" for name in library.names(module)]
+        known = [f"{module}.{name}" for name in library.names(module)]
         head = parts[0]
         if head in FLAT:
-            known += [f"!{name}" for name in _all_names(library, {}) if name.startswith(f"{head}.")]
-        raise ConfigError(
-            f"unknown tag !{tag}: the module {module!r} has no {rest[0]!r}", hint=did_you_mean(f"!{tag}", known)
-        )
+            known += [name for name in _all_names(library, {}) if name.startswith(f"{head}.")]
+        raise ConfigError(f"unknown tag !{tag}: the module {module!r} has no {rest[0]!r}", hint=_nearest(tag, known))
     return f"{module}:{'.'.join(rest)}"
 
 
@@ -155,6 +155,11 @@ def _allowed(tag: str, target: str, library: Library) -> str:
     )
 
 
+def _nearest(tag: str, names: list[str]) -> str | None:
+    hint = did_you_mean(tag, names)
+    return None if hint is None else hint.replace("'", "'!", 1)
+
+
 def _all_names(library: Library, extensions: dict[str, str]) -> list[str]:
     names = list(short_names())
     for head, modules in FLAT.items():
@@ -171,12 +176,10 @@ def _unknown(tag: str, library: Library, extensions: dict[str, str]) -> ConfigEr
     from flambe.compile.lowering import OWN_TAGS
 
     head = tag.partition(".")[0]
-    if tag.endswith(":"):
-        return ConfigError(f"unknown tag !{tag}", hint="Remove the colon after the tag.")
     for own in ("@", "$"):
         if tag.startswith(own):
             return ConfigError(f"unknown tag !{tag}", hint=f"A link is written with a space: !{own} {tag[1:]}")
-    hint = did_you_mean(f"!{tag}", [f"!{name}" for name in (*_all_names(library, extensions), *OWN_TAGS)])
+    hint = _nearest(tag, [*_all_names(library, extensions), *OWN_TAGS])
     if hint is None and head == "__main__":
         hint = "Define the class, or register it, before its tag is read."
     elif hint is None and head in sys.stdlib_module_names:

@@ -1,0 +1,98 @@
+"""The extensions header: modules from folders, files and what is installed; everything else refused with a way out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flambe.compile import compile_text
+
+CODE = "class Thing:\n    def __init__(self, size: int): ...\n"
+
+
+def compile_with(tmp_path: Path, header: str, tag: str) -> Any:
+    return compile_text(f"{header}\n---\n!{tag}\nsize: 1\n", name="c", file=str(_config(tmp_path)))
+
+
+def _config(tmp_path: Path) -> Path:
+    config = tmp_path / "configs" / "c.yaml"
+    config.parent.mkdir(exist_ok=True)
+    config.touch()
+    return config
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("code/lib.py", "../code"), ("code/lib.py", "../code/lib.py"), ("code/lib/__init__.py", "../code"),
+        ("code/lib/__init__.py", "../code/lib"), ("code/src/lib/__init__.py", "../code"),
+    ],
+)  # fmt: skip
+def test_a_module_is_found_where_it_lies(tmp_path: Path, path: str, source: str) -> None:
+    file = tmp_path / path
+    file.parent.mkdir(parents=True)
+    file.write_text(CODE)
+    spec = compile_with(tmp_path, f"lib: {source}", "lib.Thing")
+    assert spec.stages[0].body == {"$new": "lib:Thing", "size": 1}
+    assert spec.environment.extensions == {"lib": str((tmp_path / "configs" / source).resolve())}
+
+
+def test_reading_an_extension_runs_nothing(tmp_path: Path) -> None:
+    (tmp_path / "lib.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n" + CODE)
+    compile_with(tmp_path, "lib: ..", "lib.Thing")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_class_in_a_sub_module_by_its_path_and_by_its_alias(tmp_path: Path) -> None:
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "__init__.py").write_text("from lib.inner import Thing\n")
+    (tmp_path / "lib" / "inner.py").write_text("@alias('short')\n" + CODE)
+    assert compile_with(tmp_path, "lib: ..", "lib.inner.Thing").stages[0].body["$new"] == "lib.inner:Thing"
+    assert compile_with(tmp_path, "lib: ..", "lib.short").stages[0].body["$new"] == "lib:Thing"
+
+
+def test_an_installed_module_needs_no_folder(tmp_path: Path) -> None:
+    spec = compile_text("msgspec: msgspec>=0.1\n---\n!msgspec.Raw\n", name="c", file=str(_config(tmp_path)))
+    assert spec.environment.extensions == {"msgspec": "msgspec>=0.1"}
+
+
+def test_environment_of_version_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "lib.py").write_text(CODE)
+    header = "!Environment\noutput_path: out\nextensions: {lib: ..}\nlocal_files: {here: ../lib.py}\nremote: true\ndebug: true"
+    spec = compile_with(tmp_path, header, "lib.Thing")
+    assert (spec.output_dir, spec.debug) == ("out", True)
+    assert spec.environment.files == {"here": str(tmp_path / "lib.py")}
+    assert "remote of !Environment is set by the system" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("header", "fault"),
+    [
+        ("lib: https://github.com/u/lib", "1:6: the extension 'lib' would have to be fetched from https://github.com/u/lib, which this version does not do. Clone it and name the folder: 'lib: path/to/clone'; or pip install it: 'lib: lib'."),
+        ("lib: ssh://git@github.com:u/r.git", "1:6: the extension 'lib' would have to be fetched from ssh://git@github.com:u/r.git, which this version does not do. Clone it and name the folder: 'lib: path/to/clone'; or pip install it: 'lib: lib'."),
+        ("lib: py-lib==1.0", "1:6: the extension 'lib' is not installed. pip install 'py-lib==1.0'; or name its folder: 'lib: ./path/to/it'."),
+        ("lib: ./nowhere", "1:6: the extension 'lib' has no folder {folder}/nowhere"),
+        ("lib: ..", "1:6: the extension 'lib' is not in {parent}; expected lib/ or lib.py in it. The key is the name that Python code imports."),
+        ("msgspec: msgspec>=99", "1:10: the extension 'msgspec' asks for msgspec>=99, installed is "),
+        ("my-lib: .", "1:9: 'my-lib' is no module name; expected the name that Python code imports"),
+        ("!Environment {extension: 1}", "1:15: !Environment has no field 'extension'. Did you mean 'extensions'?"),
+        ("[1]", "1:1: the first of two documents is no header; expected a mapping of module: source, or !Environment"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_had_says_what_to_do(kit: Any, tmp_path: Path, header: str, fault: str) -> None:
+    config = _config(tmp_path)
+    found = kit.faults(lambda: compile_text(f"{header}\n---\n!Anything\n", name="c", file=str(config)))
+    shown = found[0].removeprefix(f"{config}:")
+    wanted = fault.format(folder=config.parent, parent=tmp_path)
+    assert shown == wanted or (wanted.endswith(" ") and shown.startswith(wanted))
+
+
+def test_three_documents(tmp_path: Path) -> None:
+    from flambe.errors import ConfigError
+
+    with pytest.raises(ConfigError, match="holds 3 documents; expected one, or a header and one, separated by '---'"):
+        compile_text("a: 1\n---\nb: 1\n---\nc: 1\n", name="c")
+    with pytest.raises(ConfigError, match="is empty"):
+        compile_text("# nothing\n", name="c")

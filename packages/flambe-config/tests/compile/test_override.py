@@ -1,0 +1,102 @@
+"""Overrides: every spelling, its typing, and its faults."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flambe.compile import compile_text
+
+TEXT = """!Experiment
+name: t
+pipeline:
+  a: !Anything
+    size: 3
+    rate: 0.5
+    flag: true
+    word: hi
+    nothing: null
+    many: [1, 2]
+    inner: &k {p: 1}
+    again: *k
+    grid: !g [1, 2]
+  b: !Anything
+"""
+
+
+def body(*overrides: str) -> Any:
+    return compile_text(TEXT, name="t", overrides=overrides).stages[0].body
+
+
+@pytest.mark.parametrize(
+    ("words", "key", "value"),
+    [
+        (["a.size=4"], "size", 4), (["pipeline.a.size=4"], "size", 4), (["a.size=4.0"], "size", 4), (["a.size=1e2"], "size", 100),
+        (["a.rate=2"], "rate", 2.0), (["a.rate=1e-3"], "rate", 0.001), (["a.flag=0"], "flag", False), (["a.flag=TRUE"], "flag", True),
+        (["a.word=5"], "word", "5"), (["a.word=no"], "word", "no"), (["a.word='x, y'"], "word", "x, y"), (["a.word="], "word", ""),
+        (["a.nothing=5"], "nothing", 5), (["a.many=[3]"], "many", [3]), (["a.many.1=7"], "many", [1, 7]),
+        (["a.size=1,2"], "size", {"$grid": [1, 2]}), (["a.size=range(1,4)"], "size", {"$grid": [1, 2, 3]}),
+        (["a.many=[1],[2]"], "many", {"$grid": [[1], [2]]}), (["a.word=x,y"], "word", {"$grid": ["x", "y"]}),
+        (["a.grid=9"], "grid", 9), (["a.size=!g [5, 6]"], "size", {"$grid": [5, 6]}), (["a.word=!TextField"], "word", {"$new": "flambe.toys.parts:TextField"}),
+        (["+a.new=1"], "new", 1), (["++a.deep.er=1"], "deep", {"er": 1}), (["+a.size=9"], "size", 9),
+        (["a.size=1", "a.size=2"], "size", 2), (["a.inner.p=5"], "again", {"p": 5}), (["a.again.p=5"], "inner", {"p": 1}),
+        (["a.again.p=5"], "again", {"p": 5}),
+        (["--a.size", "4"], "size", 4), (["--a.size=4"], "size", 4), (["--a.word", "x,y"], "word", "x,y"),
+        (["--a.many", "5,6"], "many", [5, 6]), (["--a.rate", "-1"], "rate", -1.0),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_spellings(words: list[str], key: str, value: Any) -> None:
+    found = body(*words)[key]
+    assert found == value
+    assert type(found) is type(value)
+
+
+def test_taking_away() -> None:
+    assert "size" not in body("~a.size")
+    assert compile_text(TEXT, name="t", overrides=["~b", "name=other"]).name == "other"
+
+
+def test_a_value_from_a_file(tmp_path: Path) -> None:
+    (tmp_path / "v.yaml").write_text("p: !TextField {lower: true}\n")
+    assert body(f"a.inner=@{tmp_path}/v.yaml")["inner"]["p"]["lower"] is True
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["a.sise=1"], "override 'a.sise=1': there is no key 'sise'. Did you mean 'size'?"),
+        (["sede=1"], "override 'sede=1': there is no key 'sede'; expected one of name, pipeline, a, b. +sede=1 would add it."),
+        (["a.size=x"], "override 'a.size=x': 'x' does not fit a.size, which is '3' now; expected an integer"),
+        (["a.size=1.5"], "override 'a.size=1.5': '1.5' does not fit a.size, which is '3' now; expected an integer"),
+        (["a.flag=yes"], "override 'a.flag=yes': 'yes' does not fit a.flag, which is 'true' now; expected true or false"),
+        (["a.size.x=1"], "override 'a.size.x=1': a.size holds no keys"),
+        (["a.many.5=1"], "override 'a.many.5=1': a.many is a list of 2, so there is no '5' in it"),
+        (["a.size=[1"], "override 'a.size=[1': the file ends inside the list that begins in line 1. Is the file complete?"),
+        (["--a.size", "1,2"], "override '--a.size 1,2': '1,2' is no single value. To try each of them write a.size=1,2"),
+        (["--a.size"], "override '--a.size': there is no value; expected key.key=value, +key.key=value, ~key.key or --key.key value"),
+        (["size"], "override 'size': there is no value; expected key.key=value, +key.key=value, ~key.key or --key.key value"),
+        (["a..b=1"], "override 'a..b=1': this is no override; expected key.key=value, +key.key=value, ~key.key or --key.key value"),
+        (["+b.x=1"], "override '+b.x=1': b is !Anything without arguments. Write !Anything {} in the file."),
+        (["a.inner=@/nowhere.yaml"], "override 'a.inner=@/nowhere.yaml': cannot read /nowhere.yaml: No such file or directory"),
+        (["a.word=!Nope"], "override 'a.word=!Nope': unknown tag !Nope. The components of flambe-nn are not installed: pip install flambe-nn."),
+        (["+a.x=!Encoder {input_size: z}"], "override '+a.x=!Encoder {input_size: z}': input_size of Encoder is the text 'z'; expected an integer"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_faults_name_the_override(kit: Any, words: list[str], message: str) -> None:
+    assert kit.faults(lambda: body(*words)) == [message]
+
+
+def test_a_repeated_override_is_warned_of(capsys: pytest.CaptureFixture[str]) -> None:
+    body("a.size=1", "a.size=2")
+    assert "a.size is set by 'a.size=1' too; the last one counts" in capsys.readouterr().err
+
+
+def test_overrides_are_kept_in_the_spec() -> None:
+    spec = compile_text(TEXT, name="t", overrides=["a.size=4"])
+    assert spec.source.overrides == ["a.size=4"]
+    assert spec.source.files[0].text == TEXT
+    assert "/stages/0/body/size" not in spec.origins
