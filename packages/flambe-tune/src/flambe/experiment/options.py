@@ -1,4 +1,7 @@
-"""Search options as Python objects: what ``!g`` and ``!s`` are in YAML."""
+"""Search options as Python objects: what ``!g`` and ``!s`` are in YAML.
+
+They are nodes of a spec (plain maps), so they may stand anywhere inside of a ``Schema``.
+"""
 
 from __future__ import annotations
 
@@ -9,23 +12,30 @@ from typing import Any
 from flambe.spec.nodes import GRID
 
 
-class GridSearchOptions:
+class Options(dict[str, Any]):
+    """Base of search options: a ``$grid`` node."""
+
+    @property
+    def elements(self) -> list[Any]:
+        """The values that are tried."""
+        elements: list[Any] = self[GRID]
+        return elements
+
+
+class GridSearchOptions(Options):
     """Each of ``elements`` is a variant (``!g``)."""
 
     def __init__(self, elements: Sequence[Any]) -> None:
         if not elements:
             raise ValueError("a grid needs at least one element")
-        self.elements = list(elements)
-
-    def node(self, seed: int = 0) -> dict[str, Any]:
-        """Return the ``$grid`` node."""
-        return {GRID: list(self.elements)}
+        super().__init__({GRID: list(elements)})
 
 
-class SampledUniformSearchOptions:
+class SampledUniformSearchOptions(Options):
     """``k`` numbers drawn uniformly from [low, high], both ends included (``!s``).
 
-    Whole numbers when both ends are whole, else numbers rounded to ``decimals``. Drawn from the seed of the experiment.
+    Whole numbers when both ends are whole, else numbers rounded to ``decimals``. An experiment draws them from its seed;
+    before that they are drawn from seed 0.
     """
 
     def __init__(self, low: float, high: float, k: int, decimals: int = 10) -> None:
@@ -34,10 +44,10 @@ class SampledUniformSearchOptions:
         if k < 1:
             raise ValueError(f"k is {k}, expected at least 1")
         self.low, self.high, self.k, self.decimals = low, high, k, decimals
+        super().__init__({GRID: self.draw(random.Random(0))})
 
-    def node(self, seed: int = 0) -> dict[str, Any]:
-        """Return the ``$grid`` node of the numbers that ``seed`` draws."""
-        generator = random.Random(seed)
+    def draw(self, generator: random.Random) -> list[float]:
+        """Return ``k`` numbers from ``generator``."""
         if isinstance(self.low, int) and isinstance(self.high, int):
-            return {GRID: [generator.randint(self.low, self.high) for _ in range(self.k)]}
-        return {GRID: [round(generator.uniform(self.low, self.high), self.decimals) for _ in range(self.k)]}
+            return [generator.randint(self.low, self.high) for _ in range(self.k)]
+        return [round(generator.uniform(self.low, self.high), self.decimals) for _ in range(self.k)]

@@ -1,0 +1,214 @@
+"""``Experiment``: a pipeline of stages as a Python object. In YAML it is ``!Experiment``, which compiles to a spec."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import random
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flambe.errors import did_you_mean
+from flambe.experiment.options import SampledUniformSearchOptions
+from flambe.runnable.error import ParsingRunnableError, UnsuccessfulRunnableError
+from flambe.runnable.runnable import ClusterRunnable
+from flambe.spec.nodes import FILE, GRID, LINK, Environment, Spec, Stage, kind_of
+
+if TYPE_CHECKING:
+    from flambe.experiment.session import Summary
+    from flambe.runnable.environment import RemoteEnvironment
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*\Z")
+
+
+class Experiment(ClusterRunnable):
+    """Stages that link to one another, each with its variants.
+
+    Parameters
+    ----------
+    name: of its folder; letters, digits, ``_`` and ``-``, beginning with a letter or digit.
+    pipeline: stage name → ``Schema`` (or the node of one), in the order of the file.
+    resume: a stage (and all above), or a list of stages, whose results are taken from earlier runs. Results are taken by
+        key in any case; the names are checked.
+    debug: one unit after another in one process.
+    devices: resources of each variant: ``{"cpu": 2, "gpu": 1}``.
+    save_path: folder of the runs, ``flambe-output`` by default.
+    resources: name → path of files that stages may link to; or 0.4's ``{"local": …, "remote": …}``.
+    search, schedulers: stage → algorithm (a ``Schema``, or its node) of Ray Tune.
+    reduce: stage → how many variants stay for later stages.
+    env: set by the system on a cluster.
+    max_failures: how often a failing variant is tried again, from its last step.
+    stop_on_failure: start no later stage once a variant has failed for good.
+    merge_plot: same TensorBoard tags for all variants of a stage.
+    user_provider: returns the name of the user; the login name by default.
+    seed: of every random number.
+    extensions: module → source, for stages whose classes are in modules of your own.
+
+    Raises TypeError when the pipeline is no mapping, ValueError when a stage is no component.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        pipeline: Mapping[str, Any],
+        resume: str | Sequence[str] | None = None,
+        debug: bool = False,
+        devices: Mapping[str, float] | None = None,
+        save_path: str | None = None,
+        resources: Mapping[str, Any] | None = None,
+        search: Mapping[str, Any] | None = None,
+        schedulers: Mapping[str, Any] | None = None,
+        reduce: Mapping[str, int] | None = None,
+        env: RemoteEnvironment | None = None,
+        max_failures: int = 1,
+        stop_on_failure: bool = False,
+        merge_plot: bool = True,
+        user_provider: Callable[[], str] | None = None,
+        seed: int = 0,
+        extensions: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(env)
+        if not isinstance(pipeline, Mapping):
+            raise TypeError(f"the pipeline is a {type(pipeline).__name__}, expected a mapping of stage name to Schema")
+        self.name = name
+        self.pipeline = dict(pipeline)
+        self.resume = resume
+        self.debug = debug
+        self.devices = devices
+        self.save_path = save_path
+        self.resources = resources
+        self.search = dict(search or {})
+        self.schedulers = dict(schedulers or {})
+        self.reduce = dict(reduce or {})
+        self.max_failures = max_failures
+        self.stop_on_failure = stop_on_failure
+        self.merge_plot = merge_plot
+        self.user_provider = user_provider
+        self.seed = seed
+        self.inject_extensions(dict(extensions or {}))
+
+    def parse(self) -> None:
+        """Check names, links, schedulers and resources. Raises ParsingRunnableError or another ConfigError."""
+        from flambe.experiment.controller import check_spec
+        from flambe.pipeline.graph import StageGraph
+
+        spec = self.spec()
+        check_spec(spec, StageGraph(spec))
+
+    def spec(self) -> Spec:
+        """Return the spec of this experiment: what ``flambe-compile`` writes.
+
+        Raises ParsingRunnableError for names that cannot be used or that are not there, ValueError for a stage that is no
+        component.
+        """
+        if not self.name or not _NAME.match(self.name):
+            raise ParsingRunnableError(
+                f"the name {self.name!r} cannot be used: letters, digits, '-' and '_', beginning with a letter or digit"
+            )
+        files = self._files()
+        for parameter in ("search", "schedulers", "reduce"):
+            for stage in getattr(self, parameter):
+                if stage not in self.pipeline:
+                    hint = did_you_mean(stage, self.pipeline) or ""
+                    raise ParsingRunnableError(f"{parameter} names {stage!r}, which is no stage. {hint}".rstrip())
+        names = {"cpu": "cpus", "gpu": "gpus"}
+        extensions = dict(self.extensions)
+        generator = random.Random(self.seed)
+        return Spec(
+            name=self.name,
+            output_dir=os.path.expanduser(self.save_path or "flambe-output"),
+            seed=self.seed,
+            stages=[
+                Stage(
+                    name=stage,
+                    body=_body(stage, value, generator, files, extensions),
+                    reduce=self.reduce.get(stage),
+                    scheduler=_plain(self.schedulers.get(stage), generator, files, extensions),
+                    search=_plain(self.search.get(stage), generator, files, extensions),
+                )
+                for stage, value in self.pipeline.items()
+            ],
+            resume=self.resume if self.resume is None or isinstance(self.resume, str) else list(self.resume),
+            devices={names.get(name, name): amount for name, amount in self.devices.items()} if self.devices else None,
+            max_failures=self.max_failures,
+            stop_on_failure=self.stop_on_failure,
+            merge_plot=self.merge_plot,
+            debug=self.debug,
+            environment=Environment(extensions=extensions, files=files),
+        )
+
+    def run(
+        self, force: bool = False, verbose: bool = False, debug: bool = False, workers: int | None = None, **kwargs: Any
+    ) -> Summary:
+        """Run it; an unfinished run of the same experiment goes on where it was.
+
+        force: begin a new run directory and reuse nothing (nothing is deleted). debug: one unit after another in one
+        process. workers: CPUs to use, all by default.
+        Raises UnsuccessfulRunnableError when a variant failed.
+        """
+        from flambe.cli.console import set_level
+        from flambe.experiment.display import choose_display
+        from flambe.experiment.session import AUTO, LOCAL, Settings, run_experiment
+
+        set_level(verbose=verbose)
+        settings = Settings(runner=LOCAL if debug or self.debug else AUTO, workers=workers, force=force)
+        summary = run_experiment(self.spec(), settings, tool="Experiment.run", display=choose_display())
+        if summary.counts["failed"]:
+            raise UnsuccessfulRunnableError(
+                f"{summary.counts['failed']} variants failed: see {summary.run}",
+                hint="flambe-report ls shows their errors.",
+            )
+        return summary
+
+    def get_user(self) -> str:
+        """Return the name of the user: what ``user_provider`` says, else the login name."""
+        return self.user_provider() if self.user_provider is not None else getpass.getuser()
+
+    def _files(self) -> dict[str, str]:
+        given = dict(self.resources or {})
+        if given and set(given) <= {"local", "remote"} and all(isinstance(part, Mapping) for part in given.values()):
+            local, remote = dict(given.get("local", {})), dict(given.get("remote", {}))
+        else:
+            local, remote = given, {}
+        for name, path in local.items():
+            if "://" not in str(path):
+                local[name] = str(Path(path).expanduser().absolute())
+                if not Path(local[name]).exists():
+                    raise ParsingRunnableError(f"the resource {name!r} does not exist: {path}")
+        for name in (*local, *remote):
+            if name in self.pipeline:
+                raise ParsingRunnableError(f"the stage {name!r} has the name of a resource: rename one of them")
+        return {**local, **{name: str(path) for name, path in remote.items()}}
+
+
+def _body(
+    stage: str, value: Any, generator: random.Random, files: Mapping[str, str], extensions: dict[str, str]
+) -> Any:
+    node = _plain(value, generator, files, extensions)
+    if kind_of(node) != "$new":
+        raise ValueError(f"the stage {stage!r} is a {type(value).__name__}, expected a Schema")
+    return node
+
+
+def _plain(value: Any, generator: random.Random, files: Mapping[str, str], extensions: dict[str, str]) -> Any:
+    """Return the node of a schema or of plain data, with options drawn and links to resources as paths."""
+    from flambe.build.schema import Schema, node_of
+
+    def walk(node: Any) -> Any:
+        if isinstance(node, SampledUniformSearchOptions):
+            return {GRID: node.draw(generator)}
+        if kind_of(node) == GRID:
+            return {GRID: [walk(node_of(item)) for item in node[GRID]]}
+        if kind_of(node) == LINK and node[LINK][0] in files:
+            return {FILE: files[node[LINK][0]]}
+        if isinstance(node, dict):
+            return {key: walk(item) for key, item in node.items()}
+        return [walk(item) for item in node] if isinstance(node, list) else node
+
+    if value is None:
+        return None
+    if isinstance(value, Schema):
+        extensions.update(value.aggregate_extensions_metadata())
+    return walk(node_of(value))

@@ -1,0 +1,147 @@
+"""Small components of a module that no distribution ships, and specs that use them: no torch is needed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flambe.spec.codec import dump_spec
+from flambe.spec.nodes import Environment, Spec, Stage
+
+TOYS = '''
+import os
+import random
+import time
+
+import flambe
+from flambe.build.component import Component
+
+
+class Source(Component):
+    """Numbers that every climber shares."""
+
+    immutable = True
+
+    def __init__(self, size: int = 3) -> None:
+        super().__init__()
+        self.numbers = list(range(size))
+
+    @property
+    def count(self) -> int:
+        return len(self.numbers)
+
+
+class Climber(Component):
+    """Climbs by about ``rate`` a step. breaks: raise at this step; dies: end the process at this step, the first time."""
+
+    def __init__(self, source, rate=1.0, steps=5, pause=0.0, breaks=0, dies=0, mark="", count=0):
+        super().__init__()
+        self.source, self.rate, self.steps, self.pause = source, rate, steps, pause
+        self.breaks, self.dies, self.mark, self.count = breaks, dies, mark, count
+        self.at, self.height = 0, 0.0
+        self.register_attrs("at", "height")
+
+    def run(self):
+        time.sleep(self.pause)
+        print("this goes to the log of the unit")
+        os.write(1, b"so does this\\n")
+        self.at += 1
+        if self.at == self.breaks:
+            raise RuntimeError("the rope broke")
+        if self.at == self.dies and not os.path.exists(self.mark):
+            open(self.mark, "w").close()
+            os.kill(os.getpid(), 9)
+        self.height += self.rate * (1 + random.random() / 10)
+        flambe.log("height", self.height, self.at)
+        flambe.log("threads", int(os.environ["OMP_NUM_THREADS"]), self.at)
+        return self.at < self.steps
+
+    def metric(self):
+        return self.height
+
+
+class Judge(Component):
+    """Ten times the height of a climber."""
+
+    def __init__(self, climber):
+        super().__init__()
+        self.climber, self.mark = climber, None
+        self.register_attrs("mark")
+
+    def run(self):
+        self.mark = self.climber.height * 10
+        return False
+
+    def metric(self):
+        return self.mark
+'''
+
+
+class Bench:
+    """A folder with the toys, and flambe-tune to run specs of them in it."""
+
+    def __init__(self, folder: Path, toys: Path) -> None:
+        folder.mkdir(exist_ok=True)
+        self.folder = folder
+        self.toys = toys
+        toys.write_text(TOYS)
+
+    def spec(
+        self,
+        *,
+        rates: int = 4,
+        steps: int = 4,
+        scheduler: Any = None,
+        reduce: int | None = 2,
+        climber: dict[str, Any] | None = None,
+        **fields: Any,
+    ) -> Spec:
+        body = {
+            "$new": "toys:Climber",
+            "source": {"$link": ["source"]},
+            "rate": {"$grid": [(index + 1) / rates for index in range(rates)]},
+            "steps": steps,
+            "count": {"$link": ["source"], "attr": ["count"]},
+            **(climber or {}),
+        }
+        return Spec(
+            name="climb",
+            output_dir=str(self.folder / "out"),
+            seed=1,
+            stages=[
+                Stage(name="source", body={"$new": "toys:Source"}),
+                Stage(name="climb", body=body, reduce=reduce, scheduler=scheduler),
+                Stage(name="judge", body={"$new": "toys:Judge", "climber": {"$link": ["climb"]}}),
+            ],
+            environment=Environment(extensions={"toys": str(self.toys)}),
+            **fields,
+        )
+
+    def command(self, spec: Spec, *options: str) -> list[str]:
+        path = self.folder / "spec.json"
+        path.write_bytes(dump_spec(spec))
+        return [sys.executable, "-m", "flambe.experiment.cli", str(path), *options]
+
+    def tune(self, spec: Spec, *options: str, code: int = 0) -> tuple[list[dict[str, Any]], dict[str, Any], str]:
+        """Run the command; returns the rows of the variants, the row of the run, and stderr."""
+        done = subprocess.run(self.command(spec, *options), capture_output=True, text=True, timeout=200)
+        assert done.returncode == code, done.stderr
+        rows = [json.loads(line) for line in done.stdout.splitlines()]
+        return rows[:-1], rows[-1] if rows else {}, done.stderr
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path, tmp_path / "toys.py")
+
+
+@pytest.fixture
+def benches(tmp_path: Path) -> Callable[[str], Bench]:
+    """Makes folders that share the module, so that equal specs in them have equal digests."""
+    return lambda name: Bench(tmp_path / name, tmp_path / "toys.py")
