@@ -7,6 +7,7 @@ import io
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from flambe.cli.streams import data_is_terminal, emit
@@ -17,14 +18,16 @@ Row = dict[str, Any]
 TABLE, JSON, CSV = "table", "json", "csv"
 FORMATS = (TABLE, JSON, CSV)
 
-RUN_TABLE = ("name", "index", "status", "expected", "done", "failed", "pruned", "metric", "metric_name", "best", "seconds", "started", "run")  # fmt: skip
+RUN_TABLE = ("run", "status", "done", "failed", "pruned", "metric", "best", "seconds", "started")
 UNIT_TABLE = ("name", "index", "stage", "variant", "status", "metric", "metric_name", "step", "seconds", "error")
 
 _STYLES = {
     "COMPLETE": "green", "RUNNING": "blue", "FAILED": "red", "LOST": "red", "CANCELLED": "yellow", "PRUNED": "dim",
     "PAUSED": "cyan",
 }  # fmt: skip
-_TITLES = {"metric_name": "of", "expected": "units", "seconds": "time", "index": "exp"}
+_TITLES = {"metric_name": "of", "seconds": "time", "index": "exp"}
+_NARROW = 110
+_FOLDED = frozenset({"run", "best", "variant", "unit", "path", "metric_name", "error", "status_reason"})
 
 
 def columns_of(rows: Sequence[Mapping[str, Any]], first: Sequence[str]) -> list[str]:
@@ -113,29 +116,50 @@ def render_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> s
     from rich.text import Text
 
     terminal = data_is_terminal()
-    columns = [name for name in columns if any(row.get(name) not in (None, "") for row in rows)]
+    out = io.StringIO()
+    # Off a terminal there is no width to keep: lines are for grep and less -S.
+    console = Console(file=out, force_terminal=terminal, width=None if terminal else 10_000, highlight=False)
+    if console.width < _NARROW:
+        columns = [name for name in columns if name != "metric_name"]
+    columns = [name for name in columns if any(_is_worth_a_column(name, row.get(name)) for row in rows)]
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=True)
     for name in columns:
         numeric = all(isinstance(row.get(name), int | float | None) for row in rows)
-        # Where a terminal is narrow, what tells rows apart is folded and the rest is cut.
-        cut = name in ("metric_name", "error", "status")
+        # Where a terminal is narrow, long names and words are folded, the longest most, and the rest stays whole.
         table.add_column(
-            _TITLES.get(name, name), justify="right" if numeric else "left", no_wrap=cut,
-            overflow="ellipsis" if cut else "fold", min_width=8 if name == "status" else None,
-        )  # fmt: skip
+            _TITLES.get(name, name),
+            justify="right" if numeric else "left",
+            no_wrap=name not in _FOLDED,
+            overflow="fold",
+            max_width=24 if name == "error" and console.width < _NARROW else None,
+            min_width=None if name in _FOLDED else max(len(_shown(name, row)) for row in rows),
+        )
     for row in rows:
         best = row.get("best") is True
         cells = []
         for name in columns:
             style = _STYLES.get(str(row.get(name)), "") if name == "status" else "bold" if best else ""
-            text = cell(name, row.get(name))
+            text = _shown(name, row)
             cells.append(Text(f"* {text}" if best and name == "metric" else text, style=style))
         table.add_row(*cells)
-    out = io.StringIO()
-    # Off a terminal there is no width to keep: lines are for grep and less -S.
-    console = Console(file=out, force_terminal=terminal, width=None if terminal else 10_000, highlight=False)
     console.print(table)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
+
+
+def _is_worth_a_column(name: str, value: Any) -> bool:
+    return bool(value) if name in ("failed", "pruned", "error") else value not in (None, "")
+
+
+def _shown(name: str, row: Mapping[str, Any]) -> str:
+    """Return a cell of a table: cell(), but for what is shorter beside its neighbours."""
+    value = row.get(name)
+    if name == "done" and "expected" in row:
+        return f"{value}/{row['expected']}"
+    if name == "run" and value and (place := Path(str(value))).is_relative_to(Path.cwd()):
+        return cell(name, place.relative_to(Path.cwd()))
+    if name in ("created", "started", "ended"):
+        return cell(name, value)[:16]
+    return cell(name, value)
 
 
 def cell(name: str, value: Any) -> str:
