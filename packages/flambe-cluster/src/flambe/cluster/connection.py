@@ -143,8 +143,8 @@ class Connection:
         Raises ``ConnectionLost`` when the machine is gone before the command ended, or at ``timeout_s``.
         """
         script = command if isinstance(command, str) else shlex.join(command)
-        # Without the wrapping shell a command killed by a signal has no exit status, which looks like a lost connection.
-        line = shlex.join(["sh", "-c", script + "\nexit $?"])
+        # Without the outer shell a command killed by a signal has no exit status, which looks like a lost connection.
+        line = shlex.join(["sh", "-c", 'sh -c "$1"; exit $?', "sh", script])
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         try:
             channel = self._transport.open_session(timeout=CONNECT_TIMEOUT_S * 2)

@@ -71,7 +71,8 @@ def submit(
     job = f"{re.sub(r'[^A-Za-z0-9_-]+', '-', spec.name).strip('-') or 'job'}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
     folder = f"{head.workdir}/jobs/{job}"
     head.ask("write", path=f"{folder}/{layout.SPEC}", text=dump_spec(remote).decode(), mode=0o644)
-    tune = [f"{head.facts['scripts']}/flambe-tune", "--address", cluster.ray_address, *arguments]
+    # Without --runner a single unit would run on the orchestrator itself.
+    tune = [f"{head.facts['scripts']}/flambe-tune", "--runner", "ray", "--address", cluster.ray_address, *arguments]
     try:
         started = head.ask(
             "job_start",
@@ -286,7 +287,8 @@ def _environment(spec: Spec, names: Sequence[str]) -> dict[str, str]:
     missing = [name for name in names if name not in os.environ]
     if missing:
         raise UsageError(f"--env {missing[0]}: there is no such variable here")
-    return {name: os.environ[name] for name in names}
+    # The second tells flambe-tune which of its variables the workers on the factories need.
+    return {**{name: os.environ[name] for name in names}, "FLAMBE_PASS_ENV": ",".join(names)}
 
 
 def _send(cluster: Cluster, source: Path, target: str) -> None:

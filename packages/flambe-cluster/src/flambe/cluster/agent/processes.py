@@ -62,7 +62,7 @@ def members(mark: str, session: int | None = None, started_on: str | None = None
     return found - {os.getpid()}
 
 
-def stop(find: Callable[[], set[int]], patience: float = 8.0) -> int:
+def stop(find: Callable[[], set[int]], patience: float = 4.0) -> int:
     """Ask the processes that ``find`` returns to end, then make them. Returns how many there were."""
     first = find()
     for number, wait in ((signal.SIGTERM, patience), (signal.SIGKILL, 5.0)):
