@@ -426,6 +426,27 @@ def test_a_forged_manifest_reaches_nothing(tmp_path: Path) -> None:
     assert not Path("sprung").exists()
 
 
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"$saved": "own", "attr": ["save"], "call": True},
+        {"$saved": "own", "attr": ["get_state"], "call": True},
+        {"$saved": "own", "call": True},
+        {"$saved": "own", "attr": ["__init__", "__globals__"]},
+        {"$link": ["first"], "attr": ["run"], "call": True},
+        {"$new": "subprocess:Popen", "args": "true"},
+    ],
+)
+def test_a_forged_config_calls_nothing(tmp_path: Path, forged: Any) -> None:
+    save_component(Holder(Leaf(), 1), tmp_path / "it")
+    path = tmp_path / "it" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["config"]["second"] = forged
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(FlambeError, match="would be called|may not be reached|no attribute that a link may follow"):
+        flambe.load(tmp_path / "it")
+
+
 # --- other forms ---
 
 

@@ -18,7 +18,7 @@ _DOOR = {
     "RegistrationError": "flambe.build.registrable",
     "SaveError": "flambe.build.saving",
     "Schema": "flambe.build.schema",
-    "Scope": "flambe.build.builder",
+    "Scope": "flambe.build.scope",
     "State": "flambe.build.encoding",
     "UnpreparedLinkError": "flambe.build.link",
     "alias": "flambe.build.registrable",
@@ -72,7 +72,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from flambe.build.builder import BuildError, Scope, build, evaluate
+    from flambe.build.builder import BuildError, build, evaluate
     from flambe.build.component import Component, dynamic_component, make_component
     from flambe.build.encoding import State
     from flambe.build.link import FunctionCallLink, Link, LinkError, MalformedLinkError, UnpreparedLinkError
@@ -89,6 +89,7 @@ if TYPE_CHECKING:
     from flambe.build.saved import load, load_state_from_file, save, save_state_to_file
     from flambe.build.saving import SaveError, save_component
     from flambe.build.schema import Schema
+    from flambe.build.scope import Scope
     from flambe.build.state import LoadError
     from flambe.build.trust import import_extensions
 

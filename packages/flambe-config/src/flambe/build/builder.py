@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
 import io
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 from flambe.build.component import Component
-from flambe.build.link import (
-    Link,
-    LinkError,
-    follow_attributes,
-    step_into,
-    unprepared,
-)
+from flambe.build.link import Link
 from flambe.build.made import Made, Origin, record, signature_of
 from flambe.build.registrable import class_of_tag
-from flambe.build.trust import Extensions, locate
+from flambe.build.scope import Open, Scope, follow
+from flambe.build.trust import locate
 from flambe.errors import ConfigError, FlambeError, Position, did_you_mean
 from flambe.spec.codec import unescape
 from flambe.spec.nodes import (
@@ -47,51 +40,9 @@ _LOAD_FROM_PATH: Any = Component.load_from_path
 TUPLE = "$tuple"
 """Only saved components have it; like a list it may hold objects."""
 
-Special = Callable[[dict[str, Any]], tuple[Any, Origin | None]]
-
 
 class BuildError(ConfigError):
     """An object that cannot be built from its config."""
-
-
-class _Open(NamedTuple):
-    """An object under construction. given: its arguments as nodes, by key of the config path."""
-
-    path: Path
-    given: Mapping[str | int, Any]
-    origins: dict[Path, Origin]
-
-
-@dataclass
-class Scope:
-    """What is there while one body is built.
-
-    stage: name of the stage; None for a config of a single object, whose links start at its own arguments.
-    objects: config path (the stage first) → what was built there, plain values too.
-    resolve_outside: what a link to another stage gives, attributes followed and calls made; None: there are no others.
-    resources: name → path or value, for links to resources.
-    extensions: modules that tags may reach beside the usual ones.
-    position: where the value at a config path was written, for messages.
-    special: more kinds of nodes (``$saved``, …) → how each is built.
-    """
-
-    stage: str | None = None
-    objects: dict[Path, Any] = field(default_factory=dict)
-    resolve_outside: Callable[[LinkTarget], Any] | None = None
-    resources: Mapping[str, Any] = field(default_factory=dict)
-    extensions: Extensions = ()
-    position: Callable[[Path], Position | None] | None = None
-    special: Mapping[str, Special] = field(default_factory=dict)
-    _open: list[_Open] = field(default_factory=list, repr=False)
-
-    @property
-    def root(self) -> Path:
-        """The config path of the body itself."""
-        return () if self.stage is None else (self.stage,)
-
-    def where(self, path: Path) -> Position | None:
-        """Return where the value at a config path was written, if that is known."""
-        return self.position(path) if self.position is not None else None
 
 
 def build(node: Any, *, scope: Scope, path: Path | None = None) -> Any:
@@ -107,7 +58,7 @@ def build(node: Any, *, scope: Scope, path: Path | None = None) -> Any:
 
 def evaluate(target: LinkTarget, scope: Scope) -> Any:
     """Return what a link gives: the value at its path in this scope, its attributes, the call, the copy."""
-    return _follow(target, scope, None)[0]
+    return follow(target, scope, None)[0]
 
 
 def _build(node: Any, scope: Scope, path: Path) -> Any:
@@ -115,10 +66,9 @@ def _build(node: Any, scope: Scope, path: Path) -> Any:
     if kind is None:
         value = _plain(node, scope, path)
     elif kind == NEW:
-        # Under its place already while it is open, so that links from inside find what is done.
         value = _new(node, scope, path)
     elif kind == LINK:
-        value, followed = _follow(link_target(node), scope, scope.where(path))
+        value, followed = follow(link_target(node), scope, scope.where(path))
         _note(scope, path, followed)
     elif kind == ENV:
         value = _environment(node[ENV], scope.where(path))
@@ -158,7 +108,7 @@ def _plain(node: Any, scope: Scope, path: Path) -> Any:
     if isinstance(node, Link):
         if node.target is not None:
             return node()
-        value, origin = _follow(node.link_target, scope, scope.where(path))
+        value, origin = follow(node.link_target, scope, scope.where(path))
         _note(scope, path, origin)
         return value
     build_here = getattr(type(node), "_build_in", None)
@@ -167,8 +117,8 @@ def _plain(node: Any, scope: Scope, path: Path) -> Any:
 
 
 def _note(scope: Scope, path: Path, origin: Origin) -> None:
-    if scope._open:
-        here = scope._open[-1]
+    if scope.opened:
+        here = scope.opened[-1]
         here.origins[path[len(here.path) :]] = origin
 
 
@@ -179,93 +129,6 @@ def _environment(name: str, position: Position | None) -> str:
         raise BuildError(
             f"the environment variable {name} is not set", position=position, hint=f"export {name}=…"
         ) from None
-
-
-# --- links ---
-
-
-def _follow(target: LinkTarget, scope: Scope, position: Position | None) -> tuple[Any, Origin]:
-    text = str(target)
-    root = target.path[0]
-    inside = root == scope.stage or (scope.stage is None and (_declares(scope, root) or (root,) in scope.objects))
-    if inside:
-        base = _at(target.path, scope, text, position)
-    elif root in scope.resources:
-        if len(target.path) > 1:
-            raise LinkError(
-                f"the link {text!r} has brackets on the resource {root!r}",
-                position=position,
-                hint="A resource is a value.",
-            )
-        base = scope.resources[str(root)]
-    elif scope.resolve_outside is not None:
-        try:
-            value = scope.resolve_outside(target)
-        except LinkError as error:
-            error.position = error.position or position
-            raise
-        whole = not target.attr and not target.call
-        return value, Origin(base=value if whole else None)
-    else:
-        known = (
-            [str(key) for key in (scope._open[0].given if scope._open else ())]
-            if scope.stage is None
-            else [scope.stage]
-        )
-        raise (
-            unprepared(text, f"there is nothing called {root!r}", position)
-            if not known
-            else LinkError(
-                f"the link {text!r} leads nowhere: there is no {root!r}",
-                position=position,
-                hint=did_you_mean(str(root), known),
-            )
-        )
-    value = follow_attributes(base, target.attr, link=text, position=position)
-    if target.call:
-        value = value()
-    if target.copy:
-        value = copy.deepcopy(value)
-        return value, Origin()
-    return value, Origin(base=base, attr=target.attr, call=target.call)
-
-
-def _declares(scope: Scope, key: str | int) -> bool:
-    return bool(scope._open) and key in scope._open[0].given
-
-
-def _at(path: Path, scope: Scope, link: str, position: Position | None) -> Any:
-    """Return what stands at a config path: the deepest thing that is built on the way, and then on through its config."""
-    for size in range(len(path), -1, -1):
-        if path[:size] in scope.objects:
-            value = scope.objects[path[:size]]
-            for key in path[size:]:
-                value = step_into(value, key, link=link, position=position)
-            return value
-        here = next((one for one in scope._open if one.path == path[:size]), None)
-        if here is None:
-            continue
-        if size == len(path):
-            raise unprepared(link, "it points to an object that it is a part of", position)
-        if path[size] not in here.given:
-            known = [str(key) for key in here.given]
-            raise LinkError(
-                f"the link {link!r} leads nowhere: there is no [{path[size]}]",
-                position=position,
-                hint=did_you_mean(str(path[size]), known) or f"There are: {', '.join(known)}.",
-            )
-        return _later(here.given[path[size]], path[size + 1 :], scope, link, position)
-    raise unprepared(link, "its target is not built yet", position)
-
-
-def _later(node: Any, rest: Path, scope: Scope, link: str, position: Position | None) -> Any:
-    """Return a plain value that stands further down: it needs no building. Anything else there is too late."""
-    while rest and kind_of(node) in (None, NEW) and isinstance(node, dict | list):
-        node = step_into(node, rest[0], link=link, position=position)
-        rest = rest[1:]
-    if rest or isinstance(node, dict | list) or not (node is None or isinstance(node, bool | int | float | str)):
-        raise unprepared(link, "its target stands further down and is not built yet", position)
-    return node
 
 
 # --- objects ---
@@ -301,13 +164,13 @@ def build_arguments(
     """Build the arguments of an object that stands at ``path``, in order. Returns them and where they came from."""
     origins: dict[Path, Origin] = {}
     scope.objects.pop(path, None)
-    scope._open.append(_Open(path, given, origins))
+    scope.opened.append(Open(path, given, origins))
     try:
         if _prepares(owner):
             given = _precompile(owner, given, scope, path)
         values = {key: _build(item, scope, (*path, key)) for key, item in given.items()}
     finally:
-        scope._open.pop()
+        scope.opened.pop()
     return values, origins
 
 
@@ -372,7 +235,7 @@ def _precompile(owner: Any, given: Mapping[Any, Any], scope: Scope, path: Path) 
             # A link to a sibling that is not built yet is shown as it stands.
             inside = target.path[: len(path)] == path or (scope.stage is None and not path)
             shown[key] = (
-                Link(target.path, target.attr) if inside else _follow(target, scope, scope.where((*path, key)))[0]
+                Link(target.path, target.attr) if inside else follow(target, scope, scope.where((*path, key)))[0]
             )
         elif kind_of(item) is None and not isinstance(item, dict | list):
             shown[key] = item

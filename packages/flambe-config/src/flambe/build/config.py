@@ -14,6 +14,8 @@ from flambe.spec.nodes import ARGS, LINK, MAP, NEW, Path, arguments, kind_of
 
 SAVED = "$saved"
 RESULT = "$result"
+MAY_CALL = frozenset({"parameters", "named_parameters"})
+"""What a saved config may call on a part: optimizers are made with it. Anything else would be code of its choice."""
 _DEEP = "/" + "_/" * 64
 _PLAIN = frozenset({type(None), bool, int, float, str, bytes})
 
@@ -51,7 +53,8 @@ class ConfigWriter:
         if whole is not None and whole.node is not None:
             return whole.node
         given = arguments_of(value) or {}
-        everything = arguments_of(value, defaults=True) or {}
+        # Defaults of other libraries come and go with their releases, ours are kept: a later default must not change what was saved.
+        everything = (arguments_of(value, defaults=True) or {}) if isinstance(value, Component) else given
         named = {key: item for key, item in everything.items() if key in given or (key != ARGS and _is_plain(item))}
         if isinstance(value, Component):
             named = value.saved_arguments(named)
@@ -146,6 +149,8 @@ class ConfigWriter:
                 value = getattr(value, origin.attr[index], None)
         if found is None or not (rest or origin.call):
             return found
+        if origin.call and (not rest or rest[-1] not in MAY_CALL):
+            return None
         return {**found, "attr": list(rest), **({"call": True} if origin.call else {})}
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from types import ModuleType
 from typing import Any
 
 from flambe.build.registrable import Registrable
@@ -151,6 +152,9 @@ def step_into(value: Any, key: str | int, *, link: str, position: Position | Non
 def follow_attributes(value: Any, attrs: Sequence[str], *, link: str, position: Position | None = None) -> Any:
     """Follow the attributes of a link. Raises ``LinkError`` naming the one that is missing."""
     for name in attrs:
+        if name.startswith("__") or isinstance(value, ModuleType):
+            # From there on every object of the interpreter could be reached.
+            raise _broken(link, f"{name} is no attribute that a link may follow", None, position)
         try:
             value = getattr(value, name)
         except AttributeError as error:

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from flambe.build.builder import Scope, build_arguments, construct
+from flambe.build.builder import build_arguments, construct
 from flambe.build.component import Component
-from flambe.build.config import RESULT, SAVED
+from flambe.build.config import MAY_CALL, RESULT, SAVED
 from flambe.build.encoding import Decoder, State
 from flambe.build.link import follow_attributes
 from flambe.build.made import Made, Origin, record
@@ -19,6 +19,7 @@ from flambe.build.manifest import Manifest, read_manifest
 from flambe.build.parts import child_at
 from flambe.build.registrable import target_of
 from flambe.build.saving import source_of
+from flambe.build.scope import Scope, check_call
 from flambe.build.state import LoadError, check_class_version, load_own, read_tree
 from flambe.build.tensors import read_tensors
 from flambe.build.trust import Extensions, find_data_class, locate
@@ -99,7 +100,7 @@ class _Loader:
                 error.hint = _remedy(manifest, place)
             raise
         self._compare(owner, manifest, folder)
-        scope = Scope(extensions=self._extensions, special=self._specials(folder, decode))
+        scope = Scope(extensions=self._extensions, may_call=MAY_CALL, special=self._specials(folder, decode))
         given: dict[Any, Any] = {**dict(enumerate(manifest.config.get(ARGS, ()))), **arguments(manifest.config)}
         # A class may be shown its arguments before they are built only when it is built from a spec: here all are built.
         values, origins = build_arguments(None, given, scope, ())
@@ -245,7 +246,10 @@ class _OfClass:
 def _onward(value: Any, node: dict[str, Any]) -> tuple[Any, Origin | None]:
     attr = tuple(node.get("attr", ()))
     call = bool(node.get("call"))
-    found = follow_attributes(value, attr, link="saved" + "".join(f".{name}" for name in attr))
+    text = "saved" + "".join(f".{name}" for name in attr)
+    found = follow_attributes(value, attr, link=text)
+    if call:
+        check_call(attr, text, MAY_CALL)
     return (found() if call else found), Origin(base=value, attr=attr, call=call)
 
 

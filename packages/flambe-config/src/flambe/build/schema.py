@@ -104,7 +104,7 @@ class Schema(MutableMapping[str, Any]):
 
         stash: kept from version 0.4; nothing is stashed any more.
         """
-        from flambe.build.builder import Scope
+        from flambe.build.scope import Scope
 
         if self._built is None:
             self.keywords.update(keywords)
