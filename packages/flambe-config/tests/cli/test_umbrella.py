@@ -56,7 +56,8 @@ def test_a_concrete_experiment_becomes_train(tools: Path, words: list[str]) -> N
     answer = json.loads(done.stdout)
     assert answer["argv"] == ["flambe-train", "-", "--verbose"]
     spec = json.loads(answer["spec"])
-    assert spec["seed"] == 9 and spec["stages"][0]["body"] == {"$new": "msgspec:Raw", "msg": 1}
+    assert spec["seed"] == 9
+    assert spec["stages"][0]["body"] == {"$new": "msgspec:Raw", "msg": 1}
     assert done.stderr == "a person reads this\n"
 
 
@@ -73,7 +74,8 @@ def test_search_becomes_tune_with_its_options(tools: Path) -> None:
     answer = json.loads(done.stdout)
     assert answer["argv"] == ["flambe-tune", "-", "--output-dir", "out"]
     spec = json.loads(answer["spec"])
-    assert spec["debug"] is True and spec["devices"] == {"cpus": 2.0}
+    assert spec["debug"] is True
+    assert spec["devices"] == {"cpus": 2.0}
 
 
 def test_cluster_and_submit(tools: Path) -> None:
@@ -83,7 +85,8 @@ def test_cluster_and_submit(tools: Path) -> None:
         done = flambe(tools, *(["submit"] if words[0] == "submit" else []), name, *flags, "--force")
         assert json.loads(done.stdout)["argv"] == ["flambe-cluster", "submit", "c.yaml", "--force"]
     alone = flambe(tools, "submit", name)
-    assert alone.returncode == 2 and alone.stderr == "flambe submit: error: no cluster is named. Add --cluster FILE.\n"
+    assert alone.returncode == 2
+    assert alone.stderr == "flambe submit: error: no cluster is named. Add --cluster FILE.\n"
 
 
 def test_show_prints_the_pipe_and_runs_nothing(tools: Path) -> None:
@@ -131,4 +134,5 @@ def test_help_names_every_tool(tools: Path) -> None:
     assert done.returncode == 0
     assert all(f"flambe {name}" in done.stdout for name in ("compile", "train", "tune", "cluster", "report", "build"))
     nothing = flambe(tools)
-    assert nothing.returncode == 2 and "Usage: flambe" in nothing.stderr
+    assert nothing.returncode == 2
+    assert "Usage: flambe" in nothing.stderr

@@ -13,7 +13,8 @@ def test_the_spec_is_one_line_of_json(kit: Any) -> None:
     assert done.returncode == 0, done.stderr
     (line,) = done.stdout.splitlines()
     spec = json.loads(line)
-    assert spec["flambe_spec"] == "1.0" and spec["name"] == "toy"
+    assert spec["flambe_spec"] == "1.0"
+    assert spec["name"] == "toy"
     assert spec["stages"][2]["body"]["max_steps"] == 3
     assert spec["stages"][2]["reduce"] == 1
     assert spec["source"]["overrides"] == ["train.max_steps=3"]
@@ -32,11 +33,13 @@ def test_stdin_and_check(kit: Any) -> None:
 def test_expand_writes_one_concrete_spec_a_line(kit: Any) -> None:
     done = kit.command(CLI, "toy.yaml", "train.max_steps=1,2,3", "--expand")
     specs = [json.loads(line) for line in done.stdout.splitlines()]
-    assert len(specs) == 6 and "$grid" not in done.stdout.replace("/$grid", "")
+    assert len(specs) == 6
+    assert "$grid" not in done.stdout.replace("/$grid", "")
     assert [(spec["stages"][1]["params"], spec["stages"][2]["params"]) for spec in specs][:2] == [
         ({"encoder.n_layers": 2}, {"max_steps": 1}), ({"encoder.n_layers": 2}, {"max_steps": 2}),
     ]  # fmt: skip
-    assert "origins" in specs[0] and "origins" not in specs[1]
+    assert "origins" in specs[0]
+    assert "origins" not in specs[1]
     assert kit.command(CLI, "toy.yaml", "train.max_steps=1,2,3", "--count").stdout == "6\n"
 
 
@@ -55,7 +58,8 @@ def test_explain_says_where_a_value_comes_from(kit: Any) -> None:
     changed = kit.command(CLI, "toy.yaml", "train.max_steps=2", "--explain", "train.max_steps")
     assert changed.stdout == "override 'train.max_steps=2'\n"
     wrong = kit.command(CLI, "toy.yaml", "--explain", "train.max_step")
-    assert wrong.returncode == 2 and "Did you mean 'train.max_steps'?" in wrong.stderr
+    assert wrong.returncode == 2
+    assert "Did you mean 'train.max_steps'?" in wrong.stderr
 
 
 def test_usage(kit: Any) -> None:
@@ -63,5 +67,7 @@ def test_usage(kit: Any) -> None:
     assert missing.returncode == 2
     assert missing.stderr == "flambe-compile: error: cannot read nowhere.yaml: No such file or directory\n"
     helped = kit.command(CLI, "--help")
-    assert helped.returncode == 0 and "Examples:" in helped.stdout and helped.stderr == ""
+    assert helped.returncode == 0
+    assert "Examples:" in helped.stdout
+    assert helped.stderr == ""
     assert kit.command(CLI).returncode == 2

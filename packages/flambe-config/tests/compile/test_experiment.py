@@ -71,7 +71,8 @@ def test_pipeline_of_version_1() -> None:
     )
     assert [stage.name for stage in spec.stages] == ["a", "b"]
     assert spec.stages[1].resources == {"cpus": 2, "gpus": 1}
-    assert spec.stages[1].reduce == 1 and spec.stages[1].search == {"$new": "flambe.toys.parts:Anything"}
+    assert spec.stages[1].reduce == 1
+    assert spec.stages[1].search == {"$new": "flambe.toys.parts:Anything"}
 
 
 @pytest.mark.parametrize(

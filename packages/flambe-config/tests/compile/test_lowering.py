@@ -104,7 +104,8 @@ def test_samples_are_drawn_once_from_the_seed(kit: Any) -> None:
     other = kit.pipeline(f"a: {text}", "seed: 1").stages[0].body
     assert one == two != other
     assert sorted(one["i"]["$grid"]) == [1, 2, 3]  # both ends are drawn
-    assert len(set(one["j"]["$grid"])) == 5 and all(type(value) is int for value in one["j"]["$grid"])
+    assert len(set(one["j"]["$grid"])) == 5
+    assert all(type(value) is int for value in one["j"]["$grid"])
     assert all(type(value) is float and 0 <= value <= 1 for value in one["f"]["$grid"])
     assert all(round(value, 1) == value for value in one["r"]["$grid"])
 

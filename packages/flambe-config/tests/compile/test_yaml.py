@@ -36,12 +36,20 @@ def test_not_a_number() -> None:
 
 def test_the_tree_knows_where_things_were_written() -> None:
     (tree,) = documents("!A\nx: &k !B\n  y: 'two'\nz: *k\n", "f.yaml")
-    assert isinstance(tree, Mapping) and tree.tag == "!A" and str(tree.position) == "f.yaml:1:1"
+    assert isinstance(tree, Mapping)
+    assert tree.tag == "!A"
+    assert str(tree.position) == "f.yaml:1:1"
     (_, inner), (_, alias) = tree.items
-    assert isinstance(inner, Mapping) and str(inner.position) == "f.yaml:2:4"
+    assert isinstance(inner, Mapping)
+    assert str(inner.position) == "f.yaml:2:4"
     (_, two) = inner.items[0]
-    assert isinstance(two, Scalar) and two.text == "two" and not two.plain and str(two.position) == "f.yaml:3:6"
-    assert isinstance(alias, Alias) and alias.target is inner and str(alias.position) == "f.yaml:4:4"
+    assert isinstance(two, Scalar)
+    assert two.text == "two"
+    assert not two.plain
+    assert str(two.position) == "f.yaml:3:6"
+    assert isinstance(alias, Alias)
+    assert alias.target is inner
+    assert str(alias.position) == "f.yaml:4:4"
 
 
 @pytest.mark.parametrize(
@@ -103,7 +111,9 @@ def test_load_gives_a_schema_that_builds() -> None:
     assert schema["size"] == 3
     schema["other"] = yaml.load("!leaves.Leaf")
     built = schema()
-    assert isinstance(built, Leaf) and built.size == 3 and isinstance(built.other, Leaf)
+    assert isinstance(built, Leaf)
+    assert built.size == 3
+    assert isinstance(built.other, Leaf)
     assert schema() is built
 
 

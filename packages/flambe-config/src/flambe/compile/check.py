@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 
 from flambe.build.link import ORDER_RULE, create_link_str
 from flambe.compile.annotations import advice, describe, misfits, written
+from flambe.compile.library import Library
 from flambe.compile.lowering import FAULT, Where
 from flambe.compile.signatures import KEYWORD, POSITIONAL, POSITIONAL_ONLY, REST, Signature, signature_of, takes_any
-from flambe.compile.source import Library, Parameter
+from flambe.compile.source import Parameter
 from flambe.errors import ConfigError, Position, did_you_mean
 from flambe.spec.nodes import ARGS, GRID, LINK, MAP, NEW, YAML, LinkTarget, arguments, kind_of, link_target
 

@@ -11,9 +11,9 @@ from flambe.cli.console import say
 from flambe.compile.check import Body, Checker
 from flambe.compile.experiment import lower_experiment
 from flambe.compile.extensions import Header, read_header
+from flambe.compile.library import Library
 from flambe.compile.lowering import FAULT, Lowering, Place, Where
 from flambe.compile.override import apply_overrides
-from flambe.compile.source import Library
 from flambe.compile.tags import resolve
 from flambe.compile.yaml import Mapping, Node, documents
 from flambe.errors import ConfigError, ConfigFaults, Position

@@ -6,8 +6,8 @@ import os
 import re
 from typing import NamedTuple
 
+from flambe.compile.library import Library
 from flambe.compile.lowering import Lowering, Place
-from flambe.compile.source import Library
 from flambe.compile.yaml import Mapping, Node, Scalar
 from flambe.errors import ConfigError, Position, did_you_mean
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from flambe.build.link import MalformedLinkError, create_link_str, parse_link_str
-from flambe.compile.source import Library
+from flambe.compile.library import Library
 from flambe.compile.tags import resolve
 from flambe.compile.yaml import STANDARD, Alias, Mapping, Node, Scalar, Sequence, plain_value
 from flambe.errors import ConfigError, Position, did_you_mean

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from flambe.compile.library import Found, Library
 from flambe.compile.source import (
     KEYWORD,
     KEYWORDS,
@@ -12,9 +13,7 @@ from flambe.compile.source import (
     POSITIONAL_ONLY,
     REST,
     Class,
-    Found,
     Function,
-    Library,
     Parameter,
 )
 from flambe.errors import ConfigError, did_you_mean

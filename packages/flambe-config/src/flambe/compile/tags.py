@@ -13,7 +13,7 @@ import flambe
 from flambe.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
-    from flambe.compile.source import Library
+    from flambe.compile.library import Library
 
 # 0.4 wrote PyTorch's and Tune's classes without their module. These are looked through in order.
 FLAT = {
