@@ -105,6 +105,11 @@ class Keeper:
         """What the events so far amount to, those of earlier processes included."""
         return self.ledger.state
 
+    def note(self, text: str) -> None:
+        """Add a line for people to the run's ``outputs.log``."""
+        with self.paths.outputs.open("a", encoding="utf-8") as stream:
+            stream.write(f"{time.strftime('%H:%M:%S')} | {text}\n")
+
     def close(self, status: str, *, reason: str | None = None, error: str | None = None) -> RunRecord:
         """End the run with a final state and return its record. The scratch folder goes away."""
         counts = self.state.counts()

@@ -125,7 +125,7 @@ def _one(keeper: Keeper, store: ResultStore, spec: Spec, unit: Unit) -> Event:
         return keeper.state.done[unit.id]
     found = store.find(unit.key)
     if found is not None:
-        say(f"{unit.id}: an equal result exists, taken from {found.folder}")
+        _tell(keeper, f"{unit.id}: an equal result exists, taken from {found.folder}")
         return keeper.reuse(unit, found)
     # Imported here: a run with nothing to do loads neither the builder nor torch.
     from flambe.runner.stage import StageRun
@@ -138,24 +138,29 @@ def _one(keeper: Keeper, store: ResultStore, spec: Spec, unit: Unit) -> Event:
         resume = keeper.paths.unit(unit.stage, unit.variant).step(from_step) if from_step else None
         run = StageRun(unit, keeper.start(unit, attempt, "main", from_step))
         try:
-            say(f"{unit.id}: {'continues from step ' + str(from_step) if resume else 'starts'}")
+            _tell(keeper, f"{unit.id}: {'continues from step ' + str(from_step) if resume else 'starts'}")
             run.start(resume)
             while True:
                 report = run.step()
                 keeper.report(unit, attempt, report, run.folder / "steps" / str(report.step) if report.more else None)
-                say(f"{unit.id}: {_words(report)}")
+                _tell(keeper, f"{unit.id}: {_words(report)}")
                 if not report.more:
                     return keeper.commit(unit, attempt, run.folder, run.commit())
         except Exception as error:
             final = attempt >= last_attempt or isinstance(error, ConfigError)
             say(traceback.format_exc(), level=VERBOSE)
             text = f"{type(error).__name__}: {error}"
-            say(f"{unit.id}: failed{'' if final else ', is tried again'}: {text}")
+            _tell(keeper, f"{unit.id}: failed{'' if final else ', is tried again'}: {text}")
             keeper.fail(unit, attempt, text, final=final, streams={"outputs.log": traceback.format_exc().encode()})
             if final:
                 return keeper.state.failed[unit.id]
         finally:
             run.close()
+
+
+def _tell(keeper: Keeper, text: str) -> None:
+    say(text)
+    keeper.note(text)
 
 
 def _words(report: StepReport) -> str:

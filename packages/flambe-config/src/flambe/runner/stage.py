@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import shutil
 import time
@@ -25,6 +26,8 @@ from flambe.runner.seeding import rng_state, seed_everything, set_rng_state
 from flambe.runner.unit import StepReport, Unit
 from flambe.spec.hooks import codecs
 from flambe.spec.nodes import LinkTarget
+
+_logger = logging.getLogger("flambe.run")
 
 
 class StageRun:
@@ -99,7 +102,11 @@ class StageRun:
             metric = self._metric()
             if more:
                 self._save_step()
-        return self._report(more=more, metric=metric, seconds=time.monotonic() - began)
+            seconds = time.monotonic() - began
+            _logger.info(
+                "step %d%s (%.1f s)", self.steps_done, "" if metric is None else f", metric {metric:.6g}", seconds
+            )
+        return self._report(more=more, metric=metric, seconds=seconds)
 
     def commit(self) -> StepReport:
         """Write the result to ``checkpoint/`` and ``exports.json``. Returns a last report with what was still to drain.
