@@ -73,7 +73,7 @@ def test_a_child_that_dies_is_replaced_and_its_unit_goes_on(benches, tmp_path):
     calm, rough = benches("calm"), benches("rough")
     # The same spec in both: the calm one finds the mark that says that it died before.
     climber = {"dies": 3, "mark": str(tmp_path / "mark")}
-    rows, run, words = rough.tune(rough.spec(climber=climber, rates=1), "--runner", "local")
+    _, run, words = rough.tune(rough.spec(climber=climber, rates=1), "--runner", "local")
     assert run["counts"]["done"] == 3
     assert "climb/rate=1.0 failed, is tried again: its process died: signal SIGKILL" in words
     starts = [e for e in read_events(Path(run["run"]) / "ledger.jsonl") if e["event"] == "start"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -148,9 +149,7 @@ def test_joining_a_ray_whose_workers_do_not_see_our_disk(benches, monkeypatch):
     started = subprocess.run(start, env=environment, capture_output=True, text=True, timeout=100)
     assert started.returncode == 0, started.stderr
     try:
-        address = next(
-            word.strip("',") for word in started.stdout.split() if word.startswith(("127.0.0.1:", "'127.0.0.1:"))
-        )
+        address = (Path(folder) / "ray_current_cluster").read_text().strip()
         _, run, _ = far.tune(far.spec(rates=3, scheduler=ASHA, steps=9), "--address", address)
         assert run["result_digest"] == whole["result_digest"]
         assert not list(Path(run["run"]).glob(".scratch/*"))
@@ -160,3 +159,4 @@ def test_joining_a_ray_whose_workers_do_not_see_our_disk(benches, monkeypatch):
     finally:
         for pid in processes_of(folder, set()):
             os.kill(pid, signal.SIGKILL)
+        shutil.rmtree(folder, ignore_errors=True)

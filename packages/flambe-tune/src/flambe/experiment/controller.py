@@ -26,6 +26,7 @@ from flambe.pipeline.graph import StageGraph
 from flambe.pipeline.reduce import Candidate, best_of
 from flambe.pipeline.variants import Variant, expand
 from flambe.record.keeper import Keeper
+from flambe.record.layout import UnitPaths
 from flambe.record.result import Found
 from flambe.record.run import StageRecord, read_record
 from flambe.runner.plan import make_unit
@@ -403,7 +404,7 @@ class Controller:
         return True
 
     def _result_of(self, work: Work) -> Found:
-        paths = self.keeper.paths.unit(work.unit.stage, work.unit.variant)
+        paths = self._folder(work)
         return Found(paths.root, self.keeper.state.done[work.unit.id], read_record(paths.record, StageRecord))
 
     def _start(self, work: Work) -> None:
@@ -421,11 +422,18 @@ class Controller:
 
     def _submit(self, work: Work) -> None:
         assert self._pool is not None
-        folder = self.keeper.paths.unit(work.unit.stage, work.unit.variant)
-        resume = str(folder.step(work.step)) if work.step else None
+        resume = str(self._folder(work).step(work.step)) if work.step else None
+        above = {name: str(self._folder(self._unit_of[one]).root) for name, one in work.variant.above.items()}
         work.phase, work.verdict = Phase.RUNNING, None
         self._pool.submit(
-            Task(unit=work.unit, attempt=work.attempt, scratch=work.scratch, resume=resume, action=work.action)
+            Task(
+                unit=work.unit,
+                attempt=work.attempt,
+                scratch=work.scratch,
+                resume=resume,
+                above=above,
+                action=work.action,
+            )
         )
         self._tell(work)
 
@@ -608,6 +616,9 @@ class Controller:
             ),
             count,
         )
+
+    def _folder(self, work: Work) -> UnitPaths:
+        return self.keeper.paths.unit(work.unit.stage, work.unit.variant)
 
     def _needs_of(self, work: Work) -> list[Work]:
         return [self._unit_of[work.variant.above[need]] for need in self.graph.needs[work.stage]]

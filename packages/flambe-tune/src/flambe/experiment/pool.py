@@ -17,13 +17,14 @@ class Task(msgspec.Struct, kw_only=True):
 
     action ``step``: call ``run()`` once, and commit when there is no more to do. ``commit``: commit as it stands.
     scratch: the empty folder of this attempt, on the controller's disk. resume: folder of the step checkpoint to
-    continue from, when the worker does not hold the objects already.
+    continue from, when the worker does not hold the objects already. above: every stage above → folder of its result.
     """
 
     unit: Unit
     attempt: int
     scratch: str
     resume: str | None = None
+    above: dict[str, str] = {}
     action: str = STEP
 
 

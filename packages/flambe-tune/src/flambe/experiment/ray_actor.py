@@ -25,7 +25,7 @@ class UnitActor:
         return os.path.exists(path)
 
     def do(self, data: bytes, names: list[str], *parcels: bytes) -> bytes:
-        """Do a task. names: the needed stages whose folders are in ``parcels``; ``""`` is the step to resume from."""
+        """Do a task. names: the stages above whose folders are in ``parcels``; ``""`` is the step to resume from."""
         import msgspec
 
         from flambe.experiment.pool import Reported, Task
@@ -54,16 +54,18 @@ class UnitActor:
 
     def _localize(self, task: Any, parcels: dict[str, bytes]) -> None:
         """Put what came as bytes below a folder of this node, and let the task point there."""
+        from flambe.record.layout import STAGES
         from flambe.record.parcel import unpack
-        from flambe.spec.digest import digest_of
 
         if self._home is None:
             self._home = Path(tempfile.mkdtemp(prefix="flambe-worker-"))
-        for stage, folder in list(task.unit.needs.items()):
-            here = self._home / "needs" / digest_of(folder)[:16]
+        for stage, folder in task.above.items():
+            # As in a run directory, for one result refers to another by its place there.
+            here = self._home / STAGES / stage / Path(folder).name
             if not here.exists():
                 unpack(parcels[stage], here)
-            task.unit.needs[stage] = str(here)
+            if stage in task.unit.needs:
+                task.unit.needs[stage] = str(here)
         scratch = self._home / "scratch" / Path(task.scratch).name
         if "" in parcels:
             resume = scratch.with_name(f"{scratch.name}.resume")

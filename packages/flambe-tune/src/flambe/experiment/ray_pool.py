@@ -103,7 +103,7 @@ class RayPool:
         names: list[str] = []
         parcels: list[Any] = []
         if not actor.sees_disk and actor.holds != task.unit.id:
-            for name, folder in {**task.unit.needs, "": task.resume or ""}.items():
+            for name, folder in {**task.above, "": task.resume or ""}.items():
                 if folder:
                     names.append(name)
                     parcels.append(self._parcel(folder, keep=bool(name)))
