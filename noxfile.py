@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -49,19 +50,15 @@ def _install_flambe(session: nox.Session, *what: str) -> None:
 def quickstart(session: nox.Session) -> None:
     """Train and compare three small models on movie reviews, and print what came out."""
     _install_flambe(session, "scikit-learn")
-    pipe = "flambe-compile examples/reviews.yaml | flambe-tune | tee flambe-output/quickstart.jsonl"
-    (ROOT / "flambe-output").mkdir(exist_ok=True)
-    session.log(pipe)
-    session.run("bash", "-c", f"set -o pipefail; {pipe}", external=True, silent=False)
-    session.run("bash", "-c", "flambe-report ls --format table - < flambe-output/quickstart.jsonl", external=True)
-    session.run("python", "-c", _LAST_RUN)
-
-
-_LAST_RUN = """
-import json
-run = json.loads(open("flambe-output/quickstart.jsonl").readlines()[-1])["run"]
-print(f"The run is in {run}. Look at it in a browser: .nox/quickstart/bin/flambe-report serve {run}")
-"""
+    results = ROOT / "flambe-output" / "quickstart.jsonl"
+    results.parent.mkdir(exist_ok=True)
+    pipe = f"flambe-compile examples/reviews.yaml | flambe-tune | tee {results.relative_to(ROOT)}"
+    session.run("bash", "-c", f"set -o pipefail; {pipe}", external=True)
+    session.run("bash", "-c", f"flambe-report ls --format table - < {results.relative_to(ROOT)}", external=True)
+    if results.is_file():
+        run = Path(json.loads(results.read_text().splitlines()[-1])["run"])
+        run = run.relative_to(ROOT) if run.is_relative_to(ROOT) else run
+        session.log(f"The run is in {run}. In a browser: {session.bin}/flambe-report serve {run}")
 
 
 @nox.session

@@ -155,7 +155,16 @@ def test_no_page_names_a_place_of_one_machine() -> None:
     private = re.compile(r"(?<![\w.])/(work|opt|root|home/\w+)/")
     found = [
         f"{path.relative_to(ROOT)}: {match.group()}"
-        for pattern in ("docs/**/*.md", "*.md", "packages/*/*.md", "examples/**/*", "noxfile.py", "constraints.txt")
+        for pattern in (
+            "docs/**/*.md",
+            "*.md",
+            "packages/*/*.md",
+            "examples/*.yaml",
+            "examples/*.py",
+            "examples/*.txt",
+            "noxfile.py",
+            "constraints.txt",
+        )
         for path in ROOT.glob(pattern)
         if path.is_file()
         for match in private.finditer(path.read_text(encoding="utf-8"))
