@@ -55,7 +55,7 @@ def test_a_bad_override_names_itself(kit: Any) -> None:
     done = kit.command("flambe.compile.cli", "toy.yaml", "trian.max_steps=2", "train.max_step=3")
     assert done.returncode == 2
     assert done.stderr.splitlines() == [
-        "flambe-compile: error: override 'train.max_step=3': there is no key 'max_step'. Did you mean 'max_steps'?",
+        "flambe-compile: error: override 'train.max_step=3': train has no key 'max_step'. Did you mean 'max_steps'?",
         "flambe-compile: error: override 'trian.max_steps=2': there is no key 'trian'. Did you mean 'train'?",
     ]
 

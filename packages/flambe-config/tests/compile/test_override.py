@@ -67,7 +67,9 @@ def test_a_value_from_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["a.sise=1"], "override 'a.sise=1': there is no key 'sise'. Did you mean 'size'?"),
+        (["a.sise=1"], "override 'a.sise=1': a has no key 'sise'. Did you mean 'size'?"),
+        (["p=1"], "override 'p=1': there is no key 'p'. Did you mean 'a.inner.p'?"),
+        (["a.p=1"], "override 'a.p=1': a has no key 'p'. Did you mean 'a.inner.p'?"),
         (["sede=1"], "override 'sede=1': there is no key 'sede'; expected one of name, pipeline, a, b. +sede=1 would add it."),
         (["a.size=x"], "override 'a.size=x': 'x' does not fit a.size, which is '3' now; expected an integer"),
         (["a.size=1.5"], "override 'a.size=1.5': '1.5' does not fit a.size, which is '3' now; expected an integer"),

@@ -38,8 +38,6 @@ TOOLS = {
 }
 # Version 1.0 had these beside `run`; a cluster file comes after them.
 _CLUSTER_WORDS = ("up", "down", "status", "logs", "fetch", "attach", "kill")
-_BUILDERS = ("flambe.export",)
-_CLUSTERS = ("flambe.cluster",)
 
 
 def _help() -> str:
@@ -127,9 +125,11 @@ def run(
             arguments += ["--output-dir", output]
         else:
             spec.output_dir = output
-    if force and name in ("build", "cluster"):
+    if force and (name in ("tune", "build") or "submit" in arguments):
         arguments += ["--force"]
-    arguments += ["--verbose"] * verbose + ["--quiet"] * quiet
+    loudness = ["--verbose"] * verbose + ["--quiet"] * quiet
+    # The words of flambe-cluster stand before what it is to do.
+    arguments = loudness + arguments if name == "cluster" else arguments + loudness
     if show:
         emit(_pipe(name, arguments, file, overrides))
     else:
@@ -143,17 +143,19 @@ def tool_for(spec: Spec, *, cluster: str | None = None, file: str = "-") -> tupl
     if cluster is not None:
         return "cluster", ["submit", cluster]
     if spec.kind == "runnable":
-        room = str(spec.stages[0].body[NEW])
-        if room.startswith(_BUILDERS):
+        target = str(spec.stages[0].body[NEW])
+        if target.startswith("flambe.export") and target.endswith(":Builder"):
             return "build", ["-"]
-        if room.startswith(_CLUSTERS):
+        if target.startswith("flambe.cluster"):
+            if file == "-" or spec.source.overrides:
+                raise UsageError("a cluster is read from its file, as it is", hint="Change the file.")
             return "cluster", ["up", file]
     return ("train" if is_concrete(spec) else "tune"), ["-"]
 
 
 def _pipe(name: str, arguments: Sequence[str], file: str, overrides: Sequence[str]) -> str:
     tool = shlex.join([f"flambe-{name}", *(word for word in arguments if word != "-")])
-    if name == "cluster" and arguments[0] == "up":
+    if "up" in arguments:
         return tool
     return f"{shlex.join(['flambe-compile', file, *overrides])} | {tool}"
 

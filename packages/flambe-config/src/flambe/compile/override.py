@@ -119,11 +119,11 @@ def _apply(tree: Node, override: _Override) -> None:
     place = next((i for i, (key, _) in enumerate(node.items) if _text(key) == last), None)
     if override.sign == "~":
         if place is None:
-            raise _unknown(node, last, override)
+            raise _unknown(node, last, override, path)
         del node.items[place]
     elif place is None:
         if not override.sign.startswith("+"):
-            raise _unknown(node, last, override)
+            raise _unknown(node, last, override, path)
         node.items.append((Scalar(None, override.position, last, False), _value(override, None)))
     else:
         node.items[place] = (node.items[place][0], _value(override, node.items[place][1]))
@@ -157,7 +157,7 @@ def _step(node: Node, key: str, override: _Override, path: list[str]) -> Node:
             made = Mapping(None, override.position)
             node.items.append((Scalar(None, override.position, key, False), made))
             return made
-        raise _unknown(node, key, override)
+        raise _unknown(node, key, override, path)
     if isinstance(node, Sequence):
         index = _index(node, key, override, path)
         item = node.items[index]
@@ -185,16 +185,38 @@ def _index(node: Sequence, key: str, override: _Override, path: list[str]) -> in
     raise override.error(f"{_shown(path[:-1])} is a list of {len(node.items)}, so there is no {key!r} in it")
 
 
-def _unknown(node: Mapping, key: str, override: _Override) -> ConfigError:
+def _unknown(node: Mapping, key: str, override: _Override, path: list[str]) -> ConfigError:
+    """Return the error of a key that is not in ``node``. path: where it was looked for, itself last."""
     known = [text for name, _ in node.items if (text := _text(name)) is not None]
     stages = next((v for n, v in node.items if _text(n) in ("pipeline", "stages") and isinstance(v, Mapping)), None)
     if isinstance(stages, Mapping):
         known += [text for name, _ in stages.items if (text := _text(name)) is not None]
     hint = did_you_mean(key, known)
+    rest = override.path[override.path.index(key) :]
+    deeper = None if hint else next(_deeper(node, rest), None)
+    if deeper is not None:
+        hint = f"Did you mean {_shown([*path[:-1], *deeper])!r}?"
     expected = None if hint else f"one of {', '.join(known)}"
     if hint is None and override.sign == "":
         hint = f"+{override.text} would add it."
-    return override.error(f"there is no key {key!r}", expected=expected, hint=hint)
+    where = f"{_shown(path[:-1])} has" if path[:-1] not in ([], ["pipeline"], ["stages"]) else "there is"
+    return override.error(f"{where} no key {key!r}", expected=expected, hint=hint)
+
+
+def _deeper(node: Node, rest: list[str]) -> Iterator[list[str]]:
+    """Yield the paths below ``node`` that end like the override's."""
+    if isinstance(node, Mapping):
+        for name, value in node.items:
+            key = _text(name)
+            if key is not None and not isinstance(value, Alias):
+                if key == rest[0] and (len(rest) == 1 or _has(value, rest[1:])):
+                    yield rest
+                yield from ([key, *more] for more in _deeper(value, rest))
+
+
+def _has(node: Node, path: list[str]) -> bool:
+    inner = _find(node, path[0]) if isinstance(node, Mapping) else None
+    return inner is not None and (len(path) == 1 or _has(inner, path[1:]))
 
 
 # Values --------------------------------------------------------------------------------------------------------------
