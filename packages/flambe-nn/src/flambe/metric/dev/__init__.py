@@ -1,5 +1,18 @@
 """Metrics for validation."""
 
 from flambe.metric.dev.accuracy import Accuracy
+from flambe.metric.dev.auc import AUC
+from flambe.metric.dev.binary import F1, BinaryAccuracy, BinaryMetric, BinaryPrecision, BinaryRecall
+from flambe.metric.dev.perplexity import BPC, Perplexity
 
-__all__ = ["Accuracy"]
+__all__ = [
+    "AUC",
+    "BPC",
+    "F1",
+    "Accuracy",
+    "BinaryAccuracy",
+    "BinaryMetric",
+    "BinaryPrecision",
+    "BinaryRecall",
+    "Perplexity",
+]

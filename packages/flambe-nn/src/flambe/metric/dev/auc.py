@@ -1,0 +1,52 @@
+"""``AUC``: area under the ROC curve."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from flambe.metric.metric import Metric
+
+
+class AUC(Metric):
+    """Area under the ROC curve up to a false-positive rate, as a share of what is possible there.
+
+    Parameters
+    ----------
+    max_fpr: the rate, in (0, 1].
+    """
+
+    def __init__(self, max_fpr: float = 1.0) -> None:
+        if not 0 < max_fpr <= 1:
+            raise ValueError(f"max_fpr must be in (0, 1], got {max_fpr}")
+        self.max_fpr = max_fpr
+
+    def compute(self, pred: Tensor, target: Tensor) -> Tensor:
+        """Scores ``pred [N]`` and classes ``target [N]`` (0 or 1) to the area, 0-d; 0.5 where a class is missing.
+
+        Equal scores make one sloping piece of the curve, so their order is of no consequence.
+
+        Raises
+        ------
+        ValueError: they are not of one size.
+        """
+        if pred.numel() != target.numel():
+            raise ValueError(f"pred has {list(pred.shape)} values and target {list(target.shape)}")
+        scores, order = pred.reshape(-1).double().sort(descending=True)
+        positive = target.reshape(-1)[order] == 1
+        n_positive, n_negative = int(positive.sum()), int((~positive).sum())
+        if n_positive == 0 or n_negative == 0:
+            return torch.tensor(0.5)
+        last_of_score = torch.cat([scores[1:] != scores[:-1], torch.ones(1, dtype=torch.bool, device=scores.device)])
+        start = scores.new_zeros(1)
+        tpr = torch.cat([start, positive.cumsum(0)[last_of_score] / n_positive])
+        fpr = torch.cat([start, (~positive).cumsum(0)[last_of_score] / n_negative])
+        if self.max_fpr < 1:
+            # The piece in which max_fpr lies is cut there.
+            inside = int(torch.searchsorted(fpr, self.max_fpr, right=True))
+            step = fpr[inside] - fpr[inside - 1]
+            share = (self.max_fpr - fpr[inside - 1]) / step
+            height = tpr[inside - 1] + share * (tpr[inside] - tpr[inside - 1])
+            fpr = torch.cat([fpr[:inside], fpr.new_tensor([self.max_fpr])])
+            tpr = torch.cat([tpr[:inside], height.reshape(1)])
+        return (torch.trapezoid(tpr, fpr) / self.max_fpr).float()

@@ -1,0 +1,138 @@
+"""Metrics, against scikit-learn and torch; a stream gives what the whole gives."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import f1_score, precision_score, recall_score, roc_auc_score, roc_curve
+
+from flambe.metric import (
+    AUC,
+    BPC,
+    F1,
+    Accuracy,
+    AverageableMetric,
+    BinaryAccuracy,
+    BinaryPrecision,
+    BinaryRecall,
+    Metric,
+    Perplexity,
+)
+
+
+def in_pieces(metric: Metric, pred: torch.Tensor, target: torch.Tensor, size: int) -> float:
+    state: dict[str, Any] = {}
+    for left, right in zip(pred.split(size), target.split(size), strict=True):
+        metric.aggregate(state, left, right)
+    return metric.finalize(state)
+
+
+def scores(seed: int, n: int = 41) -> tuple[torch.Tensor, torch.Tensor]:
+    torch.manual_seed(seed)
+    return (torch.rand(n) * 10).round() / 10, torch.randint(2, (n,))
+
+
+def test_accuracy() -> None:
+    pred = torch.tensor([[0.1, 0.9], [0.8, 0.2], [0.3, 0.7]])
+    assert Accuracy()(pred, torch.tensor([1, 0, 0])).item() == pytest.approx(2 / 3)
+    assert Accuracy()(pred, torch.tensor([[0, 1], [1, 0], [1, 0]])).item() == pytest.approx(2 / 3)
+    assert in_pieces(Accuracy(), pred, torch.tensor([1, 0, 0]), 2) == 2 / 3
+    assert str(Accuracy()) == "Accuracy"
+    assert not Accuracy().lower_is_better
+    assert math.isnan(Accuracy().finalize({}))
+
+
+@pytest.mark.parametrize("label", [0, 1])
+@pytest.mark.parametrize(
+    ("metric", "reference"),
+    [(BinaryPrecision, precision_score), (BinaryRecall, recall_score), (F1, f1_score)],
+)
+def test_binary_metrics_are_those_of_sklearn(metric: Any, reference: Any, label: int) -> None:
+    for seed in range(5):
+        pred, target = scores(seed)
+        expected = reference(target, pred > 0.4, pos_label=label)
+        ours = metric(threshold=0.4, positive_label=label)
+        assert float(ours(pred, target)) == pytest.approx(expected)
+        assert float(ours(pred[:, None], target.float())) == pytest.approx(expected)
+        assert in_pieces(ours, pred, target, 7) == pytest.approx(expected)
+
+
+def test_binary_metrics_of_nothing_are_0() -> None:
+    none, one = torch.tensor([]), torch.tensor([1, 1])
+    for metric in (BinaryAccuracy(), BinaryPrecision(), BinaryRecall(), F1()):
+        assert float(metric(none, none)) == 0
+        assert metric.finalize({}) == 0
+    assert float(BinaryPrecision()(torch.zeros(2), one)) == 0
+    assert float(BinaryRecall(positive_label=0)(torch.ones(2), one)) == 0
+
+
+def test_binary_names_and_faults() -> None:
+    assert str(BinaryPrecision()) == "PositiveBinaryPrecision"
+    assert str(BinaryRecall(positive_label=0)) == "NegativeBinaryRecall"
+    assert str(BinaryAccuracy()) == "BinaryAccuracy"
+    assert float(BinaryAccuracy(threshold=0.3)(torch.tensor([0.4, 0.2]), torch.tensor([1, 1]))) == 0.5
+    with pytest.raises(ValueError, match="positive_label must be 0 or 1, got 2"):
+        BinaryPrecision(positive_label=2)
+    with pytest.raises(ValueError, match=r"pred has \[3\] values and target \[2\]"):
+        BinaryAccuracy()(torch.zeros(3), torch.zeros(2))
+
+
+@given(st.integers(0, 10_000), st.sampled_from([0.1, 0.3, 0.5, 0.77, 1.0]))
+@settings(max_examples=60, deadline=None)
+def test_auc_is_that_of_sklearn(seed: int, max_fpr: float) -> None:
+    pred, target = scores(seed)
+    if len(target.unique()) < 2:
+        return
+    fpr, tpr, _ = roc_curve(target, pred, drop_intermediate=False)
+    grid = np.unique(np.concatenate([fpr, [max_fpr]]))
+    inside = grid <= max_fpr
+    # The curve may rise straight up at one rate: areas between rates are what is added.
+    upper = np.array([tpr[fpr <= rate][-1] if rate in fpr else np.interp(rate, fpr, tpr) for rate in grid])
+    lower = np.array([tpr[fpr >= rate][0] if rate in fpr else np.interp(rate, fpr, tpr) for rate in grid])
+    area = sum((upper[i] + lower[i + 1]) / 2 * (grid[i + 1] - grid[i]) for i in range(len(grid) - 1) if inside[i + 1])
+    assert float(AUC(max_fpr)(pred, target)) == pytest.approx(area / max_fpr, abs=1e-6)
+    if max_fpr == 1:
+        assert float(AUC()(pred, target)) == pytest.approx(roc_auc_score(target, pred), abs=1e-6)
+        assert in_pieces(AUC(), pred, target, 7) == pytest.approx(roc_auc_score(target, pred), abs=1e-6)
+
+
+def test_auc_without_a_class_is_a_half() -> None:
+    assert float(AUC()(torch.tensor([]), torch.tensor([]))) == 0.5
+    assert float(AUC()(torch.rand(3), torch.ones(3))) == 0.5
+    with pytest.raises(ValueError, match=r"max_fpr must be in \(0, 1\], got 0"):
+        AUC(0)
+
+
+def test_perplexity_and_bits() -> None:
+    torch.manual_seed(0)
+    pred, target = torch.randn(9, 5), torch.randint(5, (9,))
+    loss = torch.nn.functional.cross_entropy(pred, target)
+    assert float(Perplexity()(pred, target)) == pytest.approx(math.exp(loss))
+    assert in_pieces(Perplexity(), pred, target, 4) == pytest.approx(math.exp(loss))
+    assert float(BPC()(pred.log_softmax(1), target)) == pytest.approx(float(loss) / math.log(2), rel=1e-5)
+    assert in_pieces(BPC(), pred, target, 4) == pytest.approx(float(loss) / math.log(2))
+    assert Perplexity().lower_is_better
+    assert BPC().lower_is_better
+
+
+def test_the_bases() -> None:
+    class Error(AverageableMetric):
+        def compute(self, pred: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+            return (pred - target).abs().mean()
+
+    class Largest(Metric):
+        def compute(self, pred: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+            return (pred - target).abs().max()
+
+    pred, target = torch.randn(11), torch.randn(11)
+    for metric in (Error(), Largest()):
+        assert in_pieces(metric, pred, target, 3) == pytest.approx(float(metric(pred, target)))
+        assert math.isnan(metric.finalize({}))
+    with pytest.raises(TypeError, match="Metric must implement compute"):
+        Metric()(pred, target)
