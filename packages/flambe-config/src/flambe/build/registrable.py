@@ -149,12 +149,12 @@ class _Factory:
         setattr(owner, name, classmethod(factory))
 
 
-def registrable_factory(method: _F) -> _F:
+def registrable_factory(fn: _F) -> _F:
     """Make a class method usable as ``!Class.method``. Stands above ``@classmethod``.
 
     What the factory returns remembers the factory and its arguments, in place of those of the constructor.
     """
-    return cast(_F, _Factory(method))
+    return cast(_F, _Factory(fn))
 
 
 def factories_of(class_: type) -> list[str]:
