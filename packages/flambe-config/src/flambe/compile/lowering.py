@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import binascii
 import os
-import random
 from collections.abc import Callable
 from typing import Any
 
@@ -369,43 +368,20 @@ class Lowering:
         return {GRID: options}
 
     def _sample(self, node: Node, tag: str, place: Place) -> Any:
-        expected = "[low, high, k] or [low, high, k, decimals]"
+        from flambe.compile.sample import FORM, SampleError, draw, read_sample
+
         if not isinstance(node, Sequence):
-            return self.fault(node.position, f"!{tag} holds {_what(node)}", expected=expected)
+            return self.fault(node.position, f"!{tag} holds {_what(node)}", expected=FORM)
+
         given = [self.value(item, Place((*place.at, GRID, index), None)) for index, item in enumerate(node.items)]
-        if len(given) == 2:
-            return self.fault(node.position, f"!{tag} does not say how many values to draw", expected=expected)
-        if len(given) not in (3, 4):
-            return self.fault(node.position, f"!{tag} holds {len(given)} values", expected=expected)
-        if any(isinstance(one, bool) or not isinstance(one, int | float) for one in given):
-            return self.fault(node.position, f"!{tag} holds something else than numbers", expected=expected)
-        low, high, count = given[0], given[1], int(given[2])
-        decimals = int(given[3]) if len(given) == 4 else 10
-        if low > high:
-            return self.fault(node.position, f"!{tag} has low {low} above high {high}", expected=expected)
-        if count < 1:
-            return self.fault(node.position, f"!{tag} draws {count} values", expected="1 or more")
-        if count > 100_000:
-            return self.fault(node.position, f"!{tag} draws {count} values", expected="at most 100,000")
-        config = ".".join(map(str, place.config or place.at))
-        draw = random.Random(f"{self.seed}:{config}")
-        values = _draw(draw, low, high, count, decimals)
-        if len(values) < count:
-            self.warn(node.position, f"there are only {len(values)} different values to draw, not {count}")
+        try:
+            sample = read_sample(given)
+        except SampleError as error:
+            return self.fault(node.position, f"!{tag} {error}", expected=error.expected)
+        values = draw(sample, self.seed, ".".join(map(str, place.config or place.at)))
+        if len(values) < sample.count:
+            self.warn(node.position, f"there are only {len(values)} different values to draw, not {sample.count}")
         return {GRID: values}
-
-
-def _draw(draw: random.Random, low: float, high: float, count: int, decimals: int) -> list[Any]:
-    """Return different values, both ends included; fewer than ``count`` only where there are no more."""
-    if isinstance(low, int) and isinstance(high, int):
-        return list(draw.sample(range(low, high + 1), min(count, high - low + 1)))
-    values: dict[float, None] = {}
-    for _ in range(count * 20):
-        # Rounding may step over an end.
-        values[min(max(round(draw.uniform(low, high), decimals), low), high)] = None
-        if len(values) == count:
-            break
-    return list(values)
 
 
 def _is_plain(value: Any) -> bool:
