@@ -51,6 +51,8 @@ pipeline:
       lr: 0.02
     max_steps: 2
     iter_per_step: 5
+  export: !Exporter
+    model: !@ train.model
 reduce:
   train: 1
 """
@@ -76,7 +78,7 @@ def test_the_spec_is_one_line_of_json(small: Path, shell: Shell) -> None:
     assert done.returncode == 0, done.stderr
     (spec,) = lines(done.stdout)
     assert spec["flambe_spec"] == "1.0"
-    assert [stage["name"] for stage in spec["stages"]] == ["dataset", "model", "train"]
+    assert [stage["name"] for stage in spec["stages"]] == ["dataset", "model", "train", "export"]
 
 
 def test_a_closed_pipe_is_no_crash(small: Path, shell: Shell) -> None:
@@ -140,6 +142,9 @@ def test_compile_tune_report(small: Path, shell: Shell) -> None:
     assert again.returncode == 0, again.stderr
     rows = lines(again.stdout)
     assert {row.get("stage") for row in rows} >= {"train"}, rows
+
+    # What nothing measures has one variant after a reduce, and that is the best there is.
+    assert (folder / "stages/export/best/checkpoint/model/manifest.json").is_file()
 
     picked = shell(f"flambe-report ls --format json --where \"stage == 'train'\" {folder}")
     assert picked.returncode == 0, picked.stderr

@@ -108,6 +108,9 @@ def execute(
                     event = _one(keeper, store, spec, unit)
                     if event["event"] == "fail":
                         failed.add(unit.stage)
+                    else:
+                        # The only variant of its stage: paths are the same as after a search.
+                        keeper.mark_best(unit.stage, unit.id)
                     on_unit(_row(keeper, unit, event))
     except (Stopped, KeyboardInterrupt) as error:
         keeper.close(CANCELLED, reason=str(error))

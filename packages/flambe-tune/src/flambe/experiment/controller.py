@@ -591,6 +591,9 @@ class Controller:
             state.survivors = [work.variant for work in sorted(kept, key=lambda one: one.place)]
         elif ranking:
             self.keeper.mark_best(name, ranking[0].unit)
+        elif len(state.works) == 1 and state.works[0].phase is Phase.DONE:
+            # Nothing measured it, but there is no other: so a path through "best" holds for the stages after a reduce.
+            self.keeper.mark_best(name, state.works[0].unit.id)
         if state.schedule is not None and state.works and state.schedule.steps_taken == 1:
             self._note(f"stage {name}: its scheduler had nothing to decide, every variant ended after one step")
         for later in self.graph.stages:
