@@ -379,8 +379,8 @@ class Lowering:
         except SampleError as error:
             return self.fault(node.position, f"!{tag} {error}", expected=error.expected)
         values = draw(sample, self.seed, ".".join(map(str, place.config or place.at)))
-        if len(values) < sample.count:
-            self.warn(node.position, f"there are only {len(values)} different values to draw, not {sample.count}")
+        if len(values) < sample.size:
+            self.warn(node.position, f"there are only {len(values)} different values to draw, not {sample.size}")
         return {GRID: values}
 
 

@@ -15,7 +15,7 @@ class Sample(NamedTuple):
 
     low: int | float
     high: int | float
-    count: int
+    size: int
     decimals: int = 10
 
 
@@ -38,10 +38,10 @@ def read_sample(given: Sequence[Any]) -> Sample:
     sample = Sample(given[0], given[1], *(int(one) for one in given[2:]))
     if sample.low > sample.high:
         raise SampleError(f"has low {sample.low} above high {sample.high}")
-    if sample.count < 1:
-        raise SampleError(f"draws {sample.count} values", "1 or more")
-    if sample.count > MOST:
-        raise SampleError(f"draws {sample.count} values", f"at most {MOST:,}")
+    if sample.size < 1:
+        raise SampleError(f"draws {sample.size} values", "1 or more")
+    if sample.size > MOST:
+        raise SampleError(f"draws {sample.size} values", f"at most {MOST:,}")
     return sample
 
 
@@ -51,13 +51,13 @@ def draw(sample: Sample, seed: int, path: str) -> list[int] | list[float]:
     seed, path: of the run and of the place in the config, so that each search has a stream of its own.
     """
     generator = random.Random(f"{seed}:{path}")
-    low, high, count, decimals = sample
+    low, high, size, decimals = sample
     if isinstance(low, int) and isinstance(high, int):
-        return generator.sample(range(low, high + 1), min(count, high - low + 1))
+        return generator.sample(range(low, high + 1), min(size, high - low + 1))
     values: dict[float, None] = {}
-    for _ in range(count * 20):
+    for _ in range(size * 20):
         # Rounding may step over an end.
         values[min(max(round(generator.uniform(low, high), decimals), low), high)] = None
-        if len(values) == count:
+        if len(values) == size:
             break
     return list(values)
