@@ -37,17 +37,20 @@ def save(
     compress: bool = False,
     pickle_only: bool = False,
     overwrite: bool = False,
+    pickle_module: Any = None,
+    pickle_protocol: int | None = None,
     *,
     extensions: Extensions = (),
 ) -> None:
     """Write ``obj`` as a saved component.
 
-    compress: one file ``<path>.tar.gz`` in place of a folder. pickle_only: refused. overwrite: replace what is there.
+    compress: one file ``<path>.tar.gz`` in place of a folder. overwrite: replace what is there.
+    pickle_only, pickle_module: refused. pickle_protocol: accepted from older code, without effect.
     extensions: module → source of classes that are in no distribution.
 
     Raises ``SaveError`` (a ValueError) when the place is taken, FlambeError naming what cannot be saved.
     """
-    _refuse_pickle(pickle_only)
+    _refuse_pickle(pickle_only or pickle_module is not None)
     _write(
         path,
         compress,
@@ -61,6 +64,7 @@ def load(
     map_location: Any = None,
     extensions: Extensions | None = None,
     auto_install: bool = False,
+    pickle_module: Any = None,
     *,
     verify: bool = True,
 ) -> Any:
@@ -69,10 +73,11 @@ def load(
     path: a folder, a ``.tar.gz``, or an address (``s3://…``, ``https://….tar.gz``). map_location: device for its tensors.
     extensions: modules that may be imported for it, ``{"my_ext": "path/to/my_ext"}`` or names of installed ones; no other
     module is, but those of flambe and torch. auto_install: refused, install what is missing yourself.
-    verify: compare every file with its digest.
+    pickle_module: refused. verify: compare every file with its digest.
 
     Raises ``LoadError`` and ``ProvenanceError`` as ``load_component``.
     """
+    _refuse_pickle(pickle_module is not None)
     if auto_install:
         raise FlambeError("flambe.load installs nothing", hint="pip install the extension, then say extensions={…}.")
     if extensions is not None:
@@ -91,9 +96,14 @@ def save_state_to_file(
     compress: bool = False,
     pickle_only: bool = False,
     overwrite: bool = False,
+    pickle_module: Any = None,
+    pickle_protocol: int | None = None,
 ) -> None:
-    """Write a ``State`` as ``state.safetensors`` and ``state.json`` in the folder ``path`` (or ``<path>.tar.gz``)."""
-    _refuse_pickle(pickle_only)
+    """Write a ``State`` as ``state.safetensors`` and ``state.json`` in the folder ``path`` (or ``<path>.tar.gz``).
+
+    pickle_only, pickle_module: refused. pickle_protocol: accepted from older code, without effect.
+    """
+    _refuse_pickle(pickle_only or pickle_module is not None)
 
     def write(folder: Path) -> None:
         aside = folder.parent / f".{folder.name}.{secrets.token_hex(4)}"
@@ -106,11 +116,12 @@ def save_state_to_file(
     _write(path, compress, overwrite, write)
 
 
-def load_state_from_file(path: str | os.PathLike[str], map_location: Any = None) -> State:
+def load_state_from_file(path: str | os.PathLike[str], map_location: Any = None, pickle_module: Any = None) -> State:
     """Return the ``State`` in a folder: one that ``save_state_to_file`` wrote, or the whole tree of a saved component.
 
-    map_location: device for its tensors. Raises ``LoadError``.
+    map_location: device for its tensors. pickle_module: refused. Raises ``LoadError``.
     """
+    _refuse_pickle(pickle_module is not None)
     with _local(path) as (folder, kept):
         state = (
             _tree_state(folder, kept) if (folder / MANIFEST).exists() else read_state(folder, mmap=kept, verify=True)
@@ -238,9 +249,11 @@ def _move(value: Any, location: Any) -> None:
             part.value.to(location)
 
 
-def _refuse_pickle(pickle_only: bool) -> None:
-    if pickle_only:
-        raise SaveError(_PICKLE, hint="Leave out pickle_only; the saved folder holds the same object.")
+def _refuse_pickle(asked: bool) -> None:
+    if asked:
+        raise SaveError(
+            _PICKLE, hint="Leave out pickle_only and pickle_module; the saved folder holds the same object."
+        )
 
 
 __all__ = [
