@@ -83,10 +83,9 @@ def command(
 
         emit(text if not overrides else tree_to_yaml(compiled.header, compiled.tree))
     elif stage == "resolved" or form == "yaml":
-        from flambe.compile.dump import node_to_yaml
-        from flambe.record.provenance import spec_as_node
+        from flambe.record.provenance import spec_to_yaml
 
-        emit(node_to_yaml(spec_as_node(compiled.spec)))
+        emit(spec_to_yaml(compiled.spec))
     elif expand:
         _expand(compiled)
     else:

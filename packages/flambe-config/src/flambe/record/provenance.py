@@ -17,24 +17,32 @@ from flambe.spec.nodes import NEW, Spec
 
 def write_sources(paths: layout.RunPaths, spec: Spec) -> None:
     """Write what was asked for, as it was written and resolved, and what was installed. ``spec.json`` comes last."""
-    from flambe.compile.dump import node_to_yaml
-
-    replace_file(paths.root / layout.CONFIG, node_to_yaml(spec_as_node(spec)).encode())
+    replace_file(paths.root / layout.CONFIG, spec_to_yaml(spec).encode())
     if spec.source.files:
         replace_file(paths.root / layout.RAW_CONFIG, spec.source.files[0].text.encode())
     replace_file(paths.root / layout.REQUIREMENTS, "".join(f"{line}\n" for line in installed_requirements()).encode())
     replace_file(paths.spec, dump_json(spec), durable=True)
 
 
-def spec_as_node(spec: Spec) -> Any:
-    """Return the object that a spec describes as one node: an experiment, or the single object of a runnable."""
+def spec_to_yaml(spec: Spec) -> str:
+    """Return YAML that compiles to an equal spec: the header with its extensions, then the experiment or single object."""
+    from flambe.compile.dump import node_to_yaml
+
+    header = f"{node_to_yaml(spec.environment.extensions)}---\n" if spec.environment.extensions else ""
+    return header + node_to_yaml(_as_node(spec))
+
+
+def _as_node(spec: Spec) -> Any:
     if spec.kind == "runnable":
         return spec.stages[0].body
     node: dict[str, Any] = {NEW: "flambe.experiment:Experiment", "name": spec.name, "save_path": spec.output_dir}
+    plain = Spec(name=spec.name, stages=[])
     node["seed"] = spec.seed
-    for name in ("resume", "devices"):
-        if getattr(spec, name) is not None:
+    for name in ("resume", "devices", "debug", "max_failures", "stop_on_failure", "merge_plot", "ordering"):
+        if getattr(spec, name) != getattr(plain, name):
             node[name] = getattr(spec, name)
+    if spec.environment.files:
+        node["resources"] = dict(spec.environment.files)
     node["pipeline"] = {stage.name: stage.body for stage in spec.stages}
     for key, attribute in (("schedulers", "scheduler"), ("search", "search"), ("reduce", "reduce")):
         found = {stage.name: getattr(stage, attribute) for stage in spec.stages}
