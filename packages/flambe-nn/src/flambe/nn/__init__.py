@@ -1,23 +1,33 @@
 """Model parts: encoders, poolings, output layers."""
 
+from flambe.nn.cnn import CNNEncoder
 from flambe.nn.embedding import Embedder, Embeddings
 from flambe.nn.mlp import MLPDecoder, MLPEncoder
 from flambe.nn.module import Module
+from flambe.nn.mos import MixtureOfSoftmax
 from flambe.nn.pooling import AvgPooling, FirstPooling, LastPooling, SumPooling
 from flambe.nn.rnn import PooledRNNEncoder, RNNEncoder
+from flambe.nn.sequential import Sequential
 from flambe.nn.softmax import SoftmaxLayer
+from flambe.nn.transformer import Transformer, TransformerDecoder, TransformerEncoder
 
 __all__ = [
     "AvgPooling",
+    "CNNEncoder",
     "Embedder",
     "Embeddings",
     "FirstPooling",
     "LastPooling",
     "MLPDecoder",
     "MLPEncoder",
+    "MixtureOfSoftmax",
     "Module",
     "PooledRNNEncoder",
     "RNNEncoder",
+    "Sequential",
     "SoftmaxLayer",
     "SumPooling",
+    "Transformer",
+    "TransformerDecoder",
+    "TransformerEncoder",
 ]

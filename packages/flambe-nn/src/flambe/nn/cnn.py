@@ -1,0 +1,96 @@
+"""``CNNEncoder``: a stack of convolutions."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from flambe.nn.module import Module
+
+_CONVOLUTIONS: dict[int, type[torch.nn.Module]] = {1: torch.nn.Conv1d, 2: torch.nn.Conv2d, 3: torch.nn.Conv3d}
+_NORMS: dict[int, type[torch.nn.Module]] = {1: torch.nn.BatchNorm1d, 2: torch.nn.BatchNorm2d, 3: torch.nn.BatchNorm3d}
+
+
+class CNNEncoder(Module):
+    """Blocks of convolution, pooling, batch normalisation, activation and dropout. Shapes: B batch, C channels.
+
+    Parameters
+    ----------
+    input_channels: channels that come in.
+    channels: channels after each block; their number is the number of blocks.
+    conv_dim: 1, 2 or 3 dimensions.
+    kernel_size: one number for all, or one for each block (a number or ``conv_dim`` of them).
+    activation, pooling: modules; each block has a copy of its own.
+    dropout: at the end of each block.
+    batch_norm: normalise.
+    stride, padding: of all convolutions.
+
+    Attributes
+    ----------
+    cnn: the blocks.
+
+    Raises
+    ------
+    ValueError: another ``conv_dim``, or kernel sizes that do not fit.
+    """
+
+    def __init__(
+        self,
+        input_channels: int,
+        channels: Sequence[int],
+        conv_dim: int = 2,
+        kernel_size: int | Sequence[int | Sequence[int]] = 3,
+        activation: torch.nn.Module | None = None,
+        pooling: torch.nn.Module | None = None,
+        dropout: float = 0,
+        batch_norm: bool = True,
+        stride: int = 1,
+        padding: int = 0,
+    ) -> None:
+        super().__init__()
+        if conv_dim not in _CONVOLUTIONS:
+            raise ValueError(f"conv_dim must be 1, 2 or 3, got {conv_dim}")
+        kernels = [kernel_size] * len(channels) if isinstance(kernel_size, int) else list(kernel_size)
+        if len(kernels) != len(channels):
+            raise ValueError(f"kernel_size has {len(kernels)} values for {len(channels)} blocks")
+        if not channels:
+            raise ValueError("channels must name at least one block")
+        self.input_size = input_channels
+        self.hidden_size = self.output_size = channels[-1]
+        blocks = []
+        for before, after, kernel in zip([input_channels, *channels], channels, kernels, strict=False):
+            if not isinstance(kernel, int):
+                kernel = tuple(kernel)
+                if len(kernel) != conv_dim:
+                    raise ValueError(f"kernel {list(kernel)} has {len(kernel)} sizes for conv_dim {conv_dim}")
+            convolution = _CONVOLUTIONS[conv_dim](before, after, kernel, stride=stride, padding=padding)
+            norm = _NORMS[conv_dim](after) if batch_norm else None
+            blocks.append(conv_block(convolution, activation, pooling, dropout, norm))
+        self.cnn = torch.nn.Sequential(*blocks)
+
+    def forward(self, data: Tensor) -> Tensor:
+        """``data [B, input_channels, …]`` to ``[B, channels[-1], …]``."""
+        encoded: Tensor = self.cnn(data)
+        return encoded
+
+
+def conv_block(
+    conv_mod: torch.nn.Module,
+    activation: torch.nn.Module | None,
+    pooling: torch.nn.Module | None,
+    dropout: float,
+    batch_norm: torch.nn.Module | None = None,
+) -> torch.nn.Sequential:
+    """Put a block together; activation and pooling are copied."""
+    block: list[torch.nn.Module] = [conv_mod]
+    if pooling is not None:
+        block.append(copy.deepcopy(pooling))
+    if batch_norm is not None:
+        block.append(batch_norm)
+    if activation is not None:
+        block.append(copy.deepcopy(activation))
+    block.append(torch.nn.Dropout(dropout))
+    return torch.nn.Sequential(*block)
