@@ -53,7 +53,9 @@ def tags() -> dict[str, str]:
 
 
 def our_tags() -> dict[str, str]:
-    """Every public class of our rooms that is a component."""
+    """Every public class of our rooms that is a component or a learning-rate scheduler."""
+    from torch.optim.lr_scheduler import LRScheduler
+
     from flambe.build.component import Component
 
     found: dict[str, str] = {}
@@ -66,7 +68,7 @@ def our_tags() -> dict[str, str]:
             continue
         for name in getattr(module, "__all__", ()):
             kind = getattr(module, name)
-            if inspect.isclass(kind) and issubclass(kind, Component) and name not in NOT_TAGS:
+            if inspect.isclass(kind) and issubclass(kind, (Component, LRScheduler)) and name not in NOT_TAGS:
                 found[name] = f"{room}:{name}"
     return found
 

@@ -1,7 +1,8 @@
 """Fields: raw columns to tensors."""
 
+from flambe.field.bow import BoWField
 from flambe.field.field import Field
 from flambe.field.label import LabelField
 from flambe.field.text import TextField
 
-__all__ = ["Field", "LabelField", "TextField"]
+__all__ = ["BoWField", "Field", "LabelField", "TextField"]

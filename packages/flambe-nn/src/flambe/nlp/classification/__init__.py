@@ -1,6 +1,6 @@
 """Text classification."""
 
-from flambe.nlp.classification.datasets import SSTDataset, TRECDataset
+from flambe.nlp.classification.datasets import NewsGroupDataset, SSTDataset, TRECDataset
 from flambe.nlp.classification.model import TextClassifier
 
-__all__ = ["SSTDataset", "TRECDataset", "TextClassifier"]
+__all__ = ["NewsGroupDataset", "SSTDataset", "TRECDataset", "TextClassifier"]

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from flambe.dataset.source_file import SourceFile
 from flambe.dataset.table_file import Where
 from flambe.dataset.tabular import TabularDataset, Transform
-from flambe.errors import ConfigError
+from flambe.errors import ConfigError, FlambeError
 
 # Checksums of the files that were at hand when this was written; None: published, but never seen by us.
 _SHA256 = {
@@ -133,3 +133,43 @@ class TRECDataset(_LabelledLines):
     ) -> tuple[list[tuple[Any, ...]], list[str] | None]:
         """Read a file in latin-1; see the base."""
         return super()._load_file(path, sep, header, columns, encoding, where)
+
+
+class NewsGroupDataset(TabularDataset):
+    """20 newsgroups through scikit-learn, which downloads and keeps them; train and test, columns ``text``, ``label``.
+
+    Parameters
+    ----------
+    cache, transform: as in ``TabularDataset``.
+
+    Raises
+    ------
+    ConfigError: scikit-learn is not installed. FlambeError: the data is not on this machine and cannot be downloaded.
+    """
+
+    _state_is_all = True
+
+    def __init__(self, cache: bool = False, transform: Transform | None = None) -> None:
+        try:
+            from sklearn.datasets import fetch_20newsgroups, get_data_home
+        except ImportError as error:
+            raise ConfigError("NewsGroupDataset needs scikit-learn", hint="pip install scikit-learn") from error
+        splits = {}
+        for split in ("train", "test"):
+            try:
+                bunch = fetch_20newsgroups(subset=split)
+            except OSError as error:
+                raise FlambeError(
+                    f"20 newsgroups are not on this machine and cannot be downloaded ({error})",
+                    hint=f"Place scikit-learn's 20news-bydate_py3.pkz in {get_data_home()}",
+                ) from error
+            splits[split] = [
+                (text, bunch.target_names[label]) for text, label in zip(bunch.data, bunch.target, strict=True)
+            ]
+        super().__init__(
+            train=splits["train"],
+            test=splits["test"],
+            cache=cache,
+            named_columns=["text", "label"],
+            transform=transform,
+        )

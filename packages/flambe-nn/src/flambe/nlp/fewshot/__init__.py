@@ -1,0 +1,5 @@
+"""Few-shot classification."""
+
+from flambe.nlp.fewshot.model import PrototypicalTextClassifier
+
+__all__ = ["PrototypicalTextClassifier"]
