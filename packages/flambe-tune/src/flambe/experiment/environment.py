@@ -33,6 +33,11 @@ def protect_stdout() -> None:
     os.dup2(2, 1)
 
 
+def usable_cpus() -> int:
+    """Return how many CPUs this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 @contextmanager
 def ray_environment(*, embedded: bool) -> Iterator[None]:
     """Set the environment for a Ray that is started (embedded) or joined; afterwards it is as it was.

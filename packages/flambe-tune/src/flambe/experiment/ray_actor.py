@@ -14,7 +14,8 @@ from flambe.experiment.environment import protect_stdout, set_threads
 class UnitActor:
     """A ``Worker`` in a Ray actor. Tasks and events travel as msgpack; folders as bytes where the disk is not shared."""
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, variables: dict[str, str]) -> None:
+        os.environ.update(variables)
         set_threads(threads)
         protect_stdout()
         self._worker: Any = None

@@ -20,6 +20,7 @@ import ray
 
 from flambe.errors import MachineError
 from flambe.experiment import warden
+from flambe.experiment.environment import usable_cpus
 from flambe.experiment.pool import Failed, PoolEvent, Task
 from flambe.experiment.ray_actor import UnitActor
 from flambe.record.parcel import pack
@@ -46,15 +47,18 @@ class _Actor:
 class RayPool:
     """Reused actors on Ray.
 
-    workers: CPUs of the embedded Ray. gpus: its GPUs, None for all that are found. address: join this Ray instead
+    workers: CPUs of the embedded Ray, all by default; of a Ray that is joined, the most that are used. gpus: its GPUs, None for all that are found. address: join this Ray instead
     (``host:port`` or ``auto``); a token is taken from ``RAY_AUTH_TOKEN`` or ``RAY_AUTH_TOKEN_PATH`` as Ray does.
-    run_root: the run directory, to find out which nodes see it.
+    run_root: the run directory, to find out which nodes see it. Actors of a joined Ray get the variables that
+    ``FLAMBE_PASS_ENV`` names (with commas); those of our own have our whole environment.
 
     The environment is that of ``flambe.experiment.environment.ray_environment``, entered before Ray was imported.
     Raises MachineError when Ray cannot be started or joined.
     """
 
-    def __init__(self, workers: int, *, run_root: Path, gpus: float | None = None, address: str | None = None) -> None:
+    def __init__(
+        self, workers: int | None, *, run_root: Path, gpus: float | None = None, address: str | None = None
+    ) -> None:
         self._run_root = run_root
         self._embedded = address is None
         self._warden: subprocess.Popen[bytes] | None = None
@@ -63,9 +67,11 @@ class RayPool:
         self._pending: dict[Any, tuple[Task, _Actor]] = {}
         self._parcels: dict[str, Any] = {}
         self._made = 0
+        names = os.environ.get("FLAMBE_PASS_ENV", "").split(",") if address is not None else []
+        self._variables = {name: os.environ[name] for name in names if name in os.environ}
         try:
             if address is None:
-                self._start(workers, gpus)
+                self._start(workers or usable_cpus(), gpus)
             else:
                 ray.init(address=address, log_to_driver=False, logging_level="ERROR", namespace="flambe")
         except Exception as error:
@@ -79,6 +85,8 @@ class RayPool:
             raise MachineError(f"{what}: {str(error).strip().partition(chr(10))[0]}", hint=hint) from error
         total = ray.cluster_resources()
         self._capacity = {"cpus": float(total.get("CPU", 0.0)), "gpus": float(total.get("GPU", 0.0))}
+        if address is not None and workers is not None:
+            self._capacity["cpus"] = min(self._capacity["cpus"], float(workers))
         self._class = ray.remote(UnitActor)
 
     def capacity(self) -> dict[str, float]:
@@ -176,7 +184,7 @@ class RayPool:
         if passed and not self._embedded:
             # The workers of a Ray that we joined have the environment of that Ray's nodes, not ours.
             options["runtime_env"] = {"env_vars": {name: os.environ[name] for name in passed}}
-        handle = self._class.options(**options).remote(threads)
+        handle = self._class.options(**options).remote(threads, self._variables)
         actor = _Actor(handle, size, name)
         if not self._embedded:
             actor.sees_disk = self._sees_disk(actor)

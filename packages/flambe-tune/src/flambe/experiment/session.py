@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +14,7 @@ from typing import Any
 
 from flambe.errors import FlambeError, UsageError
 from flambe.experiment.controller import Controller, Outcome, check_spec
-from flambe.experiment.environment import ray_environment
+from flambe.experiment.environment import ray_environment, usable_cpus
 from flambe.experiment.pool import Pool
 from flambe.experiment.work import ENDED, Phase, Work
 from flambe.pipeline.graph import StageGraph
@@ -144,6 +143,8 @@ def make_pool(settings: Settings, spec: Spec, count: int, root: Path) -> Pool:
         if runner == LOCAL:
             raise UsageError("--address joins a Ray, --runner local uses none", hint="Leave one of them out.")
         runner = RAY
+    if runner == AUTO and spec.debug:
+        runner = LOCAL
     if runner == AUTO:
         each = max((int((stage.resources or spec.devices or {}).get("cpus", 1)) for stage in spec.stages), default=1)
         at_once = min(count, cpus // max(1, each))
@@ -160,12 +161,7 @@ def make_pool(settings: Settings, spec: Spec, count: int, root: Path) -> Pool:
         raise FlambeError("Ray is not installed", hint="pip install 'ray[tune]', or use --runner local.")
     from flambe.experiment.ray_pool import RayPool
 
-    return RayPool(cpus, run_root=root, address=settings.address)
-
-
-def usable_cpus() -> int:
-    """Return how many CPUs this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return RayPool(settings.workers, run_root=root, address=settings.address)
 
 
 def row_of(root: Path, work: Work) -> Row:
