@@ -108,8 +108,9 @@ def test_a_changed_host_key_is_always_refused(fresh_machines: Any, tmp_path: Pat
     assert (machines.home(2) / "here").exists()  # exec went to the machines that are who they say
     source = tmp_path / "secret.txt"
     source.write_text("hush")
+    login = Login("root", machines.key, machines.known_hosts)
     with pytest.raises(RemoteFileTransferError, match="Host key verification failed"):
-        transfer.push(Login("root", machines.key, machines.known_hosts), machines.address(3), source, "secret.txt")
+        transfer.push(login, machines.address(3), source, "secret.txt")
     assert not (machines.home(3) / "secret.txt").exists()
 
 
@@ -149,8 +150,8 @@ def test_a_key_that_others_can_read_is_warned_of(machines: Any, tmp_path: Path) 
         assert done.returncode == 4
         assert not checks["key"]["ok"]
         assert f"chmod 600 {machines.key}" in checks["key"]["detail"]
+        login = Login("root", machines.key, machines.known_hosts)
         with pytest.raises(RemoteFileTransferError, match=f"mode 644.*chmod 600 {machines.key}"):
-            login = Login("root", machines.key, machines.known_hosts)
             transfer.push(login, machines.address(1), machines.known_hosts, "sent")
     finally:
         machines.key.chmod(0o600)

@@ -16,6 +16,7 @@ import click
 from flambe.cli.console import say, set_level
 from flambe.cli.door import enter
 from flambe.cli.streams import claim_stdout, emit, read_text
+from flambe.errors import UsageError
 
 if TYPE_CHECKING:
     from flambe.cluster.cluster import Cluster
@@ -29,7 +30,20 @@ def _version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
         ctx.exit()
 
 
+_LATER = ("attach", "audit")
+
+
+class _Group(click.Group):
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] in _LATER:
+            raise UsageError(f"{args[0]!r} is not in this version of flambe-cluster", expected=", ".join(self.commands))
+        return super().resolve_command(ctx, args)
+
+
 @click.group(
+    cls=_Group,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Example: flambe-compile exp.yaml | flambe-cluster submit cluster.yaml --follow | flambe-report ls -",
 )

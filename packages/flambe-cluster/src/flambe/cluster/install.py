@@ -89,16 +89,20 @@ def _install(host: Host, digests: dict[str, str]) -> None:
             "--force-reinstall", "--no-deps", *(f"{folder}/{name}" for name in digests),
         ],
         [
-            f"{venv}/bin/python", "-m", "pip", "install", "--disable-pip-version-check", "--quiet",
+            f"{venv}/bin/python", "-m", "pip", "install", "--disable-pip-version-check", "--progress-bar", "off",
             "--constraint", f"{folder}/constraints.txt", *(f"{folder}/{name}" for name in digests),
         ],
     ]  # fmt: skip
     for step in steps:
         done = host.run(step)
         if done.code:
-            lines = (done.stderr + b"\n" + done.stdout).decode(errors="replace").strip().splitlines()
+            # pip says what went wrong on stderr, and why (who asked for which version) on stdout.
+            lines = (
+                done.stderr.decode(errors="replace").splitlines()[:3]
+                + done.stdout.decode(errors="replace").splitlines()[-7:]
+            )
             raise RemoteCommandError(
-                f"{host.name}: {' '.join(step[:5])} … ended with {done.code}: {' / '.join(lines[-3:])}",
+                f"{host.name}: {' '.join(step[:5])} … ended with {done.code}: {' / '.join(line.strip() for line in lines if line.strip())}",
                 hint="Debian and Ubuntu need: apt-get install -y python3-venv (setup_cmds)."
                 if "venv" in step
                 else None,

@@ -16,7 +16,7 @@ from flambe.cli.console import say
 from flambe.cluster import transfer
 from flambe.cluster.cluster import Cluster
 from flambe.cluster.errors import ClusterError, RemoteFileTransferError, SSHConnectingError
-from flambe.cluster.host import RETRIES, RETRY_DELAY_S, Refused
+from flambe.cluster.host import RETRIES, RETRY_DELAY_S, Host, Refused
 from flambe.errors import ConfigError, RunFailed, UsageError
 from flambe.record import layout
 from flambe.record.run import RunRecord, read_record
@@ -56,7 +56,7 @@ def submit(
     """
     environment = _environment(spec, names)
     head = cluster.head
-    if not head.facts:
+    if not all(host.facts for host in cluster.hosts):
         cluster.connect_all()
     node = head.facts["node"]
     if head.facts["cluster"] is None or not node or not node["running"]:
@@ -65,6 +65,7 @@ def submit(
     running = [job["job"] for job in list_jobs(cluster) if job["state"] == "RUNNING"]
     if running and not force:
         raise _busy(running)
+    _ask_for_modules(cluster, spec)
     remote, moved = relocate(spec, head.workdir)
     for source, target in moved.items():
         _send(cluster, Path(source), target)
@@ -291,13 +292,32 @@ def _environment(spec: Spec, names: Sequence[str]) -> dict[str, str]:
     return {**{name: os.environ[name] for name in names}, "FLAMBE_PASS_ENV": ",".join(names)}
 
 
+def _ask_for_modules(cluster: Cluster, spec: Spec) -> None:
+    """Refuse when an extension that is installed here (it is no folder) is missing on a machine."""
+    sources = {
+        module.partition(".")[0]: source
+        for module, source in spec.environment.extensions.items()
+        if not os.path.isabs(source)
+    }
+
+    def ask(host: Host) -> None:
+        for name in host.ask("missing_modules", modules=list(sources))["missing"]:
+            raise ClusterError(
+                f"{host.name}: the extension {name!r} is not installed there",
+                hint=f"flambe-cluster exec {cluster.name} {host.python} -m pip install '{sources[name]}'",
+            )
+
+    if sources:
+        cluster.each(ask)
+
+
 def _send(cluster: Cluster, source: Path, target: str) -> None:
     size = _size(source)
     if size > LARGE_MB << 20:
         say(f"sending {source} ({size >> 20} MB) to {len(cluster.hosts)} machines")
     real = Path(os.path.realpath(source))
 
-    def send(host: Any) -> None:
+    def send(host: Host) -> None:
         host.ask("make_dirs", paths=[target if real.is_dir() else os.path.dirname(target)])
         transfer.push(cluster.login, host.address, real, target)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from .answers import answer, open_way
 from .files import Refusal, Result
 from .jobs import job_start, job_stop, job_tail, jobs
-from .machine import clean, has_dir, make_dirs, probe, remove_dir, write
+from .machine import clean, has_dir, make_dirs, missing_modules, probe, remove_dir, write
 from .ray_node import ray_nodes, ray_start, ray_stop
 
 VERBS: dict[str, Callable[..., Result]] = {
@@ -16,6 +16,7 @@ VERBS: dict[str, Callable[..., Result]] = {
     "make_dirs": make_dirs,
     "has_dir": has_dir,
     "remove_dir": remove_dir,
+    "missing_modules": missing_modules,
     "clean": clean,
     "ray_start": ray_start,
     "ray_stop": ray_stop,

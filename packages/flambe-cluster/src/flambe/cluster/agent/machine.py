@@ -82,6 +82,13 @@ def remove_dir(path: str, content_only: bool) -> Result:
     return {"path": folder}
 
 
+def missing_modules(modules: list[str]) -> Result:
+    """Return which of these top-level modules this interpreter does not find."""
+    from importlib.util import find_spec
+
+    return {"missing": [name for name in modules if find_spec(name) is None]}
+
+
 def clean(workdir: str, cluster: str) -> Result:
     """Remove the folder of a cluster, and no other folder."""
     folder = resolve(workdir)

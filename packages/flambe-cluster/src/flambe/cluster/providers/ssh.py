@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from flambe.cluster.cluster import RAY_PORT, Cluster
+from flambe.cluster.cluster import Cluster
 from flambe.cluster.errors import ClusterConfigurationError
+from flambe.cluster.machines import RAY_PORT
 
 Address = str | list[str]
 
