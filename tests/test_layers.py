@@ -31,16 +31,19 @@ def rooms(package: str) -> set[str]:
 ROOM_OWNER = {room: package for package in PACKAGES for room in rooms(package)}
 
 
-def imported(source: str) -> Iterator[tuple[int, str]]:
-    """Yield (line, dotted name) of every import, wherever it stands, also through ``import_module("…")``."""
+def imported(source: str, home: tuple[str, ...]) -> Iterator[tuple[int, str]]:
+    """Yield (line, dotted name) of every import, wherever it stands, also through ``import_module("…")``.
+
+    home: the package that the source is in, for relative imports.
+    """
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield node.lineno, alias.name
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"line {node.lineno}: imports here are written in full"
+            above = ".".join((*home[: len(home) - node.level + 1], "")) if node.level else ""
             for alias in node.names:
-                yield node.lineno, f"{node.module}.{alias.name}"
+                yield node.lineno, f"{above}{node.module or ''}.{alias.name}".replace("..", ".")
         elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
             name = getattr(node.func, "attr", getattr(node.func, "id", ""))
             if name in ("import_module", "__import__") and isinstance(node.args[0].value, str):
@@ -49,7 +52,8 @@ def imported(source: str) -> Iterator[tuple[int, str]]:
 
 def faults(package: str, path: Path, source: str) -> list[str]:
     found = []
-    for line, name in imported(source):
+    home = path.parts[path.parts.index("src") + 1 : -1] if "src" in path.parts else ()
+    for line, name in imported(source, home):
         parts = name.split(".")
         owner = ROOM_OWNER.get(parts[1]) if parts[0] == "flambe" and len(parts) > 1 else None
         if owner not in (None, package, FLOOR):
@@ -72,6 +76,8 @@ def test_a_package_imports_only_itself_and_the_floor(package: str) -> None:
 @pytest.mark.parametrize(
     ("package", "source"),
     [
+        ("flambe-nn", "from ..report import rows"),
+        ("flambe-nn", "from .. import report"),
         ("flambe-nn", "def f():\n    from flambe.report import rows"),
         ("flambe-export", "from flambe import learn"),
         ("flambe-tune", "import importlib\nimportlib.import_module('flambe.nn.rnn')"),
@@ -79,7 +85,7 @@ def test_a_package_imports_only_itself_and_the_floor(package: str) -> None:
     ],
 )
 def test_the_check_sees_a_wrong_arrow(package: str, source: str) -> None:
-    assert len(faults(package, Path("x.py"), source)) == 1
+    assert len(faults(package, Path("src/flambe/room/x.py"), source)) == 1
 
 
 def test_every_package_has_rooms_of_its_own() -> None:
