@@ -10,6 +10,7 @@ from flambe.nn.rnn import PooledRNNEncoder, RNNEncoder
 from flambe.nn.sequential import Sequential
 from flambe.nn.softmax import SoftmaxLayer
 from flambe.nn.transformer import Transformer, TransformerDecoder, TransformerEncoder
+from flambe.nn.transformer_sru import TransformerSRU, TransformerSRUDecoder, TransformerSRUEncoder
 
 __all__ = [
     "AvgPooling",
@@ -30,4 +31,7 @@ __all__ = [
     "Transformer",
     "TransformerDecoder",
     "TransformerEncoder",
+    "TransformerSRU",
+    "TransformerSRUDecoder",
+    "TransformerSRUEncoder",
 ]

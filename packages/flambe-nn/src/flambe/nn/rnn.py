@@ -67,7 +67,7 @@ class RNNEncoder(Module):
         self.enforce_sorted = enforce_sorted
         self.rnn: torch.nn.Module
         if rnn_type == "sru":
-            self.rnn = _import_sru().SRU(
+            self.rnn = import_sru().SRU(
                 input_size,
                 hidden_size,
                 num_layers=n_layers,
@@ -201,7 +201,8 @@ def _keep(real: Tensor, new: Tensor, old: Tensor | None) -> Tensor:
     return torch.where(real, new, new.new_zeros(()) if old is None else old)  # [L * D, B, H]
 
 
-def _import_sru() -> ModuleType:
+def import_sru() -> ModuleType:
+    """Return the package ``sru``, or say how to get it."""
     # Only here: `import sru` compiles C++ on first use (some 20 s), and most runs have no SRU.
     try:
         import sru

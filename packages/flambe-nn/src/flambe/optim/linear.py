@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -24,11 +25,11 @@ class WarmupLinearScheduler(LRScheduler):
         self.n_steps = n_steps
         super().__init__(optimizer)
 
-    def get_lr(self) -> list[float]:
+    def get_lr(self) -> list[float | Tensor]:
         """Rate of each parameter group at this update."""
         update = self.last_epoch
         if update < self.warmup:
             factor = update / self.warmup
         else:
             factor = max(0.0, (self.n_steps - update) / max(1, self.n_steps - self.warmup))
-        return [float(base) * factor for base in self.base_lrs]
+        return [base * factor for base in self.base_lrs]

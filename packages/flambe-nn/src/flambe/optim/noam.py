@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -26,8 +27,8 @@ class NoamScheduler(LRScheduler):
         self.d_model = d_model
         super().__init__(optimizer)
 
-    def get_lr(self) -> list[float]:
+    def get_lr(self) -> list[float | Tensor]:
         """Rate of each parameter group at this update."""
         update = self.last_epoch + 1
         factor = self.d_model**-0.5 * min(update**-0.5, update * self.warmup**-1.5)
-        return [float(base) * factor for base in self.base_lrs]
+        return [base * factor for base in self.base_lrs]

@@ -100,8 +100,14 @@ class MNISTDataset(ArrayDataset):
         ------
         ConfigError: a file is missing or is none.
         """
-        paths = (train_images_path, train_labels_path, test_images_path, test_labels_path)
-        return cls(*(cls._parse(Path(path).expanduser()) for path in paths), val_ratio=val_ratio, seed=seed)
+        return cls(
+            train_images=cls._parse(Path(train_images_path).expanduser()),
+            train_labels=cls._parse(Path(train_labels_path).expanduser()),
+            test_images=cls._parse(Path(test_images_path).expanduser()),
+            test_labels=cls._parse(Path(test_labels_path).expanduser()),
+            val_ratio=val_ratio,
+            seed=seed,
+        )
 
     @classmethod
     def _parse(cls, path: Path) -> Array:
