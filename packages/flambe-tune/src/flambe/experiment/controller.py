@@ -24,7 +24,7 @@ from flambe.experiment.pool import COMMIT, STEP, Failed, Pool, Reported, Task
 from flambe.experiment.work import ENDED, ON_A_WORKER, Phase, Work
 from flambe.pipeline.graph import StageGraph
 from flambe.pipeline.reduce import Candidate, best_of
-from flambe.pipeline.variants import Variant, expand
+from flambe.pipeline.variants import Variant, choices_of, expand
 from flambe.record.keeper import Keeper
 from flambe.record.layout import UnitPaths
 from flambe.record.result import Found
@@ -168,15 +168,13 @@ class Controller:
         state = self._stages[name]
         if state.expanded or not all(self._is_settled(need) for need in self.graph.needs[name]):
             return
-        from flambe.compile.search import assignments, substitute
-
         state.expanded = True
         survivors = {need: self._stages[need].survivors for need in self.graph.needs[name]}
         position = self.graph.index(name)
         scheduled = state.stage.scheduler is not None
-        for variant in expand(self.graph, name, survivors, assignments(state.stage.body)):
+        for variant in expand(self.graph, name, survivors, choices_of(state.stage)):
             needs = {need: self._unit_of[variant.above[need]] for need in self.graph.needs[name]}
-            stage = msgspec.structs.replace(state.stage, body=substitute(state.stage.body, dict(variant.own)))
+            stage = msgspec.structs.replace(state.stage, body=variant.body)
             units = {need: work.unit for need, work in needs.items()}
             unit = make_unit(self.spec, stage, variant.params, units, self.keeper.paths.root)
             work = self._add(unit, variant, (position, variant.index), scheduled)
@@ -587,12 +585,13 @@ class Controller:
         ranking = self._ranking(name, None)
         if self.graph.reduces(name):
             kept = self._keep(name, ranking)
-            self.keeper.reduce(name, [work.unit.id for work in kept], kept[0].unit.id if ranking else None)
+            # What nothing measures may still have one variant only, and then a path through "best" holds.
+            best = kept[0].unit.id if kept and (ranking or len(state.works) == 1) else None
+            self.keeper.reduce(name, [work.unit.id for work in kept], best)
             state.survivors = [work.variant for work in sorted(kept, key=lambda one: one.place)]
         elif ranking:
             self.keeper.mark_best(name, ranking[0].unit)
         elif len(state.works) == 1 and state.works[0].phase is Phase.DONE:
-            # Nothing measured it, but there is no other: so a path through "best" holds for the stages after a reduce.
             self.keeper.mark_best(name, state.works[0].unit.id)
         if state.schedule is not None and state.works and state.schedule.steps_taken == 1:
             self._note(f"stage {name}: its scheduler had nothing to decide, every variant ended after one step")

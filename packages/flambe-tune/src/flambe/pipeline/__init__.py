@@ -10,18 +10,30 @@ _HOME = {
     "Variant": "variants",
     "expand": "variants",
     "Candidate": "reduce",
+    "Choice": "variants",
+    "choices_of": "variants",
     "best_of": "reduce",
     "PlannedUnit": "plan",
     "plan_units": "plan",
 }
 
-__all__ = ["Candidate", "PlannedUnit", "StageGraph", "Variant", "best_of", "expand", "plan_units"]
+__all__ = [
+    "Candidate",
+    "Choice",
+    "PlannedUnit",
+    "StageGraph",
+    "Variant",
+    "best_of",
+    "choices_of",
+    "expand",
+    "plan_units",
+]
 
 if TYPE_CHECKING:
     from flambe.pipeline.graph import StageGraph
     from flambe.pipeline.plan import PlannedUnit, plan_units
     from flambe.pipeline.reduce import Candidate, best_of
-    from flambe.pipeline.variants import Variant, expand
+    from flambe.pipeline.variants import Choice, Variant, choices_of, expand
 
 
 def __getattr__(name: str) -> Any:

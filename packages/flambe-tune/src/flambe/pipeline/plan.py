@@ -8,10 +8,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from flambe.compile.search import assignments, substitute
 from flambe.pipeline.graph import StageGraph
 from flambe.pipeline.reduce import Candidate, best_of
-from flambe.pipeline.variants import Variant, expand
+from flambe.pipeline.variants import Variant, choices_of, expand
 from flambe.record.result import Found
 from flambe.runner.plan import make_unit
 from flambe.runner.unit import Unit
@@ -58,8 +57,8 @@ def plan_units(spec: Spec, run_root: Path, find: Callable[[str], Found | None]) 
     for name, stage in graph.stages.items():
         is_guess = any(need in guessed for need in graph.needs[name])
         results: dict[Variant, Found | None] = {}
-        for variant in expand(graph, name, survivors, assignments(stage.body)):
-            concrete = msgspec.structs.replace(stage, body=substitute(stage.body, dict(variant.own)))
+        for variant in expand(graph, name, survivors, choices_of(stage)):
+            concrete = msgspec.structs.replace(stage, body=variant.body)
             needs = {need: unit_of[variant.above[need]] for need in graph.needs[name]}
             unit = unit_of[variant] = make_unit(spec, concrete, variant.params, needs, run_root)
             found = results[variant] = None if stage.scheduler is not None else find(unit.key)

@@ -10,9 +10,25 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
+from flambe.compile import search
 from flambe.pipeline.graph import StageGraph
+from flambe.spec.nodes import Spec, Stage
+
+
+class Choice(NamedTuple):
+    """One choice for the search nodes of a stage (dotted path inside the stage → value), and the body it gives."""
+
+    own: Mapping[str, Any]
+    body: Any
+
+
+def choices_of(stage: Stage) -> list[Choice]:
+    """Return the choices of a stage in file order; one with nothing chosen when it holds no search."""
+    # As a spec of its own: the body is gone through once for all choices.
+    alone = Spec(name=stage.name, stages=[Stage(name=stage.name, body=stage.body)])
+    return [Choice(spec.stages[0].params, spec.stages[0].body) for spec in search.expand(alone)]
 
 
 @dataclass(eq=False)
@@ -20,13 +36,14 @@ class Variant:
     """One choice for a stage and everything above it.
 
     index: position among all variants of the stage. own: dotted path inside the stage → chosen value.
-    params: full dotted path → value, inherited ones first, in file order of the stages.
+    body: what that gives. params: full dotted path → value, inherited ones first, in file order of the stages.
     above: ancestor stage → its variant in this lineage.
     """
 
     stage: str
     index: int
     own: Mapping[str, Any]
+    body: Any = None
     above: Mapping[str, Variant] = field(default_factory=dict)
 
     @property
@@ -40,12 +57,12 @@ def expand(
     graph: StageGraph,
     stage: str,
     survivors: Mapping[str, Sequence[Variant]],
-    own: Iterable[Mapping[str, Any]],
+    own: Iterable[Choice],
 ) -> Iterator[Variant]:
     """Yield the variants of ``stage`` in order: first the order of what it links to, then that of its own choices.
 
     survivors: stage → variants that later stages may use, for every stage that ``stage`` links to.
-    own: the assignments of the search nodes in the stage's body (one empty mapping when there are none).
+    own: the stage's own choices.
     """
     choices = list(own)
     order = graph.ancestors[stage]
@@ -53,7 +70,7 @@ def expand(
     for lineage in _merge(graph, graph.needs[stage], survivors):
         above = {name: lineage[name] for name in order}
         for choice in choices:
-            yield Variant(stage, index, choice, above)
+            yield Variant(stage, index, choice.own, choice.body, above)
             index += 1
 
 
