@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-import builtins
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -171,14 +174,27 @@ def test_sru_takes_its_own_parameters() -> None:
 
 
 def test_without_sru_the_install_line_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = builtins.__import__
+    def missing(name: str) -> Any:
+        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
-    def missing(name: str, *args: Any, **kwargs: Any) -> Any:
-        if name == "sru":
-            raise ModuleNotFoundError("No module named 'sru'", name="sru")
-        return real(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", missing)
+    monkeypatch.delitem(sys.modules, "sru", raising=False)
+    monkeypatch.setattr("importlib.import_module", missing)
     with pytest.raises(ConfigError, match=r"rnn_type sru cannot be used.*pip install 'flambe-nn\[sru\]'"):
         RNNEncoder(6, 8, rnn_type="sru")
     RNNEncoder(6, 8, rnn_type="gru")
+
+
+def test_a_build_that_was_killed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock = tmp_path / "sru_cpu" / "lock"
+    lock.parent.mkdir()
+    lock.touch()
+    os.utime(lock, (0, 0))
+    monkeypatch.delitem(sys.modules, "sru", raising=False)
+    monkeypatch.setenv("TORCH_EXTENSIONS_DIR", str(tmp_path))
+    with pytest.raises(ConfigError, match=rf"a build of it was interrupted.*remove {lock}"):
+        RNNEncoder(6, 8, rnn_type="sru")
+
+
+def test_sru_is_imported_only_where_it_is_used() -> None:
+    code = "import sys; from flambe.nn import RNNEncoder; RNNEncoder(2, 2); print('sru' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"

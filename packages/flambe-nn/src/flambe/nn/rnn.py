@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from flambe.errors import ConfigError, did_you_mean
+from flambe.errors import did_you_mean
 from flambe.nn.module import Module
 from flambe.nn.pooling import get_pooling
-
-if TYPE_CHECKING:
-    from types import ModuleType
+from flambe.nn.sru_package import import_sru
 
 RNN_TYPES = ("lstm", "gru", "sru")
 
@@ -199,18 +197,3 @@ class PooledRNNEncoder(Module):
 
 def _keep(real: Tensor, new: Tensor, old: Tensor | None) -> Tensor:
     return torch.where(real, new, new.new_zeros(()) if old is None else old)  # [L * D, B, H]
-
-
-def import_sru() -> ModuleType:
-    """Return the package ``sru``, or say how to get it."""
-    # Only here: `import sru` compiles C++ on first use (some 20 s), and most runs have no SRU.
-    try:
-        import sru
-    except ImportError as error:
-        raise ConfigError(f"rnn_type sru cannot be used: {error}", hint="pip install 'flambe-nn[sru]'") from error
-    except (RuntimeError, OSError) as error:
-        raise ConfigError(
-            f"rnn_type sru cannot be used, because its C++ part did not build: {str(error).splitlines()[0]}",
-            hint="It needs g++ and ninja on PATH (`pip install 'flambe-nn[sru]'` brings ninja)",
-        ) from error
-    return sru

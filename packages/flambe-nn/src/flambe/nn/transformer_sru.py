@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from flambe.nn.module import Module
-from flambe.nn.rnn import import_sru
+from flambe.nn.sru_package import import_sru
 from flambe.nn.transformer import attend, zero_padding
 
 
