@@ -83,9 +83,7 @@ class ConfigFaults(ConfigError):
     """Every fault found in one pass, sorted by position."""
 
     def __init__(self, faults: Iterable[ConfigError]) -> None:
-        self.faults: Sequence[ConfigError] = sorted(
-            faults, key=lambda fault: fault.position or Position("", 0, 0)
-        )
+        self.faults: Sequence[ConfigError] = sorted(faults, key=lambda fault: fault.position or Position("", 0, 0))
         super().__init__("\n".join(str(fault) for fault in self.faults))
 
 

@@ -2,6 +2,7 @@
 
 import msgspec
 import pytest
+
 from flambe.errors import FlambeError, ProvenanceError
 from flambe.record import run
 from flambe.record.keeper import Keeper

@@ -1,6 +1,7 @@
 """The ledger: torn lines, locks, and the arithmetic of units."""
 
 import pytest
+
 from flambe.errors import ProvenanceError
 from flambe.record.ledger import Ledger, fold, read_events
 

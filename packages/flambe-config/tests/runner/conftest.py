@@ -3,6 +3,7 @@
 import textwrap
 
 import pytest
+
 from flambe.spec.nodes import Environment, Spec, Stage
 
 TOY = textwrap.dedent(

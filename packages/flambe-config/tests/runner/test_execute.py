@@ -7,8 +7,9 @@ import subprocess
 import sys
 import time
 
-import flambe
 import pytest
+
+import flambe
 from flambe.errors import ConfigError, UsageError
 from flambe.record.keeper import Keeper
 from flambe.record.layout import RunPaths
@@ -118,7 +119,7 @@ def test_an_equal_run_is_answered_by_the_earlier_one(toy_spec):
     assert second.root != first.root
     assert [row["reused"] for row in again[:-1]] == [True] * 4
     assert again[-1]["result_digest"] == rows[-1]["result_digest"]
-    changed, third, _ = run(toy_spec(steps=2))
+    _, third, _ = run(toy_spec(steps=2))
     assert [row["reused"] for row in third[:-1]] == [True, True, False, False]
 
 
