@@ -15,6 +15,7 @@ class Refusal(Exception):
 
 
 def read_json(path: str) -> Any:
+    """Return what a JSON file holds, None when there is none or it is torn."""
     try:
         with open(path, encoding="utf-8") as stream:
             return json.load(stream)
@@ -23,6 +24,7 @@ def read_json(path: str) -> Any:
 
 
 def write_file(path: str, text: str, mode: int = 0o600) -> None:
+    """Replace a file whole, with this mode from its first byte on."""
     os.makedirs(os.path.dirname(path), exist_ok=True)
     aside = f"{path}.{os.getpid()}"
     with contextlib.suppress(FileNotFoundError):
@@ -33,6 +35,7 @@ def write_file(path: str, text: str, mode: int = 0o600) -> None:
 
 
 def write_json(path: str, value: Any, mode: int = 0o600) -> None:
+    """Replace a JSON file."""
     write_file(path, json.dumps(value, indent=1) + "\n", mode)
 
 

@@ -20,6 +20,7 @@ from .ray_node import ray_environment
 
 
 def job_folder(workdir: str, job: str) -> str:
+    """Return the folder of a job."""
     if not job or "/" in job or job.startswith("."):
         raise Refusal(f"{job!r} is no name of a job")
     return os.path.join(resolve(workdir), "jobs", job)
@@ -51,6 +52,7 @@ def job_state(folder: str) -> Result | None:
 
 
 def job_members(record: Result, process: Result | None) -> set[int]:
+    """Return the pids of a job."""
     its = process or {"pid": None, "boot": None}
     return members("FLAMBE_JOB=" + record["mark"], its["pid"], its["boot"])
 

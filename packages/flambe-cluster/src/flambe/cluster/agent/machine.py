@@ -62,16 +62,19 @@ def write(path: str, text: str, mode: int) -> Result:
 
 
 def make_dirs(paths: list[str]) -> Result:
+    """Make folders, with those above them."""
     for path in paths:
         os.makedirs(resolve(path), exist_ok=True)
     return {}
 
 
 def has_dir(path: str) -> Result:
+    """Return whether there is such a folder."""
     return {"exists": os.path.isdir(resolve(path))}
 
 
 def remove_dir(path: str, content_only: bool) -> Result:
+    """Remove a folder, or what is in it."""
     folder = resolve(path)
     if folder in ("/", os.path.expanduser("~")):
         raise Refusal(f"{folder} is not removed")

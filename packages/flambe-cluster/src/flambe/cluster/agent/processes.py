@@ -14,6 +14,7 @@ POLL_S = 0.2
 
 
 def boot() -> str:
+    """Return what tells this boot of the machine from others."""
     with open("/proc/sys/kernel/random/boot_id") as stream:
         return stream.read().strip()
 

@@ -28,6 +28,7 @@ def node_state(folder: str) -> Result | None:
 
 
 def ray_environment(folder: str) -> dict[str, str]:
+    """Return the variables of every process that speaks with this cluster's Ray."""
     return {
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": os.path.join(folder, "ray-token"),

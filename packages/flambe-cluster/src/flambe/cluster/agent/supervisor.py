@@ -15,11 +15,13 @@ from typing import Any
 
 
 def load(folder: str, name: str) -> Any:
+    """Return what a JSON file of the job holds."""
     with open(os.path.join(folder, name), encoding="utf-8") as stream:
         return json.load(stream)
 
 
 def store(folder: str, name: str, value: Any) -> None:
+    """Replace a JSON file of the job."""
     aside = os.path.join(folder, f".{name}.{os.getpid()}")
     with open(aside, "w", encoding="utf-8") as stream:
         json.dump(value, stream)
@@ -27,11 +29,13 @@ def store(folder: str, name: str, value: Any) -> None:
 
 
 def boot() -> str:
+    """Return what tells this boot of the machine from others."""
     with open("/proc/sys/kernel/random/boot_id") as stream:
         return stream.read().strip()
 
 
 def supervise(folder: str) -> None:
+    """Run the job in ``folder`` and write down how it ended."""
     record = load(folder, "job.json")
     environment = load(folder, "environment.json")
     with open(os.path.join(folder, "stdout.jsonl"), "ab") as out, open(os.path.join(folder, "output.log"), "ab") as log:
