@@ -10,6 +10,7 @@ import pytest
 
 from flambe.errors import ConfigError, ProvenanceError
 from flambe.experiment import Controller
+from flambe.experiment.roster import Roster
 from flambe.experiment.simulation import SimulatedPool
 from flambe.experiment.work import Phase
 from flambe.record.keeper import Keeper
@@ -304,7 +305,7 @@ def test_replay_that_decides_otherwise_is_refused(lab, monkeypatch):
     events = read_events(lab.folder / "x/exp.0/ledger.jsonl")
     assert any(event["event"] == "decision" for event in events)
     other = {**ASHA, "reduction_factor": 1.1}
-    monkeypatch.setattr(Controller, "_tune_algorithm", lambda self, stage, lower, count: _adapter(other, lower))
+    monkeypatch.setattr(Roster, "_tune_algorithm", lambda self, stage, lower, count: _adapter(other, lower))
     with pytest.raises(ProvenanceError, match="not what the ledger recorded"):
         lab.run(_spec(ASHA))
 
@@ -340,3 +341,36 @@ def test_more_resources_than_there_are(lab):
     make = lambda count: Small(1, random.Random(0), steps=_steps, metric=_metric)  # noqa: E731
     with pytest.raises(ConfigError, match=r"data/0 asks for 12 cpus, there are 2. Ask for less"):
         Controller(_spec(devices={"cpus": 12}), keeper, make).run()
+
+
+@pytest.mark.parametrize("scheduler", [None, ASHA, HYPERBAND], ids=["none", "asha", "hyperband"])
+def test_crashes_and_failures_together(tmp_path, monkeypatch, scheduler):
+    labs = _labs(tmp_path, monkeypatch, 3)
+    breaks = {"fails": lambda unit, attempt, step: unit.stage == "train" and unit.params["model.n"] == 2 and step == 2}
+    _, whole = labs[0].run(_spec(scheduler), **breaks)
+    assert whole.counts["failed"] >= 1
+    for seed, lab in enumerate(labs[1:], start=1):
+        luck = random.Random(seed)
+        ended = None
+        for crash in range(200):
+            kill_at = luck.randint(10, 120)
+            ended = lab.run(
+                _spec(scheduler), seed=seed * 1000 + crash, slots=luck.choice([1, 3]), kill_at=kill_at, **breaks
+            )
+            if ended is not None:
+                break
+        assert ended is not None
+        assert ended[1].result_digest == whole.result_digest, f"seed {seed}"
+
+
+def test_stop_on_failure_holds_after_a_crash(lab):
+    spec = _spec(reduce=None, max_failures=0, stop_on_failure=True)
+    fails = lambda unit, attempt, step: unit.stage == "model" and unit.params["model.n"] == 1  # noqa: E731
+    ended = None
+    for kill_at in range(14, 80):
+        ended = lab.run(spec, slots=1, fails=fails, kill_at=kill_at)
+        if ended is not None:
+            break
+    assert ended is not None
+    assert len(lab.pools) > 1
+    assert {unit.partition("/")[0] for pool in lab.pools for unit, step in pool.ran} == {"data", "model"}

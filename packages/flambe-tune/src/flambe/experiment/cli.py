@@ -125,7 +125,7 @@ def _plan(spec: Any, settings: Any) -> int:
     from pathlib import Path
 
     from flambe.cli.streams import emit
-    from flambe.experiment.controller import check_spec
+    from flambe.experiment.check import check_spec
     from flambe.pipeline.graph import StageGraph
     from flambe.pipeline.plan import plan_units
     from flambe.record.result import ResultStore

@@ -11,38 +11,25 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
-import msgspec
-
-from flambe.errors import ConfigError, FlambeError, ProvenanceError, did_you_mean
-from flambe.experiment.history import earlier_stage
+from flambe.errors import ConfigError, FlambeError, ProvenanceError
+from flambe.experiment.check import check_spec
 from flambe.experiment.pool import COMMIT, STEP, Failed, Pool, Reported, Task
+from flambe.experiment.roster import Roster, StageState, Store
 from flambe.experiment.work import ENDED, ON_A_WORKER, Phase, Work
-from flambe.pipeline.graph import StageGraph
-from flambe.pipeline.reduce import Candidate, best_of
-from flambe.pipeline.variants import Variant, choices_of, expand
+from flambe.pipeline.reduce import Candidate
 from flambe.record.keeper import Keeper
-from flambe.record.layout import UnitPaths
 from flambe.record.result import Found
 from flambe.record.run import StageRecord, read_record
-from flambe.runner.plan import make_unit
-from flambe.runner.unit import StepReport, Unit
-from flambe.search.schedule import StageSchedule, Verdict
-from flambe.search.tune_adapter import CONTINUE, PAUSE, STOP, Algorithm, SchedulerAdapter, check_scheduler
-from flambe.spec.digest import digest_of
+from flambe.runner.unit import StepReport
+from flambe.search.schedule import Verdict
+from flambe.search.tune_adapter import CONTINUE, PAUSE, STOP, Algorithm
 from flambe.spec.nodes import Spec, Stage
 
 _HEARTBEAT_S = 0.5
-
-
-class Store(Protocol):
-    """Earlier results by key (``flambe.record.result.ResultStore``)."""
-
-    def find(self, key: str) -> Found | None: ...
 
 
 class Observer(Protocol):
@@ -59,21 +46,6 @@ class Outcome:
     stopped: bool
     failed: list[str] = field(default_factory=list)
     best: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass
-class _StageState:
-    """A stage in progress. works: its units in order, once they are known. open: how many have not ended."""
-
-    stage: Stage
-    works: list[Work] = field(default_factory=list)
-    expanded: bool = False
-    finished: bool = False
-    open: int = 0
-    survivors: list[Variant] = field(default_factory=list)
-    schedule: StageSchedule | None = None
-    recorded: deque[tuple[str, int, str]] = field(default_factory=deque)
-    """Decisions of earlier processes (unit, step, decision), not yet heard again."""
 
 
 class Controller:
@@ -98,20 +70,18 @@ class Controller:
     ) -> None:
         self.spec = spec
         self.keeper = keeper
-        self.graph = StageGraph(spec)
-        self.works: dict[str, Work] = {}
+        self._roster = Roster(spec, keeper, store, algorithm)
+        self._states = self._roster.states
+        self.graph = self._roster.graph
+        self.works = self._roster.works
         self._make_pool = make_pool
         self._store = store
         self._observer = observer
-        self._algorithm = algorithm or self._tune_algorithm
-        self._stages = {name: _StageState(stage) for name, stage in self.graph.stages.items()}
-        self._unit_of: dict[Variant, Work] = {}
         self._ready: list[tuple[tuple[int, int, int], int, Work]] = []
         self._count = itertools.count()
         self._owners: dict[str, Work] = {}
         self._on_worker: dict[str, Work] = {}
         self._used: dict[str, float] = {}
-        self._failures: dict[str, int] = {}
         self._news = False
         self._pool: Pool | None = None
         self._stop = False
@@ -123,7 +93,6 @@ class Controller:
     def run(self) -> Outcome:
         """Run until every unit has ended, or ``stop`` was called. The pool is closed, the keeper is not."""
         try:
-            self._remember()
             for name in self.graph.stages:
                 self._expand(name)
             while not self._stop:
@@ -146,160 +115,35 @@ class Controller:
         if waiting and not self._stop:
             raise FlambeError(f"nothing can run, though {len(waiting)} units have not ended, the first is {waiting[0]}")
         failed = [work.unit.id for work in self.works.values() if work.phase is Phase.FAILED]
-        best = {name: ids[0].unit for name in self._stages if (ids := self._ranking(name, None))}
+        best = {name: ids[0].unit for name in self._states if (ids := self._roster.ranking(name))}
         return Outcome(stopped=self._stop, failed=failed, best=best)
 
     def stop(self) -> None:
         """Ask the loop to end; safe to call from a signal handler. What was kept stays, the rest is done again."""
         self._stop = True
 
-    # -- what is there ------------------------------------------------------------------------------------------------
-
-    def _remember(self) -> None:
-        for event in self.keeper.state.events:
-            if event["event"] == "decision":
-                stage = event["unit"].partition("/")[0]
-                self._stages[stage].recorded.append((event["unit"], event["step"], event["decision"]))
-            elif event["event"] == "fail":
-                self._failures[event["unit"]] = self._failures.get(event["unit"], 0) + 1
+    # -- stages -------------------------------------------------------------------------------------------------------
 
     def _expand(self, name: str) -> None:
-        """Make the units of a stage, once the variants of everything it links to are known."""
-        state = self._stages[name]
-        if state.expanded or not all(self._is_settled(need) for need in self.graph.needs[name]):
+        state = self._roster.expand(name)
+        if state is None:
             return
-        state.expanded = True
-        survivors = {need: self._stages[need].survivors for need in self.graph.needs[name]}
-        position = self.graph.index(name)
-        scheduled = state.stage.scheduler is not None
-        for variant in expand(self.graph, name, survivors, choices_of(state.stage)):
-            needs = {need: self._unit_of[variant.above[need]] for need in self.graph.needs[name]}
-            stage = msgspec.structs.replace(state.stage, body=variant.body)
-            units = {need: work.unit for need, work in needs.items()}
-            unit = make_unit(self.spec, stage, variant.params, units, self.keeper.paths.root)
-            work = self._add(unit, variant, (position, variant.index), scheduled)
-            self._unit_of[variant] = work
-            if work.variant is not variant:
-                continue  # the same choice twice in one grid
-            work.position = len(state.works)
-            state.works.append(work)
-            for need in needs.values():
-                if need.phase is not Phase.DONE:
-                    work.blockers += 1
-                    need.dependents.append(work)
-            self.keeper.plan(unit, {need: other.unit.id for need, other in needs.items()})
-        state.survivors = [work.variant for work in state.works]
-        state.open = len(state.works)
-        if scheduled:
-            state.schedule = StageSchedule(
-                lambda lower: self._algorithm(state.stage, lower, len(state.works)),
-                len(state.works),
-                arrival=self.spec.ordering == "arrival",
-            )
+        self._news = True
         if not state.works:
             self._note(f"stage {name}: no variant of what it links to is left, so there is nothing to run")
-        for work in state.works:
-            self._restore(work)
-        if scheduled and not self._take_stage(state):
-            self._replay(state)
         for work in state.works:
             self._begin(work)
         self._check_stage(name)
 
-    def _is_settled(self, name: str) -> bool:
-        state = self._stages[name]
-        return state.expanded and (state.finished or not self.graph.reduces(name))
-
-    def _add(self, unit: Unit, variant: Variant, place: tuple[int, int], scheduled: bool) -> Work:
-        known = self.works.get(unit.id)
-        if known is not None and known.unit.key != unit.key:
-            # Two values that are written alike (1 and "1"): the folder gets the key's first letters too.
-            unit = msgspec.structs.replace(unit, variant=f"{unit.variant}~{unit.key[:8]}")
-            known = self.works.get(unit.id)
-        if known is not None:
-            return known
-        work = self.works[unit.id] = Work(unit, variant, place, scheduled)
-        return work
-
-    def _restore(self, work: Work) -> None:
-        """Put a unit where the ledger says it was."""
-        state, unit = self.keeper.state, work.unit.id
-        work.attempt = state.attempts.get(unit, 0)
-        work.failures = self._failures.get(unit, 0)
-        if unit in state.done:
-            event = state.done[unit]
-            if event["key"] == work.unit.key:
-                self._set_result(work, event)
-                work.phase = Phase.DONE
-                return
-            # The code has changed since: what was made with the old one is not this result.
-            del state.done[unit]
-            state.steps.pop(unit, None)
-            state.reports.pop(unit, None)
-        elif unit in state.failed:
-            work.phase, work.error = Phase.FAILED, state.failed[unit]["error"]
-            return
-        elif unit in state.pruned:
-            work.phase, work.why = Phase.PRUNED, state.pruned[unit]["why"]
-            return
-        elif unit in state.planned and state.planned[unit]["key"] != work.unit.key:
-            state.steps.pop(unit, None)
-            state.reports.pop(unit, None)
-        work.step = state.steps.get(unit, 0)
-
-    def _take_stage(self, state: _StageState) -> bool:
-        """Take a whole stage with a scheduler from an earlier run: its results, and its decisions as they were."""
-        done = self.keeper.state.done
-        taken = [work for work in state.works if work.phase is Phase.DONE and done[work.unit.id]["event"] == "reuse"]
-        begun = any(work.step or work.phase is not Phase.WAITING for work in state.works if work not in taken)
-        earlier = None
-        if self._store is not None and state.works and not begun:
-            root, units = self.keeper.paths.root, [work.unit for work in state.works]
-            earlier = earlier_stage(root.parent, root, self.spec, state.stage.name, units)
-        if earlier is None:
-            for work in taken:
-                # Taken by a process that was killed, from a run that is gone since: the scheduler knows nothing of it.
-                del done[work.unit.id]
-                work.phase, work.step, work.reused = Phase.WAITING, 0, False
-            return False
-        for event in earlier.decisions[len(state.recorded) :]:
-            self.keeper.decision(self.works[event["unit"]].unit, event["step"], event["decision"])
-        for work in state.works:
-            if work not in taken:
-                self._set_result(work, self.keeper.reuse(work.unit, earlier.found[work.unit.id]))
-                work.phase = Phase.DONE
-        state.schedule = None
-        return True
-
-    def _replay(self, state: _StageState) -> None:
-        """Let the scheduler of a stage hear again what earlier processes told it."""
-        assert state.schedule is not None
-        self._news = True
-        known = {work.unit.id: work for work in state.works}
-        for event in self.keeper.state.events if self.spec.ordering == "arrival" else self._reports_of(state):
-            if event["event"] == "report" and event["unit"] in known:
-                state.schedule.report(
-                    known[event["unit"]].position,
-                    event["step"],
-                    event["metric"],
-                    lower_is_better=event["lower_is_better"],
-                    more=event["more"],
-                )
-        for work in state.works:
-            if work.phase in (Phase.FAILED, Phase.PRUNED):
-                state.schedule.gone(work.position)
-
-    def _reports_of(self, state: _StageState) -> list[dict[str, Any]]:
-        reports = self.keeper.state.reports
-        return [event for work in state.works for event in reports.get(work.unit.id, ())]
-
     def _begin(self, work: Work) -> None:
         """Let a unit of a stage that was just expanded take its place."""
         if work.phase in ENDED:
-            self._stages[work.stage].open -= 1
+            self._states[work.stage].open -= 1
             self._tell(work)
+            if work.phase is Phase.FAILED and self.spec.stop_on_failure:
+                self._stop_after(work.place[0])
             return
-        lost = next((need for need in self._needs_of(work) if need.phase in (Phase.FAILED, Phase.PRUNED)), None)
+        lost = next((need for need in self._roster.needs_of(work) if need.phase in (Phase.FAILED, Phase.PRUNED)), None)
         if lost is not None:
             self._prune(work, f"{lost.unit.id} {lost.phase.value}")
         elif self._is_too_late(work):
@@ -320,12 +164,12 @@ class Controller:
     def _decide(self) -> None:
         """Pass on every result whose turn has come, and do what the schedulers say."""
         self._news = False
-        for state in self._stages.values():
+        for state in self._states.values():
             if state.schedule is not None:
                 for verdict in state.schedule.deliver():
                     self._apply(state, verdict)
 
-    def _apply(self, state: _StageState, verdict: Verdict) -> None:
+    def _apply(self, state: StageState, verdict: Verdict) -> None:
         work = state.works[verdict.variant]
         entry = (work.unit.id, verdict.step, verdict.decision)
         if not state.recorded:
@@ -357,11 +201,6 @@ class Controller:
         self._vacate(work)
         work.phase = Phase.PARKED
         self._tell(work)
-
-    def _tune_algorithm(self, stage: Stage, lower_is_better: bool, count: int) -> Algorithm:
-        seed = int(digest_of([self.spec.seed, stage.name, stage.scheduler])[:16], 16)
-        extensions = self.spec.environment.extensions
-        return SchedulerAdapter(stage.scheduler, lower_is_better=lower_is_better, seed=seed, extensions=extensions)
 
     # -- starting -----------------------------------------------------------------------------------------------------
 
@@ -396,13 +235,13 @@ class Controller:
             found = self._store.find(work.unit.key) if self._store is not None else None
         if found is None:
             return False
-        self._set_result(work, self.keeper.reuse(work.unit, found))
+        work.take_result(self.keeper.reuse(work.unit, found))
         self._owners.setdefault(work.unit.key, work)
         self._end(work, Phase.DONE)
         return True
 
     def _result_of(self, work: Work) -> Found:
-        paths = self._folder(work)
+        paths = self._roster.folder(work)
         return Found(paths.root, self.keeper.state.done[work.unit.id], read_record(paths.record, StageRecord))
 
     def _start(self, work: Work) -> None:
@@ -420,8 +259,7 @@ class Controller:
 
     def _submit(self, work: Work) -> None:
         assert self._pool is not None
-        resume = str(self._folder(work).step(work.step)) if work.step else None
-        above = {name: str(self._folder(self._unit_of[one]).root) for name, one in work.variant.above.items()}
+        resume = str(self._roster.folder(work).step(work.step)) if work.step else None
         work.phase, work.verdict = Phase.RUNNING, None
         self._pool.submit(
             Task(
@@ -429,7 +267,7 @@ class Controller:
                 attempt=work.attempt,
                 scratch=work.scratch,
                 resume=resume,
-                above=above,
+                above=self._roster.folders_above(work),
                 action=work.action,
             )
         )
@@ -437,7 +275,7 @@ class Controller:
 
     def _has_room(self, work: Work) -> bool:
         if self._pool is None:
-            open_units = [sum(one.phase not in ENDED for one in state.works) for state in self._stages.values()]
+            open_units = [sum(one.phase not in ENDED for one in state.works) for state in self._states.values()]
             self._pool = self._make_pool(max(open_units))
         capacity = self._pool.capacity()
         for name, amount in self._cost(work).items():
@@ -490,7 +328,7 @@ class Controller:
                 work.unit, work.attempt, event.result_source, event.result, complete=event.report is not None
             )
             work.seconds += event.result.seconds
-            self._set_result(work, ended)
+            work.take_result(ended)
             self._vacate(work)
             self._end(work, Phase.DONE)
         elif work.scheduled:
@@ -500,7 +338,7 @@ class Controller:
             self._submit(work)
 
     def _hear(self, work: Work, report: StepReport) -> None:
-        schedule = self._stages[work.stage].schedule
+        schedule = self._states[work.stage].schedule
         if schedule is not None:
             self._news = True
             schedule.report(
@@ -532,11 +370,6 @@ class Controller:
 
     # -- ends ---------------------------------------------------------------------------------------------------------
 
-    def _set_result(self, work: Work, event: dict[str, Any]) -> None:
-        work.metric, work.step = event["metric"], event["step"]
-        work.lower_is_better, work.complete = event["lower_is_better"], event["complete"]
-        work.reused = event["event"] == "reuse"
-
     def _prune(self, work: Work, why: str) -> None:
         if work.phase not in ENDED:
             work.why = why
@@ -546,7 +379,7 @@ class Controller:
     def _end(self, work: Work, phase: Phase) -> None:
         """A unit has ended: whoever waited for it is told."""
         work.phase = phase
-        state = self._stages[work.stage]
+        state = self._states[work.stage]
         state.open -= 1
         if phase is not Phase.DONE and state.schedule is not None:
             state.schedule.gone(work.position)
@@ -578,11 +411,11 @@ class Controller:
 
     def _check_stage(self, name: str) -> None:
         """When all of a stage has ended: reduce, point at the best, and let later stages begin."""
-        state = self._stages[name]
+        state = self._states[name]
         if not state.expanded or state.open or state.finished:
             return
         state.finished = True
-        ranking = self._ranking(name, None)
+        ranking = self._roster.ranking(name)
         if self.graph.reduces(name):
             kept = self._keep(name, ranking)
             # What nothing measures may still have one variant only, and then a path through "best" holds.
@@ -600,7 +433,7 @@ class Controller:
                 self._expand(later)
 
     def _keep(self, name: str, ranking: list[Candidate]) -> list[Work]:
-        state = self._stages[name]
+        state = self._states[name]
         count = state.stage.reduce or 0
         done = [work for work in state.works if work.phase is Phase.DONE]
         if not ranking and 0 < len(done) <= count:
@@ -608,22 +441,6 @@ class Controller:
         if not ranking and done:
             self._note(f"stage {name}: reduce keeps none, for no variant has a metric()")
         return [self.works[candidate.unit] for candidate in ranking[:count]]
-
-    def _ranking(self, name: str, count: int | None) -> list[Candidate]:
-        works = self._stages[name].works
-        return best_of(
-            (
-                Candidate(work.unit.id, work.place[1], work.metric, work.lower_is_better, work.phase is Phase.DONE)
-                for work in works
-            ),
-            count,
-        )
-
-    def _folder(self, work: Work) -> UnitPaths:
-        return self.keeper.paths.unit(work.unit.stage, work.unit.variant)
-
-    def _needs_of(self, work: Work) -> list[Work]:
-        return [self._unit_of[work.variant.above[need]] for need in self.graph.needs[work.stage]]
 
     # -- words --------------------------------------------------------------------------------------------------------
 
@@ -634,24 +451,3 @@ class Controller:
     def _note(self, text: str) -> None:
         if self._observer is not None:
             self._observer.note(text)
-
-
-def check_spec(spec: Spec, graph: StageGraph) -> None:
-    """Refuse, before anything runs, what cannot be done.
-
-    Raises ConfigError for schedulers that cannot be driven, search algorithms, unknown stages in ``resume``, and an
-    unknown ``ordering``.
-    """
-    for stage in spec.stages:
-        if stage.scheduler is not None:
-            check_scheduler(stage.scheduler, stage.name)
-        if stage.search is not None:
-            raise ConfigError(
-                f"stage {stage.name!r} asks for a search algorithm, which flambe-tune cannot drive yet",
-                hint="Leave it out: grids (!g) and drawn values (!s) are searched as they stand.",
-            )
-    for name in [spec.resume] if isinstance(spec.resume, str) else spec.resume or []:
-        if name not in graph.stages:
-            raise ConfigError(f"resume names {name!r}, which is no stage", hint=did_you_mean(name, graph.stages))
-    if spec.ordering not in ("step", "arrival"):
-        raise ConfigError(f"ordering is {spec.ordering!r}", expected="step or arrival")

@@ -91,7 +91,7 @@ class Experiment(ClusterRunnable):
 
     def parse(self) -> None:
         """Check names, links, schedulers and resources. Raises ParsingRunnableError or another ConfigError."""
-        from flambe.experiment.controller import check_spec
+        from flambe.experiment.check import check_spec
         from flambe.pipeline.graph import StageGraph
 
         spec = self.spec()

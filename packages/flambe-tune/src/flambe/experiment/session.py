@@ -13,7 +13,8 @@ from types import FrameType
 from typing import Any
 
 from flambe.errors import FlambeError, UsageError
-from flambe.experiment.controller import Controller, Outcome, check_spec
+from flambe.experiment.check import check_spec
+from flambe.experiment.controller import Controller, Outcome
 from flambe.experiment.environment import ray_environment, usable_cpus
 from flambe.experiment.pool import Pool
 from flambe.experiment.work import ENDED, Phase, Work

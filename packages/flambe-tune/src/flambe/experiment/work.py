@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
+from typing import Any
 
 from flambe.experiment.pool import STEP
 from flambe.pipeline.variants import Variant
@@ -68,3 +69,9 @@ class Work:
     def priority(self) -> tuple[int, int, int]:
         """The lowest goes first: fewest steps done, then the latest stage (results early), then file order."""
         return (self.step, -self.place[0], self.place[1])
+
+    def take_result(self, event: dict[str, Any]) -> None:
+        """Take over what a ``commit`` or ``reuse`` event says."""
+        self.metric, self.step = event["metric"], event["step"]
+        self.lower_is_better, self.complete = event["lower_is_better"], event["complete"]
+        self.reused = event["event"] == "reuse"

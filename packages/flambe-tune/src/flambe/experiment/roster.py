@@ -1,0 +1,232 @@
+"""``Roster``: the stages of a run and their units: how they are made, and where the ledger says they were."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import msgspec
+
+from flambe.experiment.history import earlier_stage
+from flambe.experiment.work import Phase, Work
+from flambe.pipeline.graph import StageGraph
+from flambe.pipeline.reduce import Candidate, best_of
+from flambe.pipeline.variants import Variant, choices_of, expand
+from flambe.record.keeper import Keeper
+from flambe.record.layout import UnitPaths
+from flambe.record.result import Found
+from flambe.runner.plan import make_unit
+from flambe.runner.unit import Unit
+from flambe.search.schedule import StageSchedule
+from flambe.search.tune_adapter import Algorithm, SchedulerAdapter
+from flambe.spec.digest import digest_of
+from flambe.spec.nodes import Spec, Stage
+
+
+class Store(Protocol):
+    """Earlier results by key (``flambe.record.result.ResultStore``)."""
+
+    def find(self, key: str) -> Found | None: ...
+
+
+@dataclass
+class StageState:
+    """A stage in progress. works: its units in order, once they are known. open: how many have not ended."""
+
+    stage: Stage
+    works: list[Work] = field(default_factory=list)
+    expanded: bool = False
+    finished: bool = False
+    open: int = 0
+    survivors: list[Variant] = field(default_factory=list)
+    schedule: StageSchedule | None = None
+    recorded: deque[tuple[str, int, str]] = field(default_factory=deque)
+    """Decisions of earlier processes (unit, step, decision), not yet heard again."""
+
+
+class Roster:
+    """The stages of ``spec`` (``states``), all units known so far (``works``, by id), and the unit of each variant.
+
+    store: earlier results, or None to reuse nothing. algorithm: makes the scheduler of a stage from the stage, whether a
+    lower metric is better, and the number of its variants; Ray Tune's schedulers by default.
+    """
+
+    def __init__(
+        self,
+        spec: Spec,
+        keeper: Keeper,
+        store: Store | None,
+        algorithm: Callable[[Stage, bool, int], Algorithm] | None = None,
+    ) -> None:
+        self.graph = StageGraph(spec)
+        self.states = {name: StageState(stage) for name, stage in self.graph.stages.items()}
+        self.works: dict[str, Work] = {}
+        self.unit_of: dict[Variant, Work] = {}
+        self._spec = spec
+        self._keeper = keeper
+        self._store = store
+        self._algorithm = algorithm or self._tune_algorithm
+        self._failures: dict[str, int] = {}
+        for event in keeper.state.events:
+            if event["event"] == "decision":
+                stage = event["unit"].partition("/")[0]
+                self.states[stage].recorded.append((event["unit"], event["step"], event["decision"]))
+            elif event["event"] == "fail":
+                self._failures[event["unit"]] = self._failures.get(event["unit"], 0) + 1
+
+    def expand(self, name: str) -> StageState | None:
+        """Make the units of a stage, as the ledger knows them, once the variants of all that it links to are known.
+
+        Returns None when they are not, or when this was done already.
+        """
+        state = self.states[name]
+        if state.expanded or not all(self._is_settled(need) for need in self.graph.needs[name]):
+            return None
+        state.expanded = True
+        survivors = {need: self.states[need].survivors for need in self.graph.needs[name]}
+        position = self.graph.index(name)
+        scheduled = state.stage.scheduler is not None
+        for variant in expand(self.graph, name, survivors, choices_of(state.stage)):
+            needs = {need: self.unit_of[variant.above[need]] for need in self.graph.needs[name]}
+            stage = msgspec.structs.replace(state.stage, body=variant.body)
+            units = {need: work.unit for need, work in needs.items()}
+            unit = make_unit(self._spec, stage, variant.params, units, self._keeper.paths.root)
+            work = self._add(unit, variant, (position, variant.index), scheduled)
+            self.unit_of[variant] = work
+            if work.variant is not variant:
+                continue  # the same choice twice in one grid
+            work.position = len(state.works)
+            state.works.append(work)
+            for need in needs.values():
+                if need.phase is not Phase.DONE:
+                    work.blockers += 1
+                    need.dependents.append(work)
+            self._keeper.plan(unit, {need: other.unit.id for need, other in needs.items()})
+        state.survivors = [work.variant for work in state.works]
+        state.open = len(state.works)
+        if scheduled:
+            state.schedule = StageSchedule(
+                lambda lower: self._algorithm(state.stage, lower, len(state.works)),
+                len(state.works),
+                arrival=self._spec.ordering == "arrival",
+            )
+        for work in state.works:
+            self._restore(work)
+        if scheduled and not self._take_stage(state):
+            self._replay(state)
+        return state
+
+    def needs_of(self, work: Work) -> list[Work]:
+        """Return the units that a unit links to."""
+        return [self.unit_of[work.variant.above[need]] for need in self.graph.needs[work.stage]]
+
+    def folder(self, work: Work) -> UnitPaths:
+        """Return the paths of a unit in the run directory."""
+        return self._keeper.paths.unit(work.unit.stage, work.unit.variant)
+
+    def folders_above(self, work: Work) -> dict[str, str]:
+        """Return the folder of every result above a unit, by stage."""
+        return {name: str(self.folder(self.unit_of[one]).root) for name, one in work.variant.above.items()}
+
+    def ranking(self, name: str) -> list[Candidate]:
+        """Return the units of a stage that are done and have a metric, best first."""
+        return best_of(
+            (
+                Candidate(work.unit.id, work.place[1], work.metric, work.lower_is_better, work.phase is Phase.DONE)
+                for work in self.states[name].works
+            ),
+            None,
+        )
+
+    def _is_settled(self, name: str) -> bool:
+        state = self.states[name]
+        return state.expanded and (state.finished or not self.graph.reduces(name))
+
+    def _add(self, unit: Unit, variant: Variant, place: tuple[int, int], scheduled: bool) -> Work:
+        known = self.works.get(unit.id)
+        if known is not None and known.unit.key != unit.key:
+            # Two values that are written alike (1 and "1"): the folder gets the key's first letters too.
+            unit = msgspec.structs.replace(unit, variant=f"{unit.variant}~{unit.key[:8]}")
+            known = self.works.get(unit.id)
+        if known is not None:
+            return known
+        work = self.works[unit.id] = Work(unit, variant, place, scheduled)
+        return work
+
+    def _restore(self, work: Work) -> None:
+        """Put a unit where the ledger says it was."""
+        state, unit = self._keeper.state, work.unit.id
+        work.attempt = state.attempts.get(unit, 0)
+        work.failures = self._failures.get(unit, 0)
+        if unit in state.done:
+            event = state.done[unit]
+            if event["key"] == work.unit.key:
+                work.take_result(event)
+                work.phase = Phase.DONE
+                return
+            # The code has changed since: what was made with the old one is not this result.
+            del state.done[unit]
+            state.steps.pop(unit, None)
+            state.reports.pop(unit, None)
+        elif unit in state.failed:
+            work.phase, work.error = Phase.FAILED, state.failed[unit]["error"]
+            return
+        elif unit in state.pruned:
+            work.phase, work.why = Phase.PRUNED, state.pruned[unit]["why"]
+            return
+        elif unit in state.planned and state.planned[unit]["key"] != work.unit.key:
+            state.steps.pop(unit, None)
+            state.reports.pop(unit, None)
+        work.step = state.steps.get(unit, 0)
+
+    def _take_stage(self, state: StageState) -> bool:
+        """Take a whole stage with a scheduler from an earlier run: its results, and its decisions as they were."""
+        done = self._keeper.state.done
+        taken = {work for work in state.works if work.phase is Phase.DONE and done[work.unit.id]["event"] == "reuse"}
+        begun = any(work.step or work.phase is not Phase.WAITING for work in state.works if work not in taken)
+        earlier = None
+        if self._store is not None and state.works and not begun:
+            root, units = self._keeper.paths.root, [work.unit for work in state.works]
+            earlier = earlier_stage(root.parent, root, self._spec, state.stage.name, units)
+        if earlier is None:
+            for work in taken:
+                # Taken by a process that was killed, from a run that is gone since: the scheduler knows nothing of it.
+                del done[work.unit.id]
+                work.phase, work.step, work.reused = Phase.WAITING, 0, False
+            return False
+        for event in earlier.decisions[len(state.recorded) :]:
+            self._keeper.decision(self.works[event["unit"]].unit, event["step"], event["decision"])
+        for work in state.works:
+            if work not in taken:
+                work.take_result(self._keeper.reuse(work.unit, earlier.found[work.unit.id]))
+                work.phase = Phase.DONE
+        state.schedule = None
+        return True
+
+    def _replay(self, state: StageState) -> None:
+        """Let the scheduler of a stage hear again what earlier processes told it."""
+        assert state.schedule is not None
+        known = {work.unit.id: work for work in state.works}
+        for event in self._keeper.state.events if self._spec.ordering == "arrival" else self._reports_of(state):
+            if event["event"] == "report" and event["unit"] in known:
+                state.schedule.report(
+                    known[event["unit"]].position,
+                    event["step"],
+                    event["metric"],
+                    lower_is_better=event["lower_is_better"],
+                    more=event["more"],
+                )
+        for work in state.works:
+            if work.phase in (Phase.FAILED, Phase.PRUNED):
+                state.schedule.gone(work.position)
+
+    def _reports_of(self, state: StageState) -> list[dict[str, Any]]:
+        reports = self._keeper.state.reports
+        return [event for work in state.works for event in reports.get(work.unit.id, ())]
+
+    def _tune_algorithm(self, stage: Stage, lower_is_better: bool, count: int) -> Algorithm:
+        seed = int(digest_of([self._spec.seed, stage.name, stage.scheduler])[:16], 16)
+        extensions = self._spec.environment.extensions
+        return SchedulerAdapter(stage.scheduler, lower_is_better=lower_is_better, seed=seed, extensions=extensions)
