@@ -137,7 +137,9 @@ class Keeper:
 
     def _beat(self) -> None:
         while not self._stop.wait(run.HEARTBEAT_S):
-            self._write_record()
+            # A full disk for a moment must not make a live run look dead: the next beat tries again.
+            with contextlib.suppress(OSError):
+                self._write_record()
 
     # -- units --------------------------------------------------------------------------------------------------------
 
