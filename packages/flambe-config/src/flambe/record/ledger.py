@@ -1,13 +1,16 @@
 """``ledger.jsonl``: every plan, result and decision of a run, one event a line. The only truth of a run.
 
 The events and their fields are listed in docs/run-directory.md. One process appends (it holds a lock on the file);
-anybody reads. A torn last line, left by a kill, is ignored by readers and cut off by the next writer.
+anybody reads. A torn last line, left by a kill, is ignored by readers and cut off by the next writer. A metric that is
+no finite number is written as text, as in metric lines, and read back as the number it was.
 """
 
 from __future__ import annotations
 
 import fcntl
+import math
 import os
+import weakref
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +18,8 @@ from typing import Any
 
 import msgspec
 
-from flambe.errors import ProvenanceError
+from flambe.errors import ConfigError, FlambeError, ProvenanceError
+from flambe.record.metrics import plain_number
 from flambe.record.run import now
 
 Event = dict[str, Any]
@@ -27,8 +31,9 @@ EXPECTED, DONE, REUSED, FAILED, PRUNED, PENDING = "expected", "done", "reused", 
 class LedgerState:
     """What the events so far amount to.
 
-    done holds the ``commit`` or ``reuse`` event of a unit, steps the last step whose checkpoint was kept,
-    running the ``start`` event of an attempt that has not ended. A unit is in at most one of done, failed, pruned.
+    done holds the ``commit`` or ``reuse`` event of a unit, steps the last step whose checkpoint was kept, failures how many
+    of its attempts raised, running the ``start`` event of an attempt that has not ended. A unit is in at most one of done,
+    failed, pruned: the one that came last. A ``plan`` with another key (its code has changed) begins its unit anew.
     """
 
     events: list[Event] = field(default_factory=list)
@@ -41,6 +46,7 @@ class LedgerState:
     reports: dict[str, list[Event]] = field(default_factory=dict)
     attempts: dict[str, int] = field(default_factory=dict)
     steps: dict[str, int] = field(default_factory=dict)
+    failures: dict[str, int] = field(default_factory=dict)
     reduced: dict[str, Event] = field(default_factory=dict)
     closed: Event | None = None
 
@@ -54,32 +60,32 @@ class LedgerState:
             self.closed = None
         elif kind == "plan":
             self.planned[unit] = event
+            self._leave(unit)
+            # What came so far was of another key.
+            for known in (self.reports, self.steps, self.failures):
+                known.pop(unit, None)
         elif kind == "start":
+            self._leave(unit)
             self.running[unit] = event
-            self.paused.pop(unit, None)
             self.attempts[unit] = event["attempt"]
-            # Reports of the steps after the one that this attempt begins from did not happen.
-            kept = [report for report in self.reports.get(unit, []) if report["step"] <= event["from_step"]]
-            self.reports[unit] = kept
-            self.steps[unit] = event["from_step"]
+            self.fall_back(unit, event["from_step"])
         elif kind == "report":
             self.reports.setdefault(unit, []).append(event)
             if event.get("kept"):
                 self.steps[unit] = event["step"]
         elif kind == "pause":
-            self.running.pop(unit, None)
+            self._leave(unit)
             self.paused[unit] = event
         elif kind in ("commit", "reuse"):
-            self.running.pop(unit, None)
-            self.paused.pop(unit, None)
+            self._leave(unit)
             self.done[unit] = event
         elif kind == "fail":
-            self.running.pop(unit, None)
+            self._leave(unit)
+            self.failures[unit] = self.failures.get(unit, 0) + 1
             if event["final"]:
                 self.failed[unit] = event
         elif kind == "prune":
-            self.running.pop(unit, None)
-            self.paused.pop(unit, None)
+            self._leave(unit)
             self.pruned[unit] = event
         elif kind == "reduce":
             self.reduced[event["stage"]] = event
@@ -87,13 +93,25 @@ class LedgerState:
             self.running.clear()
             self.closed = event
 
+    def fall_back(self, unit: str, step: int) -> None:
+        """Forget the reports of the steps after ``step``: a unit that begins from there has not done them."""
+        self.reports[unit] = [report for report in self.reports.get(unit, []) if report["step"] <= step]
+        self.steps[unit] = step
+
+    def _leave(self, unit: str) -> None:
+        for place in (self.running, self.paused, self.done, self.failed, self.pruned):
+            place.pop(unit, None)
+
     def counts(self) -> dict[str, int]:
-        """Return expected = done + failed + pruned + pending, and how many of the done ones were reused."""
+        """Return expected = done + failed + pruned + pending, and how many of the done ones were reused.
+
+        Another thread may add events meanwhile.
+        """
         ended = len(self.done) + len(self.failed) + len(self.pruned)
         return {
             EXPECTED: len(self.planned),
             DONE: len(self.done),
-            REUSED: sum(event["event"] == "reuse" for event in self.done.values()),
+            REUSED: sum(event["event"] == "reuse" for event in list(self.done.values())),
             FAILED: len(self.failed),
             PRUNED: len(self.pruned),
             PENDING: len(self.planned) - ended,
@@ -108,13 +126,40 @@ class LedgerState:
 
 
 def read_events(path: Path) -> list[Event]:
-    """Return the events of a ledger in order; a missing file has none, a torn last line is left out."""
+    """Return the events of a ledger in order; a missing file has none, a torn last line is left out.
+
+    Raises ConfigError naming the line that is no event.
+    """
     try:
-        data = path.read_bytes()
+        return _decode(path.read_bytes(), path)
     except FileNotFoundError:
         return []
-    whole = data[: data.rfind(b"\n") + 1]
-    return [msgspec.json.decode(line) for line in whole.splitlines() if line]
+
+
+def read_event(line: bytes) -> Event:
+    """Return the event of one line. Raises ValueError for what is none."""
+    event: Event = _decoder.decode(line)
+    metric = event.get("metric")
+    if isinstance(metric, str):
+        event["metric"] = float(metric)
+    return event
+
+
+_decoder = msgspec.json.Decoder(dict[str, Any])
+
+
+def _decode(data: bytes, path: Path) -> list[Event]:
+    events = []
+    for number, line in enumerate(data[: data.rfind(b"\n") + 1].splitlines(), start=1):
+        try:
+            events.append(read_event(line))
+        except ValueError as error:
+            raise ConfigError(
+                f"{path}:{number} is no event: {error}",
+                expected="one JSON object a line",
+                hint="Something else has written to this ledger; take the line out, or the folder away.",
+            ) from error
+    return events
 
 
 def fold(events: Iterable[Event]) -> LedgerState:
@@ -126,34 +171,61 @@ def fold(events: Iterable[Event]) -> LedgerState:
 
 
 class Ledger:
-    """The writer of a ledger. Opening it takes the file's lock.
+    """The writer of a ledger. Opening it takes the file's lock, which no child of this process inherits.
 
-    Raises ProvenanceError when another live process holds it.
+    Raises ProvenanceError when another live process holds it, ConfigError when its content is no ledger.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+            self._lock()
+            data = path.read_bytes()
+            self._size = data.rfind(b"\n") + 1
+            if self._size != len(data):
+                os.ftruncate(self._descriptor, self._size)
+            self.state = fold(_decode(data, path))
+        except BaseException:
             os.close(self._descriptor)
-            raise ProvenanceError(
-                f"{path.parent} is being written by another process", hint="Wait for it, or stop it first."
-            ) from None
-        data = path.read_bytes()
-        whole = data.rfind(b"\n") + 1
-        if whole != len(data):
-            os.ftruncate(self._descriptor, whole)
-        self.state = fold(read_events(path))
+            raise
         self._encoder = msgspec.json.Encoder()
+        _open.add(self)
+
+    def _lock(self) -> None:
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ProvenanceError(
+                f"{self.path.parent} is being written by another process", hint="Wait for it, or stop it first."
+            ) from None
+        except OSError as error:
+            raise FlambeError(
+                f"{self.path} cannot be locked: {error.strerror}", hint="Write runs on a disk that has file locks."
+            ) from error
 
     def append(self, event: str, **fields: Any) -> Event:
-        """Write one event; it survives the death of this process. See ``sync`` for the death of the machine."""
+        """Write one event; it survives the death of this process. See ``sync`` for the death of the machine.
+
+        Raises OSError, and has written nothing, when the disk is full.
+        """
         line: Event = {"n": len(self.state.events), "t": now(), "event": event, **fields}
-        os.write(self._descriptor, self._encoder.encode(line) + b"\n")
+        metric = fields.get("metric")
+        finite = metric is None or math.isfinite(metric)
+        self._write(self._encoder.encode(line if finite else {**line, "metric": plain_number(metric)}) + b"\n")
         self.state.apply(line)
         return line
+
+    def _write(self, data: bytes) -> None:
+        rest = memoryview(data)
+        try:
+            while rest:
+                rest = rest[os.write(self._descriptor, rest) :]
+        except OSError:
+            # The next line must not begin in the middle of this one.
+            os.ftruncate(self._descriptor, self._size)
+            raise
+        self._size += len(data)
 
     def sync(self) -> None:
         """Wait until all events are on the disk."""
@@ -161,4 +233,18 @@ class Ledger:
 
     def close(self) -> None:
         """Give the lock back."""
+        _open.discard(self)
         os.close(self._descriptor)
+
+
+_open: weakref.WeakSet[Ledger] = weakref.WeakSet()
+
+
+def _let_go() -> None:
+    # A lock belongs to the open file, which a fork shares: a child that outlives this process would hold it on.
+    for ledger in _open:
+        os.close(ledger._descriptor)
+    _open.clear()
+
+
+os.register_at_fork(after_in_child=_let_go)

@@ -18,7 +18,7 @@ import msgspec
 
 from flambe.errors import ConfigError, FlambeError
 from flambe.record import layout
-from flambe.record.ledger import LedgerState
+from flambe.record.ledger import LedgerState, read_event
 from flambe.record.metrics import read_metrics
 from flambe.record.run import (
     COMPLETE,
@@ -110,11 +110,11 @@ class _LedgerTail:
         self._offset += len(whole)
         for line in whole.splitlines():
             try:
-                event = msgspec.json.decode(line)
+                event = read_event(line)
                 self.state.apply(event)
                 if event["event"] == "start":
                     self.started.setdefault(event["unit"], event["t"])
-            except (msgspec.MsgspecError, KeyError, TypeError, AttributeError) as error:
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
                 self.problem = f"{self._path}: a line is no event ({error!r})"
         return self.state
 
