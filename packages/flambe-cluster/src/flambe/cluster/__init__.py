@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-_HOME = {
-    "AWSCluster": "flambe.cluster.providers.aws",
-    "Cluster": "flambe.cluster.cluster",
-    "ClusterConfigurationError": "flambe.cluster.errors",
-    "ClusterError": "flambe.cluster.errors",
-    "SSHCluster": "flambe.cluster.providers.ssh",
-}
+from flambe.lazy import lazily
 
 __all__ = ["AWSCluster", "Cluster", "ClusterConfigurationError", "ClusterError", "SSHCluster"]
+
+__getattr__ = lazily(
+    __name__,
+    {
+        "AWSCluster": "flambe.cluster.providers.aws",
+        "Cluster": "cluster",
+        "ClusterConfigurationError": "errors",
+        "ClusterError": "errors",
+        "SSHCluster": "flambe.cluster.providers.ssh",
+    },
+)
 
 if TYPE_CHECKING:
     from flambe.cluster.cluster import Cluster
     from flambe.cluster.errors import ClusterConfigurationError, ClusterError
     from flambe.cluster.providers.aws import AWSCluster
     from flambe.cluster.providers.ssh import SSHCluster
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(_HOME[name]), name)
-    globals()[name] = value
-    return value

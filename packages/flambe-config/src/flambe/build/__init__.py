@@ -2,41 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-_DOOR = {
-    "BuildError": "flambe.build.builder",
-    "Component": "flambe.build.component",
-    "FunctionCallLink": "flambe.build.link",
-    "Link": "flambe.build.link",
-    "LinkError": "flambe.build.link",
-    "LoadError": "flambe.build.state",
-    "MalformedLinkError": "flambe.build.link",
-    "MappedRegistrable": "flambe.build.registrable",
-    "Registrable": "flambe.build.registrable",
-    "RegistrationError": "flambe.build.registrable",
-    "SaveError": "flambe.build.saving",
-    "Schema": "flambe.build.schema",
-    "Scope": "flambe.build.scope",
-    "State": "flambe.build.encoding",
-    "UnpreparedLinkError": "flambe.build.link",
-    "alias": "flambe.build.registrable",
-    "build": "flambe.build.builder",
-    "dynamic_component": "flambe.build.component",
-    "evaluate": "flambe.build.builder",
-    "import_extensions": "flambe.build.trust",
-    "load": "flambe.build.saved",
-    "load_component": "flambe.build.loading",
-    "load_state_from_file": "flambe.build.saved",
-    "make_component": "flambe.build.component",
-    "register": "flambe.build.registrable",
-    "registrable_factory": "flambe.build.registrable",
-    "registration_context": "flambe.build.registrable",
-    "save": "flambe.build.saved",
-    "save_component": "flambe.build.saving",
-    "save_state_to_file": "flambe.build.saved",
-}
+from flambe.lazy import lazily
 
 __all__ = [
     "BuildError",
@@ -71,6 +39,42 @@ __all__ = [
     "save_state_to_file",
 ]
 
+__getattr__ = lazily(
+    __name__,
+    {
+        "BuildError": "builder",
+        "Component": "component",
+        "FunctionCallLink": "link",
+        "Link": "link",
+        "LinkError": "link",
+        "LoadError": "state",
+        "MalformedLinkError": "link",
+        "MappedRegistrable": "registrable",
+        "Registrable": "registrable",
+        "RegistrationError": "registrable",
+        "SaveError": "saving",
+        "Schema": "schema",
+        "Scope": "scope",
+        "State": "encoding",
+        "UnpreparedLinkError": "link",
+        "alias": "registrable",
+        "build": "builder",
+        "dynamic_component": "component",
+        "evaluate": "builder",
+        "import_extensions": "trust",
+        "load": "saved",
+        "load_component": "loading",
+        "load_state_from_file": "saved",
+        "make_component": "component",
+        "register": "registrable",
+        "registrable_factory": "registrable",
+        "registration_context": "registrable",
+        "save": "saved",
+        "save_component": "saving",
+        "save_state_to_file": "saved",
+    },
+)
+
 if TYPE_CHECKING:
     from flambe.build.builder import BuildError, build, evaluate
     from flambe.build.component import Component, dynamic_component, make_component
@@ -92,15 +96,3 @@ if TYPE_CHECKING:
     from flambe.build.scope import Scope
     from flambe.build.state import LoadError
     from flambe.build.trust import import_extensions
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _DOOR:
-        raise AttributeError(f"module 'flambe.build' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_DOOR[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_DOOR})

@@ -6,8 +6,9 @@ and are loaded when they are asked for, so that compiling imports nothing of the
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from flambe.lazy import lazily
 
 if TYPE_CHECKING:
     from flambe.build.component import Component, dynamic_component, make_component
@@ -39,8 +40,6 @@ _HOMES = {
     "flambe.build.state": ("State",),
     "flambe.compile.compiler": ("compile_file", "compile_text"),
 }  # fmt: skip
-_DOOR = {name: home for home, names in _HOMES.items() for name in names}
-
 __all__ = [
     "Component",
     "FunctionCallLink",
@@ -65,14 +64,4 @@ __all__ = [
     "save_state_to_file",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _DOOR:
-        raise AttributeError(f"module 'flambe.compile' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_DOOR[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__ = lazily(__name__, {name: home for home, names in _HOMES.items() for name in names})
