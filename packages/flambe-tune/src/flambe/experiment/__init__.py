@@ -2,21 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-_HOME = {
-    "Controller": "controller",
-    "Experiment": "experiment",
-    "GridSearchOptions": "options",
-    "LocalPool": "local",
-    "Outcome": "controller",
-    "Pool": "pool",
-    "RayPool": "ray_pool",
-    "SampledUniformSearchOptions": "options",
-    "Task": "pool",
-    "run_experiment": "session",
-}
+from flambe.lazy import lazily
 
 __all__ = [
     "Controller",
@@ -31,6 +19,22 @@ __all__ = [
     "run_experiment",
 ]
 
+__getattr__ = lazily(
+    __name__,
+    {
+        "Controller": "controller",
+        "Experiment": "experiment",
+        "GridSearchOptions": "options",
+        "LocalPool": "local",
+        "Outcome": "controller",
+        "Pool": "pool",
+        "RayPool": "ray_pool",
+        "SampledUniformSearchOptions": "options",
+        "Task": "pool",
+        "run_experiment": "session",
+    },
+)
+
 if TYPE_CHECKING:
     from flambe.experiment.controller import Controller, Outcome
     from flambe.experiment.experiment import Experiment
@@ -39,9 +43,3 @@ if TYPE_CHECKING:
     from flambe.experiment.pool import Pool, Task
     from flambe.experiment.ray_pool import RayPool
     from flambe.experiment.session import run_experiment
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)

@@ -106,11 +106,14 @@ def run_experiment(
         def changed(self, work: Work) -> None:
             shown.changed(work)
             if work.phase in ENDED:
+                metric = "" if work.metric is None else f", metric {work.metric:.6g}"
+                keeper.note(f"{work.unit.id}: {work.phase.value} after step {work.step}{metric}")
                 summary.rows.append(row_of(root, work))
                 if on_row is not None:
                     on_row(summary.rows[-1])
 
         def note(self, text: str) -> None:
+            keeper.note(text)
             shown.note(text)
 
     shown.begin(root, spec)

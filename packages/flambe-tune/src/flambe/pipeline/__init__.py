@@ -2,20 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-_HOME = {
-    "StageGraph": "graph",
-    "Variant": "variants",
-    "expand": "variants",
-    "Candidate": "reduce",
-    "Choice": "variants",
-    "choices_of": "variants",
-    "best_of": "reduce",
-    "PlannedUnit": "plan",
-    "plan_units": "plan",
-}
+from flambe.lazy import lazily
 
 __all__ = [
     "Candidate",
@@ -29,14 +18,23 @@ __all__ = [
     "plan_units",
 ]
 
+__getattr__ = lazily(
+    __name__,
+    {
+        "StageGraph": "graph",
+        "Variant": "variants",
+        "expand": "variants",
+        "Candidate": "reduce",
+        "Choice": "variants",
+        "choices_of": "variants",
+        "best_of": "reduce",
+        "PlannedUnit": "plan",
+        "plan_units": "plan",
+    },
+)
+
 if TYPE_CHECKING:
     from flambe.pipeline.graph import StageGraph
     from flambe.pipeline.plan import PlannedUnit, plan_units
     from flambe.pipeline.reduce import Candidate, best_of
     from flambe.pipeline.variants import Choice, Variant, choices_of, expand
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
