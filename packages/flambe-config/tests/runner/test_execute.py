@@ -124,12 +124,10 @@ def test_an_equal_run_is_answered_by_the_earlier_one(toy_spec):
 
 
 def test_changed_code_of_an_extension_is_not_answered_by_an_old_result(toy_spec, toy):
-    from flambe.record import result
-
     run(toy_spec())
     source = toy / "__init__.py"
     source.write_text(source.read_text().replace("+= 0.5", "+= 0.25"))
-    result._code_digest.cache_clear()
+    sys.modules.pop("toyext")
     _, rows, _ = run(toy_spec())
     assert [row["reused"] for row in rows[:-1]] == [False] * 4
 

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 
 from flambe.errors import ConfigError
-from flambe.record.layout import CHECKPOINT, EXPORT_TENSORS, EXPORTS, LEDGER, MANIFEST, METRICS, OUTPUTS, UnitPaths
+from flambe.record.code import code_of
+from flambe.record.layout import (
+    ARTIFACTS,
+    CHECKPOINT,
+    EXPORT_TENSORS,
+    EXPORTS,
+    LEDGER,
+    MANIFEST,
+    METRICS,
+    OUTPUTS,
+    UnitPaths,
+)
 from flambe.record.ledger import Event, LedgerState, read_events
 from flambe.record.metrics import read_metrics
 from flambe.record.run import COMPLETE, StageRecord, read_record
@@ -30,10 +38,9 @@ def stage_key(body: Any, *, needs: Mapping[str, str], seed: int, threads: int, e
     """Return the name of the result of a concrete stage, known before it runs.
 
     It covers the body (and so the paths of its links), the keys of the linked stages, the seed, the number of threads
-    (floating-point sums depend on it), the code of the extensions it uses and the versions of the
+    (floating-point sums depend on it), the code of the extensions it uses and of what these import, and the versions of the
     distributions that its other classes come from.
     """
-    modules = {str(value[NEW]).partition(":")[0].partition(".")[0] for _, value in walk(body) if kind_of(value) == NEW}
     return digest_of(
         {
             "version": KEY_VERSION,
@@ -41,43 +48,20 @@ def stage_key(body: Any, *, needs: Mapping[str, str], seed: int, threads: int, e
             "needs": dict(sorted(needs.items())),
             "seed": seed,
             "threads": threads,
-            "code": {name: _code_digest(name, extensions.get(name)) for name in sorted(modules)},
+            "code": code_of(modules_of(body), extensions),
         }
     )
+
+
+def modules_of(body: Any) -> set[str]:
+    """Return the top-level modules of the classes that a body names."""
+    return {str(value[NEW]).partition(":")[0].partition(".")[0] for _, value in walk(body) if kind_of(value) == NEW}
 
 
 def unit_seed(seed: int, body: Any, needs: Mapping[str, str]) -> int:
     """Return the seed of a unit in [0, 2**63): from the run's seed, its body and its needs, not from code versions."""
     text = digest_of([seed, body, dict(sorted(needs.items()))])
     return int(text[:16], 16) >> 1
-
-
-@cache
-def _code_digest(module: str, source: str | None) -> str:
-    if source is not None and os.path.exists(os.path.expanduser(source)):
-        root = Path(source).expanduser()
-        files = [root] if root.is_file() else sorted(root.rglob("*.py"))
-        whole = hashlib.sha256()
-        for file in files:
-            whole.update(f"{file.relative_to(root).as_posix()}\0{file_digest(file)}\n".encode())
-        return whole.hexdigest()
-    if module == "flambe":
-        return ",".join(f"{name} {number}" for name, number in _our_versions())
-    try:
-        return f"{module} {version(module)}"
-    except PackageNotFoundError:
-        return source or module
-
-
-@cache
-def _our_versions() -> tuple[tuple[str, str], ...]:
-    found = []
-    for name in ("flambe-config", "flambe-nn", "flambe-export", "torch", "numpy"):
-        try:
-            found.append((name, version(name)))
-        except PackageNotFoundError:
-            continue
-    return tuple(found)
 
 
 class Found(NamedTuple):
@@ -107,12 +91,14 @@ class ResultStore:
 
     def _read(self) -> dict[str, list[tuple[Path, Event]]]:
         index: dict[str, list[tuple[Path, Event]]] = {}
-        for ledger in sorted(_ledgers(self.output_dir), key=lambda path: path.stat().st_mtime):
-            for event in read_events(ledger):
-                if event["event"] in ("commit", "reuse") and event["complete"]:
-                    stage, _, variant = event["unit"].partition("/")
-                    folder = ledger.parent / "stages" / stage / variant
-                    index.setdefault(event["key"], []).append((folder, event))
+        for ledger in sorted(_ledgers(self.output_dir), key=_age):
+            # What is broken or gone by now is another run's affair: it has no results to give.
+            with contextlib.suppress(OSError, ConfigError):
+                for event in read_events(ledger):
+                    if event.get("event") in ("commit", "reuse") and event.get("complete"):
+                        stage, _, variant = str(event["unit"]).partition("/")
+                        folder = ledger.parent / "stages" / stage / variant
+                        index.setdefault(event["key"], []).append((folder, event))
         return index
 
     @staticmethod
@@ -120,7 +106,7 @@ class ResultStore:
         paths = UnitPaths(folder)
         try:
             record = read_record(paths.record, StageRecord)
-        except (FileNotFoundError, ConfigError):
+        except (OSError, ConfigError):
             return None
         if record.key != key or record.status != COMPLETE or not record.complete:
             return None
@@ -129,13 +115,20 @@ class ResultStore:
         return record if paths.exports.exists() and checkpoint_is_whole(paths.checkpoint) else None
 
 
+def _age(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
 def _ledgers(folder: Path, depth: int = 8) -> Iterator[Path]:
     """Yield the ledgers below ``folder``, without going down into runs: they hold thousands of folders."""
-    with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
+            if entry.is_dir(follow_symlinks=False) and not entry.name.startswith("."):
                 ledger = Path(entry.path) / LEDGER
-                if ledger.exists():
+                if ledger.is_file():
                     yield ledger
                 elif depth:
                     yield from _ledgers(Path(entry.path), depth - 1)
@@ -161,7 +154,7 @@ def copy_result(source: Path, target: Path) -> None:
     Neither folder depends on the other afterwards: deleting one run never breaks another.
     """
     target.mkdir(parents=True, exist_ok=True)
-    for name in (METRICS, EXPORTS, EXPORT_TENSORS, OUTPUTS, CHECKPOINT):
+    for name in (METRICS, EXPORTS, EXPORT_TENSORS, OUTPUTS, ARTIFACTS, CHECKPOINT):
         start = source / name
         if start.is_dir():
             shutil.copytree(start, target / name, copy_function=_link_or_copy, dirs_exist_ok=True)
@@ -201,7 +194,9 @@ def run_digest(spec_digest: str, state: LedgerState) -> str:
     """Return the result digest of a run: what was asked, decided and made, and nothing about when and where."""
     decisions: dict[str, dict[str, str]] = {}
     for event in state.events:
-        if event["event"] == "decision" and event["decision"] != "continue":
+        if event["event"] == "plan":
+            decisions.pop(event["unit"], None)  # they were about the code that it had before
+        elif event["event"] == "decision" and event["decision"] != "continue":
             decisions.setdefault(event["unit"], {})[str(event["step"])] = event["decision"]
     units = {}
     for unit in sorted(state.planned):
