@@ -1,12 +1,17 @@
 """The keeper: numbers, attempts, streams cut back, reuse by key."""
 
+import shutil
+
 import msgspec
+import numpy as np
 import pytest
 
-from flambe.errors import FlambeError, ProvenanceError
+from flambe.build.state import write_state
+from flambe.errors import ConfigError, FlambeError, ProvenanceError
 from flambe.record import run
 from flambe.record.keeper import Keeper
-from flambe.record.result import ResultStore
+from flambe.record.ledger import Ledger, fold, read_events
+from flambe.record.result import ResultStore, run_digest
 from flambe.record.run import RunRecord, StageRecord, read_record
 from flambe.runner.plan import concrete_units
 from flambe.runner.unit import StepReport
@@ -175,3 +180,200 @@ def test_a_second_writer_of_an_unfinished_run_is_refused(tmp_path):
     with pytest.raises(ProvenanceError):
         Keeper.open(spec_of(tmp_path), tool="t")
     keeper.close(run.COMPLETE)
+
+
+# -- continuing ----------------------------------------------------------------------------------------------------------
+
+
+def step_of(scratch, number):
+    folder = scratch / "steps" / str(number)
+    write_state(folder, {"step": number, "weights": np.arange(number + 1.0)})
+    return folder
+
+
+def stopped_after(tmp_path, metrics):
+    """A run whose first unit was stopped after some steps."""
+    keeper = Keeper.open(spec_of(tmp_path), tool="t")
+    unit = concrete_units(keeper.spec, keeper.paths.root)[0]
+    keeper.plan(unit)
+    scratch = keeper.start(unit, 1, "w")
+    for step, metric in enumerate(metrics, start=1):
+        line = msgspec.json.encode({"step": step}) + b"\n"
+        report = StepReport(step=step, more=True, metric=metric, streams={"metrics/count.jsonl": line})
+        keeper.report(unit, 1, report, step_of(scratch, step))
+    keeper.close(run.CANCELLED)
+    return keeper.paths.unit(unit.stage, unit.variant), unit
+
+
+@pytest.mark.parametrize("harm", ["gone", "no json", "torn json", "torn tensors", "no tensors"])
+def test_a_step_that_is_not_whole_is_not_continued_from(tmp_path, harm):
+    folder, unit = stopped_after(tmp_path, [0.9, 0.5, 0.4])  # kept: 1, the best, and 3, the last
+    tensors, text = folder.step(3) / "state.safetensors", folder.step(3) / "state.json"
+    match harm:
+        case "gone":
+            shutil.rmtree(folder.step(3))
+        case "no json":
+            text.unlink()
+        case "torn json":
+            text.write_bytes(text.read_bytes()[:-3])
+        case "torn tensors":
+            tensors.write_bytes(tensors.read_bytes()[:-3])
+        case "no tensors":
+            tensors.unlink()
+    again = Keeper.open(spec_of(tmp_path), tool="t")
+    assert again.state.steps[unit.id] == 1
+    assert [report["step"] for report in again.state.reports[unit.id]] == [1]
+    assert "count/value=1: steps/3 is not whole, so it goes on from step 1" in again.paths.outputs.read_text()
+    again.start(unit, 2, "w", from_step=1)
+    assert (folder.metrics / "count.jsonl").read_bytes() == b'{"step":1}\n'
+    again.close(run.CANCELLED)
+    shutil.rmtree(folder.steps)
+    last = Keeper.open(spec_of(tmp_path), tool="t")
+    assert last.state.steps[unit.id] == 0
+    last.close(run.CANCELLED)
+
+
+def test_a_whole_step_is_continued_from(tmp_path):
+    _, unit = stopped_after(tmp_path, [0.9, 0.5])
+    again = Keeper.open(spec_of(tmp_path), tool="t")
+    assert again.state.steps[unit.id] == 2
+    assert len(again.state.reports[unit.id]) == 2
+    again.close(run.CANCELLED)
+
+
+def test_a_unit_whose_code_has_changed_begins_anew(tmp_path):
+    keeper = Keeper.open(spec_of(tmp_path), tool="t")
+    done, half = concrete_units(keeper.spec, keeper.paths.root)
+    keeper.plan(done)
+    finish(keeper, done, metric=0.5)
+    keeper.plan(half)
+    keeper.report(half, 1, StepReport(step=1, more=True), step_of(keeper.start(half, 1, "w"), 1))
+    keeper.decision(half, 1, "stop")
+    keeper.reduce("count", [done.id])
+    keeper.close(run.CANCELLED)
+    again = Keeper.open(spec_of(tmp_path), tool="t")
+    for unit in (done, half):
+        again.plan(msgspec.structs.replace(unit, key="other"))
+    assert again.state.counts()["pending"] == 2
+    assert again.state.steps == {}
+    assert again.state.reduced == {}
+    assert fold(read_events(again.paths.ledger)) == again.state
+    before = run_digest("spec", again.state)
+    fresh = fold(event for event in again.state.events if event["event"] == "plan")
+    assert before == run_digest("spec", fresh)
+    again.close(run.CANCELLED)
+
+
+def test_what_an_earlier_attempt_made_is_no_part_of_the_next_one(tmp_path):
+    keeper = Keeper.open(spec_of(tmp_path), tool="t")
+    unit = concrete_units(keeper.spec, keeper.paths.root)[0]
+    keeper.plan(unit)
+    folder = keeper.paths.unit(unit.stage, unit.variant)
+    scratch = hand_in(keeper.start(unit, 1, "w"))
+    (scratch / "artifacts").mkdir()
+    (scratch / "exports.safetensors").write_bytes(b"")
+    keeper.commit(unit, 1, scratch, StepReport(step=1, more=False))
+    (folder.root / ".run.json.abcdefgh").write_bytes(b"left by a kill")
+    keeper.plan(msgspec.structs.replace(unit, key="other"))
+    keeper.start(unit, 2, "w")
+    assert [path.name for path in folder.root.iterdir()] == ["run.json"]
+    keeper.close(run.CANCELLED)
+
+
+def test_what_a_kill_left_in_the_run_is_taken_away(tmp_path):
+    keeper = Keeper.open(spec_of(tmp_path), tool="t")
+    keeper.close(run.CANCELLED)
+    (keeper.paths.root / ".run.json.abcdefgh").write_bytes(b"")
+    (keeper.paths.scratch / "old").mkdir(parents=True)
+    again = Keeper.open(spec_of(tmp_path), tool="t")
+    assert [path.name for path in again.paths.root.iterdir() if path.name.startswith(".")] == []
+    again.close(run.CANCELLED)
+
+
+def test_the_files_that_were_read_before_a_kill_are_still_inputs(tmp_path):
+    keeper = Keeper.open(spec_of(tmp_path), tool="t")
+    unit = concrete_units(keeper.spec, keeper.paths.root)[0]
+    keeper.plan(unit)
+    first, second = ({"path": name, "size": 1, "mtime_ns": 1, "sha256": name} for name in ("/a", "/b"))
+    scratch = keeper.start(unit, 1, "w")
+    keeper.report(unit, 1, StepReport(step=1, more=True, inputs=[first]), step_of(scratch, 1))
+    keeper.close(run.CANCELLED)
+    again = Keeper.open(spec_of(tmp_path), tool="t")
+    scratch = again.start(unit, 2, "w", from_step=1)
+    again.report(unit, 2, StepReport(step=2, more=True, inputs=[second]), step_of(scratch, 2))
+    again.commit(unit, 2, hand_in(scratch), StepReport(step=3, more=False, inputs=[second]))
+    record = read_record(again.paths.unit(unit.stage, unit.variant).record, StageRecord)
+    assert record.inputs == [first, second]
+    # From the beginning, it has read nothing yet.
+    again.plan(msgspec.structs.replace(unit, key="other"))
+    again.start(unit, 3, "w")
+    assert read_record(again.paths.unit(unit.stage, unit.variant).record, StageRecord).inputs == []
+    again.close(run.CANCELLED)
+
+
+# -- records -------------------------------------------------------------------------------------------------------------
+
+
+def test_records_of_units_that_another_process_began_are_kept_up(tmp_path):
+    folder, unit = stopped_after(tmp_path, [0.9])
+    assert read_record(folder.record, StageRecord).status == run.CANCELLED
+    again = Keeper.open(spec_of(tmp_path), tool="t")
+    again.prune(unit, "not wanted")
+    record = read_record(folder.record, StageRecord)
+    assert (record.status, record.status_reason, record.step) == (run.PRUNED, "not wanted", 1)
+    again.close(run.COMPLETE)
+
+
+def test_a_record_never_lags_behind_the_ledger(tmp_path, monkeypatch):
+    """A kill between the two leaves a record that the next attempt writes again, not one that stays wrong for ever."""
+    keeper = Keeper.open(spec_of(tmp_path), tool="t")
+    unit = concrete_units(keeper.spec, keeper.paths.root)[0]
+    keeper.plan(unit)
+    scratch = keeper.start(unit, 1, "w")
+    keeper.report(unit, 1, StepReport(step=1, more=True), step_of(scratch, 1))
+    folder = keeper.paths.unit(unit.stage, unit.variant)
+    seen = {}
+    real = keeper.ledger.append
+
+    def append(event, **fields):
+        seen[event] = read_record(folder.record, StageRecord).status
+        return real(event, **fields)
+
+    monkeypatch.setattr(keeper.ledger, "append", append)
+    keeper.pause(unit, 1)
+    keeper.start(unit, 2, "w", from_step=1)
+    keeper.fail(unit, 2, "broken", final=True)
+    keeper.prune(unit, "not wanted")
+    assert seen == {"pause": run.PAUSED, "start": run.RUNNING, "fail": run.FAILED, "prune": run.PRUNED}
+    keeper.close(run.CANCELLED)
+
+
+def test_the_end_by_a_signal_is_recorded(tmp_path):
+    keeper = Keeper.open(spec_of(tmp_path), tool="t")
+    record = keeper.close(run.CANCELLED, reason="SIGTERM")
+    assert (record.exit.signal, record.exit.code) == ("SIGTERM", 143)
+    assert read_record(keeper.paths.record, RunRecord).exit == record.exit
+
+
+def test_a_folder_that_cannot_be_opened_keeps_no_lock(tmp_path, monkeypatch):
+    from flambe.record import keeper as module
+
+    def full(paths, spec):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module, "write_sources", full)
+    with pytest.raises(OSError, match="No space"):
+        Keeper.open(spec_of(tmp_path), tool="t")
+    Ledger(tmp_path / "out" / "toy" / "exp.0" / "ledger.jsonl").close()
+
+
+@pytest.mark.parametrize("name", ["", "/etc", "..", "a/../../b", "a//b", "a/", ".hidden", "a\0b"])
+def test_a_name_that_leads_out_of_the_output_folder_is_refused(tmp_path, name):
+    spec = spec_of(tmp_path)
+    spec.name = name
+    with pytest.raises(ConfigError, match="the name .* cannot be used for a folder"):
+        Keeper.open(spec, tool="t")
+    spec.name, spec.stages[0].name = "toy", name or "a/b"
+    with pytest.raises(ConfigError, match="the stage name .* cannot be used for a folder"):
+        Keeper.open(spec, tool="t")
+    assert not (tmp_path / "out").exists()

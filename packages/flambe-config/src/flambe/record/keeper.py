@@ -10,25 +10,32 @@ import contextlib
 import hashlib
 import os
 import shutil
+import signal
 import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from flambe import __version__
 from flambe.errors import ConfigError, FlambeError
 from flambe.record import layout, run
-from flambe.record.ledger import Event, Ledger, LedgerState
-from flambe.record.parcel import unpack
+from flambe.record.claim import claim, unfinished
+from flambe.record.code import forget_code
+from flambe.record.ledger import PENDING, Event, Ledger, LedgerState
+from flambe.record.parcel import take, unpack
 from flambe.record.provenance import command_of, this_python, write_sources
+from flambe.record.reference import move_references
 from flambe.record.result import Found, copy_result, run_digest, unit_digest
 from flambe.record.run import RunRecord, StageRecord, read_record, write_record
+from flambe.record.step import step_is_whole
 from flambe.runner.unit import StepReport, Unit
 from flambe.spec.digest import spec_digest
 from flambe.spec.nodes import Spec
 
 _SYNC_EVERY_S = 0.2
-_CONTINUABLE = frozenset({run.CREATED, run.QUEUED, run.RUNNING, run.PAUSED, run.CANCELLED})
 
 
 class Keeper:
@@ -63,18 +70,33 @@ class Keeper:
         fresh: take the next number in any case.
         Raises ProvenanceError when another process is writing the unfinished one.
         """
+        layout.check_name(spec.name, "the name")
+        for stage in spec.stages:
+            # A stage is one folder: "/" parts it from its variant.
+            layout.check_name(stage.name.replace("/", "//"), "the stage name")
         home = Path(output_dir if output_dir is not None else spec.output_dir).expanduser().absolute() / spec.name
         home.mkdir(parents=True, exist_ok=True)
         digest = spec_digest(spec)
-        found = None if fresh else _unfinished(home, digest)
-        continued = found is not None
-        paths = layout.RunPaths(found) if found is not None else _claim(home)
+        found = None if fresh else unfinished(home, digest)
+        paths = layout.RunPaths(found) if found is not None else claim(home)
         ledger = Ledger(paths.ledger)
+        try:
+            return cls._opened(spec, paths, ledger, tool, argv, continued=found is not None)
+        except BaseException:
+            ledger.close()
+            raise
+
+    @classmethod
+    def _opened(
+        cls, spec: Spec, paths: layout.RunPaths, ledger: Ledger, tool: str, argv: Sequence[str], *, continued: bool
+    ) -> Keeper:
+        forget_code()
         old = None
         if continued:
             with contextlib.suppress(FileNotFoundError, ConfigError):
                 old = read_record(paths.record, RunRecord)
         times = run.Times(created=old.time.created if old else run.now(), started=run.now(), heartbeat=run.now())
+        digest = spec_digest(spec)
         record = RunRecord(
             id=old.id if old else run.new_id(),
             kind=spec.kind,
@@ -95,10 +117,24 @@ class Keeper:
         keeper = cls(paths, spec, record, ledger)
         # Scratch folders of an earlier process belong to attempts that are over.
         shutil.rmtree(paths.scratch, ignore_errors=True)
+        run.sweep(paths.root)
         keeper._write_record()
         ledger.append("open", spec=digest, tool=tool, pid=os.getpid())
+        keeper._fall_back()
         keeper._pulse.start()
         return keeper
+
+    def _fall_back(self) -> None:
+        """Let units whose last checkpoint is gone or torn go on from an earlier one, or from the beginning."""
+        for unit, step in list(self.state.steps.items()):
+            if self.state.status_of(unit) not in (PENDING, "paused"):
+                continue
+            folder = self._folder(unit)
+            kept = [report["step"] for report in self.state.reports.get(unit, ()) if report["kept"]]
+            whole = next((number for number in reversed(kept) if step_is_whole(folder.step(number))), 0)
+            if whole != step:
+                self.note(f"{unit}: steps/{step} is not whole, so it goes on from step {whole}")
+                self.state.fall_back(unit, whole)
 
     @property
     def state(self) -> LedgerState:
@@ -112,6 +148,8 @@ class Keeper:
 
     def close(self, status: str, *, reason: str | None = None, error: str | None = None) -> RunRecord:
         """End the run with a final state and return its record. The scratch folder goes away."""
+        for unit in list(self.state.running):
+            self._set_status(unit, run.CANCELLED, reason=reason)
         counts = self.state.counts()
         finished = status in (run.COMPLETE, run.FAILED)
         digest = run_digest(self.record.spec_digest, self.state) if finished else None
@@ -124,6 +162,8 @@ class Keeper:
         self.record.status_reason = reason
         self.record.result_digest = digest
         self.record.exit = run.Exit(code={run.COMPLETE: 0, run.FAILED: 1}.get(status), error=error)
+        if status == run.CANCELLED and reason is not None and reason in signal.Signals.__members__:
+            self.record.exit.signal, self.record.exit.code = reason, 128 + signal.Signals[reason]
         self.record.time.ended = run.now()
         self._write_record(durable=True)
         self.ledger.close()
@@ -144,8 +184,11 @@ class Keeper:
     # -- units --------------------------------------------------------------------------------------------------------
 
     def plan(self, unit: Unit, needs: Mapping[str, str] | None = None) -> None:
-        """Expect a unit. needs: linked stage → unit id. Planning it again changes nothing."""
-        if unit.id not in self.state.planned:
+        """Expect a unit. needs: linked stage → unit id. Planning it again changes nothing, unless its key is another:
+        then what there is of it was made by other code, and it begins anew.
+        """
+        planned = self.state.planned.get(unit.id)
+        if planned is None or planned["key"] != unit.key:
             self.ledger.append(
                 "plan", unit=unit.id, stage=unit.stage, variant=unit.variant, params=unit.params, key=unit.key,
                 needs=dict(needs) if needs is not None else {s: f"{s}/{Path(f).name}" for s, f in unit.needs.items()},
@@ -155,18 +198,24 @@ class Keeper:
         """Begin an attempt and return its empty scratch folder. Streams are cut back to what ``from_step`` had."""
         folder = self.paths.unit(unit.stage, unit.variant)
         folder.root.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(folder.checkpoint, ignore_errors=True)
+        # A torn commit may have left parts of a result.
+        for path in (folder.checkpoint, folder.root / layout.ARTIFACTS):
+            shutil.rmtree(path, ignore_errors=True)
+        for path in (folder.exports, folder.export_tensors):
+            path.unlink(missing_ok=True)
+        run.sweep(folder.root)
+        inputs = self._inputs_so_far(unit.id) if from_step else []
         self._cut_streams(unit, from_step)
         record = StageRecord(
             stage=unit.stage, variant=unit.variant, params=unit.params, key=unit.key, seed=unit.seed, step=from_step,
             attempt=attempt, time=run.Times(started=run.now()), needs={s: Path(f).name for s, f in unit.needs.items()},
+            inputs=inputs,
         )  # fmt: skip
         self._units[unit.id] = record
         write_record(folder.record, record)
         self.ledger.append("start", unit=unit.id, attempt=attempt, worker=worker, from_step=from_step)
-        scratch = self.paths.scratch / f"{hashlib.sha256(unit.id.encode()).hexdigest()[:16]}.{attempt}.{from_step}"
-        shutil.rmtree(scratch, ignore_errors=True)
-        scratch.mkdir(parents=True)
+        scratch = self._scratch_of(unit, f"{attempt}.{from_step}")
+        scratch.mkdir()
         return scratch
 
     def report(self, unit: Unit, attempt: int, report: StepReport, step_source: Path | bytes | None = None) -> None:
@@ -179,10 +228,10 @@ class Keeper:
         folder = self.paths.unit(unit.stage, unit.variant)
         self._append_streams(unit, report.streams)
         if step_source is not None:
-            _take(step_source, folder.step(report.step))
+            take(step_source, folder.step(report.step))
         record.step, record.metric, record.metric_name = report.step, report.metric, report.metric_name
         record.lower_is_better = report.lower_is_better
-        record.inputs = report.inputs
+        record.inputs = _joined(record.inputs, report.inputs)
         self.ledger.append(
             "report", unit=unit.id, attempt=attempt, step=report.step, metric=report.metric, more=report.more,
             lower_is_better=report.lower_is_better, kept=step_source is not None,
@@ -198,8 +247,8 @@ class Keeper:
 
     def pause(self, unit: Unit, step: int) -> None:
         """Record that a unit waits with its state in ``steps/``."""
+        self._set_status(unit.id, run.PAUSED)
         self.ledger.append("pause", unit=unit.id, step=step)
-        self._set_status(unit, run.PAUSED)
 
     def commit(
         self, unit: Unit, attempt: int, source: Path | bytes, report: StepReport, *, complete: bool = True
@@ -209,18 +258,17 @@ class Keeper:
         folder = self.paths.unit(unit.stage, unit.variant)
         self._append_streams(unit, report.streams)
         if isinstance(source, bytes):
-            aside = self.paths.scratch / f"{hashlib.sha256(unit.id.encode()).hexdigest()[:16]}.in"
-            shutil.rmtree(aside, ignore_errors=True)
+            aside = self._scratch_of(unit, "in")
             unpack(source, aside)
             source = aside
         for name in (layout.ARTIFACTS, layout.EXPORT_TENSORS, layout.EXPORTS, layout.CHECKPOINT):
             if (source / name).exists():
-                _take(source / name, folder.root / name)
+                take(source / name, folder.root / name)
         shutil.rmtree(source, ignore_errors=True)
         record = self._units[unit.id]
         record.status, record.complete = run.COMPLETE, complete
         record.step, record.metric, record.metric_name = report.step, report.metric, report.metric_name
-        record.lower_is_better, record.inputs = report.lower_is_better, report.inputs
+        record.lower_is_better, record.inputs = report.lower_is_better, _joined(record.inputs, report.inputs)
         record.time.ended = run.now()
         write_record(folder.record, record)
         event = self.ledger.append(
@@ -235,20 +283,24 @@ class Keeper:
     def reuse(self, unit: Unit, found: Found) -> Event:
         """Take an earlier result, by hard link or copy."""
         folder = self.paths.unit(unit.stage, unit.variant)
-        shutil.rmtree(folder.root, ignore_errors=True)
-        copy_result(found.folder, folder.root)
-        record = found.record
-        record = StageRecord(
-            stage=unit.stage, variant=unit.variant, params=unit.params, key=unit.key, seed=unit.seed,
-            status=run.COMPLETE, step=record.step, complete=record.complete, metric=record.metric,
-            metric_name=record.metric_name, lower_is_better=record.lower_is_better, attempt=0, time=record.time,
-            inputs=record.inputs, needs={s: Path(f).name for s, f in unit.needs.items()},
+        record = msgspec.structs.replace(
+            found.record, stage=unit.stage, variant=unit.variant, params=unit.params, key=unit.key, seed=unit.seed,
+            attempt=0, needs={s: Path(f).name for s, f in unit.needs.items()},
             reused_from=os.path.relpath(found.folder, self.paths.root),
         )  # fmt: skip
-        write_record(folder.record, record)
+        if found.folder.resolve() != folder.root.resolve():
+            aside = self._scratch_of(unit, "reuse")
+            copy_result(found.folder, aside)
+            move_references(aside, self._above(unit.id))
+            write_record(aside / layout.RUN, record)
+            # All at once: a torn copy would be files that belong to the other run too.
+            shutil.rmtree(folder.root, ignore_errors=True)
+            folder.root.parent.mkdir(parents=True, exist_ok=True)
+            os.rename(aside, folder.root)
+        self._units[unit.id] = record
         return self.ledger.append(
             "reuse", unit=unit.id, key=unit.key, source=record.reused_from, step=record.step, complete=record.complete,
-            metric=record.metric, lower_is_better=record.lower_is_better,
+            metric=found.event.get("metric", record.metric), lower_is_better=record.lower_is_better,
             digest=unit_digest(folder.root, params=unit.params, step=record.step, complete=record.complete),
         )  # fmt: skip
 
@@ -258,14 +310,14 @@ class Keeper:
         """Record that an attempt raised; ``final`` when it is not tried again."""
         if streams:
             self._append_streams(unit, streams)
+        # The record first, as everywhere: should this process die in between, the next attempt writes it again.
+        self._set_status(unit.id, run.FAILED if final else run.CREATED, error=error)
         self.ledger.append("fail", unit=unit.id, attempt=attempt, error=error, final=final)
-        self._set_status(unit, run.FAILED if final else run.CREATED, error=error)
 
     def prune(self, unit: Unit, why: str) -> None:
         """Record that a unit is not wanted any more."""
+        self._set_status(unit.id, run.PRUNED, reason=why)
         self.ledger.append("prune", unit=unit.id, why=why)
-        if unit.id in self._units:
-            self._set_status(unit, run.PRUNED, reason=why)
 
     def reduce(self, stage: str, kept: Sequence[str], best: str | None = None) -> None:
         """Record which units (ids, best first) later stages will see, and point ``stages/<stage>/best`` at the best."""
@@ -305,17 +357,21 @@ class Keeper:
             if event["step"] <= from_step:
                 offsets = dict(event["offsets"])
         root = self.paths.unit(unit.stage, unit.variant).root
-        for path in [root / layout.OUTPUTS, *root.glob(f"{layout.METRICS}/*")]:
+        for path in [*root.glob(layout.OUTPUTS), *root.glob(f"{layout.METRICS}/*")]:
             name = path.relative_to(root).as_posix()
             if name not in offsets:
                 path.unlink(missing_ok=True)
-            elif path.exists() and path.stat().st_size > offsets[name]:
+            elif path.stat().st_nlink > 1:
+                # It belongs to another run too.
+                run.replace_file(path, path.read_bytes()[: offsets[name]])
+            elif path.stat().st_size > offsets[name]:
                 os.truncate(path, offsets[name])
         self._offsets[unit.id] = offsets
 
     def _drop_old_steps(self, unit: Unit) -> None:
         reports = self.state.reports.get(unit.id, [])
-        scored = [event for event in reports if event["metric"] is not None and event["kept"]]
+        # NaN is neither better nor worse than anything.
+        scored = [event for event in reports if event["kept"] and event["metric"] == event["metric"] is not None]
         keep = {reports[-1]["step"]} if reports else set()
         if scored:
             sign = -1 if scored[-1]["lower_is_better"] else 1
@@ -324,14 +380,46 @@ class Keeper:
             if folder.name.isdigit() and int(folder.name) not in keep:
                 shutil.rmtree(folder, ignore_errors=True)
 
-    def _set_status(self, unit: Unit, status: str, *, reason: str | None = None, error: str | None = None) -> None:
-        record = self._units.get(unit.id)
+    def _set_status(self, unit: str, status: str, *, reason: str | None = None, error: str | None = None) -> None:
+        record = self._record_of(unit)
         if record is None:
-            return
+            return  # it never began
         record.status, record.status_reason, record.error = status, reason, error
         if status in run.FINISHED:
             record.time.ended = run.now()
-        write_record(self.paths.unit(unit.stage, unit.variant).record, record)
+        write_record(self._folder(unit).record, record)
+
+    def _record_of(self, unit: str) -> StageRecord | None:
+        if unit not in self._units:
+            with contextlib.suppress(FileNotFoundError, ConfigError):
+                self._units[unit] = read_record(self._folder(unit).record, StageRecord)
+        return self._units.get(unit)
+
+    def _folder(self, unit: str) -> layout.UnitPaths:
+        stage, _, variant = unit.partition("/")
+        return self.paths.unit(stage, variant)
+
+    def _inputs_so_far(self, unit: str) -> list[dict[str, Any]]:
+        record = self._record_of(unit)
+        return record.inputs if record is not None else []
+
+    def _above(self, unit: str) -> dict[str, str]:
+        """Return stage → variant of everything that a unit needs, itself or through others."""
+        found: dict[str, str] = {}
+        todo = [unit]
+        while todo:
+            for stage, need in self.state.planned.get(todo.pop(), {"needs": {}})["needs"].items():
+                if stage not in found:
+                    found[stage] = need.partition("/")[2]
+                    todo.append(need)
+        return found
+
+    def _scratch_of(self, unit: Unit, name: str) -> Path:
+        """Return a place in the scratch folder where nothing is."""
+        place = self.paths.scratch / f"{hashlib.sha256(unit.id.encode()).hexdigest()[:16]}.{name}"
+        shutil.rmtree(place, ignore_errors=True)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        return place
 
     def _sync_sometimes(self) -> None:
         if time.monotonic() - self._last_sync > _SYNC_EVERY_S:
@@ -339,52 +427,9 @@ class Keeper:
             self._last_sync = time.monotonic()
 
 
-def _take(source: Path | bytes, target: Path) -> None:
-    """Put a file, a folder or a packed folder at ``target``, whole, by one rename."""
-    if target.is_dir():
-        shutil.rmtree(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if isinstance(source, Path):
-        try:
-            os.rename(source, target)
-        except OSError:  # another disk
-            aside = target.with_name(f".{target.name}.in")
-            shutil.rmtree(aside, ignore_errors=True)
-            shutil.move(source, aside)
-            os.rename(aside, target)
-    else:
-        aside = target.with_name(f".{target.name}.in")
-        shutil.rmtree(aside, ignore_errors=True)
-        unpack(source, aside)
-        os.rename(aside, target)
-
-
-def _claim(home: Path) -> layout.RunPaths:
-    index = max((_index(path) for path in home.glob("exp.*")), default=-1) + 1
-    while True:
-        try:
-            (home / f"exp.{index}").mkdir()
-        except FileExistsError:
-            index += 1
-        else:
-            return layout.RunPaths(home / f"exp.{index}")
-
-
-def _unfinished(home: Path, digest: str) -> Path | None:
-    for folder in sorted(home.glob("exp.*"), key=_index, reverse=True):
-        try:
-            record = read_record(folder / layout.RUN, RunRecord)
-        except (FileNotFoundError, ConfigError):
-            continue
-        if record.spec_digest == digest:
-            # Only the newest equal run counts: an older one was given up when the newer one began.
-            return folder if record.status in _CONTINUABLE and not run.is_alive(record) else None
-    return None
-
-
-def _index(folder: Path) -> int:
-    number = folder.name.partition(".")[2]
-    return int(number) if number.isdigit() else -1
+def _joined(earlier: list[dict[str, Any]], more: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the inputs of all attempts that a result rests on; one that was read twice and had changed stays twice."""
+    return [*earlier, *(described for described in more if described not in earlier)]
 
 
 __all__ = ["Keeper"]

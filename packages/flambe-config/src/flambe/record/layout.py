@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from flambe.errors import ConfigError
 from flambe.spec.nodes import LINK, NEW, link_target
 
 VERSION = "1.0"
@@ -107,6 +108,12 @@ class UnitPaths(NamedTuple):
 
     def step(self, number: int) -> Path:
         return self.root / STEPS / str(number)
+
+
+def check_name(name: str, what: str) -> None:
+    """Raise ConfigError for a name that is no relative path of plain folders: a spec may come from anywhere."""
+    if "\0" in name or any(part == ".." or part[:1] in ("", ".") for part in name.split("/")):
+        raise ConfigError(f"{what} {name!r} cannot be used for a folder", expected="letters, digits, '_' and '-'")
 
 
 def label(value: Any) -> str:

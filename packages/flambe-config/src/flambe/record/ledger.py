@@ -59,6 +59,8 @@ class LedgerState:
             self.running.clear()
             self.closed = None
         elif kind == "plan":
+            if unit in self.planned:
+                self.reduced.pop(event.get("stage", ""), None)
             self.planned[unit] = event
             self._leave(unit)
             # What came so far was of another key.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import shutil
 import tarfile
 from pathlib import Path
 
@@ -21,3 +23,23 @@ def unpack(data: bytes, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with tarfile.open(fileobj=io.BytesIO(data), mode="r") as archive:
         archive.extractall(folder, filter="data")
+
+
+def take(source: Path | bytes, target: Path) -> None:
+    """Put a file, a folder or a packed folder at ``target``, whole, by one rename."""
+    if target.is_dir():
+        shutil.rmtree(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(source, Path):
+        try:
+            os.rename(source, target)
+        except OSError:  # another disk
+            aside = target.with_name(f".{target.name}.in")
+            shutil.rmtree(aside, ignore_errors=True)
+            shutil.move(source, aside)
+            os.rename(aside, target)
+    else:
+        aside = target.with_name(f".{target.name}.in")
+        shutil.rmtree(aside, ignore_errors=True)
+        unpack(source, aside)
+        os.rename(aside, target)

@@ -179,6 +179,13 @@ def replace_file(path: Path, data: bytes, *, durable: bool = False) -> None:
         raise
 
 
+def sweep(folder: Path) -> None:
+    """Take away what a kill in the middle of replacing a file has left."""
+    for path in folder.glob(".*"):
+        if path.is_file():
+            path.unlink()
+
+
 def write_record(path: Path, record: RunRecord | StageRecord, *, durable: bool = False) -> None:
     """Replace a ``run.json``."""
     replace_file(path, msgspec.json.format(msgspec.json.encode(record), indent=1), durable=durable)
