@@ -23,6 +23,9 @@ _DOOR = {
     "save": "flambe.build.saved",
     "log": "flambe.logging.log",
     "get_trial_dir": "flambe.logging.log",
+    "env": "flambe.runnable.environment",
+    "get_env": "flambe.runnable.environment",
+    "set_env": "flambe.runnable.environment",
 }
 _ROOMS = {
     "flambe-nn": "nn learn dataset field tokenizer sampler metric optim nlp vision model",
@@ -32,7 +35,20 @@ _ROOMS = {
     "flambe-export": "export",
 }
 
-__all__ = ["Component", "Link", "Reader", "Schema", "__version__", "get_trial_dir", "load", "log", "save"]
+__all__ = [
+    "Component",
+    "Link",
+    "Reader",
+    "Schema",
+    "__version__",
+    "env",
+    "get_env",
+    "get_trial_dir",
+    "load",
+    "log",
+    "save",
+    "set_env",
+]
 
 if TYPE_CHECKING:
     from flambe.build.component import Component
@@ -41,6 +57,7 @@ if TYPE_CHECKING:
     from flambe.build.schema import Schema
     from flambe.logging.log import get_trial_dir, log
     from flambe.record.reader import Reader
+    from flambe.runnable.environment import env, get_env, set_env
 
 
 def __getattr__(name: str) -> Any:

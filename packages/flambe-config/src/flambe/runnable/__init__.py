@@ -1,6 +1,23 @@
 """What users subclass or start from."""
 
-from flambe.runnable.environment import RemoteEnvironment
-from flambe.runnable.runnable import ClusterRunnable, Runnable
+from __future__ import annotations
 
-__all__ = ["ClusterRunnable", "RemoteEnvironment", "Runnable"]
+from typing import TYPE_CHECKING
+
+from flambe.lazy import lazily
+
+if TYPE_CHECKING:
+    from flambe.runnable.environment import Environment, RemoteEnvironment
+    from flambe.runnable.runnable import ClusterRunnable, Runnable
+
+__all__ = ["ClusterRunnable", "Environment", "RemoteEnvironment", "Runnable"]
+
+__getattr__ = lazily(
+    __name__,
+    {
+        "ClusterRunnable": "runnable",
+        "Environment": "environment",
+        "RemoteEnvironment": "environment",
+        "Runnable": "runnable",
+    },
+)
