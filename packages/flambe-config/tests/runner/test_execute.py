@@ -6,10 +6,12 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 import flambe
+from flambe.cli.streams import ClosedPipe
 from flambe.errors import ConfigError, UsageError
 from flambe.record.keeper import Keeper
 from flambe.record.layout import RunPaths
@@ -200,3 +202,139 @@ def test_killed_at_a_random_moment_the_same_command_ends_with_the_same_digest(to
     assert last["result_digest"] == undisturbed
     state = fold(read_events(ledger))
     assert state.counts() == {"expected": 4, "done": 4, "reused": 0, "failed": 0, "pruned": 0, "pending": 0}
+
+
+# -- continuing, and ends ------------------------------------------------------------------------------------------------
+
+
+def stopped_in(toy_spec, stage, *, output_dir=None, **walk):
+    """A run that was cancelled while ``stage`` reported its second step, or (``before``) when it was to begin."""
+    seen = []
+    spec = toy_spec(**walk)
+
+    def stop(row):
+        seen.append(row)
+        if row.get("stage") == stage:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        execute(spec, tool="test", on_unit=stop, output_dir=output_dir)
+    return RunPaths(Path(seen[0]["run"]))
+
+
+def change(toy, old, new):
+    source = toy / "__init__.py"
+    text = source.read_text()
+    assert old in text
+    source.write_text(text.replace(old, new))
+    sys.modules.pop("toyext", None)
+
+
+def test_a_run_that_is_continued_with_other_code_takes_nothing_of_the_old_one(toy_spec, toy, tmp_path):
+    paths = stopped_in(toy_spec, "walk")
+    assert read_record(paths.record, RunRecord).status == CANCELLED
+    change(toy, "+= 0.5", "+= 0.25")
+    again, rows, _ = run(toy_spec())
+    assert again.root == paths.root
+    fresh = run(toy_spec(), output_dir=tmp_path / "fresh")[1]
+    assert rows[-1]["result_digest"] == fresh[-1]["result_digest"]
+    assert rows[3]["metric"] == fresh[3]["metric"]
+
+
+def test_a_process_that_holds_old_code_keeps_no_result_under_the_name_of_the_new(toy_spec, toy):
+    run(toy_spec())
+    old = sys.modules["toyext"]
+    change(toy, "+= 0.5", "+= 0.25")
+    sys.modules["toyext"] = old
+    _, rows, failed = run(toy_spec())
+    assert failed == 4
+    assert "the code of the extension toyext was changed while this process had it loaded" in rows[0]["error"]
+
+
+def test_a_failed_unit_stays_failed_when_its_run_is_continued(toy_spec):
+    paths = stopped_in(toy_spec, "walk", fail_at=2)
+    again, rows, failed = run(toy_spec(fail_at=2))
+    assert again.root == paths.root
+    assert (rows[2]["status"], failed) == ("FAILED", 2)
+    events = read_events(paths.ledger)
+    assert sum(event["event"] == "start" and event["unit"] == "walk/0" for event in events) == 2
+    assert sum(event["event"] == "prune" for event in events) == 1
+    # The next run tries again.
+    third, _, _ = run(toy_spec(fail_at=2))
+    assert third.root != paths.root
+
+
+def test_a_kill_gives_no_further_attempts(toy_spec, monkeypatch):
+    real = Keeper.fail
+
+    def fail(self, *args, **more):
+        real(self, *args, **more)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Keeper, "fail", fail)
+    with pytest.raises(KeyboardInterrupt):
+        run(toy_spec(fail_at=2))
+    monkeypatch.undo()
+    paths, _, failed = run(toy_spec(fail_at=2))
+    assert failed == 2
+    assert fold(read_events(paths.ledger)).failures["walk/0"] == 2
+
+
+def test_a_lost_step_is_done_again(toy_spec, tmp_path, monkeypatch):
+    real, count = Keeper.report, []
+
+    def report(self, *args, **more):
+        real(self, *args, **more)
+        count.append(args)
+        if len(count) == 4:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Keeper, "report", report)
+    with pytest.raises(KeyboardInterrupt):
+        run(toy_spec())
+    monkeypatch.undo()
+    (walk,) = (tmp_path / "out").glob("toy/exp.0/stages/walk/0")
+    (walk / "steps" / "2" / "state.safetensors").write_bytes(b"")
+    _, rows, failed = run(toy_spec())
+    assert failed == 0
+    undisturbed = run(toy_spec(), output_dir=tmp_path / "undisturbed")[1][-1]
+    assert rows[-1]["result_digest"] == undisturbed["result_digest"]
+
+
+def test_what_was_printed_before_it_raised_is_kept(toy_spec, toy):
+    change(toy, "raise ValueError(", "print('last words'); raise ValueError(")
+    paths, _, _ = run(toy_spec(fail_at=2))
+    text = paths.unit("walk", "0").outputs.read_text()
+    assert text.index("step 1") < text.index("last words") < text.index("Traceback")
+
+
+def test_a_unit_that_exits_has_failed_and_the_run_goes_on(toy_spec, toy):
+    change(toy, "raise ValueError(", "raise SystemExit(")
+    paths, rows, failed = run(toy_spec(fail_at=2))
+    assert failed == 2
+    assert rows[2]["error"] == "SystemExit: the toy broke as it was told to"
+    assert read_record(paths.record, RunRecord).status == "FAILED"
+
+
+def test_a_reader_that_went_away_leaves_a_run_that_can_go_on(toy_spec):
+    rows = []
+
+    def closed(row):
+        rows.append(row)
+        raise ClosedPipe
+
+    with pytest.raises(ClosedPipe):
+        execute(toy_spec(), tool="test", on_unit=closed)
+    record = read_record(RunPaths(Path(rows[0]["run"])).record, RunRecord)
+    assert record.status == CANCELLED
+    assert "ClosedPipe" in record.status_reason
+    paths, _, _ = run(toy_spec())
+    assert str(paths.root) == rows[0]["run"]
+
+
+def test_links_to_a_later_stage_are_refused_before_anything_is_written(toy_spec, tmp_path):
+    spec = toy_spec()
+    spec.stages.reverse()
+    with pytest.raises(ConfigError, match="the stage 'look' links to 'walk', which is no earlier stage"):
+        run(spec)
+    assert not (tmp_path / "out").exists()

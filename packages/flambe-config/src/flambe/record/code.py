@@ -48,9 +48,11 @@ def check_imported(expected: Mapping[str, str], extensions: Mapping[str, str]) -
     """
     found = local_code(expected, extensions)
     for name, digest in expected.items():
+        if name not in found:
+            continue  # not from a file here: an installed copy of it, on another machine
         module = sys.modules.get(name)
         if name not in _imported or _imported[name][0] is not module:
-            _imported[name] = (module, found.get(name, ""))
+            _imported[name] = (module, found[name])
         if _imported[name][1] != digest:
             raise ConfigError(
                 f"the code of the extension {name} was changed while this process had it loaded, or since the run began",

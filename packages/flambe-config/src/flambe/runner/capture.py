@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
@@ -21,24 +22,23 @@ class Capture:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._taken = 0
-        self._kept: tuple[int, int] | None = None
-        self._streams: tuple[TextIO, TextIO] | None = None
+        self._kept: list[int | None] = []
+        self._streams = (sys.stdout, sys.stderr)
         self._own: TextIO | None = None
         self._handler: logging.Handler | None = None
         self._level = logging.WARNING
 
     def __enter__(self) -> Capture:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        _flush()
         target = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        self._kept = (os.dup(1), os.dup(2))
+        self._kept = [_duplicate(1), _duplicate(2)]
+        self._streams = (sys.stdout, sys.stderr)
         os.dup2(target, 1)
         os.dup2(target, 2)
         if _descriptor(sys.stdout) in (1, 2) and _descriptor(sys.stderr) == 2:
             os.close(target)
         else:
             # A notebook or a test runner has put streams of its own in their place, over other descriptors.
-            self._streams = (sys.stdout, sys.stderr)
             self._own = os.fdopen(target, "w", encoding="utf-8", errors="replace", buffering=1)
             sys.stdout = sys.stderr = self._own
         root = logging.getLogger()
@@ -55,17 +55,19 @@ class Capture:
         if self._handler is not None:
             logging.getLogger().removeHandler(self._handler)
             logging.getLogger().setLevel(self._level)
-        sys.stdout.flush()
-        sys.stderr.flush()
-        if self._streams is not None and self._own is not None:
-            sys.stdout, sys.stderr = self._streams
-            self._own.close()
-            self._streams = self._own = None
-        if self._kept is not None:
-            for kept, descriptor in zip(self._kept, (1, 2), strict=True):
+        _flush()
+        # Code inside may have closed these, or put others in their place.
+        sys.stdout, sys.stderr = self._streams
+        if self._own is not None:
+            with contextlib.suppress(OSError):
+                self._own.close()
+            self._own = None
+        for kept, descriptor in zip(self._kept, (1, 2), strict=True):
+            if kept is None:
+                os.close(descriptor)
+            else:
                 os.dup2(kept, descriptor)
                 os.close(kept)
-            self._kept = None
 
     def take(self) -> bytes:
         """Return what was written since the last call."""
@@ -77,6 +79,20 @@ class Capture:
             return b""
         self._taken += len(data)
         return data
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        # None, closed, or with a full disk or nobody behind it: not this unit's affair.
+        with contextlib.suppress(AttributeError, ValueError, OSError):
+            stream.flush()
+
+
+def _duplicate(descriptor: int) -> int | None:
+    try:
+        return os.dup(descriptor)
+    except OSError:
+        return None  # closed, as by ``>&-``
 
 
 def _descriptor(stream: TextIO) -> int:

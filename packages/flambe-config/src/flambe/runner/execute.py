@@ -5,26 +5,26 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import traceback
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from types import FrameType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flambe.cli.console import VERBOSE, say
 from flambe.errors import ConfigError, UsageError
 from flambe.record.keeper import Keeper
-from flambe.record.layout import label
+from flambe.record.layout import OUTPUTS, STEPS, label
 from flambe.record.ledger import Event
 from flambe.record.result import ResultStore
 from flambe.record.run import CANCELLED, COMPLETE, FAILED
-from flambe.runner.plan import concrete_units
+from flambe.runner.interrupt import Interrupt, Stopped, catch_signals, interruptible
+from flambe.runner.plan import check_order, concrete_units
 from flambe.runner.unit import StepReport, Unit
 from flambe.spec.codec import load_spec
 from flambe.spec.nodes import Spec, is_concrete
+
+if TYPE_CHECKING:
+    from flambe.runner.stage import StageRun
 
 
 class ExecuteSummary(NamedTuple):
@@ -36,14 +36,6 @@ class ExecuteSummary(NamedTuple):
     @property
     def run_dir(self) -> Path:
         return self.run_dirs[-1]
-
-
-class Stopped(KeyboardInterrupt):
-    """A signal asked this process to end."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(signal.Signals(number).name)
-        self.number = number
 
 
 def execute_lines(
@@ -89,43 +81,60 @@ def execute(
     """Run one concrete spec and return its run directory and the number of units that failed.
 
     An unfinished run of an equal spec is continued: what is done stays, a unit in progress goes on from its last step.
+    Raises ConfigError for links to later stages, ``Stopped`` after SIGINT or SIGTERM, with the record of the run written.
     """
-    keeper = Keeper.open(spec, tool=tool, argv=list(argv), output_dir=output_dir)
-    # {output_dir}/{name}/exp.{i}, and a name may have several parts.
-    store = ResultStore(keeper.paths.root.parents[spec.name.count("/") + 1])
-    failed: set[str] = set()
-    try:
-        with _signals():
-            units = concrete_units(spec, keeper.paths.root)
-            for unit in units:
-                keeper.plan(unit)
-            for unit in units:
-                blocked = [stage for stage in unit.needs if stage in failed]
-                if blocked:
-                    keeper.prune(unit, f"{blocked[0]} failed")
-                    failed.add(unit.stage)
-                else:
-                    event = _one(keeper, store, spec, unit)
-                    if event["event"] == "fail":
-                        failed.add(unit.stage)
-                    else:
-                        # The only variant of its stage: paths are the same as after a search.
-                        keeper.mark_best(unit.stage, unit.id)
-                    on_unit(_row(keeper, unit, event))
-    except (Stopped, KeyboardInterrupt) as error:
-        keeper.close(CANCELLED, reason=str(error))
-        say(f"{tool}: stopped; the same command goes on from here: {keeper.paths.root}")
-        raise
-    record = keeper.close(FAILED if failed else COMPLETE)
-    on_unit({"run": str(keeper.paths.root), "status": record.status, "counts": record.counts,
-             "result_digest": record.result_digest})  # fmt: skip
+    check_order(spec)
+    with catch_signals() as interrupt:
+        keeper = Keeper.open(spec, tool=tool, argv=list(argv), output_dir=output_dir)
+        try:
+            failed = _all(keeper, spec, interrupt, on_unit)
+        except BaseException as error:
+            # Whatever it was, nothing is lost: what was done is kept, and the same command goes on.
+            keeper.close(CANCELLED, reason=str(error) or type(error).__name__)
+            if isinstance(error, KeyboardInterrupt):
+                say(f"{tool}: stopped; the same command goes on from here: {keeper.paths.root}")
+            raise
+        record = keeper.close(FAILED if failed else COMPLETE)
+        with interruptible():
+            on_unit({"run": str(keeper.paths.root), "status": record.status, "counts": record.counts,
+                     "result_digest": record.result_digest})  # fmt: skip
+        interrupt.check()
     return keeper.paths.root, len(failed)
 
 
-def _one(keeper: Keeper, store: ResultStore, spec: Spec, unit: Unit) -> Event:
+def _all(keeper: Keeper, spec: Spec, interrupt: Interrupt, on_unit: Callable[[dict[str, Any]], None]) -> set[str]:
+    """Take every unit to its end and return the stages that failed, or whose needs did."""
+    # {output_dir}/{name}/exp.{i}, and a name may have several parts.
+    store = ResultStore(keeper.paths.root.parents[spec.name.count("/") + 1])
+    failed: set[str] = set()
+    units = concrete_units(spec, keeper.paths.root)
+    for unit in units:
+        keeper.plan(unit)
+    for unit in units:
+        interrupt.check()
+        blocked = [stage for stage in unit.needs if stage in failed]
+        if blocked:
+            if unit.id not in keeper.state.pruned:
+                keeper.prune(unit, f"{blocked[0]} failed")
+            failed.add(unit.stage)
+            continue
+        event = _one(keeper, store, spec, unit, interrupt)
+        if event["event"] == "fail":
+            failed.add(unit.stage)
+        else:
+            # The only variant of its stage: paths are the same as after a search.
+            keeper.mark_best(unit.stage, unit.id)
+        with interruptible():
+            on_unit(_row(keeper, unit, event))
+    return failed
+
+
+def _one(keeper: Keeper, store: ResultStore, spec: Spec, unit: Unit, interrupt: Interrupt) -> Event:
     """Take or make the result of one unit; returns its ``reuse``, ``commit`` or final ``fail`` event."""
-    if unit.id in keeper.state.done:
-        return keeper.state.done[unit.id]
+    state = keeper.state
+    for ended in (state.done, state.failed):
+        if unit.id in ended:
+            return ended[unit.id]
     found = store.find(unit.key)
     if found is not None:
         _tell(keeper, f"{unit.id}: an equal result exists, taken from {found.folder}")
@@ -133,32 +142,39 @@ def _one(keeper: Keeper, store: ResultStore, spec: Spec, unit: Unit) -> Event:
     # Imported here: a run with nothing to do loads neither the builder nor torch.
     from flambe.runner.stage import StageRun
 
-    attempt = keeper.state.attempts.get(unit.id, 0)
-    last_attempt = attempt + max(1, spec.max_failures + 1)
     while True:
-        attempt += 1
-        from_step = keeper.state.steps.get(unit.id, 0)
-        resume = keeper.paths.unit(unit.stage, unit.variant).step(from_step) if from_step else None
+        attempt = state.attempts.get(unit.id, 0) + 1
+        from_step = state.steps.get(unit.id, 0)
         run = StageRun(unit, keeper.start(unit, attempt, "main", from_step))
         try:
-            _tell(keeper, f"{unit.id}: {'continues from step ' + str(from_step) if resume else 'starts'}")
-            run.start(resume)
-            while True:
-                report = run.step()
-                keeper.report(unit, attempt, report, run.folder / "steps" / str(report.step) if report.more else None)
-                _tell(keeper, f"{unit.id}: {_words(report)}")
-                if not report.more:
-                    return keeper.commit(unit, attempt, run.folder, run.commit())
-        except Exception as error:
-            final = attempt >= last_attempt or isinstance(error, ConfigError)
-            say(traceback.format_exc(), level=VERBOSE)
+            return _attempt(keeper, run, attempt, from_step, interrupt)
+        except (Exception, SystemExit) as error:
+            trace = traceback.format_exc()
+            final = state.failures.get(unit.id, 0) >= spec.max_failures or isinstance(error, ConfigError)
+            say(trace, level=VERBOSE)
             text = f"{type(error).__name__}: {error}"
             _tell(keeper, f"{unit.id}: failed{'' if final else ', is tried again'}: {text}")
-            keeper.fail(unit, attempt, text, final=final, streams={"outputs.log": traceback.format_exc().encode()})
+            streams = run.drain()
+            streams[OUTPUTS] = streams.get(OUTPUTS, b"") + trace.encode(errors="replace")
+            keeper.fail(unit, attempt, text, final=final, streams=streams)
             if final:
-                return keeper.state.failed[unit.id]
+                return state.failed[unit.id]
         finally:
             run.close()
+
+
+def _attempt(keeper: Keeper, run: StageRun, attempt: int, from_step: int, interrupt: Interrupt) -> Event:
+    unit = run.unit
+    _tell(keeper, f"{unit.id}: {f'continues from step {from_step}' if from_step else 'starts'}")
+    run.start(keeper.paths.unit(unit.stage, unit.variant).step(from_step) if from_step else None)
+    while True:
+        interrupt.check()
+        report = run.step()
+        keeper.report(unit, attempt, report, run.folder / STEPS / str(report.step) if report.more else None)
+        _tell(keeper, f"{unit.id}: {_words(report)}")
+        if not report.more:
+            interrupt.check()
+            return keeper.commit(unit, attempt, run.folder, run.commit())
 
 
 def _tell(keeper: Keeper, text: str) -> None:
@@ -188,19 +204,4 @@ def _row(keeper: Keeper, unit: Unit, event: Event) -> dict[str, Any]:
     return row
 
 
-@contextmanager
-def _signals() -> Iterator[None]:
-    """Turn SIGTERM into an exception as SIGINT already is, so that the run ends with its record written."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise Stopped(number)
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+__all__ = ["ExecuteSummary", "Stopped", "execute", "execute_lines"]

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from flambe.errors import ConfigError
+from flambe.record.code import local_code
 from flambe.record.layout import RunPaths, variant_name
-from flambe.record.result import stage_key, unit_seed
+from flambe.record.result import modules_of, stage_key, unit_seed
 from flambe.runner.unit import Unit
 from flambe.spec.nodes import Spec, Stage, link_node, links, stages_needed
 
@@ -45,6 +47,7 @@ def make_unit(
         exports=exports_of(spec, stage.name),
         resources=resources,
         extensions=dict(spec.environment.extensions),
+        code=local_code(modules_of(stage.body), spec.environment.extensions),
         cwd=os.getcwd(),
     )
 
@@ -59,6 +62,16 @@ def exports_of(spec: Spec, name: str) -> list[Any]:
                     plain = target._replace(copy=False)
                     found.setdefault(f"{plain}{'()' if plain.call else ''}", link_node(plain))
     return list(found.values())
+
+
+def check_order(spec: Spec) -> None:
+    """Raise ConfigError for a stage that links to one that does not come before it."""
+    known: set[str] = set()
+    for stage in spec.stages:
+        for need in stages_needed(stage):
+            if need not in known:
+                raise ConfigError(f"the stage {stage.name!r} links to {need!r}, which is no earlier stage")
+        known.add(stage.name)
 
 
 def concrete_units(spec: Spec, run_root: Path | str) -> list[Unit]:

@@ -17,11 +17,13 @@ from flambe.build.state import get_state, load_state, read_state, write_state
 from flambe.build.trust import import_extensions
 from flambe.errors import RunFailed
 from flambe.logging.log import MetricBuffer, use_buffer
+from flambe.record.code import check_imported
 from flambe.record.layout import CHECKPOINT, METRICS, OUTPUTS, STEPS
 from flambe.runner.capture import Capture
 from flambe.runner.environment import activate
 from flambe.runner.exports import write_exports
 from flambe.runner.handover import Handover
+from flambe.runner.interrupt import interruptible
 from flambe.runner.seeding import rng_state, seed_everything, set_rng_state
 from flambe.runner.unit import StepReport, Unit
 from flambe.spec.hooks import codecs
@@ -52,18 +54,19 @@ class StageRun:
     @contextlib.contextmanager
     def _inside(self) -> Iterator[None]:
         """Code of the unit runs in here: its prints, logs, metrics and read files are the unit's own."""
+        back = _working_folder()
         activate(self)
         use_buffer(self._metrics)
-        cwd = os.getcwd()
-        if self.unit.cwd and os.path.isdir(self.unit.cwd):
-            os.chdir(self.unit.cwd)
         try:
-            with self._capture:
+            if self.unit.cwd and os.path.isdir(self.unit.cwd):
+                os.chdir(self.unit.cwd)
+            with self._capture, interruptible():
                 yield
         finally:
-            os.chdir(cwd)
             use_buffer(None)
             activate(None)
+            if back is not None:
+                os.chdir(back)
 
     def start(self, resume: Path | None = None) -> None:
         """Build the objects. resume: the folder of a step's checkpoint to continue from.
@@ -75,6 +78,7 @@ class StageRun:
             for codec in codecs().values():
                 codec.prepare(threads=self.unit.threads)
             import_extensions(self.unit.extensions)
+            check_imported(self.unit.code, self.unit.extensions)
             self._handover.fetch()
             # After the fetch: whether an immutable was already in this process must not move the generators.
             seed_everything(self.unit.seed)
@@ -168,6 +172,13 @@ class StageRun:
             streams=self.drain(),
             inputs=list(self.inputs.values()),
         )
+
+
+def _working_folder() -> str | None:
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return None  # somebody has deleted it
 
 
 def run_stage(

@@ -13,6 +13,7 @@ class Unit(msgspec.Struct, kw_only=True):
     body: concrete node. params: full dotted path → value, own and inherited. key: name of the result.
     needs: linked stage → folder of its committed result. exports: ``$link`` nodes of later stages into this one.
     resources: ``{"cpus": 1, "gpus": 0}``; cpus is also the number of threads. extensions: module → source.
+    code: module → digest of the local code that the key covers; a process that has other code refuses the unit.
     cwd: where relative paths of the user begin.
     """
 
@@ -26,6 +27,7 @@ class Unit(msgspec.Struct, kw_only=True):
     exports: list[Any] = []
     resources: dict[str, float] = {}
     extensions: dict[str, str] = {}
+    code: dict[str, str] = {}
     cwd: str = ""
 
     @property

@@ -1,0 +1,92 @@
+"""What a unit prints: by descriptor, from every thread and child, and nothing of it stays redirected."""
+
+import contextlib
+import io
+import logging
+import os
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from flambe.runner.capture import Capture
+
+
+def inodes():
+    return [os.fstat(number).st_ino for number in (1, 2)]
+
+
+def test_prints_of_threads_children_and_c_are_taken_in_order(tmp_path, capfd):
+    before = inodes()
+    capture = Capture(tmp_path / "outputs.log")
+    with capture:
+        print("main")
+        thread = threading.Thread(target=lambda: print("thread"))
+        thread.start()
+        thread.join()
+        sys.stdout.flush()
+        subprocess.run([sys.executable, "-c", "import sys; print('child'); print('its stderr', file=sys.stderr)"])
+        os.write(1, b"written\n")
+        logging.getLogger("x").info("logged")
+    text = capture.take().decode()
+    places = [text.index(word) for word in ("main", "thread", "child", "written", "logged")]
+    assert places == sorted(places)
+    assert "its stderr" in text
+    assert capture.take() == b""
+    assert inodes() == before
+    with capture:
+        print("again")
+    assert capture.take() == b"again\n"
+    assert capfd.readouterr().out == ""
+
+
+def test_an_exception_inside_gives_everything_back(tmp_path):
+    before, handlers, level = inodes(), list(logging.getLogger().handlers), logging.getLogger().level
+    capture = Capture(tmp_path / "o")
+
+    def unit():
+        print("before")
+        raise ValueError("x")
+
+    with pytest.raises(ValueError, match="x"), capture:
+        unit()
+    assert capture.take() == b"before\n"
+    assert (inodes(), list(logging.getLogger().handlers), logging.getLogger().level) == (before, handlers, level)
+
+
+@pytest.mark.parametrize(
+    "harm", ["sys.stdout.close()", "sys.stderr.close()", "sys.stdout = None", "sys.stderr = io.StringIO()"]
+)
+def test_a_unit_that_closes_or_replaces_the_streams_does_no_lasting_harm(tmp_path, harm):
+    program = (
+        "import io, os, sys\nfrom pathlib import Path\nfrom flambe.runner.capture import Capture\n"
+        f"with Capture(Path({str(tmp_path / 'o')!r})):\n    {harm}\n"
+        "os.write(1, b'data')\nos.write(2, b'words')\n"
+        f"with Capture(Path({str(tmp_path / 'o')!r})):\n    os.write(1, b'more')\n"
+        "os.write(1, b' and more')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout == "data and more"
+    assert done.stderr.startswith("words")
+    assert (tmp_path / "o").read_text() == "more"
+
+
+def test_streams_that_are_not_there_are_no_fault(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    with Capture(tmp_path / "o") as capture:
+        print("nobody hears")
+        os.write(1, b"written\n")
+    assert sys.stdout is None
+    assert b"written\n" in capture.take()
+
+
+def test_streams_of_a_notebook_are_taken_and_given_back(tmp_path):
+    mine = io.StringIO()
+    with contextlib.redirect_stdout(mine), contextlib.redirect_stderr(mine):
+        with Capture(tmp_path / "o") as capture:
+            print("inside")
+        print("outside")
+    assert mine.getvalue() == "outside\n"
+    assert capture.take() == b"inside\n"
