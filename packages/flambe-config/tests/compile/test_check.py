@@ -83,7 +83,7 @@ ARGUMENTS = [
     ("!Encoder {input_size: 1, n_layers: null}", ["4:41: n_layers of Encoder is null; expected an integer"]),
     ("!Encoder {input_size: 1, n_layers: !TextField }", ["4:41: n_layers of Encoder is an object of TextField; expected an integer"]),
     ("!Encoder {input_size: 1, dropout: !g [0.1, lots]}", ["4:49: dropout of Encoder is the text 'lots'; expected a number"]),
-    ("!Encoder {input_size: 1, layers: [1, x]}", ["4:39: layers of Encoder is a list; expected an integer, a list of integers or null"]),
+    ("!Encoder {input_size: 1, layers: [1, x]}", ["4:43: layers[1] of Encoder is the text 'x'; expected an integer"]),
     ("!TextField {lower: yes}", ["4:25: lower of TextField is the text 'yes'; expected true or false. Write true."]),
     ("!TextField {pad_token: 0}", ["4:29: pad_token of TextField is 0; expected text. Put it in quotes."]),
     ("!TextField {sizes: [1, two]}", ["4:29: sizes[1] of TextField is the text 'two'; expected an integer"]),

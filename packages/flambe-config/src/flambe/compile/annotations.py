@@ -10,6 +10,9 @@ None                           anything
 ``["tuple", a, b]``            a list of exactly these
 ``["dict", k, v]``             a mapping
 ``["literal", 1, "a"]``        one of these values
+``["class", "module:Name"]``   an object of the class that ``module`` calls so; a name that is no class means anything
+``["exact", "module:Name"]``   the same of a class that was found, and of none below it: what a tag makes
+``["type", a]``                the class itself
 =============================  =====================================================
 """
 
@@ -17,10 +20,10 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol
 
 from flambe.errors import did_you_mean
-from flambe.spec.nodes import BYTES, FILE, FLOAT, GRID, MAP, NEW, kind_of
+from flambe.spec.nodes import BYTES, FILE, FLOAT, GRID, LINK, MAP, NEW, kind_of
 
 Type = Any
 
@@ -32,57 +35,93 @@ _LISTS = {
 _DICTS = {"dict", "Dict", "Mapping", "MutableMapping", "OrderedDict", "DefaultDict", "defaultdict"}
 
 
-def read_annotation(node: ast.expr) -> Type:
-    """Return the form of an annotation; None for all that it cannot tell about written values (classes, callables)."""
+_OPEN = {"Any", "object", "Callable", "AnyStr", "Never", "NoReturn", "None", "Hashable", "Sized"}
+_STANDARD = {"typing", "t", "collections", "abc", "builtins", "typing_extensions"}
+
+
+class Kinds(Protocol):
+    """What is known of objects that are made by tags and reached by links."""
+
+    def fits(self, node: Any, type_: Type) -> bool:
+        """Whether what a ``$new`` or ``$link`` node gives may be what ``type_`` asks for."""
+
+    def takes_data(self, type_: Type) -> bool:
+        """Whether a number, text, list or mapping may stand where ``["class", …]`` is asked for."""
+
+
+def read_annotation(node: ast.expr, module: str = "") -> Type:
+    """Return the form of an annotation that is written in ``module``; None for what tells nothing."""
     if isinstance(node, ast.Constant):
         if node.value is None:
             return "none"
         if isinstance(node.value, str):
             try:
-                return read_annotation(ast.parse(node.value, mode="eval").body)
+                return read_annotation(ast.parse(node.value, mode="eval").body, module)
             except (SyntaxError, ValueError, RecursionError):
                 return None
         return None
     if isinstance(node, ast.Name | ast.Attribute):
-        name = node.id if isinstance(node, ast.Name) else node.attr
+        name = _own_name(node)
         if name in _SIMPLE:
             return name
-        if name in _LISTS:
+        if name in _LISTS or name in ("tuple", "Tuple"):
             return ["list", None]
-        if name in ("tuple", "Tuple"):
-            return ["list", None]
-        return ["dict", None, None] if name in _DICTS else None
+        if name in _DICTS:
+            return ["dict", None, None]
+        return ["type", None] if name in ("type", "Type") else _class(node, module)
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
-        return _union([read_annotation(node.left), read_annotation(node.right)])
+        return _union([read_annotation(node.left, module), read_annotation(node.right, module)])
     if isinstance(node, ast.Subscript):
-        return _subscript(node)
+        return _subscript(node, module)
     return None
 
 
-def _subscript(node: ast.Subscript) -> Type:
-    head = node.value
-    name = head.id if isinstance(head, ast.Name) else head.attr if isinstance(head, ast.Attribute) else ""
+def _own_name(node: ast.expr) -> str:
+    """Return the name of what Python itself brings (``typing.List`` → ``List``), else an empty text."""
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute):
+        inner = node.value
+        head = inner.id if isinstance(inner, ast.Name) else inner.attr if isinstance(inner, ast.Attribute) else ""
+        return node.attr if head in _STANDARD else ""
+    return ""
+
+
+def _class(node: ast.expr, module: str) -> Type:
+    if not module or _own_name(node) in _OPEN:
+        return None
+    names: list[str] = []
+    while isinstance(node, ast.Attribute):
+        names.append(node.attr)
+        node = node.value
+    return ["class", f"{module}:{'.'.join([node.id, *reversed(names)])}"] if isinstance(node, ast.Name) else None
+
+
+def _subscript(node: ast.Subscript, module: str) -> Type:
+    name = _own_name(node.value)
     inner = list(node.slice.elts) if isinstance(node.slice, ast.Tuple) else [node.slice]
     if name == "Optional":
-        return _union([read_annotation(inner[0]), "none"])
+        return _union([read_annotation(inner[0], module), "none"])
     if name == "Union":
-        return _union([read_annotation(part) for part in inner])
+        return _union([read_annotation(part, module) for part in inner])
     if name == "Literal":
         values = [part.value for part in inner if isinstance(part, ast.Constant)]
         plain = all(isinstance(value, str | int | bool | None) for value in values)
         return ["literal", *values] if plain and len(values) == len(inner) else None
-    if name == "Annotated":
-        return read_annotation(inner[0])
+    if name in ("Annotated", "Final", "ClassVar"):
+        return read_annotation(inner[0], module)
     if name in _LISTS:
-        return ["list", read_annotation(inner[0])]
+        return ["list", read_annotation(inner[0], module)]
     if name in ("tuple", "Tuple"):
         if len(inner) == 2 and isinstance(inner[1], ast.Constant) and inner[1].value is Ellipsis:
-            return ["list", read_annotation(inner[0])]
-        return ["tuple", *(read_annotation(part) for part in inner)]
+            return ["list", read_annotation(inner[0], module)]
+        return ["tuple", *(read_annotation(part, module) for part in inner)]
     if name in _DICTS:
-        types = [read_annotation(part) for part in inner]
+        types = [read_annotation(part, module) for part in inner]
         return ["dict", *types] if len(types) == 2 else ["dict", None, None]
-    return None
+    if name in ("type", "Type"):
+        return ["type", read_annotation(inner[0], module)]
+    return _class(node.value, module)
 
 
 def _union(types: list[Type]) -> Type:
@@ -101,34 +140,47 @@ def or_none(type_: Type) -> Type:
     return _union([type_, "none"])
 
 
-def fits(node: Any, type_: Type) -> bool:
-    """Whether a written value may be what the annotation asks for. Links and objects made by a tag may be anything."""
+def fits(node: Any, type_: Type, kinds: Kinds | None = None) -> bool:
+    """Whether a written value may be what the annotation asks for.
+
+    Without ``kinds`` links, and objects that a tag makes, may be nearly anything.
+    """
     if type_ is None:
         return True
     kind = kind_of(node)
     if kind == GRID:
-        return all(fits(item, type_) for item in node[GRID])
+        return all(fits(item, type_, kinds) for item in node[GRID])
     if kind == NEW:
         # A factory or a function may give a number; an object of a class is none.
         name = node[NEW].rpartition(":")[2]
-        return not _only_plain(type_) or "." in name or not name[:1].isupper()
+        if _only_plain(type_) and "." not in name and name[:1].isupper():
+            return False
+    if kind in (NEW, LINK):
+        return kinds is None or kinds.fits(node, type_)
     if kind == FILE:
-        return fits("text", type_)
+        return fits("text", type_, kinds)
     if kind not in (None, FLOAT, BYTES, MAP):
         return True
     head = type_[0] if isinstance(type_, list) else type_
     if head == "union":
-        return any(fits(node, one) for one in type_[1:])
+        return any(fits(node, one, kinds) for one in type_[1:])
     if head == "literal":
         return any(node == value and type(node) is type(value) for value in type_[1:])
     if head == "list":
-        return isinstance(node, list) and all(fits(item, type_[1]) for item in node)
+        return isinstance(node, list) and all(fits(item, type_[1], kinds) for item in node)
     if head == "tuple":
-        return isinstance(node, list) and len(node) == len(type_) - 1 and all(map(fits, node, type_[1:]))
+        if not isinstance(node, list) or len(node) != len(type_) - 1:
+            return False
+        return all(fits(item, one, kinds) for item, one in zip(node, type_[1:], strict=True))
+    if head == "class":
+        # What is annotated without "| None" takes null more often than not.
+        return node is None or kinds is None or kinds.takes_data(type_)
+    if head in ("exact", "type"):
+        return head == "type" and (node is None or isinstance(node, str))
     if head == "dict":
         if kind == MAP:
             return True
-        return isinstance(node, dict) and kind is None and all(fits(item, type_[2]) for item in node.values())
+        return isinstance(node, dict) and kind is None and all(fits(item, type_[2], kinds) for item in node.values())
     return _fits_simple(node, head, kind)
 
 
@@ -153,27 +205,50 @@ def _only_plain(type_: Type) -> bool:
 
 
 def misfits(
-    node: Any, type_: Type, path: tuple[str | int, ...] = ()
+    node: Any, type_: Type, path: tuple[str | int, ...] = (), kinds: Kinds | None = None
 ) -> Iterator[tuple[tuple[str | int, ...], Any, Type]]:
     """Yield (path below the value, the part that does not fit, what it should be), as deep as can be told."""
-    if fits(node, type_):
+    if fits(node, type_, kinds):
         return
     kind = kind_of(node)
     head = type_[0] if isinstance(type_, list) else type_
     if kind == GRID:
         for index, item in enumerate(node[GRID]):
-            yield from misfits(item, type_, (*path, GRID, index))
+            yield from misfits(item, type_, (*path, GRID, index), kinds)
+    elif head == "union" and (inner := _only_shape(node, type_)) is not None:
+        yield from misfits(node, inner, path, kinds)
     elif head == "list" and isinstance(node, list):
         for index, item in enumerate(node):
-            yield from misfits(item, type_[1], (*path, index))
+            yield from misfits(item, type_[1], (*path, index), kinds)
     elif head == "tuple" and isinstance(node, list) and len(node) == len(type_) - 1:
         for index, item in enumerate(node):
-            yield from misfits(item, type_[1 + index], (*path, index))
+            yield from misfits(item, type_[1 + index], (*path, index), kinds)
     elif head == "dict" and isinstance(node, dict) and kind is None:
         for key, item in node.items():
-            yield from misfits(item, type_[2], (*path, key))
+            yield from misfits(item, type_[2], (*path, key), kinds)
     else:
         yield path, node, type_
+
+
+def _only_shape(node: Any, type_: Type) -> Type:
+    """Return the one member of a union that a list or mapping can be meant for, so that its fault is named in detail."""
+    found = [
+        one
+        for one in type_[1:]
+        if isinstance(one, list)
+        and (
+            (isinstance(node, list) and (one[0] == "list" or (one[0] == "tuple" and len(one) == len(node) + 1)))
+            or (isinstance(node, dict) and kind_of(node) is None and one[0] == "dict")
+        )
+    ]
+    return found[0] if len(found) == 1 else None
+
+
+def names_class(type_: Type) -> bool:
+    """Whether a class of objects is among what is asked for."""
+    return isinstance(type_, list) and (
+        type_[0] in ("class", "type") or (type_[0] == "union" and any(map(names_class, type_[1:])))
+    )
 
 
 def describe(type_: Type) -> str:
@@ -191,7 +266,9 @@ def describe(type_: Type) -> str:
         return "a list" if type_[1] is None else f"a list of {_plural(describe(type_[1]))}"
     if head == "tuple":
         return f"a list of {len(type_) - 1} values ({', '.join(describe(one) for one in type_[1:])})"
-    return "a mapping"
+    if head in ("class", "exact"):
+        return str(type_[1]).rpartition(":")[2]
+    return "a class" if head == "type" else "a mapping"
 
 
 def _plural(text: str) -> str:
@@ -225,6 +302,8 @@ def advice(node: Any, type_: Type) -> str | None:
     """Return what to do about a value that does not fit, where that is clear."""
     options = type_[1:] if isinstance(type_, list) and type_[0] == "union" else [type_]
     if isinstance(node, str):
+        if any(isinstance(one, list) and one[0] == "class" for one in options):
+            return "Objects are written with a tag."
         literals = [v for one in options if isinstance(one, list) and one[0] == "literal" for v in one[1:]]
         if literals:
             return did_you_mean(node, [value for value in literals if isinstance(value, str)])

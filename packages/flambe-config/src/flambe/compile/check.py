@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from flambe.build.link import ORDER_RULE, create_link_str
-from flambe.compile.annotations import advice, describe, misfits, written
+from flambe.compile.annotations import advice, misfits, names_class, written
+from flambe.compile.kinds import Kinds, came, wanted_name
 from flambe.compile.library import Library
 from flambe.compile.lowering import FAULT, Where
 from flambe.compile.signatures import KEYWORD, POSITIONAL, POSITIONAL_ONLY, REST, Signature, signature_of, takes_any
@@ -31,19 +32,21 @@ class Checker:
         self._places = places
         self._keys = keys
         self._signatures: dict[str, Signature | ConfigError | None] = {}
+        self._kinds = Kinds(library, lambda target: None)
         self.faults: list[ConfigError] = []
 
     def check(self, bodies: Sequence[Body], names: Sequence[str] = ()) -> None:
         """Check every ``$new`` and every ``$link`` of ``bodies``; names: what else a link could have meant."""
         stages = {body.stage: body for body in bodies if body.stage is not None}
-        order = list(stages)
+        links = _LinkCheck(self, stages, list(stages), names)
+        self._kinds = Kinds(self._library, links.reached)
         for body in bodies:
             for at, config, node in _walk(body.node, body.at, ()):
                 kind = kind_of(node)
                 if kind == NEW:
-                    self._component(at, node)
+                    self._component(at, node, (body.stage, *config) if body.stage is not None else None)
                 elif kind == LINK and body.stage is not None:
-                    _LinkCheck(self, stages, order, names).check(body.stage, config, at, link_target(node))
+                    links.check(body.stage, config, at, link_target(node))
                 elif kind == LINK or (kind == GRID and body.stage is None):
                     what = "a link" if kind == LINK else "a search"
                     self.fault(at, f"{what} cannot stand here, only in the stages of the pipeline")
@@ -58,7 +61,7 @@ class Checker:
 
     # Arguments ---------------------------------------------------------------------------------------------------
 
-    def _component(self, at: Where, node: dict[str, Any]) -> None:
+    def _component(self, at: Where, node: dict[str, Any], config: Where | None) -> None:
         target = node[NEW]
         if target not in self._signatures:
             try:
@@ -69,12 +72,12 @@ class Checker:
         if isinstance(signature, ConfigError):
             self.fault(at, signature.what, expected=signature.expected, hint=signature.hint)
         elif signature is not None:
-            tries = [list(self._faults(at, node, signature.name, form)) for form in signature.forms]
+            tries = [list(self._faults(at, node, signature.name, form, config)) for form in signature.forms]
             for fault in min(tries, key=len):
                 self.fault(fault.at, fault.what, key=fault.key, expected=fault.expected, hint=fault.hint)
 
     def _faults(
-        self, at: Where, node: dict[str, Any], name: str, form: Sequence[Parameter]
+        self, at: Where, node: dict[str, Any], name: str, form: Sequence[Parameter], config: Where | None
     ) -> Iterator[_ArgumentFault]:
         given = arguments(node)
         given.pop(FAULT, None)
@@ -91,7 +94,7 @@ class Checker:
                 yield _ArgumentFault(place, f"{name} takes fewer positional arguments", expected=most)
                 break
             filled.add(parameter.name)
-            yield from self._typed(place, value, parameter, name)
+            yield from self._typed(place, value, parameter, name, config)
         open_ended = takes_any(form)
         for key, value in given.items():
             place = (*at, key)
@@ -99,7 +102,7 @@ class Checker:
                 yield _ArgumentFault(place, f"{name} got the argument {key!r} twice", key=True)
             elif key in named:
                 filled.add(key)
-                yield from self._typed(place, value, named[key], name)
+                yield from self._typed(place, value, named[key], name, config)
             elif not open_ended:
                 hint = did_you_mean(key, [known for known in named if known not in given])
                 expected = None
@@ -111,15 +114,23 @@ class Checker:
             words = ", ".join(repr(one) for one in missing)
             yield _ArgumentFault(at, f"{name} needs the argument{'s' if len(missing) > 1 else ''} {words}")
 
-    def _typed(self, at: Where, value: Any, parameter: Parameter, name: str) -> Iterator[_ArgumentFault]:
-        for below, part, type_ in misfits(value, parameter.type):
+    def _typed(
+        self, at: Where, value: Any, parameter: Parameter, name: str, config: Where | None
+    ) -> Iterator[_ArgumentFault]:
+        """Yield what does not fit. config: the path of the component as people write it, None outside of stages."""
+        for below, part, type_ in misfits(value, parameter.type, kinds=self._kinds):
             where = parameter.name + "".join(f"[{key}]" for key in below if key != GRID)
             if below and below[-2:-1] == (GRID,):
                 where = parameter.name
+            expected = wanted_name(type_, self._library)
+            if kind_of(part) == LINK or (kind_of(part) == NEW and names_class(type_)):
+                label = f"{where} of {name}" if config is None else ".".join(map(str, (*config, where)))
+                yield _ArgumentFault((*at, *below), f"{label}: {came(part, self._kinds)}", expected=expected)
+                continue
             yield _ArgumentFault(
                 (*at, *below),
                 f"{where} of {name} is {written(part)}",
-                expected=describe(type_),
+                expected=expected,
                 hint=advice(part, type_),
             )
 
@@ -172,6 +183,10 @@ class _LinkCheck:
                 return
         self._follow(at, text, target)
 
+    def reached(self, target: LinkTarget) -> list[Any] | None:
+        """Return what the brackets of a link may reach; None when it cannot be told. Notes no faults."""
+        return self._follow(None, "", target)
+
     def _line(self, at: Where) -> str:
         position = self._checker._places.get(at)
         return f" (line {position.line})" if position else ""
@@ -187,8 +202,8 @@ class _LinkCheck:
             node = inner[0]
         return False
 
-    def _follow(self, at: Where, text: str, target: LinkTarget, depth: int = 0) -> list[Any] | None:
-        """Return what the brackets of a link may reach; None when it cannot be told. Faults are noted once."""
+    def _follow(self, at: Where | None, text: str, target: LinkTarget, depth: int = 0) -> list[Any] | None:
+        """Return what the brackets of a link may reach; None when it cannot be told. at: None notes no faults."""
         body = self._stages.get(str(target.path[0]))
         if body is None or depth > 20:
             return None
@@ -209,7 +224,10 @@ class _LinkCheck:
                     return None
                 else:
                     reached += _inside(node, key)
+            if not reached and at is None:
+                return None
             if not reached:
+                assert at is not None
                 self._missing(at, text, target.path[:index], key, nodes)
                 return None
             nodes = [option for one in reached for option in _options(one)]

@@ -15,8 +15,9 @@ from collections.abc import Iterator
 import msgspec
 
 from flambe.compile.annotations import Type, or_none, read_annotation
+from flambe.compile.attributes import Attributes
 
-CACHE_VERSION = "2"  # changes whenever what is read from a file changes
+CACHE_VERSION = "3"  # changes whenever what is read from a file changes
 
 POSITIONAL_ONLY, POSITIONAL, REST, KEYWORD, KEYWORDS = range(5)
 
@@ -34,17 +35,23 @@ class Function(msgspec.Struct, array_like=True):
     """A function or method, without ``self`` or ``cls``.
 
     kind: function, instance, class or static. passed_on: arguments that it gives to ``super()`` itself beside its own
-    ``**keywords``; None where it does not pass those on.
+    ``**keywords``; None where it does not pass those on. returns: what it gives, see ``annotations``.
     """
 
     parameters: list[Parameter]
     kind: str = "function"
     passed_on: list[str] | None = None
     overloads: list[list[Parameter]] = []
+    returns: Type = None
 
 
 class Class(msgspec.Struct, array_like=True):
-    """A class statement. opaque: its arguments cannot be read from the source (a dataclass, …)."""
+    """A class statement.
+
+    names: its methods. opaque: its arguments cannot be read from the source (a dataclass, …). attributes: the annotated
+    ones, and properties. open: it sets attributes whose names the source does not tell. loose: other objects than those
+    of its subclasses may count as its own (a protocol, …).
+    """
 
     bases: list[str]
     methods: dict[str, Function]
@@ -52,6 +59,9 @@ class Class(msgspec.Struct, array_like=True):
     aliases: list[str] = []
     opaque: bool = False
     abstract: list[str] = []
+    attributes: dict[str, Type] = {}
+    open: bool = False
+    loose: bool = False
 
 
 class Module(msgspec.Struct, array_like=True):
@@ -121,6 +131,7 @@ class _Reader:
     """Reads the statements of one module; what stands in ``if``, ``try`` and ``with`` counts like the rest."""
 
     def __init__(self, module: str, is_package: bool) -> None:
+        self._module = module
         self._package = module if is_package else module.rpartition(".")[0]
         self.found = Module(imports={}, stars=[], assigned={}, classes={}, functions={})
 
@@ -146,12 +157,12 @@ class _Reader:
                 else:
                     found.imports[name.asname or name.name] = f"{origin}:{name.name}"
         elif isinstance(statement, ast.ClassDef):
-            found.classes[statement.name] = _class(statement)
+            found.classes[statement.name] = _class(statement, self._module)
         elif isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
             if statement.name == "__getattr__":
                 found.dynamic = True
             previous = found.functions.get(statement.name)
-            found.functions[statement.name] = _function(statement, None, previous)
+            found.functions[statement.name] = _function(statement, None, previous, self._module)
         elif isinstance(statement, ast.Assign | ast.AnnAssign | ast.AugAssign):
             self._assignment(statement)
 
@@ -188,19 +199,24 @@ def _flat(body: list[ast.stmt]) -> Iterator[ast.stmt]:
             yield statement
 
 
-def _class(statement: ast.ClassDef) -> Class:
+def _class(statement: ast.ClassDef, module: str) -> Class:
     methods: dict[str, Function] = {}
     names: list[str] = []
     abstract: list[str] = []
+    attributes = Attributes(module)
     for inner in _flat(statement.body):
         if isinstance(inner, ast.FunctionDef):
             kind = _method_kind(inner)
             if kind in ("class", "static") or inner.name in ("__init__", "__new__"):
-                methods[inner.name] = _function(inner, kind, methods.get(inner.name))
+                methods[inner.name] = _function(inner, kind, methods.get(inner.name), module)
             else:
                 names.append(inner.name)
+            is_property = any(_last(decorator) in ("property", "cached_property") for decorator in inner.decorator_list)
+            attributes.method(inner, is_property=is_property)
             if any(_last(decorator) == "abstractmethod" for decorator in inner.decorator_list):
                 abstract.append(inner.name)
+        elif isinstance(inner, ast.AnnAssign):
+            attributes.declare(inner)
     aliases: list[str] = []
     opaque = False
     for decorator in statement.decorator_list:
@@ -209,7 +225,11 @@ def _class(statement: ast.ClassDef) -> Class:
         if last == "alias" and isinstance(decorator, ast.Call):
             aliases += [text for argument in decorator.args[:1] for text in _strings(argument)]
     bases = [_dotted(base.value if isinstance(base, ast.Subscript) else base) or "" for base in statement.bases]
-    return Class(bases, methods, names, aliases, opaque, abstract)
+    loose = any(base.rpartition(".")[2] == "Protocol" for base in bases) or any(
+        keyword.arg == "metaclass" and _last(keyword.value) != "ABCMeta" for keyword in statement.keywords
+    )
+    loose = loose or "__subclasshook__" in methods
+    return Class(bases, methods, names, aliases, opaque, abstract, attributes.types(), attributes.is_open, loose)
 
 
 def _method_kind(function: ast.FunctionDef) -> str:
@@ -220,7 +240,7 @@ def _method_kind(function: ast.FunctionDef) -> str:
 
 
 def _function(
-    statement: ast.FunctionDef | ast.AsyncFunctionDef, kind: str | None, previous: Function | None
+    statement: ast.FunctionDef | ast.AsyncFunctionDef, kind: str | None, previous: Function | None, module: str
 ) -> Function:
     given = statement.args
     positional = [*given.posonlyargs, *given.args]
@@ -228,13 +248,13 @@ def _function(
     parameters: list[Parameter] = []
     for index, (argument, default) in enumerate(zip(positional, defaults, strict=True)):
         place = POSITIONAL_ONLY if index < len(given.posonlyargs) else POSITIONAL
-        parameters.append(_parameter(argument, place, default))
+        parameters.append(_parameter(argument, place, default, module))
     if given.vararg is not None:
-        parameters.append(_parameter(given.vararg, REST, ast.Constant(None)))
+        parameters.append(_parameter(given.vararg, REST, ast.Constant(None), module))
     for argument, default in zip(given.kwonlyargs, given.kw_defaults, strict=True):
-        parameters.append(_parameter(argument, KEYWORD, default))
+        parameters.append(_parameter(argument, KEYWORD, default, module))
     if given.kwarg is not None:
-        parameters.append(_parameter(given.kwarg, KEYWORDS, ast.Constant(None)))
+        parameters.append(_parameter(given.kwarg, KEYWORDS, ast.Constant(None), module))
     if kind in ("instance", "class") and parameters and parameters[0].kind in (POSITIONAL_ONLY, POSITIONAL):
         del parameters[0]
     overloads = previous.overloads if previous is not None else []
@@ -243,11 +263,12 @@ def _function(
     passed_on = None
     if given.kwarg is not None and kind is not None:
         passed_on = _passed_on(statement, given.kwarg.arg)
-    return Function(parameters, kind or "function", passed_on, overloads)
+    returns = None if statement.returns is None else read_annotation(statement.returns, module)
+    return Function(parameters, kind or "function", passed_on, overloads, returns)
 
 
-def _parameter(argument: ast.arg, kind: int, default: ast.expr | None) -> Parameter:
-    annotation = None if argument.annotation is None else read_annotation(argument.annotation)
+def _parameter(argument: ast.arg, kind: int, default: ast.expr | None, module: str) -> Parameter:
+    annotation = None if argument.annotation is None else read_annotation(argument.annotation, module)
     if annotation is not None and isinstance(default, ast.Constant) and default.value is None and kind in (1, 3):
         annotation = or_none(annotation)
     return Parameter(argument.arg, kind, default is None, annotation)

@@ -1,0 +1,289 @@
+"""What kind of object a tag makes and a link reaches, told from source, and whether it may stand where a type is asked for."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from flambe.build.link import create_link_str
+from flambe.compile.annotations import Type, describe, fits
+from flambe.compile.library import Found, Library
+from flambe.compile.source import Class, Function
+from flambe.spec.nodes import BYTES, FILE, FLOAT, GRID, LINK, NEW, LinkTarget, arguments, kind_of, link_target
+
+# Objects of a class below one of these are never written as a number or text.
+_COMPONENTS = frozenset({("flambe.build.component", "Component")})
+# They say that something is a component, and little about what it can do: a class may be below both.
+_ROOTS = frozenset(
+    {
+        ("flambe.build.component", "Component"),
+        ("flambe.build.registrable", "Registrable"),
+        ("torch.nn.modules.module", "Module"),
+    }
+)
+_OWN = ("flambe.build.schema", "flambe.build.link")
+
+
+class Kinds:
+    """Tells the kinds of the objects of one config. follow: what the brackets of a link reach, None where unknown."""
+
+    def __init__(self, library: Library, follow: Callable[[LinkTarget], list[Any] | None]) -> None:
+        self._library = library
+        self._follow = follow
+        self._classes: dict[str, Found | None] = {}
+        self._orders: dict[tuple[str, str], tuple[list[Found], bool]] = {}
+
+    # What annotations asks -----------------------------------------------------------------------------------------
+
+    def fits(self, node: Any, type_: Type) -> bool:
+        """Whether what a ``$new`` or ``$link`` node gives may be what ``type_`` asks for."""
+        if type_ is None:
+            return True
+        if kind_of(node) == LINK:
+            target = link_target(node)
+            if not target.attr and not target.call:
+                reached = self._follow(target) or []
+                plain = [one for one in reached if kind_of(one) not in (NEW, LINK, GRID)]
+                if reached and len(plain) == len(reached):
+                    return any(fits(one, type_, self) for one in plain)
+        return self._may_be(self.yields(node), type_)
+
+    def takes_data(self, type_: Type) -> bool:
+        """Whether a number, text, list or mapping may stand where ``["class", …]`` is asked for."""
+        from flambe.build.trust import LIBRARY_BASES
+
+        found = self._class(type_[1])
+        if found is None:
+            return True
+        order, _ = self._order(found)
+        return not {(one.module, one.name) for one in order} & (_COMPONENTS | LIBRARY_BASES)
+
+    # What nodes give -----------------------------------------------------------------------------------------------
+
+    def yields(self, node: Any, depth: int = 0) -> Type:
+        """Return the type of what a node gives when it is built; None where the source does not tell."""
+        kind = kind_of(node)
+        if depth > 20:
+            return None
+        if kind == NEW:
+            return self._made(node[NEW])
+        if kind == LINK:
+            return self._linked(link_target(node), depth)
+        if kind == GRID:
+            return _any_of([self.yields(item, depth + 1) for item in node[GRID]])
+        if kind == FLOAT:
+            return "float"
+        if kind == BYTES:
+            return "bytes"
+        if kind == FILE:
+            return "str"
+        if kind is not None:
+            return None
+        if isinstance(node, list):
+            return ["list", None]
+        if isinstance(node, dict):
+            return ["dict", None, None]
+        return "none" if node is None else type(node).__name__
+
+    def _made(self, target: str) -> Type:
+        module, _, name = target.partition(":")
+        head, _, factory = name.partition(".")
+        found = self._library.find(module, head)
+        if found is None or "." in factory:
+            return None
+        if isinstance(found.item, Function):
+            return None if factory or found.item.overloads else found.item.returns
+        if not isinstance(found.item, Class):
+            return None
+        exact = ["exact", f"{found.module}:{found.name}"]
+        if not factory:
+            return exact
+        order, complete = self._order(found)
+        for one in order:
+            assert isinstance(one.item, Class)
+            method = one.item.methods.get(factory)
+            if method is not None:
+                if method.returns is None or method.overloads:
+                    return None
+                if _is_self(method.returns):
+                    return exact
+                made = self._class(method.returns[1]) if method.returns[0] == "class" else None
+                # A factory that is written for a parent gives an object of the class it is called on.
+                if made is not None and made in order:
+                    return ["class", exact[1]]
+                return method.returns
+            if not complete:
+                return None
+        return None
+
+    def _linked(self, target: LinkTarget, depth: int) -> Type:
+        nodes = None if target.call else self._follow(target)
+        if nodes is None:
+            return None
+        found: list[Type] = []
+        for node in nodes:
+            type_ = self.yields(node, depth + 1)
+            for index, name in enumerate(target.attr):
+                type_ = self._attribute(type_, name, node if index == 0 else None, depth)
+            found.append(type_)
+        return _any_of(found)
+
+    def _attribute(self, type_: Type, name: str, node: Any, depth: int) -> Type:
+        """Return the type of ``object.name``. node: what makes the object, where that is known."""
+        if not isinstance(type_, list) or type_[0] not in ("class", "exact"):
+            return None
+        found = self._class(type_[1])
+        if found is None:
+            return None
+        order, complete = self._order(found)
+        for one in order:
+            assert isinstance(one.item, Class)
+            if name in one.item.attributes:
+                known = one.item.attributes[name]
+                return type_ if _is_self(known) else known
+            if name in one.item.names or name in one.item.methods or not complete:
+                return None
+        if kind_of(node) == NEW and any(isinstance(one.item, Class) and one.item.open for one in order):
+            # A dataset has an attribute for every field of its transform: {text: !TextField}.
+            inner = [value[name] for value in arguments(node).values() if _is_map(value) and name in value]
+            if len(inner) == 1:
+                first = inner[0][0] if isinstance(inner[0], list) and inner[0] else inner[0]
+                return self.yields(first, depth + 1) if kind_of(first) in (NEW, LINK) else None
+        return None
+
+    # Classes -------------------------------------------------------------------------------------------------------
+
+    def _class(self, name: str) -> Found | None:
+        """Return where a class is defined; None for all that is none, or that says nothing about what fits it."""
+        if name not in self._classes:
+            module, _, rest = name.partition(":")
+            found = self._library.find(module, rest)
+            known = found is not None and isinstance(found.item, Class)
+            standard = known and found is not None and found.module.partition(".")[0] in sys.stdlib_module_names
+            own = found is not None and found.module in _OWN
+            self._classes[name] = found if known and not standard and not own else None
+        return self._classes[name]
+
+    def _order(self, found: Found) -> tuple[list[Found], bool]:
+        key = (found.module, found.name)
+        if key not in self._orders:
+            self._orders[key] = self._library.ancestors(found)
+        return self._orders[key]
+
+    def _is_below(self, lower: Found, upper: Found) -> bool | None:
+        """Whether one class is the other or below it; None when the source does not tell."""
+        assert isinstance(upper.item, Class)
+        order, complete = self._order(lower)
+        if any((one.module, one.name) == (upper.module, upper.name) for one in order):
+            return True
+        return False if complete and not upper.item.loose else None
+
+    # Types ---------------------------------------------------------------------------------------------------------
+
+    def _may_be(self, given: Type, wanted: Type) -> bool:
+        if given is None or wanted is None:
+            return True
+        if _head(given) == "union":
+            return any(self._may_be(one, wanted) for one in given[1:])
+        if _head(wanted) == "union":
+            return any(self._may_be(given, one) for one in wanted[1:])
+        if _head(given) == "literal":
+            return any(fits(value, wanted, self) for value in given[1:])
+        if _head(given) in ("class", "exact"):
+            return self._object_may_be(given, wanted)
+        if _head(wanted) == "class":
+            return self.takes_data(wanted)
+        return _data_may_be(given, wanted)
+
+    def _object_may_be(self, given: Type, wanted: Type) -> bool:
+        found = self._class(given[1])
+        if found is None or _head(wanted) in ("list", "dict"):
+            return True
+        if _head(wanted) == "class":
+            upper = self._class(wanted[1])
+            if upper is None or self._is_below(found, upper) is not False:
+                return True
+            if given[0] == "exact":
+                return False
+            # It may be an object of a class below, which may be below what is wanted as well.
+            roots = {(found.module, found.name), (upper.module, upper.name)} & _ROOTS
+            return bool(roots) or self._is_below(upper, found) is not False
+        # What is left is data (or a class): an object is none, unless its class is below one of Python's own.
+        return not self._order(found)[1]
+
+
+def _data_may_be(given: Type, wanted: Type) -> bool:
+    left, right = _head(given), _head(wanted)
+    if right == "literal":
+        return left not in ("int", "float", "str", "bool", "none") or any(type(v).__name__ == left for v in wanted[1:])
+    if left in ("list", "tuple", "dict", "type") or right in ("tuple", "dict", "type"):
+        same = {"tuple": "list"}
+        return same.get(left, left) == same.get(right, right) or (left == "str" and right == "type")
+    if right == "list":
+        return left in ("str", "bytes")
+    return left == right or (left, right) in (("int", "float"), ("bool", "int"), ("bool", "float"))
+
+
+def _head(type_: Type) -> str:
+    return str(type_[0]) if isinstance(type_, list) else str(type_)
+
+
+def _any_of(types: list[Type]) -> Type:
+    if not types or any(one is None for one in types):
+        return None
+    return types[0] if len(types) == 1 else ["union", *types]
+
+
+def _is_self(type_: Type) -> bool:
+    return isinstance(type_, list) and type_[0] == "class" and str(type_[1]).rpartition(":")[2].endswith("Self")
+
+
+def _is_map(value: Any) -> bool:
+    return isinstance(value, dict) and kind_of(value) is None
+
+
+# Words ---------------------------------------------------------------------------------------------------------------
+
+
+def came(node: Any, kinds: Kinds) -> str:
+    """Return what a ``$new`` or ``$link`` node gives, as a message says it."""
+    if kind_of(node) == LINK:
+        target = link_target(node)
+        return f"the link {create_link_str(target.path, target.attr)!r} gives {_said(kinds.yields(node))}"
+    given = kinds.yields(node)
+    name = str(node[NEW]).rpartition(":")[2]
+    return (
+        f"{_with_article(name)} came" if _head(given) == "exact" and "." not in name else f"{name} gives {_said(given)}"
+    )
+
+
+def _said(type_: Type) -> str:
+    words = describe(type_) if type_ is not None else "something else"
+    first = type_[1] if _head(type_) == "union" else type_
+    return _with_article(words) if _head(first) in ("class", "exact") else words
+
+
+def wanted_name(type_: Type, library: Library) -> str:
+    """Return how a message says what was expected: with the module of a library's class."""
+    parts = type_[1:] if _head(type_) == "union" else [type_]
+    words = [_public(str(one[1]), library) if _head(one) == "class" else describe(one) for one in parts]
+    unique = list(dict.fromkeys(words))
+    return unique[0] if len(unique) == 1 else f"{', '.join(unique[:-1])} or {unique[-1]}"
+
+
+def _public(name: str, library: Library) -> str:
+    """Return the dotted name by which the source imported a class; of our own and the user's own the last part."""
+    module, _, rest = name.partition(":")
+    info = library.module(module)
+    head, _, tail = rest.partition(".")
+    if info is not None and head in info.imports:
+        origin, _, attribute = info.imports[head].partition(":")
+        dotted = ".".join(part for part in (origin, attribute, tail) if part)
+    else:
+        dotted = f"{module}.{rest}"
+    return dotted.rpartition(".")[2] if dotted.startswith("flambe.") else dotted
+
+
+def _with_article(name: str) -> str:
+    return f"{'an' if name[:1] in 'AEIOU' else 'a'} {name}"
