@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,23 @@ def level() -> int:
 def say(text: str, *, level: int = NORMAL) -> None:
     """Print one line for people, unless the user asked for less."""
     if _level >= level:
+        tell(text)
+
+
+def tell(text: str) -> None:
+    """Print one line for people in any case. When nobody can read it, the work goes on."""
+    if sys.stderr is None:
+        return
+    try:
         print(text, file=sys.stderr, flush=True)
+    except BrokenPipeError:
+        # Whatever is printed from now on, here or by a library, must not fail again.
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 2)
+        os.close(null)
+    except (OSError, ValueError):
+        # A full disk, or a stream that somebody has closed.
+        return
 
 
 def stderr_is_terminal() -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import click
 
+from flambe.cli.console import tell
 from flambe.cli.streams import ClosedPipe, claim_stdout, close_quietly
 from flambe.errors import FlambeError
 
@@ -31,19 +32,30 @@ def enter(command: click.Command, name: str, argv: Sequence[str] | None = None) 
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         if context is not None:
-            click.echo(context.get_usage(), err=True)
-        click.echo(f"{name}: error: {error.format_message()}", err=True)
+            tell(context.get_usage())
+        tell(f"{name}: error: {error.format_message()}")
         code = 2
     except FlambeError as error:
         text = str(error)
-        click.echo("\n".join(f"{name}: error: {line}" for line in text.splitlines()), err=True)
+        tell("\n".join(f"{name}: error: {line}" for line in text.splitlines()))
         code = error.exit_code
     except (KeyboardInterrupt, click.Abort) as stop:
-        click.echo(f"{name}: interrupted", err=True)
+        tell(f"{name}: interrupted")
         # click turns an interrupt into its Abort; the number of the signal is on what it came from.
         code = 128 + getattr(stop.__cause__ or stop, "number", signal.SIGINT)
     except (ClosedPipe, BrokenPipeError):
         code = 0
+    except SystemExit as end:
+        # click ends so when it meets a closed pipe; a library may for any reason.
+        if isinstance(end.code, str):
+            tell(f"{name}: error: {end.code}")
+        code = (
+            0
+            if isinstance(end.__context__, BrokenPipeError)
+            else end.code
+            if isinstance(end.code, int)
+            else bool(end.code)
+        )
     if not (wants_text or completing):
         close_quietly(claim_stdout())
     return code

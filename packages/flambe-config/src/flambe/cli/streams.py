@@ -6,11 +6,12 @@ so that no library's ``print`` (nor a C extension's) can break the next command 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from typing import IO, TextIO
 
-from flambe.errors import ConfigError, UsageError
+from flambe.errors import ConfigError, FlambeError, UsageError
 
 _data: TextIO | None = None
 
@@ -26,12 +27,29 @@ def claim_stdout() -> TextIO:
     """Return the stream for data; afterwards whatever is printed goes to stderr. Calling it again is harmless."""
     global _data
     if _data is None:
-        sys.stdout.flush()
+        _fill_descriptors()
+        if sys.stdout is not None:
+            sys.stdout.flush()
         kept = os.dup(1)
         os.dup2(2, 1)
         _data = os.fdopen(kept, "w", encoding="utf-8", buffering=1)
         sys.stdout = sys.stderr
     return _data
+
+
+def _fill_descriptors() -> None:
+    """Put /dev/null where a standard descriptor was closed (``>&-``): the next file that is opened would take its place."""
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            null = os.open(os.devnull, os.O_RDWR)
+            if null != descriptor:
+                os.dup2(null, descriptor)
+                os.close(null)
+            os.set_inheritable(descriptor, True)
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)
 
 
 def data_is_terminal() -> bool:
@@ -42,7 +60,7 @@ def data_is_terminal() -> bool:
 def emit(text: str) -> None:
     """Write one line of data and flush it, so that the next command of a pipe sees it at once.
 
-    Raises ClosedPipe when that command is gone.
+    Raises ClosedPipe when that command is gone, FlambeError when the text cannot be written (a full disk).
     """
     out = claim_stdout()
     try:
@@ -50,6 +68,8 @@ def emit(text: str) -> None:
         out.flush()
     except BrokenPipeError:
         raise ClosedPipe from None
+    except OSError as error:
+        raise FlambeError(f"cannot write to stdout: {error.strerror}") from error
 
 
 def read_text(path: str, *, what: str) -> str:
@@ -60,7 +80,11 @@ def read_text(path: str, *, what: str) -> str:
     if path == "-":
         if sys.stdin is None or sys.stdin.isatty():
             raise UsageError(f"no {what} came on stdin", hint="Name a file, or pipe one in.")
-        text = sys.stdin.read()
+        try:
+            data = sys.stdin.buffer.read() if hasattr(sys.stdin, "buffer") else sys.stdin.read().encode()
+            text = data.decode("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise _unreadable("stdin", error) from error
         if not text.strip():
             raise UsageError(f"stdin is empty, a {what} was expected")
         return text
@@ -68,14 +92,14 @@ def read_text(path: str, *, what: str) -> str:
         with open(path, encoding="utf-8") as stream:
             return stream.read()
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise ConfigError(f"cannot read {path}: {reason}") from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: str, error: OSError | UnicodeDecodeError) -> ConfigError:
+    return ConfigError(f"cannot read {path}: {error.strerror if isinstance(error, OSError) else 'not UTF-8 text'}")
 
 
 def close_quietly(stream: IO[str]) -> None:
-    """Close a stream whose reader may have gone: a closed pipe is no crash."""
-    try:
+    """Close a stream whose reader may have gone: a closed pipe is no crash, and ``emit`` has told of anything else."""
+    with contextlib.suppress(OSError):
         stream.close()
-    except BrokenPipeError:
-        # The interpreter would try to flush once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
