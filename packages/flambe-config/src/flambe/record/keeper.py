@@ -34,6 +34,7 @@ from flambe.record.step import step_is_whole
 from flambe.runner.unit import StepReport, Unit
 from flambe.spec.digest import spec_digest
 from flambe.spec.nodes import Spec
+from flambe.spec.shape import check_names
 
 _SYNC_EVERY_S = 0.2
 
@@ -70,10 +71,7 @@ class Keeper:
         fresh: take the next number in any case.
         Raises ProvenanceError when another process is writing the unfinished one.
         """
-        layout.check_name(spec.name, "the name")
-        for stage in spec.stages:
-            # A stage is one folder: "/" parts it from its variant.
-            layout.check_name(stage.name.replace("/", "//"), "the stage name")
+        check_names(spec)
         home = Path(output_dir if output_dir is not None else spec.output_dir).expanduser().absolute() / spec.name
         home.mkdir(parents=True, exist_ok=True)
         digest = spec_digest(spec)

@@ -13,7 +13,8 @@ from typing import Any
 import msgspec
 
 from flambe.errors import ConfigError
-from flambe.spec.nodes import BYTES, FLOAT, MAP, VERSION, Spec
+from flambe.spec.nodes import BYTES, FLOAT, MAP, VERSION, Spec, kind_of
+from flambe.spec.shape import check_shape
 
 _MAJOR, _MINOR = (int(part) for part in VERSION.split("."))
 
@@ -23,11 +24,16 @@ def escape(value: Any) -> Any:
 
     Raises TypeError for anything else.
     """
-    if value is None or isinstance(value, bool | str | int):
+    if value is None or isinstance(value, bool):
         return value
+    # Subclasses (numpy's float64, an IntEnum) become what they are at heart: JSON has no other.
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, int):
+        return int(value)
     if isinstance(value, float):
         if math.isfinite(value):
-            return value
+            return float(value)
         return {FLOAT: "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"}
     if isinstance(value, bytes):
         return {BYTES: base64.b64encode(value).decode()}
@@ -41,18 +47,33 @@ def escape(value: Any) -> Any:
 
 
 def unescape(node: Any) -> Any:
-    """Return the Python data of a node-form value; nodes that are no escapes stay as they are."""
+    """Return the Python data of a node-form value; nodes that are no escapes stay as they are.
+
+    Raises ConfigError for an escape that holds something else.
+    """
     if isinstance(node, list):
         return [unescape(item) for item in node]
     if isinstance(node, dict):
-        if FLOAT in node:
-            return float(node[FLOAT].replace("Infinity", "inf"))
-        if BYTES in node:
-            return base64.b64decode(node[BYTES])
-        if MAP in node:
-            return {unescape(key): unescape(item) for key, item in node[MAP]}
+        kind = kind_of(node)
+        try:
+            if kind == FLOAT:
+                return _FLOATS[node[FLOAT]]
+            if kind == BYTES:
+                return base64.b64decode(node[BYTES], validate=True)
+            if kind == MAP:
+                return {_key(unescape(key)): unescape(item) for key, item in node[MAP]}
+        except (KeyError, TypeError, ValueError):
+            raise ConfigError(f"{node!r} is no {kind}") from None
         return {key: unescape(item) for key, item in node.items()}
     return node
+
+
+_FLOATS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+
+
+def _key(value: Any) -> Any:
+    # A list cannot be a key: it was a tuple.
+    return tuple(map(_key, value)) if isinstance(value, list) else value
 
 
 def dump_json(value: Any) -> bytes:
@@ -72,6 +93,13 @@ def load_spec(text: str | bytes, *, where: str = "spec") -> Spec:
     is read with a warning.
     """
     try:
+        return _loaded(text, where)
+    except RecursionError:
+        raise ConfigError(f"{where} is nested too deeply") from None
+
+
+def _loaded(text: str | bytes, where: str) -> Spec:
+    try:
         head = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{where} is not JSON: {error}", hint="Compile YAML first: flambe-compile FILE.") from error
@@ -79,9 +107,11 @@ def load_spec(text: str | bytes, *, where: str = "spec") -> Spec:
         raise ConfigError(f"{where} is no flambe spec (no key flambe_spec)", hint="Compile YAML: flambe-compile FILE.")
     check_version(str(head["flambe_spec"]), what=where, major=_MAJOR, minor=_MINOR)
     try:
-        return msgspec.convert(head, Spec)
+        spec = msgspec.convert(head, Spec)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{where} is no valid spec: {error}") from error
+    check_shape(spec, where)
+    return spec
 
 
 def check_version(text: str, *, what: str, major: int, minor: int) -> None:

@@ -1,0 +1,93 @@
+"""The shape of a spec beyond its types: names that can be folders, links that lead somewhere, nodes that hold what they say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flambe.errors import ConfigError
+from flambe.spec.nodes import (
+    ARGS,
+    Path,
+    Spec,
+    children,
+    kind_of,
+    stages_needed,
+)
+
+DEEPEST = 200
+"""Levels of a body. Deeper ones would end in the interpreter's own limit somewhere later."""
+
+
+def check_name(name: str, what: str) -> None:
+    """Raise ConfigError for a name that is no relative path of plain folders: a spec may come from anywhere."""
+    if "\0" in name or any(part == ".." or part[:1] in ("", ".") for part in name.split("/")):
+        raise ConfigError(f"{what} {name!r} cannot be used for a folder", expected="letters, digits, '_' and '-'")
+
+
+def check_names(spec: Spec, where: str = "") -> None:
+    """Raise ConfigError for names of the spec or its stages that cannot be folders, or are there twice."""
+    before = f"{where}: " if where else ""
+    check_name(spec.name, f"{before}the name")
+    seen: set[str] = set()
+    for stage in spec.stages:
+        # A stage is one folder: "/" parts it from its variant.
+        if "/" in stage.name:
+            raise ConfigError(f"{before}the stage name {stage.name!r} cannot be used for a folder")
+        check_name(stage.name, f"{before}the stage name")
+        if stage.name in seen:
+            raise ConfigError(f"{before}there are two stages called {stage.name!r}")
+        seen.add(stage.name)
+
+
+def check_shape(spec: Spec, where: str) -> None:
+    """Raise ConfigError, naming ``where`` and the place, for what no tool could run."""
+    check_names(spec, where)
+    names = {stage.name for stage in spec.stages}
+    for stage in spec.stages:
+        _check(stage.body, (), f"{where}: stage {stage.name!r}")
+        for need in stages_needed(stage):
+            if need not in names:
+                raise ConfigError(f"{where}: the stage {stage.name!r} links to {need!r}, which is no stage")
+
+
+def _check(node: Any, path: Path, where: str) -> None:
+    if len(path) > DEEPEST:
+        raise ConfigError(f"{where} is nested too deeply", expected=f"at most {DEEPEST} levels")
+    kind = kind_of(node)
+    if kind is not None and not _is_sound(kind, node):
+        place = ", " + ".".join(map(str, path)) if path else ""
+        raise ConfigError(f"{where}{place}: {_short(node)} is no {kind}", hint="See docs/spec.md.")
+    for key, part in children(node):
+        _check(part, (*path, key), where)
+
+
+def _is_sound(kind: str, node: dict[str, Any]) -> bool:
+    value = node[kind]
+    match kind:
+        case "$new":
+            return isinstance(value, str) and isinstance(node.get(ARGS, []), list)
+        case "$link":
+            attr = node.get("attr", [])
+            return (
+                isinstance(value, list)
+                and bool(value)
+                and isinstance(value[0], str)
+                and all(isinstance(part, str | int) for part in value)
+                and isinstance(attr, list)
+                and all(isinstance(part, str) for part in attr)
+            )
+        case "$grid":
+            return isinstance(value, list)
+        case "$yaml":
+            return isinstance(value, str) and "value" in node
+        case "$file" | "$env" | "$float" | "$bytes":
+            return isinstance(value, str)
+        case "$map":
+            return isinstance(value, list) and all(isinstance(pair, list) and len(pair) == 2 for pair in value)
+    # A kind of node that is younger than this program: whoever builds it will say so.
+    return True
+
+
+def _short(node: Any) -> str:
+    text = repr(node)
+    return text if len(text) <= 80 else f"{text[:77]}..."
