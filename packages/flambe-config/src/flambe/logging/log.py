@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from flambe.record.metrics import metric_line, plain_number
+from flambe.record.metrics import check_key, metric_line, plain_number
 from flambe.runner.environment import active
 
 _logger = logging.getLogger(__name__)
@@ -22,7 +22,10 @@ class MetricBuffer:
         self._lines: list[tuple[int | None, dict[str, Any], float]] = []
 
     def add(self, step: int | None, values: dict[str, Any], walltime: float | None = None) -> None:
-        """Add one line. Raises TypeError for a value that is neither number nor text."""
+        """Add one line. Raises TypeError for a value that is neither number nor text, ValueError for a key that is ours."""
+        # Here, where the mistake is, and not when the lines of a whole step are encoded.
+        for key in values:
+            check_key(key)
         plain = {key: plain_number(value) for key, value in values.items()}
         self._lines.append((step, plain, (time.monotonic() - self._started) if walltime is None else walltime))
 

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from flambe.errors import ConfigError
 from flambe.spec.nodes import LINK, NEW, link_target
 
 VERSION = "1.0"
@@ -38,7 +37,8 @@ VERSION_TXT = "version.txt"
 SOURCE_PY = "source.py"
 
 _LONGEST = 100
-_UNSAFE = re.compile(r"[^\w.+\-\[\]]+")
+"""Bytes of a variant's name. File systems take 255 for one name; what is beside it and ends like it needs some of them."""
+_UNSAFE = re.compile(r"[^\w.,+\-\[\]]+")
 
 
 class RunPaths(NamedTuple):
@@ -110,12 +110,6 @@ class UnitPaths(NamedTuple):
         return self.root / STEPS / str(number)
 
 
-def check_name(name: str, what: str) -> None:
-    """Raise ConfigError for a name that is no relative path of plain folders: a spec may come from anywhere."""
-    if "\0" in name or any(part == ".." or part[:1] in ("", ".") for part in name.split("/")):
-        raise ConfigError(f"{what} {name!r} cannot be used for a folder", expected="letters, digits, '_' and '-'")
-
-
 def label(value: Any) -> str:
     """Return how a searched value is written in names: ``0.001``, ``true``, ``TextField``, ``[10,10]``."""
     if isinstance(value, bool):
@@ -145,10 +139,12 @@ def variant_name(params: Mapping[str, Any]) -> str:
     if not params:
         return "0"
     short = _shortest_names(list(params))
-    parts = [f"{short[path]}={_UNSAFE.sub('_', label(value))}" for path, value in params.items()]
+    parts = [f"{_UNSAFE.sub('_', short[path])}={_UNSAFE.sub('_', label(value))}" for path, value in params.items()]
     name = ",".join(parts)
-    if len(name) > _LONGEST:
-        name = f"{name[: _LONGEST - 9]}~{_short_hash(repr(sorted(map(str, params.items()))))}"
+    name = f"_{name[1:]}" if name.startswith(".") else name
+    if len(name.encode()) > _LONGEST:
+        cut = name.encode()[: _LONGEST - 9].decode(errors="ignore")
+        name = f"{cut}~{_short_hash(repr(sorted(map(str, params.items()))))}"
     return name
 
 

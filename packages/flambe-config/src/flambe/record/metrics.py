@@ -19,15 +19,22 @@ _encode = msgspec.json.Encoder().encode
 def metric_line(step: int | None, values: dict[str, Any], seconds: float) -> bytes:
     """Return one encoded line. Numbers, text, booleans; anything with ``.item()`` is converted.
 
-    Raises TypeError for other values, ValueError for a key that begins with ``_``.
+    Raises TypeError for other values, ValueError for a key that is ours (``step``, or one that begins with ``_``).
     """
-    line: dict[str, Any] = {} if step is None else {"step": step}
+    line: dict[str, Any] = {} if step is None else {"step": plain_number(step)}
     for key, value in values.items():
-        if key.startswith("_"):
-            raise ValueError(f"the metric key {key!r} begins with '_', which is kept for our own keys")
+        check_key(key)
         line[key] = plain_number(value)
     line["_t"] = round(seconds, 3)
     return _encode(line) + b"\n"
+
+
+def check_key(key: str) -> None:
+    """Raise ValueError for a key of a metric line that is ours."""
+    if key.startswith("_"):
+        raise ValueError(f"the metric key {key!r} begins with '_', which is kept for our own keys")
+    if key == "step":
+        raise ValueError("the metric key 'step' is kept for the step of a line; call it otherwise")
 
 
 def plain_number(value: Any) -> Any:
