@@ -222,8 +222,8 @@ def test_every_value_of_a_search_has_its_own_place(kit: Any) -> None:
         "7:23: max_steps of Trainer is the text 'x'; expected an integer",
         "7:26: max_steps of Trainer is 2.5; expected an integer",
         "9:34: lr of Sgd is the text 'high'; expected a number",
-        "10:9: Head needs the argument 'size'",
         "10:9: a.optimizer: a Head came; expected Sgd or null",
+        "10:9: Head needs the argument 'size'",
         "10:16: Head has no argument 'sise'. Did you mean 'size'?",
     ]
 
