@@ -106,7 +106,6 @@ def test_a_word_starts_its_tool(tools: Path) -> None:
     ("words", "message"),
     [
         (["trian"], "flambe: error: there is no tool and no file called 'trian'. Did you mean 'train'?"),
-        (["x.yaml", "-i"], "flambe: error: this version installs nothing. pip install the extension, or name its folder in the header."),
         (["x.yaml", "-d", "-c", "c"], "flambe: error: --debug works on this machine only. Leave out --cluster."),
         (["x.yaml", "sed=1"], "flambe: error: override 'sed=1': there is no key 'sed'. Did you mean 'seed'?"),
         (["run", "nowhere.yaml"], "flambe run: error: cannot read nowhere.yaml: No such file or directory"),

@@ -70,9 +70,10 @@ def test_environment_of_version_1(tmp_path: Path, capsys: pytest.CaptureFixture[
 @pytest.mark.parametrize(
     ("header", "fault"),
     [
-        ("lib: https://github.com/u/lib", "1:6: the extension 'lib' would have to be fetched from https://github.com/u/lib, which this version does not do. Clone it and name the folder: 'lib: path/to/clone'; or pip install it: 'lib: lib'."),
-        ("lib: ssh://git@github.com:u/r.git", "1:6: the extension 'lib' would have to be fetched from ssh://git@github.com:u/r.git, which this version does not do. Clone it and name the folder: 'lib: path/to/clone'; or pip install it: 'lib: lib'."),
-        ("lib: py-lib==1.0", "1:6: the extension 'lib' is not installed. pip install 'py-lib==1.0'; or name its folder: 'lib: ./path/to/it'."),
+        ("lib: https://github.com/u/lib", "1:6: the extension 'lib' was not fetched yet from https://github.com/u/lib. Add -i (--install-extensions) to have it done; or clone it and name the folder: 'lib: path/to/clone'."),
+        ("lib: ssh://git@github.com:u/r.git", "1:6: the extension 'lib' was not fetched yet from ssh://git@github.com/u/r.git. Add -i (--install-extensions) to have it done; or clone it and name the folder: 'lib: path/to/clone'."),
+        ("lib: py-lib==1.0", "1:6: the extension 'lib' is not installed. pip install 'py-lib==1.0', or add -i to have it done; or name its folder: 'lib: ./path/to/it'."),
+        ("lib: --index-url=x", "1:6: '--index-url=x' is no source of an extension; expected a folder, a URL or a package"),
         ("lib: ./nowhere", "1:6: the extension 'lib' has no folder {folder}/nowhere"),
         ("lib: ..", "1:6: the extension 'lib' is not in {parent}; expected lib/ or lib.py in it. The key is the name that Python code imports."),
         ("msgspec: msgspec>=99", "1:10: the extension 'msgspec' asks for msgspec>=99, installed is "),

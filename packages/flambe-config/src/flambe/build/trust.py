@@ -260,8 +260,9 @@ def find_data_class(target: str, extensions: Extensions = ()) -> type:
 def import_extensions(extensions: Mapping[str, str], base: Path | None = None) -> None:
     """Import the modules that a header names, each from its source.
 
-    A source is a folder that contains the module, the package's own folder, a ``.py`` file, or (a URL, a requirement)
-    something that has to be installed already. base: what relative paths start from; default the working folder.
+    A source is a folder that contains the module, the package's own folder, a ``.py`` file, a git address with the commit that
+    ``-i`` fetched, or (another URL, a requirement) something that has to be installed already. Nothing is fetched here.
+    base: what relative paths start from; default the working folder.
 
     Raises FlambeError naming the module when it cannot be found, or is loaded already from somewhere else.
     """
@@ -299,15 +300,22 @@ def _import_extension(module: str, source: str, base: Path) -> None:
             else f"the extension {module} is not installed",
             hint=f"Its source should be a folder with {module}/ or {module}.py in it."
             if local
-            else f"pip install {_requirement(source)}",
+            else f"pip install {_requirement(source)}, or compile its config with -i (--install-extensions).",
         ) from error
 
 
 def _search_folder(module: str, source: str, base: Path) -> Path | None:
     """Return the folder for the import path, None when the source is no local path."""
-    if "://" in source or source.startswith("git+"):
-        return None
-    path = (base / Path(source).expanduser()).resolve()
+    if "://" in source:
+        from flambe.compile.git import fetched, parse_source
+
+        git = parse_source(source)
+        checkout = None if git is None else fetched(module, git)
+        if checkout is None:
+            return None
+        path = checkout.folder
+    else:
+        path = (base / Path(source).expanduser()).resolve()
     top = module.partition(".")[0]
     if path.is_file():
         return path.parent if path.stem == top else None

@@ -79,7 +79,7 @@ def front(context: click.Context) -> None:
 @click.option(
     "-f", "--force", is_flag=True, help="Replace what a builder made, take over a busy cluster; runs are kept."
 )
-@click.option("-i", "--install-extensions", is_flag=True, help="Not in this version: says what to do instead.")
+@click.option("-i", "--install-extensions", is_flag=True, help="Fetch and pip install the extensions.")
 @click.option("-s", "--secrets", metavar="FILE", help="Not in this version: says what to do instead.")
 @click.option("--num-cpus", type=float, metavar="N", help="CPUs of each variant.")
 @click.option("--num-gpus", type=float, metavar="N", help="GPUs of each variant.")
@@ -104,17 +104,13 @@ def run(
     from flambe.compile.compiler import compile_file
 
     set_level(quiet=quiet, verbose=verbose)
-    if install_extensions:
-        raise UsageError(
-            "this version installs nothing", hint="pip install the extension, or name its folder in the header."
-        )
     if secrets is not None:
         raise UsageError(
             "this version hands no secrets to components", hint="Put them in environment variables and write !env NAME."
         )
     if debug and cluster is not None:
         raise UsageError("--debug works on this machine only", hint="Leave out --cluster.")
-    spec = compile_file(file, overrides, argv=sys.argv)
+    spec = compile_file(file, overrides, argv=sys.argv, install=install_extensions)
     spec.debug = spec.debug or debug
     amounts = {"cpus": num_cpus, "gpus": num_gpus}
     if any(amount is not None for amount in amounts.values()):

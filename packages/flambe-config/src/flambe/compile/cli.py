@@ -47,6 +47,9 @@ Examples:
 @click.option(
     "--format", "form", type=click.Choice(["json", "yaml"]), default="json", help="Of the spec; yaml: resolved."
 )
+@click.option(
+    "-i", "--install-extensions", is_flag=True, help="Fetch and pip install the extensions that the header names."
+)
 @click.option("-v", "--verbose", is_flag=True, help="Say more.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
 @click.version_option(package_name="flambe-config", prog_name="flambe-compile")
@@ -59,6 +62,7 @@ def command(
     stage: str | None,
     explain: str | None,
     form: str,
+    install_extensions: bool,
     verbose: bool,
     quiet: bool,
 ) -> None:
@@ -67,7 +71,9 @@ def command(
     set_level(quiet=quiet, verbose=verbose)
     text = read_text(file, what="config")
     shown = "<stdin>" if file == "-" else file
-    compiled = compile_whole(text, name=name_of(file), file=shown, overrides=overrides, argv=sys.argv)
+    compiled = compile_whole(
+        text, name=name_of(file), file=shown, overrides=overrides, argv=sys.argv, install=install_extensions
+    )
     for warning in compiled.warnings:
         say(f"flambe-compile: warning: {warning}")
     if check:

@@ -32,8 +32,10 @@ class Compiled(NamedTuple):
     warnings: list[str]
 
 
-def compile_file(path: str | os.PathLike[str], overrides: Sequence[str] = (), *, argv: Sequence[str] = ()) -> Spec:
-    """Compile a YAML file (``-`` is stdin).
+def compile_file(
+    path: str | os.PathLike[str], overrides: Sequence[str] = (), *, argv: Sequence[str] = (), install: bool = False
+) -> Spec:
+    """Compile a YAML file (``-`` is stdin). install: fetch and install the extensions that its header names.
 
     Raises ``ConfigFaults`` with every fault and its position, ``ConfigError`` for a file that cannot be read.
     """
@@ -41,7 +43,7 @@ def compile_file(path: str | os.PathLike[str], overrides: Sequence[str] = (), *,
 
     file = os.fspath(path)
     text = read_text(file, what="config")
-    return compile_text(text, name=name_of(file), file=file, overrides=overrides, argv=argv)
+    return compile_text(text, name=name_of(file), file=file, overrides=overrides, argv=argv, install=install)
 
 
 def name_of(file: str) -> str:
@@ -53,25 +55,33 @@ def name_of(file: str) -> str:
 
 
 def compile_text(
-    text: str, *, name: str, file: str | None = None, overrides: Sequence[str] = (), argv: Sequence[str] = ()
+    text: str,
+    *,
+    name: str,
+    file: str | None = None,
+    overrides: Sequence[str] = (),
+    argv: Sequence[str] = (),
+    install: bool = False,
 ) -> Spec:
     """Compile a YAML text. name: of the run, where the text gives none. file: what positions call it, and where
     relative paths start. Raises as ``compile_file``; warnings go to stderr.
     """
-    compiled = compile_whole(text, name=name, file=file or f"<{name}>", overrides=overrides, argv=argv)
+    compiled = compile_whole(text, name=name, file=file or f"<{name}>", overrides=overrides, argv=argv, install=install)
     for warning in compiled.warnings:
         say(f"warning: {warning}")
     return compiled.spec
 
 
-def compile_whole(text: str, *, name: str, file: str, overrides: Sequence[str], argv: Sequence[str]) -> Compiled:
+def compile_whole(
+    text: str, *, name: str, file: str, overrides: Sequence[str], argv: Sequence[str], install: bool = False
+) -> Compiled:
     """Compile a YAML text and keep what was learnt on the way. Raises as ``compile_file``; prints nothing."""
     header_node, tree = _two_documents(text, file)
     faults: list[ConfigError] = []
     override_warnings = apply_overrides(tree, overrides, faults)
     lowering = _lowering(file)
     lowering.faults = faults
-    header = read_header(header_node, lowering)
+    header = read_header(header_node, lowering, install=install)
     lowering.extensions = header.extensions
     lowering.files = header.files
     checks: list[tuple[Any, Where, str | None]]

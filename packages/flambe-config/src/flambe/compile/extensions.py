@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
 
 from flambe.compile.library import Library
 from flambe.compile.lowering import Lowering, Place
 from flambe.compile.yaml import Mapping, Node, Scalar
 from flambe.errors import ConfigError, Position, did_you_mean
+
+if TYPE_CHECKING:
+    from flambe.compile.git import GitSource
 
 # Version 1.0's fields of !Environment; what the system sets itself is read and dropped.
 _FIELDS = ("output_path", "extensions", "local_files", "remote_files", "head_node_ip", "worker_node_ips", "remote",
@@ -29,8 +34,11 @@ class Header(NamedTuple):
     debug: bool = False
 
 
-def read_header(node: Node | None, lowering: Lowering) -> Header:
-    """Read the header document (None: there is none). Faults are noted in ``lowering``."""
+def read_header(node: Node | None, lowering: Lowering, *, install: bool = False) -> Header:
+    """Read the header document (None: there is none). Faults are noted in ``lowering``.
+
+    install: fetch and install the extensions first. Without it nothing is: what is not here is a fault.
+    """
     if node is None:
         return Header({}, {})
     if isinstance(node, Scalar) and not node.text and node.tag in (None, "!Environment"):
@@ -43,14 +51,14 @@ def read_header(node: Node | None, lowering: Lowering) -> Header:
         )
         return Header({}, {})
     if node.tag is None:
-        return Header(_extensions(node, lowering), {})
+        return Header(_extensions(node, lowering, install=install), {})
     extensions: dict[str, str] = {}
     files: dict[str, str] = {}
     output_dir = None
     debug = False
     for name, key_node, value in lowering._pairs(node):
         if name == "extensions" and isinstance(value, Mapping):
-            extensions = _extensions(value, lowering)
+            extensions = _extensions(value, lowering, install=install)
         elif name in ("local_files", "remote_files") and isinstance(value, Mapping):
             for file, place, path in _texts(value, lowering):
                 files[file] = file_path(path, place, lowering, must_exist=name == "local_files")
@@ -96,52 +104,144 @@ def file_path(text: str, position: Position, lowering: Lowering, *, must_exist: 
     return path
 
 
-def _extensions(node: Mapping, lowering: Lowering) -> dict[str, str]:
+def _extensions(node: Mapping, lowering: Lowering, *, install: bool) -> dict[str, str]:
     found: dict[str, str] = {}
+    asked: list[Extension] = []
     for module, position, source in _texts(node, lowering):
         if not all(part.isidentifier() for part in module.split(".")):
             lowering.fault(position, f"{module!r} is no module name", expected="the name that Python code imports")
             continue
-        try:
-            found[module] = _source(module, source, lowering.folder, lowering.library)
-        except ConfigError as error:
-            error.position = position
-            lowering.faults.append(error)
-            found[module] = source
+        if source.startswith("-"):
+            lowering.fault(
+                position, f"{source!r} is no source of an extension", expected="a folder, a URL or a package"
+            )
+            continue
+        asked.append(Extension(module, source, position))
+    if install:
+        asked = _install(asked, lowering)
+    for extension in asked:
+        with _noting(extension, lowering):
+            found[extension.module] = extension.source
+            found[extension.module] = _source(extension.module, extension.source, lowering.folder, lowering.library)
     return found
+
+
+class Extension(NamedTuple):
+    """One line of a header, as it is written."""
+
+    module: str
+    source: str
+    position: Position
+
+
+@contextmanager
+def _noting(extension: Extension, lowering: Lowering) -> Iterator[None]:
+    """Note what is wrong with one extension, and go on with the next."""
+    try:
+        yield
+    except ConfigError as error:
+        error.position = extension.position
+        lowering.faults.append(error)
+
+
+def _install(extensions: Sequence[Extension], lowering: Lowering) -> list[Extension]:
+    """Fetch what comes from git, then let pip install packages and requirements, all in one call: they have to fit.
+
+    Returns the extensions without those that could not be fetched.
+    """
+    from flambe.compile.install import install, is_package
+
+    targets: list[str] = []
+    there: list[Extension] = []
+    for extension in extensions:
+        with _noting(extension, lowering):
+            source = _git_source(extension.source)
+            if source is not None:
+                from flambe.compile.git import fetch
+
+                path = str(fetch(extension.module, source).folder)
+            else:
+                path = _path(extension.source, lowering.folder)
+            if os.path.exists(path):
+                targets += [path] if is_package(path) else []
+            elif not _is_path(extension.source):
+                targets.append(extension.source)
+            there.append(extension)
+    if targets and not lowering.faults:
+        try:
+            install(targets)
+        except ConfigError as error:
+            error.position = extensions[0].position
+            lowering.faults.append(error)
+            return []
+    return there
+
+
+def _git_source(text: str) -> GitSource | None:
+    # Most configs name folders and packages: what git needs is loaded for the others only.
+    if not re.search(r"://|@[\w.-]+:|\.git\Z", text):
+        return None
+    from flambe.compile.git import parse_source
+
+    return parse_source(text)
+
+
+def _path(source: str, folder: str) -> str:
+    return os.path.normpath(os.path.join(folder, os.path.expanduser(source)))
+
+
+def _is_path(source: str) -> bool:
+    return source.startswith((".", "/", "~"))
 
 
 def _source(module: str, source: str, folder: str, library: Library) -> str:
     """Return what stands in the spec for one extension. Raises ``ConfigError`` (without a position)."""
-    git = re.match(r"(?:git\+|git@|ssh://|https?://|git://)", source) or source.endswith(".git")
-    if git:
-        raise ConfigError(
-            f"the extension {module!r} would have to be fetched from {source}, which this version does not do",
-            hint=f"Clone it and name the folder: '{module}: path/to/clone'; or pip install it: '{module}: {module}'.",
-        )
-    path = os.path.normpath(os.path.join(folder, os.path.expanduser(source)))
-    if source.startswith((".", "/", "~")) or os.path.exists(path):
+    git = _git_source(source)
+    if git is not None:
+        return _from_git(module, source, git, library)
+    path = _path(source, folder)
+    if _is_path(source) or os.path.exists(path):
         if not os.path.exists(path):
             raise ConfigError(f"the extension {module!r} has no folder {path}")
-        root = import_root(module, path)
-        if root is None:
-            raise ConfigError(
-                f"the extension {module!r} is not in {path}",
-                expected=f"{module}/ or {module}.py in it",
-                hint="The key is the name that Python code imports.",
-            )
-        library.add_root(module.partition(".")[0], root)
+        _add_root(module, path, path, library)
         return path
     requirement = _REQUIREMENT.match(source)
     if not library.exists(module):
         shown = f"pip install '{source}'" if requirement else "Install it"
         raise ConfigError(
             f"the extension {module!r} is not installed",
-            hint=f"{shown}; or name its folder: '{module}: ./path/to/it'.",
+            hint=f"{shown}, or add -i to have it done; or name its folder: '{module}: ./path/to/it'.",
         )
     if requirement is not None and requirement[2]:
         _check_version(module, requirement[1], requirement[2].strip())
     return source
+
+
+def _from_git(module: str, text: str, source: GitSource, library: Library) -> str:
+    """Return the address with the commit that is here; the text as it is for a module that was installed by hand."""
+    from flambe.compile.git import fetched
+
+    checkout = fetched(module, source)
+    if checkout is not None:
+        _add_root(module, str(checkout.folder), f"{source.url} at {checkout.commit[:12]}", library)
+        return checkout.source
+    if library.exists(module):
+        return text
+    raise ConfigError(
+        f"the extension {module!r} was not fetched yet from {source.url}",
+        hint=f"Add -i (--install-extensions) to have it done; or clone it and name the folder: '{module}: path/to/clone'.",
+    )
+
+
+def _add_root(module: str, path: str, shown: str, library: Library) -> None:
+    root = import_root(module, path)
+    if root is None:
+        raise ConfigError(
+            f"the extension {module!r} is not in {shown}",
+            expected=f"{module}/ or {module}.py in it",
+            hint="The key is the name that Python code imports.",
+        )
+    library.add_root(module.partition(".")[0], root)
 
 
 def import_root(module: str, path: str) -> str | None:
