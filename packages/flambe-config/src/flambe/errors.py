@@ -11,7 +11,6 @@ FlambeError                 1  anything of ours; the number is the exit code of 
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -105,6 +104,8 @@ class MachineError(FlambeError):
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     """Return ``Did you mean 'x'?`` for the nearest of ``known``, or None when nothing is near."""
+    import difflib  # only a file with faults needs it
+
     candidates = list(known)
     near = difflib.get_close_matches(word, candidates, n=1, cutoff=0.6)
     if not near:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 
-from flambe.compile.annotations import Type, read_annotation
+from flambe.compile.annotations import Type
+from flambe.compile.hints import read_annotation
 
 
 class Attributes:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from flambe.build.link import create_link_str
+from flambe.build.reach import LIBRARY_BASES
 from flambe.compile.annotations import Type, describe, fits
 from flambe.compile.library import Found, Library
 from flambe.compile.source import Class, Function
@@ -51,8 +52,6 @@ class Kinds:
 
     def takes_data(self, type_: Type) -> bool:
         """Whether a number, text, list or mapping may stand where ``["class", …]`` is asked for."""
-        from flambe.build.trust import LIBRARY_BASES
-
         found = self._class(type_[1])
         if found is None:
             return True

@@ -49,7 +49,7 @@ class Library:
         return self._places[module]
 
     def _look(self, module: str) -> tuple[str | None, list[str] | None] | None:
-        parent, _, _last = module.rpartition(".")
+        parent, _, last = module.rpartition(".")
         if not all(part.isidentifier() for part in module.split(".")):
             return None
         folders: list[str] | None
@@ -67,6 +67,10 @@ class Library:
             folders = [root]
         else:
             folders = None
+        if folders is not None:
+            plain = _plain_file(folders, last)
+            if plain is not None:
+                return plain
         if parent or folders is not None:
             spec = importlib.machinery.PathFinder.find_spec(module, folders)
         else:
@@ -188,6 +192,23 @@ class Library:
         for one in reversed(order):
             unique.setdefault((one.module, one.name), one)
         return list(reversed(unique.values())), complete
+
+
+def _plain_file(folders: list[str], name: str) -> tuple[str, list[str] | None] | None:
+    """Return (source file, folders of submodules) of a module that is Python source in the first folder to have any.
+
+    None for all else (namespaces, compiled modules), which Python's own finder knows: that costs ten times as much.
+    """
+    for folder in folders:
+        path = os.path.join(folder, name)
+        inner = os.path.join(path, "__init__.py")
+        if os.path.isfile(inner):
+            return inner, [path]
+        if os.path.isfile(f"{path}.py"):
+            return f"{path}.py", None
+        if os.path.isdir(path) or os.path.isfile(f"{path}.so"):
+            return None
+    return None
 
 
 def _find_top(module: str) -> Any:

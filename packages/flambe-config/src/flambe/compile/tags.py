@@ -134,7 +134,7 @@ def _in_module(tag: str, library: Library) -> str:
 
 def _allowed(tag: str, target: str, library: Library) -> str:
     """Return the target when building will allow it too, as far as the source of torch or Tune tells."""
-    from flambe.build.trust import FUNCTIONS, LIBRARY_BASES, RAY_BASES
+    from flambe.build.reach import FUNCTIONS, LIBRARY_BASES, RAY_BASES
     from flambe.compile.source import Class
 
     head = target.partition(".")[0].partition(":")[0]
