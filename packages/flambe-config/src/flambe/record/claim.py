@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from flambe.errors import ConfigError
+from flambe.record import run
 from flambe.record.layout import RUN, RunPaths
-from flambe.record.run import CANCELLED, CREATED, PAUSED, QUEUED, RUNNING, RunRecord, is_alive, read_record
 
-CONTINUABLE = frozenset({CREATED, QUEUED, RUNNING, PAUSED, CANCELLED})
+CONTINUABLE = frozenset({run.CREATED, run.QUEUED, run.RUNNING, run.PAUSED, run.CANCELLED})
 
 
 def claim(home: Path) -> RunPaths:
@@ -27,12 +27,12 @@ def unfinished(home: Path, digest: str) -> Path | None:
     """Return the newest run of an equal spec when it can be continued: it has not ended, and nobody is writing it."""
     for folder in sorted(home.glob("exp.*"), key=_index, reverse=True):
         try:
-            record = read_record(folder / RUN, RunRecord)
+            record = run.read_record(folder / RUN, run.RunRecord)
         except (FileNotFoundError, ConfigError):
             continue
         if record.spec_digest == digest:
             # Only the newest equal run counts: an older one was given up when the newer one began.
-            return folder if record.status in CONTINUABLE and not is_alive(record) else None
+            return folder if record.status in CONTINUABLE and not run.is_alive(record) else None
     return None
 
 
