@@ -154,3 +154,12 @@ def test_a_digest_is_of_what_runs_and_keeps_order():
     other.stages[0].body = {"$new": "m:A", "y": 2, "x": 1}
     assert spec_digest(other) != base
     assert digest_of({"a": 1, "b": 2}) != digest_of({"b": 2, "a": 1})
+
+
+def test_a_field_that_a_later_version_adds_does_not_change_the_digest_of_specs_without_it():
+    class Later(Spec):
+        news: int = 3
+
+    stages = [Stage(name="a", body={"$new": "m:A"})]
+    assert spec_digest(Later(flambe_spec="1.1", name="x", stages=stages)) == spec_digest(Spec(name="x", stages=stages))
+    assert spec_digest(Later(name="x", stages=stages, news=4)) != spec_digest(Spec(name="x", stages=stages))

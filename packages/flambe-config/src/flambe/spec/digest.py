@@ -17,13 +17,14 @@ def digest_of(value: Any) -> str:
 
 
 def spec_digest(spec: Spec) -> str:
-    """Return the digest of a spec: all of it but ``origins``, ``source`` and ``output_dir``.
+    """Return the digest of a spec: all of it but ``origins``, ``source``, ``output_dir`` and its version.
 
-    Where a run is written does not change what it computes.
+    Where a run is written does not change what it computes. Defaults are left out, so that a field which a later version adds
+    changes the digest of no spec without it.
     """
-    bare = msgspec.structs.asdict(spec)
-    for name in ("origins", "source", "output_dir"):
-        del bare[name]
+    bare = msgspec.to_builtins(spec)
+    for name in ("flambe_spec", "origins", "source", "output_dir"):
+        bare.pop(name, None)
     return digest_of(bare)
 
 
