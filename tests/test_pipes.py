@@ -146,6 +146,9 @@ def test_compile_tune_report(small: Path, shell: Shell) -> None:
     # What nothing measures has one variant after a reduce, and that is the best there is.
     assert (folder / "stages/export/best/checkpoint/model/manifest.json").is_file()
 
+    for row in lines(shell("flambe-report ls --format json flambe-output").stdout):
+        assert row["best"].startswith("train/"), "a stage without a metric stands for the run"
+
     picked = shell(f"flambe-report ls --format json --where \"stage == 'train'\" {folder}")
     assert picked.returncode == 0, picked.stderr
     assert len(lines(picked.stdout)) == 2

@@ -294,7 +294,8 @@ class RecordedRun:
         units.sort(key=lambda unit: order[unit.stage])
         for stage in order:
             best = self._best(stage, [unit for unit in units if unit.stage == stage])
-            if best is not None:
+            # "best" also points at the only unit of a stage that nothing measures; that is no comparison.
+            if best is not None and best.metric is not None:
                 best.best = True
         return units
 
