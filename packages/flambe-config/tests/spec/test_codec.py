@@ -163,3 +163,9 @@ def test_a_field_that_a_later_version_adds_does_not_change_the_digest_of_specs_w
     stages = [Stage(name="a", body={"$new": "m:A"})]
     assert spec_digest(Later(flambe_spec="1.1", name="x", stages=stages)) == spec_digest(Spec(name="x", stages=stages))
     assert spec_digest(Later(name="x", stages=stages, news=4)) != spec_digest(Spec(name="x", stages=stages))
+
+
+def test_a_spec_made_in_python_has_the_digest_of_its_file():
+    stages = [Stage(name="a", body={"$new": "m:A"}, resources={"cpus": 2})]
+    spec = Spec(name="x", stages=stages, devices={"gpus": 1}, resume=["a"])
+    assert spec_digest(load_spec(dump_spec(spec))) == spec_digest(spec)

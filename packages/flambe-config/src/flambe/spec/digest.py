@@ -22,7 +22,8 @@ def spec_digest(spec: Spec) -> str:
     Where a run is written does not change what it computes. Defaults are left out, so that a field which a later version adds
     changes the digest of no spec without it.
     """
-    bare = msgspec.to_builtins(spec)
+    # Whole numbers become what a file of them is read as: an amount of 1 is 1.0.
+    bare = msgspec.to_builtins(msgspec.convert(msgspec.to_builtins(spec), type(spec)))
     for name in ("flambe_spec", "origins", "source", "output_dir"):
         bare.pop(name, None)
     return digest_of(bare)
