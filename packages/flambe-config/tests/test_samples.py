@@ -1,0 +1,124 @@
+"""One sample of each document of each released version: they must load for ever, and are never written again."""
+
+import importlib
+import math
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import flambe
+from flambe.errors import ConfigError
+from flambe.record.layout import RunPaths
+from flambe.record.ledger import fold, read_events
+from flambe.record.metrics import read_metrics
+from flambe.record.reader import Reader
+from flambe.record.result import ResultStore, checkpoint_is_whole, run_digest, unit_digest
+from flambe.record.run import RunRecord, StageRecord, read_record
+from flambe.spec.codec import dump_spec, load_spec, unescape
+from flambe.spec.digest import spec_digest
+from flambe.spec.nodes import is_concrete, links
+
+DATA = Path(__file__).parent / "data"
+V1 = DATA / "v1.0"
+
+
+@pytest.fixture
+def sample(monkeypatch):
+    monkeypatch.syspath_prepend(str(V1))
+    importlib.invalidate_caches()
+    yield {"sample": str(V1 / "sample.py")}
+    sys.modules.pop("sample", None)
+
+
+def test_a_spec_of_1_0():
+    spec = load_spec((V1 / "spec.json").read_bytes())
+    assert (spec.name, spec.seed, spec.kind, spec.max_failures) == ("sample", 7, "experiment", 3)
+    assert [stage.name for stage in spec.stages] == ["words", "cell", "walk"]
+    assert not is_concrete(spec)
+    walk = spec.stage("walk")
+    assert (walk.reduce, walk.resources) == (1, {"cpus": 1})
+    assert [(target.path, target.attr, target.call, target.copy) for _, target in links(walk.body)] == [
+        (("cell",), (), False, True),
+        (("words", 0), ("a", "b"), True, False),
+    ]
+    notes = unescape(walk.body["notes"])
+    assert math.isnan(notes.pop("nan"))
+    assert notes == {"$odd": 1, 2: "two", "raw": b"x"}
+    assert unescape(walk.body["limits"])[1:] == [math.inf, -math.inf, -0.0, 123456789012345678901234567890]
+    assert unescape(walk.body["raw"]) == b"\0\1"
+    assert walk.body["path"] == {"$file": "/home/somebody/data.csv"}
+    assert walk.body["secret"] == {"$env": "API_TOKEN"}
+    assert walk.body["own"] == {"$yaml": "!mine", "value": {"x": 1}}
+    assert spec.source.files[0].text.startswith("sample: sample.py")
+    assert spec.origins == {"/stages/1/body/scale": [0, 4, 8]}
+    assert load_spec(dump_spec(spec)) == spec
+
+
+def test_a_run_directory_of_1_0():
+    paths = RunPaths(V1 / "run")
+    record = read_record(paths.record, RunRecord)
+    state = fold(read_events(paths.ledger))
+    assert record.status == "COMPLETE"
+    assert state.counts() == record.counts
+    assert record.counts == {"expected": 3, "done": 3, "reused": 0, "failed": 0, "pruned": 0, "pending": 0}
+    # What continues, compares and proves runs: these may not drift either.
+    assert spec_digest(load_spec(paths.spec.read_bytes())) == record.spec_digest
+    assert run_digest(record.spec_digest, state) == record.result_digest
+    walk = paths.unit("walk", "scale=0.5")
+    unit = read_record(walk.record, StageRecord)
+    assert (unit.step, unit.complete, unit.metric, unit.params) == (2, True, 7.5, {"cell.scale": 0.5})
+    assert [line["walk/sum"] for line in read_metrics(walk.metrics / "walk.jsonl")] == [4.5, 7.5]
+    digest = unit_digest(walk.root, params=unit.params, step=unit.step, complete=unit.complete)
+    assert digest == state.done["walk/scale=0.5"]["digest"]
+    assert paths.best("walk").resolve().name == "scale=0.5"
+    rows = list(Reader(str(V1)).unit_rows("stage == 'walk' and metric > 7"))
+    assert [row["variant"] for row in rows] == ["scale=0.5"]
+
+
+def test_results_of_1_0_are_taken_again(tmp_path, sample):
+    shutil.copytree(V1 / "run", tmp_path / "sample" / "exp.0", symlinks=True)
+    unit = read_record(V1 / "run/stages/walk/scale=0.5/run.json", StageRecord)
+    found = ResultStore(tmp_path).find(unit.key)
+    walk = flambe.load(found.folder / "checkpoint", extensions=sample)
+    assert walk.metric() == 7.5
+    assert walk.words.words == ["a", "b", "c"]
+    assert walk.seen[2] == {"pair": (1, 2.5), "raw": b"\0\1", "nothing": None}
+
+
+def test_a_saved_component_of_1_0(sample):
+    assert checkpoint_is_whole(V1 / "component")
+    walk = flambe.load(V1 / "component", extensions=sample)
+    assert (walk.steps, walk.done) == (3, 2)
+    assert walk.notes == {"deep": [1, (2, 3)], 4: "four"}
+    assert np.array_equal(walk.cell.weights, np.array([2.0, 3.0], "float32"))
+    cell = flambe.load(V1 / "component" / "cell", extensions=sample)
+    assert np.array_equal(cell.weights, walk.cell.weights)
+    assert not walk.run()
+
+
+def test_other_major_versions_of_each_document_are_refused_with_both_numbers(tmp_path, sample):
+    def older(path, target):
+        text = path.read_text()
+        assert '"1.0"' in text
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text.replace('"1.0"', '"2.3"', 1))
+        return target
+
+    with pytest.raises(ConfigError, match=r"is of version 2\.3, this program reads version 1\.x"):
+        load_spec(older(V1 / "spec.json", tmp_path / "spec.json").read_text())
+    with pytest.raises(ConfigError, match=r"is of version 2\.3, this program reads version 1\.x"):
+        read_record(older(V1 / "run/run.json", tmp_path / "run.json"), RunRecord)
+    shutil.copytree(V1 / "component", tmp_path / "component")
+    older(V1 / "component/manifest.json", tmp_path / "component/manifest.json")
+    with pytest.raises(flambe.errors.FlambeError, match=r"2\.3.*1\."):
+        flambe.load(tmp_path / "component", extensions=sample)
+
+
+def test_newer_minor_versions_are_read_with_a_warning(tmp_path, capsys):
+    text = (V1 / "run/run.json").read_text().replace('"1.0"', '"1.4",\n "news": {"a": [1]}', 1)
+    (tmp_path / "run.json").write_text(text)
+    assert read_record(tmp_path / "run.json", RunRecord).name == "sample"
+    assert "is of version 1.4, newer than 1.0" in capsys.readouterr().err
