@@ -102,3 +102,8 @@ def test_overrides_are_kept_in_the_spec() -> None:
     assert spec.source.overrides == ["a.size=4"]
     assert spec.source.files[0].text == TEXT
     assert "/stages/0/body/size" not in spec.origins
+
+
+def test_a_parameter_of_the_experiment_is_there_though_the_file_leaves_it_out() -> None:
+    spec = compile_text(TEXT, name="t", overrides=["seed=7", "save_path=elsewhere", "max_failures=0"])
+    assert (spec.seed, spec.output_dir, spec.max_failures) == (7, "elsewhere", 0)

@@ -122,11 +122,18 @@ def _apply(tree: Node, override: _Override) -> None:
             raise _unknown(node, last, override, path)
         del node.items[place]
     elif place is None:
-        if not override.sign.startswith("+"):
+        if not override.sign.startswith("+") and not (node is tree and _is_parameter(tree, last)):
             raise _unknown(node, last, override, path)
         node.items.append((Scalar(None, override.position, last, False), _value(override, None)))
     else:
         node.items[place] = (node.items[place][0], _value(override, node.items[place][1]))
+
+
+def _is_parameter(tree: Mapping, name: str) -> bool:
+    """Whether ``name`` is a documented parameter of the experiment: it is there, only with its default."""
+    from flambe.compile.experiment import EXPERIMENT, PIPELINE
+
+    return name in {"!Experiment": EXPERIMENT, "!Pipeline": PIPELINE}.get(tree.tag or "", ())
 
 
 def _shown(path: list[str]) -> str:
