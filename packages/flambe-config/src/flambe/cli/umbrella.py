@@ -80,7 +80,7 @@ def front(context: click.Context) -> None:
     "-f", "--force", is_flag=True, help="Replace what a builder made, take over a busy cluster; runs are kept."
 )
 @click.option("-i", "--install-extensions", is_flag=True, help="Fetch and pip install the extensions.")
-@click.option("-s", "--secrets", metavar="FILE", help="Not in this version: says what to do instead.")
+@click.option("-s", "--secrets", metavar="FILE", help="INI file; default ~/.flambe/secrets.ini.")
 @click.option("--num-cpus", type=float, metavar="N", help="CPUs of each variant.")
 @click.option("--num-gpus", type=float, metavar="N", help="GPUs of each variant.")
 @click.option("--show", is_flag=True, help="Print the pipe that would run, and run nothing.")
@@ -105,9 +105,14 @@ def run(
 
     set_level(quiet=quiet, verbose=verbose)
     if secrets is not None:
-        raise UsageError(
-            "this version hands no secrets to components", hint="Put them in environment variables and write !env NAME."
-        )
+        from flambe.runnable.secrets import hand_on
+
+        if cluster is not None:
+            raise UsageError(
+                "secrets are not sent to a cluster",
+                hint="Put them there yourself: ~/.flambe/secrets.ini on each machine.",
+            )
+        hand_on(secrets)
     if debug and cluster is not None:
         raise UsageError("--debug works on this machine only", hint="Leave out --cluster.")
     spec = compile_file(file, overrides, argv=sys.argv, install=install_extensions)
@@ -116,6 +121,8 @@ def run(
     if any(amount is not None for amount in amounts.values()):
         spec.devices = {**(spec.devices or {}), **{name: n for name, n in amounts.items() if n is not None}}
     name, arguments = tool_for(spec, cluster=cluster, file=file)
+    if name == "train" and spec.kind == "runnable" and not _is_installed("train"):
+        name = "exec"  # the floor alone runs what needs no torch
     if output is not None:
         if name in ("train", "tune"):
             arguments += ["--output-dir", output]
@@ -123,6 +130,8 @@ def run(
             spec.output_dir = output
     if force and (name in ("tune", "build") or "submit" in arguments):
         arguments += ["--force"]
+    elif force:
+        os.environ["FLAMBE_FORCE"] = "1"  # for the object's own run(); there is nothing else to replace
     loudness = ["--verbose"] * verbose + ["--quiet"] * quiet
     # The words of flambe-cluster stand before what it is to do.
     arguments = loudness + arguments if name == "cluster" else arguments + loudness
@@ -149,8 +158,16 @@ def tool_for(spec: Spec, *, cluster: str | None = None, file: str = "-") -> tupl
     return ("train" if is_concrete(spec) else "tune"), ["-"]
 
 
+def _is_installed(name: str) -> bool:
+    try:
+        return bool(find_tool(name))
+    except FlambeError:
+        return False
+
+
 def _pipe(name: str, arguments: Sequence[str], file: str, overrides: Sequence[str]) -> str:
-    tool = shlex.join([f"flambe-{name}", *(word for word in arguments if word != "-")])
+    program = ["flambe", "exec"] if name == "exec" else [f"flambe-{name}"]
+    tool = shlex.join([*program, *(word for word in arguments if word != "-")])
     if "up" in arguments:
         return tool
     return f"{shlex.join(['flambe-compile', file, *overrides])} | {tool}"
@@ -161,7 +178,7 @@ def find_tool(name: str) -> str:
 
     Raises FlambeError with the install line when it is not there.
     """
-    program = f"flambe-{name}"
+    program = "flambe" if name == "exec" else f"flambe-{name}"
     for folder in dict.fromkeys((os.path.dirname(os.path.abspath(sys.argv[0])), os.path.dirname(sys.executable))):
         found = shutil.which(program, path=folder)
         if found:
@@ -184,7 +201,8 @@ def become(name: str, arguments: Sequence[str], spec: Spec | None = None) -> Non
     sys.stderr.flush()
     # The door keeps descriptor 1 for data; the tool's own door wants it back.
     os.dup2(claim_stdout().fileno(), 1)
-    os.execv(path, [path, *arguments])  # noqa: S606 - no shell is wanted
+    words = ["exec", *arguments] if name == "exec" else arguments
+    os.execv(path, [path, *words])  # noqa: S606 - no shell is wanted
 
 
 def _as_file(data: bytes) -> int:
@@ -211,13 +229,18 @@ def _as_file(data: bytes) -> int:
 )
 @click.argument("spec", default="-", metavar="[SPEC]")
 @click.option("-o", "--output-dir", metavar="DIR", help="Where run directories are made.")
+@click.option("-s", "--secrets", metavar="FILE", help="INI file; default ~/.flambe/secrets.ini.")
 @click.option("-v", "--verbose", is_flag=True, help="Say more.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
-def execute(spec: str, output_dir: str | None, verbose: bool, quiet: bool) -> int:
+def execute(spec: str, output_dir: str | None, secrets: str | None, verbose: bool, quiet: bool) -> int:
     from flambe.runner.execute import execute_lines
     from flambe.spec.codec import dump_json
 
     set_level(quiet=quiet, verbose=verbose)
+    if secrets is not None:
+        from flambe.runnable.secrets import hand_on
+
+        hand_on(secrets)
 
     def on_unit(row: dict[str, Any]) -> None:
         emit(dump_json(row).decode())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -14,6 +13,7 @@ from flambe.compile.extensions import Header, read_header
 from flambe.compile.library import Library
 from flambe.compile.lowering import FAULT, Lowering, Place, Where
 from flambe.compile.override import apply_overrides
+from flambe.compile.source import Class
 from flambe.compile.tags import resolve
 from flambe.compile.yaml import Mapping, Node, documents
 from flambe.errors import ConfigError, ConfigFaults, Position
@@ -30,6 +30,7 @@ class Compiled(NamedTuple):
     tree: Node
     header: Node | None
     warnings: list[str]
+    library: Library
 
 
 def compile_file(
@@ -95,14 +96,14 @@ def compile_whole(
     if faults or checker.faults:
         raise ConfigFaults(faults + checker.faults)
     spec.source = Source(
-        files=[SourceFile(path=file, sha256=hashlib.sha256(text.encode()).hexdigest(), text=text)],
+        files=[SourceFile(path=file, sha256=_sha256(text), text=text)],
         overrides=list(overrides),
         argv=list(argv),
         cwd=os.getcwd(),
         tools={"flambe-config": _version()},
     )
     spec.origins = _origins(lowering, file)
-    return Compiled(spec, lowering.places, tree, header_node, override_warnings + lowering.warnings)
+    return Compiled(spec, lowering.places, tree, header_node, override_warnings + lowering.warnings, lowering.library)
 
 
 def compile_value(text: str, *, name: str, registered: Callable[[str], str | None]) -> tuple[Any, dict[str, str]]:
@@ -153,7 +154,9 @@ def _lower_runnable(
         name=name,
         stages=[],
         debug=header.debug,
-        environment=Environment(extensions=dict(header.extensions), files=dict(header.files)),
+        environment=Environment(
+            extensions=dict(header.extensions), files=dict(header.files), remote=header.remote, extra=header.extra
+        ),
     )
     if header.output_dir is not None:
         spec.output_dir = header.output_dir
@@ -178,8 +181,20 @@ def _lower_runnable(
     if not (isinstance(body, dict) and (NEW in body or FAULT in body)):
         lowering.fault(tree.position, f"!{tag} is nothing that can be run", expected="!Experiment, or another tag")
         return spec, []
-    spec.stages = [Stage(name=stage, body=body)]
+    spec.stages = [Stage(name=stage, body=body, reuse=_gives_result(body, lowering.library))]
+    if not spec.stages[0].reuse:
+        spec.max_failures = 0  # half of its effect may have happened
     return spec, [(body, at, stage)]
+
+
+def _gives_result(body: dict[str, Any], library: Library) -> bool:
+    """Whether what is run is a component, whose result may be kept and taken again; others are run for their effect."""
+    module, _, name = str(body.get(NEW, "")).partition(":")
+    found = library.find(module, name.partition(".")[0])
+    if found is None or not isinstance(found.item, Class):
+        return False
+    ancestors, _ = library.ancestors(found)
+    return any((one.module, one.name) == ("flambe.build.component", "Component") for one in ancestors)
 
 
 def _stage_name(tag: str, lowering: Lowering) -> str:
@@ -197,6 +212,15 @@ def _origins(lowering: Lowering, file: str) -> dict[str, list[int]]:
         for at, position in lowering.places.items()
         if position.file == file and at not in lowering.quiet
     }
+
+
+def _sha256(text: str) -> str:
+    try:
+        # As in Python's own random.py: hashlib would load OpenSSL, which takes longer than to compile a small file.
+        from _sha256 import sha256  # type: ignore[import-not-found]
+    except ImportError:
+        from hashlib import sha256
+    return str(sha256(text.encode()).hexdigest())
 
 
 def _version() -> str:

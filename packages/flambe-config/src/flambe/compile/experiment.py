@@ -44,6 +44,7 @@ class _Experiment:
         self._is_pipeline = top.tag == "!Pipeline"
         self._checks: list[tuple[Any, Where, str | None]] = []
         self._files: dict[str, str] = {}
+        self._remote: list[str] = []
 
     def lower(self) -> tuple[Spec, list[tuple[Any, Where, str | None]], list[str]]:
         given = self._parameters()
@@ -70,7 +71,10 @@ class _Experiment:
                 low.warn(given[unused][1].position, f"{unused} is set by the system; what stands here is not used")
         self._resources(given)
         spec.environment = Environment(
-            extensions=dict(self._header.extensions), files={**self._header.files, **self._files}
+            extensions=dict(self._header.extensions),
+            files={**self._header.files, **self._files},
+            remote=[*self._header.remote, *self._remote],
+            extra=dict(self._header.extra),
         )
         spec.devices = self._devices(given)
         self._stages(given, spec)

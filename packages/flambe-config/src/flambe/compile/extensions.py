@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flambe.compile.library import Library
 from flambe.compile.lowering import Lowering, Place
@@ -25,11 +25,13 @@ _REQUIREMENT = re.compile(r"([A-Za-z0-9][\w.-]*)\s*(?:\[[^\]]*\])?\s*((?:[<>=!~]
 class Header(NamedTuple):
     """What the first document says. extensions: module → absolute path, or requirement of an installed module.
 
-    files: name → absolute path.
+    files: name → absolute path or URL. remote: those of them that are for the machines of a cluster. extra: plain data.
     """
 
     extensions: dict[str, str]
     files: dict[str, str]
+    remote: list[str] = []
+    extra: dict[str, Any] = {}
     output_dir: str | None = None
     debug: bool = False
 
@@ -54,6 +56,8 @@ def read_header(node: Node | None, lowering: Lowering, *, install: bool = False)
         return Header(_extensions(node, lowering, install=install), {})
     extensions: dict[str, str] = {}
     files: dict[str, str] = {}
+    remote: list[str] = []
+    extra: dict[str, Any] = {}
     output_dir = None
     debug = False
     for name, key_node, value in lowering._pairs(node):
@@ -61,7 +65,18 @@ def read_header(node: Node | None, lowering: Lowering, *, install: bool = False)
             extensions = _extensions(value, lowering, install=install)
         elif name in ("local_files", "remote_files") and isinstance(value, Mapping):
             for file, place, path in _texts(value, lowering):
+                if file in files:
+                    lowering.fault(place, f"the file {file!r} is there twice", hint="Rename one of them.")
                 files[file] = file_path(path, place, lowering, must_exist=name == "local_files")
+                remote += [file] if name == "remote_files" else []
+        elif name == "extra":
+            given = lowering.value(value, Place(("environment", "extra"), None))
+            if isinstance(given, dict) and all(not key.startswith("$") for key in given):
+                extra = given
+            elif given is not None:
+                lowering.fault(
+                    value.position, "extra of !Environment cannot be this", expected="a mapping of plain data"
+                )
         elif name == "output_path" and isinstance(value, Scalar):
             output_dir = os.path.expanduser(value.text)
         elif name == "debug" and isinstance(value, Scalar):
@@ -76,7 +91,7 @@ def read_header(node: Node | None, lowering: Lowering, *, install: bool = False)
             lowering.warn(
                 key_node.position, f"{name} of !Environment is set by the system; what stands here is not used"
             )
-    return Header(extensions, files, output_dir, debug)
+    return Header(extensions, files, remote, extra, output_dir, debug)
 
 
 def _texts(node: Mapping, lowering: Lowering) -> list[tuple[str, Position, str]]:

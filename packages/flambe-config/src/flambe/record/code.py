@@ -128,6 +128,8 @@ def _files(place: Path) -> list[Path]:
 def _version(module: str, source: str | None) -> str:
     if module == "flambe":
         return ",".join(f"{name} {number}" for name in _OURS if (number := _installed(name)) is not None)
+    if source is not None and source.startswith("git+"):
+        return source  # with its commit, which says more than a version
     number = _installed(module)
     return (source or module) if number is None else f"{module} {number}"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flambe.errors import ConfigError, FlambeError, RunFailed
+from flambe.errors import ConfigError, RunFailed
 
 
 class ProtocolError(ConfigError):
@@ -61,5 +61,5 @@ class TagError(RunnableFileError):
     """A config has a tag that nothing stands for."""
 
 
-class MissingSecretsError(FlambeError):
+class MissingSecretsError(ConfigError):
     """A secret that is needed was not given."""

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import configparser
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flambe.build.made import made_of
 from flambe.build.registrable import Registrable
-from flambe.runnable.error import ResourceError
+from flambe.runnable.secrets import Secrets, read_secrets
 
 if TYPE_CHECKING:
     from flambe.runnable.environment import RemoteEnvironment
@@ -21,12 +19,12 @@ class Runnable(Registrable):
 
     Attributes
     ----------
-    config: the user's secrets: ``self.config["SECTION"]["KEY"]``.
+    config: the user's secrets: ``self.config["SECTION"]["KEY"]``. Given before ``run()``, not in the constructor.
     extensions: module → source of the extensions of the config.
     """
 
     def __init__(self, **kwargs: Any) -> None:
-        self.config = configparser.ConfigParser()
+        self.config = Secrets()
         self.extensions: dict[str, str] = {}
 
     def run(self, **kwargs: Any) -> Any:
@@ -41,13 +39,7 @@ class Runnable(Registrable):
 
         Raises ``ResourceError`` when it is no INI file.
         """
-        try:
-            self.config.read(Path(secrets).expanduser(), encoding="utf-8")
-        except (configparser.Error, UnicodeDecodeError) as error:
-            # Without the text of the line: it may be a secret.
-            raise ResourceError(
-                f"{secrets} is no INI file ({type(error).__name__})", hint="Write [SECTION] above lines of KEY = value."
-            ) from None
+        self.config = read_secrets(secrets)
 
     def inject_extensions(self, extensions: dict[str, str]) -> None:
         """Take the extensions of the config: module → source."""

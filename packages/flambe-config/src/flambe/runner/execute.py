@@ -17,6 +17,7 @@ from flambe.record.layout import OUTPUTS, STEPS, label
 from flambe.record.ledger import Event
 from flambe.record.result import ResultStore
 from flambe.record.run import CANCELLED, COMPLETE, FAILED
+from flambe.runnable.secrets import hide
 from flambe.runner.interrupt import Interrupt, Stopped, catch_signals, interruptible
 from flambe.runner.plan import check_order, concrete_units
 from flambe.runner.unit import StepReport, Unit
@@ -135,7 +136,7 @@ def _one(keeper: Keeper, store: ResultStore, spec: Spec, unit: Unit, interrupt: 
     for ended in (state.done, state.failed):
         if unit.id in ended:
             return ended[unit.id]
-    found = store.find(unit.key)
+    found = store.find(unit.key) if unit.reuse else None
     if found is not None:
         _tell(keeper, f"{unit.id}: an equal result exists, taken from {found.folder}")
         return keeper.reuse(unit, found)
@@ -149,10 +150,10 @@ def _one(keeper: Keeper, store: ResultStore, spec: Spec, unit: Unit, interrupt: 
         try:
             return _attempt(keeper, run, attempt, from_step, interrupt)
         except (Exception, SystemExit) as error:
-            trace = traceback.format_exc()
+            trace = hide(traceback.format_exc())
             final = state.failures.get(unit.id, 0) >= spec.max_failures or isinstance(error, ConfigError)
             say(trace, level=VERBOSE)
-            text = f"{type(error).__name__}: {error}"
+            text = hide(f"{type(error).__name__}: {error}")
             _tell(keeper, f"{unit.id}: failed{'' if final else ', is tried again'}: {text}")
             streams = run.drain()
             streams[OUTPUTS] = streams.get(OUTPUTS, b"") + trace.encode(errors="replace")

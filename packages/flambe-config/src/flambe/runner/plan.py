@@ -49,7 +49,22 @@ def make_unit(
         extensions=dict(spec.environment.extensions),
         code=local_code(modules_of(stage.body), spec.environment.extensions),
         cwd=os.getcwd(),
+        environment=environment_of(spec),
+        reuse=stage.reuse,
     )
+
+
+def environment_of(spec: Spec) -> dict[str, Any]:
+    """Return the fields of ``flambe.get_env()`` that a spec sets, beside its extensions."""
+    files = spec.environment.files
+    remote = {name: files[name] for name in spec.environment.remote if name in files}
+    fields = {
+        "local_files": {name: source for name, source in files.items() if name not in remote},
+        "remote_files": remote,
+        "debug": spec.debug,
+        "extra": dict(spec.environment.extra),
+    }
+    return {name: value for name, value in fields.items() if value}
 
 
 def exports_of(spec: Spec, name: str) -> list[Any]:

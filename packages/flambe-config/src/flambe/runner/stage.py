@@ -12,13 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from flambe.build.builder import Scope, build, evaluate
+from flambe.build.parts import is_part
 from flambe.build.saved import save_component
 from flambe.build.state import get_state, load_state, read_state, write_state
 from flambe.build.trust import import_extensions
 from flambe.errors import RunFailed
 from flambe.logging.log import MetricBuffer, use_buffer
 from flambe.record.code import check_imported
-from flambe.record.layout import CHECKPOINT, METRICS, OUTPUTS, STEPS
+from flambe.record.layout import ARTIFACTS, CHECKPOINT, METRICS, OUTPUTS, STEPS
+from flambe.runnable.environment import as_text, get_env, swap
+from flambe.runnable.secrets import hide_bytes
+from flambe.runnable.start import make_ready, run_arguments, wants_more
 from flambe.runner.capture import Capture
 from flambe.runner.environment import activate
 from flambe.runner.exports import write_exports
@@ -49,7 +53,10 @@ class StageRun:
         self._metrics = MetricBuffer()
         self._capture = Capture(scratch / OUTPUTS)
         self._handover = Handover(unit)
-        self._scope = Scope(stage=unit.stage, resolve_outside=self._handover.resolve)
+        self._scope = Scope(stage=unit.stage, resolve_outside=self._handover.resolve, extensions=unit.extensions)
+        # What is written there goes into the run directory with the result.
+        own = {**unit.environment, "output_path": str((scratch / ARTIFACTS).absolute()), "extensions": unit.extensions}
+        self._environment: str | None = as_text(get_env(**own))
 
     @contextlib.contextmanager
     def _inside(self) -> Iterator[None]:
@@ -57,12 +64,15 @@ class StageRun:
         back = _working_folder()
         activate(self)
         use_buffer(self._metrics)
+        outside = swap(self._environment)
         try:
             if self.unit.cwd and os.path.isdir(self.unit.cwd):
                 os.chdir(self.unit.cwd)
             with self._capture, interruptible():
                 yield
         finally:
+            # What the unit's code changed in it stays so until the unit ends.
+            self._environment = swap(outside)
             use_buffer(None)
             activate(None)
             if back is not None:
@@ -74,6 +84,7 @@ class StageRun:
         Raises FlambeError when something cannot be built or its state could not be saved.
         """
         with self._inside():
+            (self.folder / ARTIFACTS).mkdir(exist_ok=True)
             # A reused process must be as good as a fresh one.
             for codec in codecs().values():
                 codec.prepare(threads=self.unit.threads)
@@ -88,6 +99,7 @@ class StageRun:
                     f"the stage {self.unit.stage!r} is a {type(self.component).__qualname__} without run()",
                     hint="A stage is a Component, or any object with run().",
                 )
+            make_ready(self.component, self.unit.extensions)
             # What cannot be saved fails in the first second, by path, and not after an hour.
             state = get_state(self.component, borrowed=self._handover.borrowed)
             if resume is not None:
@@ -101,7 +113,8 @@ class StageRun:
         """Call ``run()`` once and report. When there is more to do its state is written to ``steps/<n>``."""
         began = time.monotonic()
         with self._inside():
-            self._more = more = bool(self.component.run())
+            result = self.component.run(**run_arguments(self.component))
+            self._more = more = wants_more(self.component, result)
             self.steps_done += 1
             metric = self._metric()
             if more:
@@ -124,17 +137,25 @@ class StageRun:
             if self._more and callable(finish):
                 finish()
             borrowed = self._handover.borrowed
-            parts = save_component(
-                self.component, self.folder / CHECKPOINT, borrowed=borrowed, extensions=self.unit.extensions
-            )
+            parts: dict[int, str] = {}
+            # Any object with run() is a stage; what it did is all that is left of one that is no component.
+            if is_part(self.component):
+                parts = save_component(
+                    self.component, self.folder / CHECKPOINT, borrowed=borrowed, extensions=self.unit.extensions
+                )
             write_exports(self.folder, self.unit.exports, self._evaluate, parts, borrowed)
             metric = self._metric()
+            with contextlib.suppress(OSError):
+                (self.folder / ARTIFACTS).rmdir()  # nothing was written
         shutil.rmtree(self.folder / STEPS, ignore_errors=True)
         return self._report(more=False, metric=metric, seconds=time.monotonic() - began)
 
     def drain(self) -> dict[str, bytes]:
         """Return what was logged and printed since the last drain, by file name in the unit's folder."""
-        streams = {f"{METRICS}/{self.unit.stage}.jsonl": self._metrics.take(), OUTPUTS: self._capture.take()}
+        streams = {
+            f"{METRICS}/{self.unit.stage}.jsonl": self._metrics.take(),
+            OUTPUTS: hide_bytes(self._capture.take()),
+        }
         return {name: data for name, data in streams.items() if data}
 
     def close(self) -> None:

@@ -14,7 +14,8 @@ class Unit(msgspec.Struct, kw_only=True):
     needs: linked stage → folder of its committed result. exports: ``$link`` nodes of later stages into this one.
     resources: ``{"cpus": 1, "gpus": 0}``; cpus is also the number of threads. extensions: module → source.
     code: module → digest of the local code that the key covers; a process that has other code refuses the unit.
-    cwd: where relative paths of the user begin.
+    cwd: where relative paths of the user begin. environment: fields of ``flambe.get_env()`` in it.
+    reuse: whether an earlier result of this key does as well.
     """
 
     stage: str
@@ -29,6 +30,8 @@ class Unit(msgspec.Struct, kw_only=True):
     extensions: dict[str, str] = {}
     code: dict[str, str] = {}
     cwd: str = ""
+    environment: dict[str, Any] = {}
+    reuse: bool = True
 
     @property
     def id(self) -> str:

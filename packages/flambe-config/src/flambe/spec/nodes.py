@@ -65,6 +65,7 @@ class Stage(msgspec.Struct, omit_defaults=True, kw_only=True):
     name: unique in the spec. body: the node to build and run. reduce: how many variants stay for later stages.
     scheduler, search: ``$new`` nodes of Tune algorithms. resources: ``{"cpus": 1, "gpus": 0}`` for each variant.
     params: in a concrete spec, what was chosen for each search node of this stage, by dotted path.
+    reuse: whether an equal earlier result does as well; not for what is run for its effect.
     """
 
     name: str
@@ -74,13 +75,20 @@ class Stage(msgspec.Struct, omit_defaults=True, kw_only=True):
     search: Any = None
     resources: dict[str, float] | None = None
     params: dict[str, Any] = {}
+    reuse: bool = True
 
 
 class Environment(msgspec.Struct, omit_defaults=True, kw_only=True):
-    """What a spec needs around it. extensions: module → path, URL or requirement. files: name → path or URL."""
+    """What a spec needs around it.
+
+    extensions: module → path, requirement or URL (``git+URL@COMMIT#subdirectory=FOLDER``). files: name → path or URL.
+    remote: those of the files that are on the machines of a cluster only. extra: what the config adds for its own code.
+    """
 
     extensions: dict[str, str] = {}
     files: dict[str, str] = {}
+    remote: list[str] = []
+    extra: dict[str, Any] = {}
 
 
 class SourceFile(msgspec.Struct, kw_only=True):

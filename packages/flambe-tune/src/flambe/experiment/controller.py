@@ -232,7 +232,7 @@ class Controller:
                 return True
             found = self._result_of(owner) if owner.phase is Phase.DONE else None
         else:
-            found = self._store.find(work.unit.key) if self._store is not None else None
+            found = self._store.find(work.unit.key) if self._store is not None and work.unit.reuse else None
         if found is None:
             return False
         work.take_result(self.keeper.reuse(work.unit, found))

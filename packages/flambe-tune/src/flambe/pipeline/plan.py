@@ -61,7 +61,7 @@ def plan_units(spec: Spec, run_root: Path, find: Callable[[str], Found | None]) 
             concrete = msgspec.structs.replace(stage, body=variant.body)
             needs = {need: unit_of[variant.above[need]] for need in graph.needs[name]}
             unit = unit_of[variant] = make_unit(spec, concrete, variant.params, needs, run_root)
-            found = results[variant] = None if stage.scheduler is not None else find(unit.key)
+            found = results[variant] = find(unit.key) if stage.scheduler is None and stage.reuse else None
             yield PlannedUnit(unit, REUSE if found else RUN, found.folder if found else None, is_guess)
         survivors[name] = list(results)
         if graph.reduces(name):

@@ -1,0 +1,123 @@
+"""The user's secrets: an INI file that only the process that needs it reads.
+
+A command gets its name by ``--secrets`` and hands it on by an environment variable; the content never leaves the process
+that runs the object: it is in no spec, no argument list and no message, and ``hide`` takes it out of what code prints.
+"""
+
+from __future__ import annotations
+
+import configparser
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from flambe.errors import FlambeError
+from flambe.runnable.error import MissingSecretsError, ResourceError
+
+VARIABLE = "FLAMBE_SECRETS"
+"""The environment variable that names the file."""
+
+DEFAULT = Path("~/.flambe/secrets.ini")
+HIDDEN = "[secret]"
+_SHORTEST = 6  # a shorter value is a word that may stand anywhere
+
+_values: set[str] = set()
+
+
+class Secrets(configparser.ConfigParser):
+    """Sections of keys and values; ``secrets["AWS"]["TOKEN"]``. What is not there is named together with its remedy."""
+
+    def __init__(self) -> None:
+        # Interpolation would take a % for a reference, and show the value in its complaint.
+        super().__init__(interpolation=None)
+        self.file: Path | None = None
+
+    def __getitem__(self, key: str) -> configparser.SectionProxy:
+        if key != self.default_section and not self.has_section(key):
+            raise _missing(f"there is no section [{key}] in the secrets", self.file)
+        return _Section(self, key)
+
+
+class _Section(configparser.SectionProxy):
+    def __getitem__(self, key: str) -> str:
+        if not self.parser.has_option(self.name, key):
+            assert isinstance(self.parser, Secrets)
+            raise _missing(f"there is no {key} in the section [{self.name}] of the secrets", self.parser.file)
+        return super().__getitem__(key)
+
+
+class _NoSecret(MissingSecretsError, KeyError):
+    """A key that is not there; a KeyError too, as of any mapping."""
+
+    __str__ = FlambeError.__str__
+
+
+def _missing(what: str, file: Path | None) -> _NoSecret:
+    hint = f"Write it into {file}." if file else f"Give their file by --secrets FILE, or make {DEFAULT}."
+    return _NoSecret(what, hint=hint)
+
+
+def read_secrets(path: str | os.PathLike[str]) -> Secrets:
+    """Read an INI file. One that does not exist holds no secrets.
+
+    Raises ``ResourceError`` when it is no INI file, or cannot be read; its text is not shown.
+    """
+    secrets = Secrets()
+    file = Path(path).expanduser()
+    try:
+        if secrets.read(file, encoding="utf-8"):
+            secrets.file = file
+    except (configparser.Error, UnicodeDecodeError) as error:
+        line = getattr(error, "lineno", None) or next((n for n, _ in getattr(error, "errors", ())), None)
+        raise ResourceError(
+            f"{path} is no INI file ({type(error).__name__}{f', line {line}' if line else ''})",
+            hint="Write [SECTION] above lines of KEY = value.",
+        ) from None
+    except OSError as error:
+        raise ResourceError(f"cannot read the secrets {path}: {error.strerror}") from None
+    _values.update(value for value in _all_values(secrets) if len(value) >= _SHORTEST)
+    return secrets
+
+
+def secrets_file(given: str | None = None) -> Path | None:
+    """Return the file to read: ``given``, the one that ``FLAMBE_SECRETS`` names, or the default one; None: there is none.
+
+    Raises ``MissingSecretsError`` for a file that was named and is not there.
+    """
+    named = given or os.environ.get(VARIABLE)
+    if named:
+        file = Path(os.path.abspath(os.path.expanduser(named)))
+        if not file.is_file():
+            raise MissingSecretsError(f"there is no file of secrets {named}", hint="It is what --secrets names.")
+        return file
+    default = DEFAULT.expanduser()
+    return default if default.is_file() else None
+
+
+def hand_on(given: str) -> None:
+    """Check a file of secrets and name it to this process and the one that it becomes. Raises as the functions above."""
+    file = secrets_file(given)
+    assert file is not None
+    read_secrets(file)
+    os.environ[VARIABLE] = str(file)
+
+
+def hide(text: str) -> str:
+    """Return a text without the values of the secrets that this process has read."""
+    for value in _values:
+        text = text.replace(value, HIDDEN)
+    return text
+
+
+def hide_bytes(data: bytes) -> bytes:
+    """As ``hide``, for bytes."""
+    for value in _values:
+        data = data.replace(value.encode(), HIDDEN.encode())
+    return data
+
+
+def _all_values(secrets: Secrets) -> Iterator[str]:
+    for section in (secrets.default_section, *secrets.sections()):
+        for _, value in configparser.ConfigParser.items(secrets, section):
+            if value:
+                yield value
