@@ -31,6 +31,7 @@ from flambe.record.reference import move_references
 from flambe.record.result import Found, copy_result, run_digest, unit_digest
 from flambe.record.run import RunRecord, StageRecord, read_record, write_record
 from flambe.record.step import step_is_whole
+from flambe.record.streams import Streams
 from flambe.runner.unit import StepReport, Unit
 from flambe.spec.digest import spec_digest
 from flambe.spec.nodes import Spec
@@ -48,7 +49,7 @@ class Keeper:
         self.record = record
         self.ledger = ledger
         self._units: dict[str, StageRecord] = {}
-        self._offsets: dict[str, dict[str, int]] = {}
+        self._streams = Streams(paths)
         self._last_sync = 0.0
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -127,7 +128,7 @@ class Keeper:
         for unit, step in list(self.state.steps.items()):
             if self.state.status_of(unit) not in (PENDING, "paused"):
                 continue
-            folder = self._folder(unit)
+            folder = self.paths.folder(unit)
             kept = [report["step"] for report in self.state.reports.get(unit, ()) if report["kept"]]
             whole = next((number for number in reversed(kept) if step_is_whole(folder.step(number))), 0)
             if whole != step:
@@ -203,7 +204,7 @@ class Keeper:
             path.unlink(missing_ok=True)
         run.sweep(folder.root)
         inputs = self._inputs_so_far(unit.id) if from_step else []
-        self._cut_streams(unit, from_step)
+        self._streams.cut(unit.id, self.state.reports.get(unit.id, ()), from_step)
         record = StageRecord(
             stage=unit.stage, variant=unit.variant, params=unit.params, key=unit.key, seed=unit.seed, step=from_step,
             attempt=attempt, time=run.Times(started=run.now()), needs={s: Path(f).name for s, f in unit.needs.items()},
@@ -224,7 +225,7 @@ class Keeper:
         self._check_attempt(unit, attempt)
         record = self._units[unit.id]
         folder = self.paths.unit(unit.stage, unit.variant)
-        self._append_streams(unit, report.streams)
+        self._streams.append(unit.id, report.streams)
         if step_source is not None:
             take(step_source, folder.step(report.step))
         record.step, record.metric, record.metric_name = report.step, report.metric, report.metric_name
@@ -233,7 +234,7 @@ class Keeper:
         self.ledger.append(
             "report", unit=unit.id, attempt=attempt, step=report.step, metric=report.metric, more=report.more,
             lower_is_better=report.lower_is_better, kept=step_source is not None,
-            offsets=dict(self._offsets.get(unit.id, {})),
+            offsets=self._streams.offsets(unit.id),
         )  # fmt: skip
         write_record(folder.record, record)
         if step_source is not None:
@@ -254,7 +255,7 @@ class Keeper:
         """Take the result of an attempt into the run directory. complete: whether it ran to its own end."""
         self._check_attempt(unit, attempt)
         folder = self.paths.unit(unit.stage, unit.variant)
-        self._append_streams(unit, report.streams)
+        self._streams.append(unit.id, report.streams)
         if isinstance(source, bytes):
             aside = self._scratch_of(unit, "in")
             unpack(source, aside)
@@ -307,7 +308,7 @@ class Keeper:
     ) -> None:
         """Record that an attempt raised; ``final`` when it is not tried again."""
         if streams:
-            self._append_streams(unit, streams)
+            self._streams.append(unit.id, streams)
         # The record first, as everywhere: should this process die in between, the next attempt writes it again.
         self._set_status(unit.id, run.FAILED if final else run.CREATED, error=error)
         self.ledger.append("fail", unit=unit.id, attempt=attempt, error=error, final=final)
@@ -339,33 +340,6 @@ class Keeper:
         if running is None or running["attempt"] != attempt:
             raise FlambeError(f"attempt {attempt} of {unit.id} is over; what it hands in is refused")
 
-    def _append_streams(self, unit: Unit, streams: Mapping[str, bytes]) -> None:
-        root = self.paths.unit(unit.stage, unit.variant).root
-        offsets = self._offsets.setdefault(unit.id, {})
-        for name, data in streams.items():
-            path = root / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("ab") as stream:
-                stream.write(data)
-                offsets[name] = stream.tell()
-
-    def _cut_streams(self, unit: Unit, from_step: int) -> None:
-        offsets: dict[str, int] = {}
-        for event in self.state.reports.get(unit.id, ()):
-            if event["step"] <= from_step:
-                offsets = dict(event["offsets"])
-        root = self.paths.unit(unit.stage, unit.variant).root
-        for path in [*root.glob(layout.OUTPUTS), *root.glob(f"{layout.METRICS}/*")]:
-            name = path.relative_to(root).as_posix()
-            if name not in offsets:
-                path.unlink(missing_ok=True)
-            elif path.stat().st_nlink > 1:
-                # It belongs to another run too.
-                run.replace_file(path, path.read_bytes()[: offsets[name]])
-            elif path.stat().st_size > offsets[name]:
-                os.truncate(path, offsets[name])
-        self._offsets[unit.id] = offsets
-
     def _drop_old_steps(self, unit: Unit) -> None:
         reports = self.state.reports.get(unit.id, [])
         # NaN is neither better nor worse than anything.
@@ -385,17 +359,13 @@ class Keeper:
         record.status, record.status_reason, record.error = status, reason, error
         if status in run.FINISHED:
             record.time.ended = run.now()
-        write_record(self._folder(unit).record, record)
+        write_record(self.paths.folder(unit).record, record)
 
     def _record_of(self, unit: str) -> StageRecord | None:
         if unit not in self._units:
             with contextlib.suppress(FileNotFoundError, ConfigError):
-                self._units[unit] = read_record(self._folder(unit).record, StageRecord)
+                self._units[unit] = read_record(self.paths.folder(unit).record, StageRecord)
         return self._units.get(unit)
-
-    def _folder(self, unit: str) -> layout.UnitPaths:
-        stage, _, variant = unit.partition("/")
-        return self.paths.unit(stage, variant)
 
     def _inputs_so_far(self, unit: str) -> list[dict[str, Any]]:
         record = self._record_of(unit)

@@ -69,6 +69,11 @@ class RunPaths(NamedTuple):
     def unit(self, stage: str, variant: str) -> UnitPaths:
         return UnitPaths(self.root / STAGES / stage / variant)
 
+    def folder(self, unit: str) -> UnitPaths:
+        """Return the paths of a unit by its id, ``stage/variant``."""
+        stage, _, variant = unit.partition("/")
+        return self.unit(stage, variant)
+
     def best(self, stage: str) -> Path:
         return self.root / STAGES / stage / BEST
 
