@@ -53,15 +53,6 @@ def test_resolved_yaml_compiles_to_the_same_stages(kit: Any) -> None:
     assert kit.command(CLI, "toy.yaml", "--stage", "raw").stdout == (kit.here / "toy.yaml").read_text()
 
 
-def test_explain_says_where_a_value_comes_from(kit: Any) -> None:
-    assert kit.command(CLI, "toy.yaml", "--explain", "train.max_steps").stdout == "toy.yaml:22:16\n"
-    changed = kit.command(CLI, "toy.yaml", "train.max_steps=2", "--explain", "train.max_steps")
-    assert changed.stdout == "override 'train.max_steps=2'\n"
-    wrong = kit.command(CLI, "toy.yaml", "--explain", "train.max_step")
-    assert wrong.returncode == 2
-    assert "Did you mean 'train.max_steps'?" in wrong.stderr
-
-
 def test_usage(kit: Any) -> None:
     missing = kit.command(CLI, "nowhere.yaml")
     assert missing.returncode == 2

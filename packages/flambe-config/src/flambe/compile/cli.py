@@ -11,6 +11,7 @@ import click
 from flambe.cli.console import say, set_level
 from flambe.cli.door import enter
 from flambe.cli.streams import claim_stdout, emit, read_text
+from flambe.errors import ConfigError
 
 if TYPE_CHECKING:
     from flambe.compile.compiler import Compiled
@@ -29,6 +30,7 @@ Overrides come after the file:
 Examples:
   flambe-compile experiment.yaml | flambe-tune
   flambe-compile experiment.yaml train.max_steps=2 --check
+  flambe-compile experiment.yaml --check --format sarif > faults.sarif
   flambe-compile experiment.yaml --expand | head -1 | flambe-train
 """
 
@@ -37,15 +39,19 @@ Examples:
     help=_HELP,
     context_settings={"help_option_names": ["-h", "--help"], "ignore_unknown_options": True},
 )
-@click.argument("file")
+@click.argument("file", required=False)
 @click.argument("overrides", nargs=-1, type=click.UNPROCESSED, metavar="[OVERRIDE]...")
-@click.option("--check", is_flag=True, help="Only check; write nothing on stdout.")
+@click.option("--check", is_flag=True, help="Only check, and write no spec.")
 @click.option("--expand", is_flag=True, help="Write one concrete spec a line, one for each variant.")
 @click.option("--count", is_flag=True, help="Write how many variants there are.")
 @click.option("--stage", type=click.Choice(["raw", "resolved"]), help="Write YAML: after overrides, or resolved.")
 @click.option("--explain", metavar="KEY", help="Write where the value of a key such as train.max_steps comes from.")
+@click.option("--schema", is_flag=True, help="Write the JSON Schema of configs, for an editor; needs no FILE.")
 @click.option(
-    "--format", "form", type=click.Choice(["json", "yaml"]), default="json", help="Of the spec; yaml: resolved."
+    "--format",
+    "form",
+    type=click.Choice(["json", "yaml", "text", "sarif"]),
+    help="Of the spec: json, or yaml (resolved). Of --check: text, json or sarif. Of --explain: text or json.",
 )
 @click.option(
     "-i", "--install-extensions", is_flag=True, help="Fetch and pip install the extensions that the header names."
@@ -54,32 +60,52 @@ Examples:
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
 @click.version_option(package_name="flambe-config", prog_name="flambe-compile")
 def command(
-    file: str,
+    file: str | None,
     overrides: tuple[str, ...],
     check: bool,
     expand: bool,
     count: bool,
     stage: str | None,
     explain: str | None,
-    form: str,
+    schema: bool,
+    form: str | None,
     install_extensions: bool,
     verbose: bool,
     quiet: bool,
-) -> None:
+) -> int:
     from flambe.compile.compiler import compile_whole, name_of
 
     set_level(quiet=quiet, verbose=verbose)
+    _refuse_format(form, check=check, explain=explain is not None)
+    if schema:
+        from flambe.compile.editor import schema_json
+
+        emit(schema_json())
+        return 0
+    if file is None:
+        raise click.UsageError("Missing argument 'FILE'.")
     text = read_text(file, what="config")
     shown = "<stdin>" if file == "-" else file
-    compiled = compile_whole(
-        text, name=name_of(file), file=shown, overrides=overrides, argv=sys.argv, install=install_extensions
-    )
+    compiled: Compiled | None = None
+    fault: ConfigError | None = None
+    try:
+        compiled = compile_whole(
+            text, name=name_of(file), file=shown, overrides=overrides, argv=sys.argv, install=install_extensions
+        )
+    except ConfigError as error:
+        if not check or form not in ("json", "sarif"):
+            raise
+        fault = error
+    if check and form in ("json", "sarif"):
+        _diagnose(fault, compiled.warnings if compiled else [], text, shown, form)
+        return 0 if fault is None else fault.exit_code
+    assert compiled is not None
     for warning in compiled.warnings:
         say(f"flambe-compile: warning: {warning}")
     if check:
-        return
+        return 0
     if explain is not None:
-        emit(_explain(compiled, explain))
+        _explain(compiled, explain, text, shown, overrides, form)
     elif count:
         from flambe.compile.search import total
 
@@ -98,6 +124,7 @@ def command(
         from flambe.spec.codec import dump_spec
 
         emit(dump_spec(compiled.spec).decode())
+    return 0
 
 
 def _expand(compiled: Compiled) -> None:
@@ -115,21 +142,27 @@ def _expand(compiled: Compiled) -> None:
     out.flush()
 
 
-def _explain(compiled: Compiled, key: str) -> str:
-    from flambe.errors import UsageError, did_you_mean
+def _refuse_format(form: str | None, *, check: bool, explain: bool) -> None:
+    allowed = ("text", "json", "sarif") if check else ("text", "json") if explain else ("json", "yaml")
+    if form is not None and form not in allowed:
+        where = "of --check" if check else "of --explain" if explain else "of a spec"
+        raise click.UsageError(f"--format {form} is no form {where}; expected {', '.join(allowed)}.")
 
-    spec = compiled.spec
-    known: dict[str, str] = {}
-    for at, position in compiled.places.items():
-        parts = [str(part) for part in at]
-        if len(at) > 2 and at[0] == "stages" and isinstance(at[1], int):
-            parts = [spec.stages[at[1]].name, *(str(part) for part in at[3:])]
-            if at[2] != "body":
-                parts.insert(1, str(at[2]))
-        known[".".join(part for part in parts if part not in ("$args",))] = str(position)
-    if key not in known:
-        raise UsageError(f"there is no value called {key!r}", hint=did_you_mean(key, known))
-    return known[key]
+
+def _diagnose(fault: ConfigError | None, warnings: Sequence[str], text: str, file: str, form: str) -> None:
+    import flambe
+    from flambe.compile.diagnostics import diagnose, to_json, to_sarif
+
+    found = diagnose(fault, warnings, text)
+    emit(to_json(found, file) if form == "json" else to_sarif(found, file, flambe.__version__))
+
+
+def _explain(compiled: Compiled, key: str, text: str, file: str, overrides: Sequence[str], form: str | None) -> None:
+    from flambe.compile.explain import explain
+    from flambe.spec.codec import dump_json
+
+    found = explain(compiled, key, text, file, overrides)
+    emit(dump_json(found.document()).decode() if form == "json" else found.text())
 
 
 def main(argv: Sequence[str] | None = None) -> int:

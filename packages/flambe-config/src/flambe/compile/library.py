@@ -81,6 +81,11 @@ class Library:
         locations = spec.submodule_search_locations
         return source, None if locations is None else list(locations)
 
+    def file(self, module: str) -> str | None:
+        """Return the path of a module's source, None when it has none."""
+        place = self._place(module)
+        return place[0] if place else None
+
     def module(self, name: str) -> Module | None:
         """Return what the source of a module says; None when it has no source."""
         if name not in self._modules:

@@ -70,6 +70,17 @@ def apply_overrides(tree: Node, overrides: Many[str], faults: list[ConfigError])
     return warnings
 
 
+def apply_each(tree: Node, overrides: Many[str]) -> Iterator[str]:
+    """Change ``tree`` by one override after another and yield the text of each when it is done.
+
+    For overrides that ``apply_overrides`` found right. Raises ``ConfigError`` otherwise.
+    """
+    faults: list[ConfigError] = []
+    for override in _read(overrides, faults):
+        _apply(tree, override)
+        yield override.text
+
+
 def _read(overrides: Many[str], faults: list[ConfigError]) -> Iterator[_Override]:
     words = iter(overrides)
     for word in words:

@@ -160,12 +160,20 @@ def _nearest(tag: str, names: list[str]) -> str | None:
     return None if hint is None else hint.replace("'", "'!", 1)
 
 
+def flat_names(library: Library) -> list[str]:
+    """Return the tags of torch's and Tune's classes that are written without their module, such as ``torch.Adam``."""
+    return [
+        f"{head}.{name}"
+        for head, modules in FLAT.items()
+        for module in modules
+        if library.exists(module)
+        for name in library.names(module)
+        if name[:1].isupper()
+    ]
+
+
 def _all_names(library: Library, extensions: dict[str, str]) -> list[str]:
-    names = list(short_names())
-    for head, modules in FLAT.items():
-        for module in modules:
-            if library.exists(module):
-                names += [f"{head}.{name}" for name in library.names(module) if name[:1].isupper()]
+    names = [*short_names(), *flat_names(library)]
     for module in extensions:
         if library.exists(module):
             names += [f"{module}.{name}" for name in library.names(module)]

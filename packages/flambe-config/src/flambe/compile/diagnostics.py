@@ -1,0 +1,183 @@
+"""Faults and warnings of a check as documents for other programs: JSON of our own, and SARIF 2.1.0."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from flambe.compile.override import OverridePosition
+from flambe.errors import ConfigError, ConfigFaults, Position
+
+VERSION = "1.0"
+# The first pattern that is found in what a fault says names its rule.
+_RULES = (
+    ("override", r"^override '", "An override of the command line names what is not there, or does not fit it."),
+    ("syntax", r"this is no YAML|the file ends inside|^the alias|nests more|is not UTF-8|characters$|is empty$|documents$",
+     "The file cannot be read as YAML."),
+    ("duplicate-key", r"^duplicate key|is there twice|got the argument", "A name is given twice."),
+    ("unknown-tag", r"^unknown tag|has no factory|is a module$|and makes none|may not reach",
+     "A tag names nothing that is installed, or that it may reach."),
+    ("unknown-argument", r"has no argument|fewer positional arguments|names no argument", "A class takes no such argument."),
+    ("missing-argument", r"needs the argument", "A class cannot be built without this argument."),
+    ("type", r"^(?!!)\S+ (of|in) \S+ is |: (the link|an?) .+ (gives .+|came)$|: \S+ gives ",
+     "A value is not of the type that the signature asks for."),
+    ("link", r"\blinks?\b", "A link leads nowhere, or to what is not built yet."),
+    ("search", r"search|^!(g|s|choice|GridSearchOptions|SampledUniformSearchOptions) ", "A search is not written as one."),
+    ("stage", r"\bstages?\b|\bpipeline\b|which is no stage", "A stage is missing, or is no component."),
+    ("unknown-parameter", r"has no (parameter|field)|holds no parameters|needs the parameter",
+     "The experiment, or its header, has no such parameter."),
+    ("extension", r"extension|no module name|git cannot|has no (branch|folder)", "An extension cannot be found."),
+    ("file", r"no file|resource|has no source|downloaded", "A file that is named is not there."),
+    ("old-spelling", r"old spelling|is called \S+ today|set by the system", "An older version wrote this so."),
+    ("value", r"", "A value cannot be used where it stands."),
+)  # fmt: skip
+
+
+class Diagnostic(msgspec.Struct, kw_only=True):
+    """One fault or warning. line, column, end_line, end_column: 1-based, the end is the column after the last.
+
+    file is None for what was written on the command line; override says what.
+    """
+
+    rule: str
+    level: str
+    file: str | None
+    line: int | None
+    column: int | None
+    end_line: int | None = None
+    end_column: int | None = None
+    override: str | None = None
+    message: str
+    expected: str | None = None
+    hint: str | None = None
+
+
+def diagnose(error: ConfigError | None, warnings: Sequence[str], text: str) -> list[Diagnostic]:
+    """Return the faults of ``error`` and the warnings of a check of ``text``, by position."""
+    ends = _ends(text)
+    faults: Sequence[ConfigError] = []
+    if error is not None:
+        faults = error.faults if isinstance(error, ConfigFaults) else [error]
+    found = [_diagnostic(fault, ends) for fault in faults]
+    for warning in warnings:
+        match = re.match(r"(?P<file>.*?):(?P<line>\d+):(?P<column>\d+): (?P<what>.*)\Z", warning, re.S)
+        if match is None:
+            place, _, what = warning.partition("': ")
+            found.append(_diagnostic(ConfigError(what, position=OverridePosition(place + "'", 1, 1)), ends, "warning"))
+        else:
+            position = Position(match["file"], int(match["line"]), int(match["column"]))
+            found.append(_diagnostic(ConfigError(match["what"], position=position), ends, "warning"))
+    return found
+
+
+def _diagnostic(fault: ConfigError, ends: dict[tuple[int, int], tuple[int, int]], level: str = "error") -> Diagnostic:
+    position = fault.position
+    override = None
+    if isinstance(position, OverridePosition):
+        override, position = position.file.removeprefix("override ").strip("'"), None
+    elif fault.what.startswith("override '"):
+        override = fault.what.removeprefix("override '").partition("': ")[0]
+    end = ends.get((position.line, position.column)) if position else None
+    return Diagnostic(
+        rule=rule_of(fault.what) if override is None else "override",
+        level=level,
+        file=position.file if position else None,
+        line=position.line if position else None,
+        column=position.column if position else None,
+        end_line=end[0] if end else None,
+        end_column=end[1] if end else None,
+        override=override,
+        message=fault.what,
+        expected=fault.expected,
+        hint=fault.hint,
+    )
+
+
+def rule_of(what: str) -> str:
+    """Return the rule that a fault breaks, from its words."""
+    return next(name for name, pattern, _ in _RULES if re.search(pattern, what))
+
+
+def to_json(found: Sequence[Diagnostic], file: str) -> str:
+    """Return one line of JSON: ``{"flambe_check": "1.0", "file": …, "faults": n, "diagnostics": [{…}]}``."""
+    document = {
+        "flambe_check": VERSION,
+        "file": file,
+        "faults": sum(one.level == "error" for one in found),
+        "diagnostics": found,
+    }
+    return msgspec.json.encode(document).decode()
+
+
+def to_sarif(found: Sequence[Diagnostic], file: str, version: str) -> str:
+    """Return a SARIF 2.1.0 log, as code-scanning services and editors read it. version: of the tool."""
+    names = [name for name, _, _ in _RULES]
+    rules = [{"id": name, "shortDescription": {"text": words}} for name, _, words in _RULES]
+    results = [
+        {
+            "ruleId": one.rule,
+            "ruleIndex": names.index(one.rule),
+            "level": one.level,
+            "message": {"text": _sentence(one)},
+            "locations": [_location(one, file)],
+        }
+        for one in found
+    ]
+    driver = {"name": "flambe-compile", "version": version, "rules": rules}
+    run = {"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": results}
+    log = {"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0", "runs": [run]}
+    return msgspec.json.encode(log).decode()
+
+
+def _sentence(one: Diagnostic) -> str:
+    text = str(ConfigError(one.message, expected=one.expected, hint=one.hint))
+    return text if one.override is None or text.startswith("override") else f"override {one.override!r}: {text}"
+
+
+def _location(one: Diagnostic, file: str) -> dict[str, object]:
+    place: dict[str, object] = {"artifactLocation": {"uri": quote(one.file or file)}}
+    if one.line is not None and one.column is not None:
+        region = {"startLine": one.line, "startColumn": one.column}
+        if one.end_line is not None and one.end_column is not None:
+            region |= {"endLine": one.end_line, "endColumn": one.end_column}
+        place["region"] = region
+    return {"physicalLocation": place}
+
+
+def _ends(text: str) -> dict[tuple[int, int], tuple[int, int]]:
+    """Return where each value of a YAML text ends, by where it begins; of a block only its first word."""
+    from yaml.cyaml import CParser  # type: ignore[attr-defined]
+    from yaml.error import YAMLError
+    from yaml.events import MappingStartEvent, ScalarEvent, SequenceStartEvent
+
+    ends: dict[tuple[int, int], tuple[int, int]] = {}
+    lines = text.splitlines()
+    parser = CParser(text.encode(errors="replace"))
+    try:
+        while parser.check_event():
+            event = parser.get_event()
+            if not isinstance(event, ScalarEvent | MappingStartEvent | SequenceStartEvent):
+                continue
+            start: Any = event.start_mark  # libyaml marks every event; the stubs allow for none
+            end: Any = event.end_mark
+            last = (end.line + 1, end.column + 1)
+            if not isinstance(event, ScalarEvent) or end.line > start.line:
+                last = (start.line + 1, start.column + 1 + len(_first_word(lines, start.line, start.column)))
+            ends[start.line + 1, start.column + 1] = last
+    except YAMLError:
+        return ends  # what came before the error
+    return ends
+
+
+def _first_word(lines: Sequence[str], line: int, column: int) -> str:
+    rest = lines[line][column:] if line < len(lines) else ""
+    return next(_words(rest), "")
+
+
+def _words(text: str) -> Iterator[str]:
+    for match in re.finditer(r"[^\s:,\[\]{}]\S*?(?=:?(?:\s|$))", text):
+        yield match.group()

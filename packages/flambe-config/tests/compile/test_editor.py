@@ -1,0 +1,41 @@
+"""The JSON Schema for editors, of the toy room."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from flambe.compile.editor import custom_tags, schema
+
+
+def test_the_tags_come_with_the_kinds_of_value_they_may_have() -> None:
+    tags = custom_tags()
+    assert {"!Encoder scalar", "!Encoder mapping", "!Encoder sequence", "!toy.Sgd mapping"} <= set(tags)
+    assert {"!@ scalar", "!g sequence", "!s sequence", "!Experiment mapping", "!link scalar"} <= set(tags)
+    assert len(set(tags)) == len(tags)
+    assert "!torch.Any scalar" not in tags
+
+
+def test_a_tag_has_its_arguments() -> None:
+    found = schema()["definitions"]["Encoder"]
+    assert found["title"] == "!Encoder"
+    assert found["required"] == ["input_size"]
+    assert found["additionalProperties"] is False
+    assert found["properties"]["rnn_type"]["anyOf"][0] == {"enum": ["lstm", "gru", "sru"]}
+    assert found["properties"]["input_size"]["description"] == "an integer"
+    assert schema()["definitions"]["Anything"]["additionalProperties"] is True
+
+
+def test_an_argument_says_who_has_it() -> None:
+    arguments = schema()["definitions"]["component"]["properties"]
+    assert arguments["max_steps"]["description"] == "an integer: !Trainer"
+    assert arguments["dropout"]["description"].startswith("a number: !Classifier, !Encoder")
+
+
+def test_the_command_needs_no_file(kit: Any) -> None:
+    done = kit.command("flambe.compile.cli", "--schema")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout) == schema()
+    missing = kit.command("flambe.compile.cli")
+    assert missing.returncode == 2
+    assert "Missing argument 'FILE'" in missing.stderr
