@@ -9,6 +9,10 @@ import pytest
 
 from flambe.compile import compile_text
 from flambe.compile.compiler import name_of
+from flambe.errors import ConfigFaults
+from flambe.record.provenance import spec_to_yaml
+from flambe.runnable.error import NonExistentResourceError
+from flambe.spec.digest import spec_digest
 from flambe.spec.nodes import Spec
 
 
@@ -61,6 +65,59 @@ def test_flat_resources(kit: Any, tmp_path: Path) -> None:
     )
     assert spec.stages[0].body["p"] == {"$file": f"{tmp_path}/x"}
     assert spec.stages[0].body["q"] == {"$file": "/far"}
+    assert spec.environment.files == {"one": f"{tmp_path}/x", "two": "/far"}
+    assert spec.environment.remote == ["two"]
+
+
+def test_resources_by_url_and_their_record_compiles_to_an_equal_spec(kit: Any, tmp_path: Path) -> None:
+    (tmp_path / "x").write_text("")
+    stages = "a: !Anything\n  p: !@ one\n  q: !@ two\n  r: !file three\n  s: !file https://host/four.txt\n"
+    given = (
+        f"resources:\n  local:\n    one: {tmp_path}/x\n    three: s3://bucket/a/x\n"
+        "  remote:\n    two: ~/far\n    web: https://host/x\n"
+    )
+    spec = kit.pipeline(stages, given)
+    assert [spec.stages[0].body[name]["$file"] for name in "pqrs"] == [
+        f"{tmp_path}/x", "~/far", "s3://bucket/a/x", "https://host/four.txt",
+    ]  # fmt: skip
+    assert spec.environment.remote == ["two", "web"]
+    again = compile_text(spec_to_yaml(spec), name="t")
+    assert spec_digest(again) == spec_digest(spec)
+
+
+@pytest.mark.parametrize(
+    "top", ["!Anything {p: !file a}", "!Experiment\nname: t\npipeline:\n  s: !Anything {p: !file a}"]
+)
+def test_an_environment_is_recorded_too(top: str, tmp_path: Path) -> None:
+    (tmp_path / "x").write_text("")
+    header = f"!Environment\nlocal_files: {{a: {tmp_path}/x}}\nremote_files: {{b: /far}}\nextra: {{fold: 3}}\n---\n"
+    spec = compile_text(header + top, name="t")
+    assert spec.environment.extra == {"fold": 3}
+    assert spec_digest(compile_text(spec_to_yaml(spec), name="t")) == spec_digest(spec)
+
+
+@pytest.mark.parametrize(
+    ("header", "fault"),
+    [
+        ("local_files: {a: ./nowhere}", "2:18: there is no file "),
+        ("local_files: {a: .}\nremote_files: {a: /far}", "3:19: the file 'a' is there twice. Rename one of them."),
+        ("remote_files: {a: far}", "2:19: 'far' is a relative path, and this file is on the machines of a cluster; expected"),
+        ("extra: [1]", "2:8: extra of !Environment cannot be this; expected a mapping of plain data"),
+        ("local_files: {abc: .}", "5:15: no file is called 'abd'. Did you mean 'abc'?"),
+    ],
+)  # fmt: skip
+def test_faults_of_an_environment(kit: Any, header: str, fault: str) -> None:
+    last = "!Anything {p: !file abd}" if "abc" in header else "!Anything"
+    text = f"!Environment\n{header}\n---\n# a comment\n{last}\n"
+    found = kit.faults(lambda: compile_text(text, name="t"))
+    assert found[0].startswith(fault)
+
+
+def test_a_file_that_is_not_there_is_the_documented_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigFaults) as caught:
+        compile_text("!Anything {a: !file x, b: !file ./nowhere}", name="t")
+    assert all(isinstance(fault, NonExistentResourceError) for fault in caught.value.faults)
+    assert len(caught.value.faults) == 2
 
 
 def test_pipeline_of_version_1() -> None:
@@ -93,8 +150,11 @@ def test_pipeline_of_version_1() -> None:
         ("resume: [a, b]", "5:13: resume names 'b', which is no stage; expected one of a"),
         ("resume: {a: 1}", "5:9: resume cannot be this; expected the name of a stage, or a list of names"),
         ("resources: {x: /nowhere}", "5:16: there is no file /nowhere"),
-        ("resources: {x: s3://b/k}", "5:16: s3://b/k would have to be downloaded, which this version does not do. Download it yourself and name the local path."),
-        ("resources: {x: [1]}", "5:16: the resource 'x' has no path; expected the text of a path"),
+        ("resources: {x: s3://b/k#md5=1}", "5:16: 'md5=1' is no checksum; expected #sha256= and 64 hexadecimal digits"),
+        ("resources: {x: https://me:hunter2@host/k}", "5:16: the URL of a file holds a password. Use a signed URL, or download it."),
+        ("resources: {x: !cluster data/k}", "5:16: 'data/k' is a relative path, and this file is on the machines of a cluster; expected a path that begins with / or ~, or a URL"),
+        ("resources: {x: /, y: !file x}", "5:22: the resource 'y' has no path; expected the text of a path or URL, or !cluster PATH"),
+        ("resources: {x: [1]}", "5:16: the resource 'x' has no path; expected the text of a path or URL, or !cluster PATH"),
         ("resources: {a: .}", "4:6: the stage 'a' has the name of a resource. Rename one of them."),
     ],
 )  # fmt: skip

@@ -74,7 +74,7 @@ def _build(node: Any, scope: Scope, path: Path) -> Any:
         value = _environment(node[ENV], scope.where(path))
         _note(scope, path, Origin(node=dict(node)))
     elif kind == FILE:
-        value = str(node[FILE])
+        value = _file(str(node[FILE]))
     elif kind == MAP:
         value = {unescape(key): _build(item, scope, (*path, str(key))) for key, item in node[MAP]}
     elif kind == TUPLE:
@@ -120,6 +120,16 @@ def _note(scope: Scope, path: Path, origin: Origin) -> None:
     if scope.opened:
         here = scope.opened[-1]
         here.origins[path[len(here.path) :]] = origin
+
+
+def _file(text: str) -> str:
+    """Return the path of a declared file, which is downloaded when it has a URL."""
+    if "://" in text:
+        from flambe.compile.download import fetch
+
+        return str(fetch(text))
+    # A path on the machines of a cluster, written where nobody knew their home folder.
+    return os.path.expanduser(text) if text.startswith("~") else text
 
 
 def _environment(name: str, position: Position | None) -> str:

@@ -48,6 +48,8 @@ def _help() -> str:
         "  flambe run         compile a config and run it with the tool that fits\n"
         "  flambe submit      the same on a cluster: flambe submit X.yaml --cluster C.yaml\n"
         "  flambe exec        run concrete specs with the floor alone, without flambe-nn\n"
+        "  flambe diff A B    what differs between two configs, specs or runs\n"
+        "  flambe fmt FILE    lay out configs alike\n"
         + "\n".join(lines)
         + "\n\n\b\nExamples:\n"
         "  flambe experiment.yaml\n"
@@ -135,6 +137,10 @@ def run(
     loudness = ["--verbose"] * verbose + ["--quiet"] * quiet
     # The words of flambe-cluster stand before what it is to do.
     arguments = loudness + arguments if name == "cluster" else arguments + loudness
+    if spec.environment.files and not show:
+        from flambe.compile.download import fetch_files
+
+        fetch_files(spec.environment, here=cluster is None)
     if show:
         emit(_pipe(name, arguments, file, overrides))
     else:
@@ -263,6 +269,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return enter(run if named else _refuse_submit, "flambe submit", words[1:] if named else [])
     if first == "exec":
         return enter(execute, "flambe exec", words[1:])
+    if first == "diff":
+        from flambe.cli.diff import diff
+
+        return enter(diff, "flambe diff", words[1:])
+    if first == "fmt":
+        from flambe.cli.fmt import fmt
+
+        return enter(fmt, "flambe fmt", words[1:])
     if first in TOOLS:
         return enter(_forward(first, words[1:]), f"flambe {first}", [])
     if first in _CLUSTER_WORDS:
@@ -294,7 +308,7 @@ def _refuse_submit() -> None:
 def _refuse(word: str) -> click.Command:
     @click.command()
     def refuse() -> None:
-        hint = did_you_mean(word, ("run", "submit", "exec", *TOOLS, *_CLUSTER_WORDS))
+        hint = did_you_mean(word, ("run", "submit", "exec", "diff", "fmt", *TOOLS, *_CLUSTER_WORDS))
         raise UsageError(f"there is no tool and no file called {word!r}", hint=hint or "See flambe --help.")
 
     return refuse

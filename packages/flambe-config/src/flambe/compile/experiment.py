@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from flambe.compile.extensions import Header, file_path
+from flambe.compile.extensions import Header, file_path, is_remote_path
 from flambe.compile.lowering import FAULT, Lowering, Place, Where
 from flambe.compile.yaml import Alias, Mapping, Node, Scalar, Sequence
 from flambe.errors import Position, did_you_mean
@@ -182,18 +182,25 @@ class _Experiment:
                 self._resource(str(name), path, here=True)
 
     def _resource(self, name: str, node: Node, *, here: bool) -> None:
+        """Take one resource. here: its path is one of this machine. ``!cluster`` says that it is not."""
         bare = _bare(node)
         if not isinstance(bare, Scalar) or not bare.text or bare.tag not in (None, "!cluster", "!ClusterResource"):
-            self._low.fault(node.position, f"the resource {name!r} has no path", expected="the text of a path")
-        elif name in self._files:
-            self._low.fault(node.position, f"the resource {name!r} is there twice")
+            self._low.fault(
+                node.position,
+                f"the resource {name!r} has no path",
+                expected="the text of a path or URL, or !cluster PATH",
+            )
+        elif name in self._files or name in self._header.files:
+            self._low.fault(node.position, f"the resource {name!r} is there twice", hint="Rename one of them.")
         elif not _STAGE.match(name):
             self._low.fault(
                 node.position, f"no link can name the resource {name!r}", expected="letters, digits, '_', '-'"
             )
-        else:
-            must_exist = here and bare.tag is None
-            self._files[name] = file_path(bare.text, bare.position, self._low, must_exist=must_exist)
+        elif here and bare.tag is None:
+            self._files[name] = file_path(bare.text, bare.position, self._low, must_exist=True)
+        elif is_remote_path(bare.text, bare.position, self._low):
+            self._remote.append(name)
+            self._files[name] = bare.text
 
     # Stages ------------------------------------------------------------------------------------------------------
 

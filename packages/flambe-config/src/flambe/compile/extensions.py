@@ -67,8 +67,11 @@ def read_header(node: Node | None, lowering: Lowering, *, install: bool = False)
             for file, place, path in _texts(value, lowering):
                 if file in files:
                     lowering.fault(place, f"the file {file!r} is there twice", hint="Rename one of them.")
-                files[file] = file_path(path, place, lowering, must_exist=name == "local_files")
-                remote += [file] if name == "remote_files" else []
+                if name == "local_files":
+                    files[file] = file_path(path, place, lowering, must_exist=True)
+                elif is_remote_path(path, place, lowering):
+                    files[file] = path
+                    remote.append(file)
         elif name == "extra":
             given = lowering.value(value, Place(("environment", "extra"), None))
             if isinstance(given, dict) and all(not key.startswith("$") for key in given):
@@ -105,18 +108,41 @@ def _texts(node: Mapping, lowering: Lowering) -> list[tuple[str, Position, str]]
 
 
 def file_path(text: str, position: Position, lowering: Lowering, *, must_exist: bool) -> str:
-    """Return the absolute path of a declared file; relative ones start at the config's folder."""
-    if re.match(r"[a-z0-9]+://", text):
-        lowering.fault(
-            position,
-            f"{text} would have to be downloaded, which this version does not do",
-            hint="Download it yourself and name the local path.",
-        )
+    """Return the absolute path of a declared file, or its URL; relative paths start at the config's folder.
+
+    A URL is downloaded by the process that needs the file, so a spec says where it came from.
+    """
+    if re.match(r"[a-z][a-z0-9+.-]*://", text):
+        if text.startswith("file://"):
+            return file_path(text.removeprefix("file://"), position, lowering, must_exist=must_exist)
+        from flambe.compile.download import DownloadError, address
+
+        try:
+            asked = address(text)
+            if "@" in asked.url.partition("://")[2].partition("/")[0] and asked.scheme in ("http", "https"):
+                # Not shown: it is a secret, and a spec would keep it.
+                raise DownloadError("the URL of a file holds a password", hint="Use a signed URL, or download it.")
+        except DownloadError as error:
+            lowering.fault(position, error.what, expected=error.expected, hint=error.hint)
         return text
     path = os.path.normpath(os.path.join(lowering.folder, os.path.expanduser(text)))
     if must_exist and not os.path.exists(path):
-        lowering.fault(position, f"there is no file {path}")
+        from flambe.runnable.error import NonExistentResourceError
+
+        lowering.faults.append(NonExistentResourceError(f"there is no file {path}", position=position))
     return path
+
+
+def is_remote_path(text: str, position: Position, lowering: Lowering) -> bool:
+    """Whether ``text`` can name a file on the machines of a cluster, where the folders of this one mean nothing."""
+    if "://" in text or text.startswith(("/", "~")):
+        return True
+    lowering.fault(
+        position,
+        f"{text!r} is a relative path, and this file is on the machines of a cluster",
+        expected="a path that begins with / or ~, or a URL",
+    )
+    return False
 
 
 def _extensions(node: Mapping, lowering: Lowering, *, install: bool) -> dict[str, str]:

@@ -335,16 +335,24 @@ class Lowering:
             return {FAULT: True}
         if name in self.files:
             return {FILE: self.files[name]}
+        if name in self.files.values():
+            return {FILE: name}  # as a config.yml has it
+        if "://" in name:
+            from flambe.compile.extensions import file_path
+
+            return {FILE: file_path(name, node.position, self, must_exist=True)}
         path = os.path.normpath(os.path.join(self.folder, os.path.expanduser(name)))
         if "/" in name and os.path.exists(path):
             return {FILE: path}
-        if "/" in name:
-            return self.fault(node.position, f"there is no file {path}")
-        return self.fault(
-            node.position,
-            f"no file is called {name!r}",
-            hint=did_you_mean(name, self.files) or "Declare it under resources, or under local_files of !Environment.",
+        from flambe.runnable.error import NonExistentResourceError
+
+        hint = did_you_mean(name, self.files) or "Declare it under resources, or under local_files of !Environment."
+        self.faults.append(
+            NonExistentResourceError(f"there is no file {path}", position=node.position)
+            if "/" in name
+            else NonExistentResourceError(f"no file is called {name!r}", position=node.position, hint=hint)
         )
+        return {FAULT: True}
 
     # Search ------------------------------------------------------------------------------------------------------
 

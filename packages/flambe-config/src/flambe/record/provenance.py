@@ -28,7 +28,21 @@ def spec_to_yaml(spec: Spec) -> str:
     """Return YAML that compiles to an equal spec: the header with its extensions, then the experiment or single object."""
     from flambe.compile.dump import node_to_yaml
 
-    header = f"{node_to_yaml(spec.environment.extensions)}---\n" if spec.environment.extensions else ""
+    around = spec.environment
+    if around.extra or (spec.kind == "runnable" and (around.files or spec.debug)):
+        fields = {
+            "output_path": spec.output_dir,
+            "debug": spec.debug,
+            "extensions": around.extensions,
+            "local_files": {name: source for name, source in around.files.items() if name not in around.remote},
+            "remote_files": {name: around.files[name] for name in around.remote},
+            "extra": around.extra,
+        }
+        if spec.kind != "runnable":  # these stand in the experiment
+            fields = {"extensions": around.extensions, "extra": around.extra}
+        header = f"!Environment\n{node_to_yaml({name: value for name, value in fields.items() if value})}---\n"
+    else:
+        header = f"{node_to_yaml(around.extensions)}---\n" if around.extensions else ""
     return header + node_to_yaml(_as_node(spec))
 
 
@@ -42,7 +56,10 @@ def _as_node(spec: Spec) -> Any:
         if getattr(spec, name) != getattr(plain, name):
             node[name] = getattr(spec, name)
     if spec.environment.files:
-        node["resources"] = dict(spec.environment.files)
+        around = spec.environment
+        local = {name: source for name, source in around.files.items() if name not in around.remote}
+        remote = {name: around.files[name] for name in around.remote}
+        node["resources"] = {"local": local, "remote": remote} if remote else local
     node["pipeline"] = {stage.name: stage.body for stage in spec.stages}
     for key, attribute in (("schedulers", "scheduler"), ("search", "search"), ("reduce", "reduce")):
         found = {stage.name: getattr(stage, attribute) for stage in spec.stages}
