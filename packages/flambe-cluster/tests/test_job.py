@@ -52,6 +52,24 @@ def test_files_and_extensions_move_and_plain_text_stays(tmp_path: Path) -> None:
     assert spec.stages[0].body["file"] == {"$file": words}  # ours is untouched
 
 
+def test_files_of_the_machines_stay_and_those_with_a_url_are_downloaded_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = spec_of(tmp_path)
+    web = tmp_path / "downloaded.txt"
+    web.write_text("from the web")
+    monkeypatch.setattr("flambe.cluster.job.download.fetch", lambda source: web if "://" in source else Path(source))
+    spec.environment.files |= {"far": "/on/the/machines", "far_web": "https://host/far", "web": "https://host/near"}
+    spec.environment.remote = ["far", "far_web"]
+    spec.stages[0].body |= {"far": {"$file": "/on/the/machines"}, "web": {"$file": "https://host/near"}}
+    remote, moved = relocate(spec, "/w")
+    assert set(moved) == {str(tmp_path / "words.txt"), str(tmp_path / "ext"), str(web)}
+    assert remote.stages[0].body["far"] == {"$file": "/on/the/machines"}
+    assert remote.stages[0].body["web"] == {"$file": moved[str(web)]}
+    assert remote.environment.files["far_web"] == "https://host/far"
+    assert remote.environment.files["web"] == moved[str(web)]
+
+
 def test_equal_files_from_anywhere_give_the_equal_spec(tmp_path: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     specs = []

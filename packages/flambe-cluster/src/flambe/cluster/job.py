@@ -17,6 +17,8 @@ from flambe.cluster import transfer
 from flambe.cluster.cluster import Cluster
 from flambe.cluster.errors import ClusterError, RemoteFileTransferError, SSHConnectingError
 from flambe.cluster.host import RETRIES, RETRY_DELAY_S, Host, Refused
+from flambe.compile import download
+from flambe.compile.git import fetched, parse_source
 from flambe.errors import ConfigError, RunFailed, UsageError
 from flambe.record import layout
 from flambe.record.run import RunRecord, read_record
@@ -99,11 +101,18 @@ def relocate(spec: Spec, workdir: str) -> tuple[Spec, dict[str, str]]:
 
     Copies are named after their content, so the same files give the same spec, and with it the same results and run.
 
-    Raises ``ConfigError`` for a file that is not here.
+    Files that have a URL are downloaded here, once for all machines; those of the machines themselves are left alone.
+    Raises ``ConfigError`` for a file that is not here, ``DownloadError`` for one that cannot be downloaded.
     """
     moved: dict[str, str] = {}
 
+    # They are there already, or are downloaded there.
+    there = {spec.environment.files[name] for name in spec.environment.remote}
+
     def place(path: str, kind: str) -> str:
+        if path in there:
+            return path
+        path = str(download.fetch(path))
         source = Path(path)
         if not source.exists():
             raise ConfigError(
@@ -130,13 +139,10 @@ def relocate(spec: Spec, workdir: str) -> tuple[Spec, dict[str, str]]:
         )
         stage.params = {key: rewrite(value) for key, value in stage.params.items()}
     remote.environment.extensions = {
-        module: place(source, "extensions") if os.path.isabs(source) else source
+        module: place(folder, "extensions") if (folder := _folder_of(module, source)) else source
         for module, source in spec.environment.extensions.items()
     }
-    remote.environment.files = {
-        name: place(source, "files") if os.path.isabs(source) else source
-        for name, source in spec.environment.files.items()
-    }
+    remote.environment.files = {name: place(source, "files") for name, source in spec.environment.files.items()}
     remote.output_dir = f"{workdir}/results"
     return remote, moved
 
@@ -297,7 +303,7 @@ def _ask_for_modules(cluster: Cluster, spec: Spec) -> None:
     sources = {
         module.partition(".")[0]: source
         for module, source in spec.environment.extensions.items()
-        if not os.path.isabs(source)
+        if _folder_of(module, source) is None
     }
 
     def ask(host: Host) -> None:
@@ -309,6 +315,15 @@ def _ask_for_modules(cluster: Cluster, spec: Spec) -> None:
 
     if sources:
         cluster.each(ask)
+
+
+def _folder_of(module: str, source: str) -> str | None:
+    """Return the folder or file of an extension on this machine; None for one that has to be installed everywhere."""
+    if os.path.isabs(source):
+        return source
+    git = parse_source(source) if "://" in source else None
+    checkout = None if git is None else fetched(module, git)
+    return None if checkout is None else str(checkout.folder)
 
 
 def _send(cluster: Cluster, source: Path, target: str) -> None:
