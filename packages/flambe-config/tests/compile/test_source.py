@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from flambe.compile import source
-from flambe.compile.annotations import describe, fits, read_annotation
+from flambe.compile.annotations import describe, fits
+from flambe.compile.hints import read_annotation
 from flambe.compile.library import Library
 from flambe.compile.signatures import signature_of
 
@@ -30,7 +31,7 @@ def arguments(found: Library, target: str) -> list[list[tuple[str, bool]]]:
 def test_a_file_is_parsed_once_and_again_when_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     parsed: list[str] = []
     real = ast.parse
-    monkeypatch.setattr(source.ast, "parse", lambda text, *more, **most: parsed.append("") or real(text, *more, **most))
+    monkeypatch.setattr(ast, "parse", lambda text, *more, **most: parsed.append("") or real(text, *more, **most))
     code = "class A:\n    def __init__(self, x): ...\n"
     assert arguments(library(tmp_path, m=code), "m:A") == [[("x", True)]]
     assert arguments(library(tmp_path, m=code), "m:A") == [[("x", True)]]
