@@ -173,6 +173,20 @@ class Component(Registrable):
         return cast(_Self, Schema(cls, _flambe_custom_factory_name, **kwargs)())
 
     @classmethod
+    def from_yaml(cls, constructor: Any, node: Any, factory_name: str | None = None) -> Schema:
+        """Return the Schema that a PyYAML node describes; the constructor is not asked. Raises ``ConfigFaults``."""
+        from flambe.build.yaml_node import from_node
+
+        return cast("Schema", from_node(node, factory_name))
+
+    @classmethod
+    def to_yaml(cls, representer: Any, node: Any, tag: str) -> Any:
+        """Return the PyYAML node of a component or Schema; the representer is not asked."""
+        from flambe.build.yaml_node import to_node
+
+        return to_node(node, tag)
+
+    @classmethod
     def precompile(cls, **kwargs: Any) -> None:
         """Called by the builder before nested objects are built: links are objects already, nested ones are schemas."""
 

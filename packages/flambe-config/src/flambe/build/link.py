@@ -209,6 +209,16 @@ class Link(Registrable):
         path, attrs = parse_link_str(text)
         return cls(path, attrs, target)
 
+    @classmethod
+    def from_yaml(cls, constructor: Any, node: Any, factory_name: str | None = None) -> Link:
+        """Return the link that a PyYAML scalar holds. Raises ``MalformedLinkError``."""
+        return cls.parse(str(node.value))
+
+    @classmethod
+    def to_yaml(cls, representer: Any, node: Any, tag: str) -> Any:
+        """Return the PyYAML scalar of a link."""
+        return representer.represent_scalar(tag, str(node))
+
     @property
     def root_schema(self) -> str:
         """The name that the link starts from."""

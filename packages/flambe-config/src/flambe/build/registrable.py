@@ -43,7 +43,7 @@ class Registrable:
     top-level module, which is left out for flambe's own.
 
     A subclass that reads its own YAML defines ``from_yaml(constructor, node, factory_name)`` and
-    ``to_yaml(representer, node, tag)`` with PyYAML's objects.
+    ``to_yaml(representer, node, tag)`` with PyYAML's objects. Those of this class take and give a plain mapping of arguments.
     """
 
     def __init_subclass__(
@@ -57,6 +57,22 @@ class Registrable:
         _by_target[target_of(cls)] = cls
         if should_register:
             Registrable.register_tag(cls, tag_override or cls.__name__, tag_namespace)
+
+    @classmethod
+    def from_yaml(cls, constructor: Any, node: Any, factory_name: str | None = None) -> Any:
+        """Make an object from a PyYAML mapping node: its arguments."""
+        arguments = constructor.construct_mapping(node, deep=True) if getattr(node, "value", None) else {}
+        return (getattr(cls, factory_name) if factory_name else cls)(**arguments)
+
+    @classmethod
+    def to_yaml(cls, representer: Any, node: Any, tag: str) -> Any:
+        """Return the PyYAML node of an object: the arguments that it was made with; where none were recorded, its attributes."""
+        from flambe.build.made import arguments_of
+
+        given = arguments_of(node)
+        if given is None:
+            given = {name: value for name, value in vars(node).items() if not name.startswith("_")}
+        return representer.represent_mapping(tag, given)
 
     @staticmethod
     def register_tag(class_: type, tag: str, tag_namespace: str | None = None) -> None:

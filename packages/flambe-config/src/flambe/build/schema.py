@@ -191,6 +191,13 @@ class Schema(MutableMapping[str, Any]):
         tops = {schema.target.partition(":")[0].partition(".")[0] for schema in [self, *_all_schemas(self)]}
         return {module: source for module, source in self._extensions.items() if module.partition(".")[0] in tops}
 
+    @classmethod
+    def to_yaml(cls, representer: Any, node: Any, tag: str) -> Any:
+        """Return the PyYAML node of a Schema; the representer is not asked."""
+        from flambe.build.yaml_node import to_node
+
+        return to_node(node, tag)
+
     @staticmethod
     def serialize(obj: Any) -> dict[str, Any]:
         """Return a schema as plain data: its YAML text and its extensions."""

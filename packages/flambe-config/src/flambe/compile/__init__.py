@@ -64,4 +64,7 @@ __all__ = [
     "save_state_to_file",
 ]
 
-__getattr__ = lazily(__name__, {name: home for home, names in _HOMES.items() for name in names})
+# Documented modules, reached as attributes too: ``flambe.compile.yaml.load`` after ``import flambe``.
+_MODULES = ("component", "downloader", "extensions", "registrable", "serialization", "yaml")
+
+__getattr__ = lazily(__name__, {name: home for home, names in _HOMES.items() for name in names}, _MODULES)
