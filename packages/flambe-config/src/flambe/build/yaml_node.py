@@ -18,7 +18,7 @@ def to_node(obj: Any, tag: str | None = None) -> Any:
 
     from flambe.compile.dump import object_to_yaml
 
-    node = yaml.compose(object_to_yaml(obj), Loader=yaml.SafeLoader)
+    node: Any = yaml.compose(object_to_yaml(obj), Loader=yaml.SafeLoader)
     if tag is not None:
         node.tag = tag if tag.startswith("!") else f"!{tag}"
     return node
