@@ -73,6 +73,9 @@ class Module(msgspec.Struct, array_like=True):
     dynamic: bool = False
 
 
+_KEPT = msgspec.msgpack.Decoder(tuple[str, Module])
+
+
 def cache_folder() -> str:
     """Return the folder that keeps what was read; the user's cache folder of the platform."""
     if sys.platform.startswith("linux"):
@@ -98,7 +101,7 @@ def read_module(path: str, name: str, *, is_package: bool) -> Module | None:
     kept = os.path.join(cache_folder(), f"{name}-{crc32(path.encode()):08x}.msgpack")
     try:
         with open(kept, "rb") as stream:
-            found_stamp, module = msgspec.msgpack.decode(stream.read(), type=tuple[str, Module])
+            found_stamp, module = _KEPT.decode(stream.read())
         if found_stamp == stamp:
             return module
     except (OSError, msgspec.DecodeError, msgspec.ValidationError):
