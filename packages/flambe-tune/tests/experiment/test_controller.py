@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from flambe.record.ledger import fold, read_events
 from flambe.record.result import ResultStore
 from flambe.runner.unit import Unit
 from flambe.spec.digest import digest_of
-from flambe.spec.nodes import Spec, Stage
+from flambe.spec.nodes import Environment, Spec, Stage
 
 ASHA = {"$new": "ray.tune.schedulers:ASHAScheduler", "max_t": 9, "grace_period": 1, "reduction_factor": 3}
 HYPERBAND = {"$new": "ray.tune.schedulers:HyperBandScheduler", "max_t": 9, "reduction_factor": 3}
@@ -296,7 +297,7 @@ def test_one_key_runs_once_in_a_run(lab):
 def test_values_that_are_written_alike_keep_their_own_folders(lab):
     spec = Spec(name="x", stages=[Stage(name="a", body={"$new": "m:A", "n": {"$grid": [1, "1"]}})])
     _, record = lab.run(spec)
-    assert record.counts["done"] == 2
+    assert record.counts["done"] == record.counts["expected"] == 2
     assert len(list((lab.folder / "x/exp.0/stages/a").glob("n=1*"))) == 2
 
 
@@ -374,3 +375,63 @@ def test_stop_on_failure_holds_after_a_crash(lab):
     assert ended is not None
     assert len(lab.pools) > 1
     assert {unit.partition("/")[0] for pool in lab.pools for unit, step in pool.ran} == {"data", "model"}
+
+
+def _of_two_modules(folder: Path, a: str, b: str, scheduler: object = None, **fields: object) -> Spec:
+    """A search over classes of two extension modules, whose code is ``a`` and ``b``."""
+    folder.mkdir(exist_ok=True)
+    for name, text in (("a", a), ("b", b)):
+        (folder / f"{name}.py").write_text(text)
+    models = [{"$new": f"{name}:Net", "n": n} for name in "ab" for n in (1, 2, 3)]
+    train = {"$new": "m:Train", "net": {"$grid": models}}
+    stages = [
+        Stage(name="train", body=train, scheduler=scheduler, reduce=2),
+        Stage(name="evaluate", body={"$new": "m:Eval", "t": _link("train")}),
+    ]
+    extensions = {name: str(folder / f"{name}.py") for name in "ab"}
+    return Spec(name="x", stages=stages, environment=Environment(extensions=extensions), **fields)  # type: ignore[arg-type]
+
+
+def _by_code(seed: int):
+    """A metric that depends on the code of the unit too, as real ones do."""
+    return lambda unit, step: int(digest_of([seed, unit.key])[:6], 16) / 2**24 + step / 50
+
+
+@pytest.mark.parametrize("scheduler", [None, ASHA, HYPERBAND], ids=["none", "asha", "hyperband"])
+@pytest.mark.parametrize("both", [True, False], ids=["all", "some"])
+def test_code_that_changes_between_two_processes(tmp_path, monkeypatch, scheduler, both):
+    whole, lab = _labs(tmp_path, monkeypatch, 2)
+    new = ("# 2\n" if both else "# 1\n", "# 2\n")
+    steps = {"steps": lambda unit: 12 if unit.stage == "train" else 2}
+    for kill_at in (60, 118):
+        shutil.rmtree(lab.folder, ignore_errors=True)
+        shutil.rmtree(whole.folder, ignore_errors=True)
+        spec = _of_two_modules(tmp_path / "code", "# 1\n", "# 1\n", scheduler)
+        lab.run(spec, kill_at=kill_at, metric=_by_code(kill_at), **steps)
+        for seed in range(1, 100):  # and the process with the new code is killed again and again
+            ended = lab.run(
+                _of_two_modules(tmp_path / "code", *new, scheduler),
+                seed=seed, metric=_by_code(kill_at), kill_at=4 + 23 * seed, reuse=False, **steps,
+            )  # fmt: skip
+            if ended is not None:
+                break
+        _, fresh = whole.run(_of_two_modules(tmp_path / "code", *new, scheduler), metric=_by_code(kill_at), **steps)
+        left = _results(lab, ended[1].index)
+        assert {unit: one for unit, one in left.items() if one != "pruned"} == _results(whole, fresh.index), kill_at
+
+
+def _results(lab: Lab, index: int) -> dict[str, str]:
+    state = fold(read_events(lab.folder / f"x/exp.{index}/ledger.jsonl"))
+    return {unit: state.done[unit]["digest"] if unit in state.done else state.status_of(unit) for unit in state.planned}
+
+
+def test_failures_of_other_code_do_not_count(lab, tmp_path):
+    broken = {"fails": lambda unit, attempt, step: unit.stage == "train" and step == 2}
+    assert lab.run(_of_two_modules(tmp_path / "code", "# 1\n", "# 1\n", max_failures=1), kill_at=25, **broken) is None
+    state = fold(read_events(lab.folder / "x/exp.0/ledger.jsonl"))
+    assert state.failures
+    assert lab.run(
+        _of_two_modules(tmp_path / "code", "# 2\n", "# 2\n", max_failures=1),
+        # Once for each unit, which is what the new code is allowed.
+        fails=lambda unit, attempt, step: step == 2 and attempt == state.attempts.get(unit.id, 0) + 1,
+    )[1].counts["failed"] == 0  # fmt: skip

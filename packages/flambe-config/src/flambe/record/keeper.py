@@ -182,15 +182,24 @@ class Keeper:
 
     # -- units --------------------------------------------------------------------------------------------------------
 
-    def plan(self, unit: Unit, needs: Mapping[str, str] | None = None) -> None:
-        """Expect a unit. needs: linked stage → unit id. Planning it again changes nothing, unless its key is another:
-        then what there is of it was made by other code, and it begins anew.
+    def plan(self, unit: Unit, needs: Mapping[str, str] | None = None, *, anew: bool = False) -> None:
+        """Expect a unit. needs: linked stage → unit id. Planning it again changes nothing, unless its key is another (what
+        there is of it was made by other code), or something it needs has begun anew since: then it begins anew too.
+
+        anew: let it begin anew in any case.
         """
-        planned = self.state.planned.get(unit.id)
-        if planned is None or planned["key"] != unit.key:
+        known = self.state.planned
+        above = dict(needs) if needs is not None else {s: f"{s}/{Path(f).name}" for s, f in unit.needs.items()}
+        planned = known.get(unit.id)
+        if (
+            anew
+            or planned is None
+            or planned["key"] != unit.key
+            or any(known[need]["n"] > planned["n"] for need in above.values() if need in known)
+        ):
             self.ledger.append(
                 "plan", unit=unit.id, stage=unit.stage, variant=unit.variant, params=unit.params, key=unit.key,
-                needs=dict(needs) if needs is not None else {s: f"{s}/{Path(f).name}" for s, f in unit.needs.items()},
+                needs=above,
             )  # fmt: skip
 
     def start(self, unit: Unit, attempt: int, worker: str, from_step: int = 0) -> Path:

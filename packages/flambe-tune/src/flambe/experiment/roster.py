@@ -44,6 +44,8 @@ class StageState:
     schedule: StageSchedule | None = None
     recorded: deque[tuple[str, int, str]] = field(default_factory=deque)
     """Decisions of earlier processes (unit, step, decision), not yet heard again."""
+    since: int = 0
+    """Number of the last ``plan`` event of a unit of it: what was before is history."""
 
 
 class Roster:
@@ -68,13 +70,6 @@ class Roster:
         self._keeper = keeper
         self._store = store
         self._algorithm = algorithm or self._tune_algorithm
-        self._failures: dict[str, int] = {}
-        for event in keeper.state.events:
-            if event["event"] == "decision":
-                stage = event["unit"].partition("/")[0]
-                self.states[stage].recorded.append((event["unit"], event["step"], event["decision"]))
-            elif event["event"] == "fail":
-                self._failures[event["unit"]] = self._failures.get(event["unit"], 0) + 1
 
     def expand(self, name: str) -> StageState | None:
         """Make the units of a stage, as the ledger knows them, once the variants of all that it links to are known.
@@ -103,10 +98,12 @@ class Roster:
                 if need.phase is not Phase.DONE:
                     work.blockers += 1
                     need.dependents.append(work)
-            self._keeper.plan(unit, {need: other.unit.id for need, other in needs.items()})
+            self._plan(work)
+        self._give_up_others(state)
         state.survivors = [work.variant for work in state.works]
         state.open = len(state.works)
         if scheduled:
+            self._remember(state)
             state.schedule = StageSchedule(
                 lambda lower: self._algorithm(state.stage, lower, len(state.works)),
                 len(state.works),
@@ -120,7 +117,7 @@ class Roster:
 
     def needs_of(self, work: Work) -> list[Work]:
         """Return the units that a unit links to."""
-        return [self.unit_of[work.variant.above[need]] for need in self.graph.needs[work.stage]]
+        return [self.unit_of[one] for one in self._linked(work).values()]
 
     def folder(self, work: Work) -> UnitPaths:
         """Return the paths of a unit in the run directory."""
@@ -140,6 +137,9 @@ class Roster:
             None,
         )
 
+    def _linked(self, work: Work) -> dict[str, Variant]:
+        return {need: work.variant.above[need] for need in self.graph.needs[work.stage]}
+
     def _is_settled(self, name: str) -> bool:
         state = self.states[name]
         return state.expanded and (state.finished or not self.graph.reduces(name))
@@ -147,39 +147,72 @@ class Roster:
     def _add(self, unit: Unit, variant: Variant, place: tuple[int, int], scheduled: bool) -> Work:
         known = self.works.get(unit.id)
         if known is not None and known.unit.key != unit.key:
-            # Two values that are written alike (1 and "1"): the folder gets the key's first letters too.
-            unit = msgspec.structs.replace(unit, variant=f"{unit.variant}~{unit.key[:8]}")
+            # Two values that are written alike (1 and "1") need folders of their own, whose names no change of code moves.
+            unit = msgspec.structs.replace(unit, variant=f"{unit.variant}~{digest_of(unit.params)[:8]}")
             known = self.works.get(unit.id)
         if known is not None:
             return known
         work = self.works[unit.id] = Work(unit, variant, place, scheduled)
         return work
 
+    def _plan(self, work: Work, *, anew: bool = False) -> None:
+        self._keeper.plan(
+            work.unit, {need: self.unit_of[one].unit.id for need, one in self._linked(work).items()}, anew=anew
+        )
+
+    def _give_up_others(self, state: StageState) -> None:
+        """Prune the units of a stage that an earlier process expected, and that other code does not lead to."""
+        known = self._keeper.state
+        for unit, event in list(known.planned.items()):
+            if event["stage"] == state.stage.name and unit not in self.works and unit not in known.pruned:
+                gone = Unit(stage=event["stage"], variant=event["variant"], body=None, key=event["key"], seed=0)
+                self._keeper.prune(gone, "the code was changed, and what it linked to is not kept any more")
+
+    def _remember(self, state: StageState) -> None:
+        """Take up the history of a stage with a scheduler: its decisions, if what they rest on is as it was.
+
+        A decision about one unit rests on the results of all. When one of them began anew, as its code was changed, the
+        others do so too: whatever happened to a unit of the stage before the last ``plan`` in it is history.
+        """
+        works = {work.unit.id: work for work in state.works}
+        touched: set[str] = set()
+        stale: set[str] = set()
+        for event in self._keeper.state.events:
+            unit = event.get("unit")
+            if unit not in works:
+                continue
+            if event["event"] == "plan":
+                touched.discard(unit)
+                stale = (stale | touched) - {unit}
+                state.since = event["n"]
+                state.recorded.clear()
+            else:
+                touched.add(unit)
+                if event["event"] == "decision":
+                    state.recorded.append((unit, event["step"], event["decision"]))
+        for unit in works:
+            if unit in stale:
+                self._plan_anew(state, works[unit])
+
+    def _plan_anew(self, state: StageState, work: Work) -> None:
+        self._plan(work, anew=True)
+        state.since = self._keeper.state.planned[work.unit.id]["n"]
+        state.recorded.clear()
+
     def _restore(self, work: Work) -> None:
-        """Put a unit where the ledger says it was."""
+        """Put a unit where the ledger says it was. A plan with another key has made it begin anew there."""
         state, unit = self._keeper.state, work.unit.id
         work.attempt = state.attempts.get(unit, 0)
-        work.failures = self._failures.get(unit, 0)
+        work.failures = state.failures.get(unit, 0)
         if unit in state.done:
-            event = state.done[unit]
-            if event["key"] == work.unit.key:
-                work.take_result(event)
-                work.phase = Phase.DONE
-                return
-            # The code has changed since: what was made with the old one is not this result.
-            del state.done[unit]
-            state.steps.pop(unit, None)
-            state.reports.pop(unit, None)
+            work.take_result(state.done[unit])
+            work.phase = Phase.DONE
         elif unit in state.failed:
             work.phase, work.error = Phase.FAILED, state.failed[unit]["error"]
-            return
         elif unit in state.pruned:
             work.phase, work.why = Phase.PRUNED, state.pruned[unit]["why"]
-            return
-        elif unit in state.planned and state.planned[unit]["key"] != work.unit.key:
-            state.steps.pop(unit, None)
-            state.reports.pop(unit, None)
-        work.step = state.steps.get(unit, 0)
+        else:
+            work.step = state.steps.get(unit, 0)
 
     def _take_stage(self, state: StageState) -> bool:
         """Take a whole stage with a scheduler from an earlier run: its results, and its decisions as they were."""
@@ -193,7 +226,7 @@ class Roster:
         if earlier is None:
             for work in taken:
                 # Taken by a process that was killed, from a run that is gone since: the scheduler knows nothing of it.
-                del done[work.unit.id]
+                self._plan_anew(state, work)
                 work.phase, work.step, work.reused = Phase.WAITING, 0, False
             return False
         for event in earlier.decisions[len(state.recorded) :]:
@@ -210,7 +243,7 @@ class Roster:
         assert state.schedule is not None
         known = {work.unit.id: work for work in state.works}
         for event in self._keeper.state.events if self._spec.ordering == "arrival" else self._reports_of(state):
-            if event["event"] == "report" and event["unit"] in known:
+            if event["event"] == "report" and event["unit"] in known and event["n"] > state.since:
                 state.schedule.report(
                     known[event["unit"]].position,
                     event["step"],
