@@ -32,6 +32,7 @@ class S3Pusher(Runnable):
         os.makedirs(env.output_path, exist_ok=True)
         with open(os.path.join(env.output_path, "env.txt"), "w") as out:
             print(env.extra, env.debug, sorted(env.local_files), file=out)
+        assert str(flambe.get_trial_dir()) == env.output_path
         if self.bucket_name == "broken":
             raise ValueError(f"{token} is refused")
         return {"files": names}
@@ -198,7 +199,7 @@ def test_show_names_the_command(desk: Desk) -> None:
 def test_from_plain_python(desk: Desk) -> None:
     program = (
         "import sys; sys.path.insert(0, 'ext')\nfrom ext import S3Pusher\n"
-        "pusher = S3Pusher('results', 'b')\npusher.inject_secrets('secret.ini')\nprint(pusher.run(force=True))\n"
+        "import flambe; flambe.get_trial_dir = lambda: 'flambe_output'\npusher = S3Pusher('results', 'b')\npusher.inject_secrets('secret.ini')\nprint(pusher.run(force=True))\n"
         "from flambe.compile import yaml\nfrom flambe.runnable import Runnable\n"
         "schema = yaml.load('ext: ./ext\\n---\\n!ext.Plain {times: 2}')\n"
         "plain = schema()\nprint(plain.run(), plain.run())\n"

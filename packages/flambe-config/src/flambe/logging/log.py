@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from flambe.record.layout import ARTIFACTS
 from flambe.record.metrics import check_key, metric_line, plain_number
 from flambe.runner.environment import active
 
@@ -85,6 +86,9 @@ def log_text(
 
 
 def get_trial_dir() -> Path | None:
-    """Return the folder of the running unit, where its code may write; None outside a unit."""
+    """Return the folder that the running unit's code may write into; None outside a unit.
+
+    What is there when the unit ends goes into the run directory with its result.
+    """
     running = active()
-    return running.folder if running is not None else None
+    return running.folder / ARTIFACTS if running is not None else None
