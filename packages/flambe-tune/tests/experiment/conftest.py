@@ -17,6 +17,7 @@ from flambe.spec.nodes import Environment, Spec, Stage
 TOYS = '''
 import os
 import random
+import sys
 import time
 
 import flambe
@@ -38,12 +39,14 @@ class Source(Component):
 
 
 class Climber(Component):
-    """Climbs by about ``rate`` a step. breaks: raise at this step; dies: end the process at this step, the first time."""
+    """Climbs by about ``rate`` a step. breaks: raise at this step; dies: end the process at this step, the first time;
+    leaves: call sys.exit at this step. slow: seconds to build."""
 
-    def __init__(self, source, rate=1.0, steps=5, pause=0.0, breaks=0, dies=0, mark="", count=0):
+    def __init__(self, source, rate=1.0, steps=5, pause=0.0, breaks=0, dies=0, mark="", count=0, leaves=0, slow=0.0):
         super().__init__()
+        time.sleep(slow)
         self.source, self.rate, self.steps, self.pause = source, rate, steps, pause
-        self.breaks, self.dies, self.mark, self.count = breaks, dies, mark, count
+        self.breaks, self.dies, self.mark, self.count, self.leaves = breaks, dies, mark, count, leaves
         self.at, self.height = 0, 0.0
         self.register_attrs("at", "height")
 
@@ -54,6 +57,9 @@ class Climber(Component):
         self.at += 1
         if self.at == self.breaks:
             raise RuntimeError("the rope broke")
+        if self.at == self.leaves:
+            print("the last words")
+            sys.exit(3)
         if self.at == self.dies and not os.path.exists(self.mark):
             open(self.mark, "w").close()
             os.kill(os.getpid(), 9)

@@ -315,10 +315,10 @@ class Controller:
         work = self._on_worker.get(event.unit)
         if work is None or work.attempt != event.attempt:
             return  # an attempt that was given up
+        work.seconds += event.seconds
         if event.report is not None:
             report = event.report
             self.keeper.report(work.unit, work.attempt, report, event.step_source)
-            work.seconds += report.seconds
             work.metric, work.lower_is_better = report.metric, report.lower_is_better
             if report.more:
                 work.step = report.step
@@ -327,7 +327,6 @@ class Controller:
             ended = self.keeper.commit(
                 work.unit, work.attempt, event.result_source, event.result, complete=event.report is not None
             )
-            work.seconds += event.result.seconds
             work.take_result(ended)
             self._vacate(work)
             self._end(work, Phase.DONE)
@@ -353,6 +352,7 @@ class Controller:
         work = self._on_worker.get(event.unit)
         if work is None or work.attempt != event.attempt:
             return
+        work.seconds += event.seconds
         work.failures += 1
         final = not event.retry or work.failures > self.spec.max_failures
         self.keeper.fail(work.unit, work.attempt, event.error, final=final, streams=event.streams)

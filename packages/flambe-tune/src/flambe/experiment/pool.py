@@ -32,7 +32,8 @@ class Reported(msgspec.Struct, kw_only=True, tag="reported"):
     """What a worker did. report: of the step, None for a bare commit. result: of the commit, if there was one.
 
     step_folder, result_folder: folders on the controller's disk. step_packed, result_packed: the same as bytes
-    (``flambe.record.parcel``) from workers that do not see that disk.
+    (``flambe.record.parcel``) from workers that do not see that disk. seconds: all that the task took, building and
+    writing included.
     """
 
     unit: str
@@ -43,6 +44,7 @@ class Reported(msgspec.Struct, kw_only=True, tag="reported"):
     result: StepReport | None = None
     result_folder: str | None = None
     result_packed: bytes | None = None
+    seconds: float = 0.0
 
     @property
     def step_source(self) -> Path | bytes | None:
@@ -54,7 +56,7 @@ class Reported(msgspec.Struct, kw_only=True, tag="reported"):
 
 
 class Failed(msgspec.Struct, kw_only=True, tag="failed"):
-    """An attempt that raised, or whose process died. retry: whether trying again could help."""
+    """An attempt that raised, or whose process died. retry: whether trying again could help. seconds: of the task."""
 
     unit: str
     attempt: int
@@ -62,6 +64,7 @@ class Failed(msgspec.Struct, kw_only=True, tag="failed"):
     trace: str = ""
     streams: dict[str, bytes] = {}
     retry: bool = True
+    seconds: float = 0.0
 
 
 PoolEvent = Reported | Failed

@@ -32,9 +32,10 @@ ON_A_WORKER = frozenset({Phase.RUNNING, Phase.HELD})
 class Work:
     """A unit on its way.
 
-    place: (position of the stage, index of the variant). position: among the units of the stage. action: what a worker is to do next. step: last step whose
-    state is kept. attempt: number of the last attempt; failures: how many of this process's attempts failed.
-    verdict: what the scheduler said about the last step. blockers: how many needed units are not done. seconds: computing time so far.
+    place: (position of the stage, index of the variant). position: among the units of the stage. action: what a worker is
+    to do next. step: last step whose state is kept. attempt: number of the last attempt; failures: how many of them failed.
+    verdict: what the scheduler said about the last step. blockers: how many needed units are not done. seconds: time of
+    workers so far, in this process: building, running, writing.
     """
 
     unit: Unit

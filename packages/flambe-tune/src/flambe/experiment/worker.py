@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 import traceback
 from pathlib import Path
 
 from flambe.errors import ConfigError
 from flambe.experiment.pool import COMMIT, Failed, PoolEvent, Reported, Task
 from flambe.record.layout import OUTPUTS, STEPS
+from flambe.runnable.secrets import hide
 from flambe.runner.stage import StageRun
 
 
@@ -19,7 +21,13 @@ class Worker:
         self._held: tuple[str, int, str] | None = None
 
     def do(self, task: Task) -> PoolEvent:
-        """Do one task. What the unit raises comes back as ``Failed``; the objects are gone then."""
+        """Do one task. What the unit raises, ``SystemExit`` too, comes back as ``Failed``; the objects are gone then."""
+        began = time.monotonic()
+        event = self._do(task)
+        event.seconds = time.monotonic() - began
+        return event
+
+    def _do(self, task: Task) -> PoolEvent:
         unit, scratch = task.unit, Path(task.scratch)
         mark = (unit.id, task.attempt, task.scratch)
         try:
@@ -38,14 +46,15 @@ class Worker:
             event.result_folder = str(scratch)
             self.release()
             return event
-        except Exception as error:
-            trace = traceback.format_exc()
+        except BaseException as error:
+            # No signal raises here (the controller's process gets them), so this is from the unit's own code.
+            trace = hide(traceback.format_exc())
             streams = self._drain(trace)
             self.release()
             return Failed(
                 unit=unit.id,
                 attempt=task.attempt,
-                error=f"{type(error).__name__}: {error}",
+                error=hide(f"{type(error).__name__}: {error}"),
                 trace=trace,
                 streams=streams,
                 retry=not isinstance(error, ConfigError),
@@ -59,5 +68,5 @@ class Worker:
 
     def _drain(self, trace: str) -> dict[str, bytes]:
         streams = self._run.drain() if self._run is not None else {}
-        streams[OUTPUTS] = streams.get(OUTPUTS, b"") + trace.encode()
+        streams[OUTPUTS] = streams.get(OUTPUTS, b"") + trace.encode(errors="replace")
         return streams

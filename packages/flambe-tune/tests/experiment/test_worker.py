@@ -1,0 +1,63 @@
+"""One worker in this process: what comes back from a unit, whatever its code does."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from flambe.experiment.pool import Failed, Reported, Task
+from flambe.experiment.worker import Worker
+from flambe.record.layout import OUTPUTS
+from flambe.runnable.secrets import read_secrets
+from flambe.runner.unit import Unit
+
+
+@pytest.fixture
+def do(bench, tmp_path, monkeypatch):
+    """Give a task to a worker: a climber with the arguments."""
+    monkeypatch.syspath_prepend(str(bench.folder))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    worker = Worker()
+    made: list[Path] = []
+
+    def do(variant: str = "0", **arguments: object) -> Reported | Failed:
+        scratch = tmp_path / f"scratch{len(made)}"
+        scratch.mkdir()
+        made.append(scratch)
+        body = {"$new": "toys:Climber", "source": None, "steps": 1, **arguments}
+        unit = Unit(stage="climb", variant=variant, body=body, key="k", seed=1, extensions={"toys": str(bench.toys)})
+        return worker.do(Task(unit=unit, attempt=1, scratch=str(scratch)))
+
+    yield do
+    sys.modules.pop("toys", None)
+
+
+def test_sys_exit_is_a_failure_of_the_unit_with_what_it_printed(do):
+    event = do(leaves=1)
+    assert isinstance(event, Failed)
+    assert event.error == "SystemExit: 3"
+    assert event.retry
+    log = event.streams[OUTPUTS].decode()
+    assert "the last words" in log
+    assert "sys.exit(3)" in log
+    # The worker itself goes on.
+    assert isinstance(do("1"), Reported)
+
+
+def test_seconds_are_those_of_the_whole_task(do):
+    event = do(slow=0.2)
+    assert event.report.seconds < 0.1
+    assert 0.2 < event.seconds < 2
+
+
+def test_secrets_are_in_no_error(do, tmp_path, monkeypatch):
+    monkeypatch.setattr("flambe.runnable.secrets._values", set())
+    file = tmp_path / "secrets.ini"
+    file.write_text("[a]\ntoken = toys-and-more\n")
+    read_secrets(file)
+    event = do(dies=1, mark="/toys-and-more/mark")
+    assert isinstance(event, Failed)
+    assert event.error == "FileNotFoundError: [Errno 2] No such file or directory: '/[secret]/mark'"
+    assert "toys-and-more" not in event.trace + event.streams[OUTPUTS].decode()
