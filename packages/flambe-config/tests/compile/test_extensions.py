@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from flambe.compile import compile_text
+from flambe.record.provenance import spec_to_yaml
+from flambe.spec.codec import dump_spec
 
 CODE = "class Thing:\n    def __init__(self, size: int): ...\n"
 
@@ -97,3 +101,54 @@ def test_three_documents(tmp_path: Path) -> None:
         compile_text("a: 1\n---\nb: 1\n---\nc: 1\n", name="c")
     with pytest.raises(ConfigError, match="is empty"):
         compile_text("# nothing\n", name="c")
+
+
+OWN = """
+from flambe.compile import Component, Registrable, alias
+
+@alias("short")
+class SmartInt(Registrable):
+    def __init__(self, name, initial_value):
+        self.name = name
+        self.val = initial_value
+
+    @classmethod
+    def to_yaml(cls, representer, node, tag):
+        return representer.represent_scalar(tag, f"{node.name}-{node.val}")
+
+    @classmethod
+    def from_yaml(cls, constructor, node, factory_name):
+        name, value = constructor.construct_scalar(node).split("-")
+        return cls(name, int(value))
+
+class Holder(Component):
+    def __init__(self, param):
+        print("it is", type(param).__name__, param.name, param.val)
+"""
+
+
+def test_a_class_that_reads_its_own_yaml_gets_it(kit: Any, tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(OWN)
+    for tag in ("SmartInt", "short"):
+        config = f"own: {tmp_path}\n---\n!own.Holder\nparam: !own.{tag} my_param-9\n"
+        spec = compile_text(config, name="t")
+        assert spec.stages[0].body["param"] == {"$yaml": "!own:SmartInt", "value": "my_param-9"}
+        again = compile_text(spec_to_yaml(spec), name="t")
+        assert again.stages == spec.stages
+    program = (
+        "from flambe.runner.execute import execute\nfrom flambe.spec.codec import load_spec\n"
+        "execute(load_spec(sys.stdin.read()), tool='t', on_unit=lambda row: print(row.get('error')), output_dir=sys.argv[1])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys\n{program}", str(tmp_path / "out")],
+        input=dump_spec(spec).decode(), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "it is SmartInt my_param 9" in next((tmp_path / "out").rglob("stages/*/*/outputs.log")).read_text()
+
+
+def test_what_reads_its_own_yaml_holds_no_tags(kit: Any, tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(OWN)
+    config = f"own: {tmp_path}\n---\n!own.SmartInt\na: !g [1, 2]\n"
+    found = kit.faults(lambda: compile_text(config, name="t"))
+    assert found[0] == "3:1: !own.SmartInt reads its own YAML, which cannot hold other tags"

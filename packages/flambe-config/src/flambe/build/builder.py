@@ -11,7 +11,7 @@ from typing import Any
 from flambe.build.component import Component
 from flambe.build.link import Link
 from flambe.build.made import Made, Origin, record, signature_of
-from flambe.build.registrable import class_of_tag
+from flambe.build.registrable import Registrable, class_of_tag
 from flambe.build.scope import Open, Scope, follow
 from flambe.build.trust import locate
 from flambe.errors import ConfigError, FlambeError, Position, did_you_mean
@@ -324,9 +324,9 @@ def _own_yaml(node: dict[str, Any], scope: Scope, path: Path) -> Any:
         )
     dumper = yaml.SafeDumper(io.StringIO())
     written = dumper.represent_data(unescape(node["value"]))
-    written.tag = f"!{tag}"
+    written.tag = f"!{Registrable.get_default_tag(class_) if issubclass(class_, Registrable) else tag}"
     value = reader(yaml.SafeLoader(""), written, factory)
-    record(value, Made(f"!{tag}", None, (), {}, None, {(): Origin(node=dict(node))}))
+    record(value, Made(str(node[YAML]), None, (), {}, None, {(): Origin(node=dict(node))}))
     return value
 
 

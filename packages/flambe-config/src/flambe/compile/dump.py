@@ -81,7 +81,8 @@ def _block(node: Any) -> tuple[str, list[str]]:
     if kind == ENV:
         return f"!env {scalar(node[ENV])}", []
     if kind == YAML:
-        return _tagged(str(node[YAML]), node["value"])
+        tag = str(node[YAML])
+        return _tagged(tag_of(tag.removeprefix("!")) if ":" in tag else tag, node["value"])
     if kind == MAP:
         return _mapping([(key, value) for key, value in node[MAP]])
     if kind == FLOAT:

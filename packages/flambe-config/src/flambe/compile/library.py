@@ -171,6 +171,21 @@ class Library:
                 return name
         return None
 
+    def reads_own_yaml(self, target: str) -> bool:
+        """Whether the class ``module:Name`` has a ``from_yaml`` of its own or from a class of the user's."""
+        module, _, name = target.partition(":")
+        if module.partition(".")[0] in ("flambe", "torch", "ray"):
+            return False  # none of them has one
+        found = self.find(module, name.partition(".")[0])
+        if found is None or not isinstance(found.item, Class):
+            return False
+        ancestors, _ = self.ancestors(found)
+        return any(
+            "from_yaml" in one.item.methods
+            for one in ancestors
+            if isinstance(one.item, Class) and not one.module.startswith("flambe.")
+        )
+
     def ancestors(self, found: Found) -> tuple[list[Found], bool]:
         """Return the classes of a class's method resolution order, and whether all of them could be read.
 

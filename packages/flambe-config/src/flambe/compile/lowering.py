@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import copy
 import os
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +18,7 @@ from flambe.compile.tags import resolve
 from flambe.compile.yaml import STANDARD, Alias, Mapping, Node, Scalar, Sequence, plain_value
 from flambe.errors import ConfigError, Position, did_you_mean
 from flambe.spec.codec import escape
-from flambe.spec.nodes import ARGS, BYTES, ENV, FILE, GRID, MAP, NEW, LinkTarget, link_node
+from flambe.spec.nodes import ARGS, BYTES, ENV, FILE, GRID, MAP, NEW, YAML, LinkTarget, link_node
 
 FAULT = "$fault"
 LINK_TAGS = {"@": "", "link": "", "Link": "", "ref": "", "call": "call", "FunctionCallLink": "call", "copy": "copy"}
@@ -248,7 +249,10 @@ class Lowering:
         result: dict[str, Any]
         try:
             known = self.registered(tag) if self.registered is not None else None
-            result = {NEW: known or resolve(tag, self.library, self.extensions)}
+            target = known or resolve(tag, self.library, self.extensions)
+            if self.library.reads_own_yaml(target):
+                return self._own_yaml(node, tag, target, place)
+            result = {NEW: target}
         except ConfigError as error:
             error.position = node.position
             self.faults.append(error)
@@ -256,6 +260,13 @@ class Lowering:
         self._arguments(node, tag, place, result)
         self._made[id(node)] = result
         return result
+
+    def _own_yaml(self, node: Node, tag: str, target: str, place: Place) -> dict[str, Any]:
+        """Return the node of a class with a ``from_yaml`` of its own: it gets what is below its tag as it stands."""
+        value = self._data(_untagged(node), Place((*place.at, "value"), None))
+        if not _is_plain(value):
+            return self.fault(node.position, f"!{tag} reads its own YAML, which cannot hold other tags")
+        return {YAML: f"!{target}", "value": value}
 
     def _arguments(self, node: Node, tag: str, place: Place, result: dict[str, Any]) -> None:
         if isinstance(node, Scalar):
@@ -401,6 +412,12 @@ def _is_plain(value: Any) -> bool:
             return False
         return first in (MAP, FAULT) or all(_is_plain(item) for item in value.values())
     return True
+
+
+def _untagged(node: Node) -> Node:
+    bare = copy.copy(node)
+    bare.tag = None
+    return bare
 
 
 def _is_double_braces(node: Mapping) -> bool:

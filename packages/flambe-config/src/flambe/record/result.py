@@ -29,7 +29,7 @@ from flambe.record.metrics import read_metrics
 from flambe.record.run import COMPLETE, StageRecord, read_record
 from flambe.runner.environment import input_is_unchanged
 from flambe.spec.digest import digest_of, file_digest
-from flambe.spec.nodes import NEW, kind_of, walk
+from flambe.spec.nodes import NEW, YAML, kind_of, walk
 
 KEY_VERSION = 1
 
@@ -55,7 +55,8 @@ def stage_key(body: Any, *, needs: Mapping[str, str], seed: int, threads: int, e
 
 def modules_of(body: Any) -> set[str]:
     """Return the top-level modules of the classes that a body names."""
-    return {str(value[NEW]).partition(":")[0].partition(".")[0] for _, value in walk(body) if kind_of(value) == NEW}
+    named = [str(value[kind]) for _, value in walk(body) if (kind := kind_of(value)) in (NEW, YAML)]
+    return {name.removeprefix("!").partition(":")[0].partition(".")[0] for name in named}
 
 
 def unit_seed(seed: int, body: Any, needs: Mapping[str, str]) -> int:
