@@ -117,6 +117,7 @@ def _run(spec: Any, settings: Any) -> int:
         emit(_json(summary.row()))
     if summary.status == CANCELLED:
         say(f"{NAME}: stopped; the same command goes on from here: {summary.run}")
+    if summary.signal is not None or summary.status == CANCELLED:
         return 128 + (summary.signal or 2)
     return 1 if summary.status == FAILED else 0
 

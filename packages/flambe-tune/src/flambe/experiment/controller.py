@@ -41,7 +41,7 @@ class Observer(Protocol):
 
 @dataclass
 class Outcome:
-    """How a run of the loop ended. stopped: by ``Controller.stop`` before everything was done."""
+    """How a run of the loop ended. stopped: it was asked to, before everything was done."""
 
     stopped: bool
     failed: list[str] = field(default_factory=list)
@@ -53,6 +53,7 @@ class Controller:
 
     make_pool: called at most once, when the first unit has to run, with the number of units that could run at once.
     store: earlier results, or None to reuse nothing. algorithm: makes the scheduler of a stage (tests give their own).
+    asked_to_stop: looked at before each event; what was kept stays, the rest is done again by the next process.
 
     Raises ConfigError for schedulers that cannot be driven, searches that cannot be done and resources that are not
     there; ProvenanceError when a scheduler decides otherwise than recorded.
@@ -67,6 +68,7 @@ class Controller:
         store: Store | None = None,
         observer: Observer | None = None,
         algorithm: Callable[[Stage, bool, int], Algorithm] | None = None,
+        asked_to_stop: Callable[[], bool] = lambda: False,
     ) -> None:
         self.spec = spec
         self.keeper = keeper
@@ -84,6 +86,7 @@ class Controller:
         self._used: dict[str, float] = {}
         self._news = False
         self._pool: Pool | None = None
+        self._asked_to_stop = asked_to_stop
         self._stop = False
         self._last_stage: int | None = None
         check_spec(spec, self.graph)
@@ -91,11 +94,11 @@ class Controller:
     # -- the loop -----------------------------------------------------------------------------------------------------
 
     def run(self) -> Outcome:
-        """Run until every unit has ended, or ``stop`` was called. The pool is closed, the keeper is not."""
+        """Run until every unit has ended, or it is asked to stop. The pool is closed, the keeper is not."""
         try:
             for name in self.graph.stages:
                 self._expand(name)
-            while not self._stop:
+            while not self._is_stopped():
                 self._decide()
                 self._launch()
                 if not self._on_worker:
@@ -118,9 +121,9 @@ class Controller:
         best = {name: ids[0].unit for name in self._states if (ids := self._roster.ranking(name))}
         return Outcome(stopped=self._stop, failed=failed, best=best)
 
-    def stop(self) -> None:
-        """Ask the loop to end; safe to call from a signal handler. What was kept stays, the rest is done again."""
-        self._stop = True
+    def _is_stopped(self) -> bool:
+        self._stop = self._stop or self._asked_to_stop()
+        return self._stop
 
     # -- stages -------------------------------------------------------------------------------------------------------
 
@@ -206,7 +209,7 @@ class Controller:
 
     def _launch(self) -> None:
         """Give work to every free worker, first things first."""
-        while self._ready and not self._stop:
+        while self._ready and not self._is_stopped():
             entry = heapq.heappop(self._ready)
             work = entry[2]
             if work.phase is not Phase.READY:

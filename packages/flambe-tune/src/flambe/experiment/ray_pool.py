@@ -83,6 +83,9 @@ class RayPool:
                 else "Is it running there, of this Ray version, and is its token in RAY_AUTH_TOKEN?"
             )
             raise MachineError(f"{what}: {str(error).strip().partition(chr(10))[0]}", hint=hint) from error
+        except KeyboardInterrupt:
+            self.close()
+            raise
         total = ray.cluster_resources()
         self._capacity = {"cpus": float(total.get("CPU", 0.0)), "gpus": float(total.get("GPU", 0.0))}
         if address is not None and workers is not None:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import signal
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from flambe.errors import FlambeError, UsageError
@@ -23,6 +20,7 @@ from flambe.record.keeper import Keeper
 from flambe.record.layout import label
 from flambe.record.result import ResultStore
 from flambe.record.run import CANCELLED, COMPLETE, FAILED
+from flambe.runner.interrupt import Stopped, catch_signals, interruptible
 from flambe.spec.nodes import Spec
 
 AUTO, LOCAL, RAY = "auto", "local", "ray"
@@ -48,7 +46,7 @@ class Settings:
 
 @dataclass
 class Summary:
-    """How a run ended. signal: the one that stopped it. best: the best variant of the last stage with a metric."""
+    """How a run ended. signal: the one that came meanwhile, too late perhaps to stop it. best: the best variant of the last stage with a metric."""
 
     run: Path
     status: str
@@ -91,49 +89,60 @@ def run_experiment(
 
     on_row: called with a JSON-able row when a variant has ended.
     Raises ConfigError for what cannot be run, MachineError when Ray cannot be had, ProvenanceError when another process
-    is writing the run. Failed variants do not raise: see ``Summary.status``.
+    is writing the run. Failed variants do not raise: see ``Summary.status``. Nor do SIGINT and SIGTERM, which end the run
+    cleanly (in the main thread; see ``Summary.signal``).
     """
     settings = settings or Settings()
     shown = display or Display()
     check_spec(spec, StageGraph(spec))
-    keeper = Keeper.open(spec, tool=tool, argv=list(argv), output_dir=settings.output_dir, fresh=settings.force)
-    root = keeper.paths.root
-    # {output_dir}/{name}/exp.{i}, and a name may have several parts.
-    store = None if settings.force else ResultStore(root.parents[spec.name.count("/") + 1])
-    summary = Summary(root, CANCELLED, {}, None)
+    with catch_signals() as interrupt:
+        keeper = Keeper.open(spec, tool=tool, argv=list(argv), output_dir=settings.output_dir, fresh=settings.force)
+        root = keeper.paths.root
+        # {output_dir}/{name}/exp.{i}, and a name may have several parts.
+        store = None if settings.force else ResultStore(root.parents[spec.name.count("/") + 1])
+        summary = Summary(root, CANCELLED, {}, None)
 
-    class Observer:
-        def changed(self, work: Work) -> None:
-            shown.changed(work)
-            if work.phase in ENDED:
-                metric = "" if work.metric is None else f", metric {work.metric:.6g}"
-                keeper.note(f"{work.unit.id}: {work.phase.value} after step {work.step}{metric}")
-                summary.rows.append(row_of(root, work))
-                if on_row is not None:
-                    on_row(summary.rows[-1])
+        class Observer:
+            def changed(self, work: Work) -> None:
+                shown.changed(work)
+                if work.phase in ENDED:
+                    metric = "" if work.metric is None else f", metric {work.metric:.6g}"
+                    keeper.note(f"{work.unit.id}: {work.phase.value} after step {work.step}{metric}")
+                    summary.rows.append(row_of(root, work))
+                    if on_row is not None:
+                        with interruptible():  # nobody may be reading it
+                            on_row(summary.rows[-1])
 
-        def note(self, text: str) -> None:
-            keeper.note(text)
-            shown.note(text)
+            def note(self, text: str) -> None:
+                keeper.note(text)
+                shown.note(text)
 
-    shown.begin(root, spec)
-    try:
-        controller = Controller(
-            spec, keeper, lambda count: make_pool(settings, spec, count, root), store=store, observer=Observer()
-        )
-        with ray_environment(embedded=settings.address is None), _signals(controller) as received:
-            outcome = controller.run()
-    except BaseException as error:
-        keeper.close(CANCELLED, reason=str(error) or type(error).__name__)
-        raise
-    finally:
-        shown.end()
-    status = CANCELLED if outcome.stopped else FAILED if outcome.failed else COMPLETE
-    reason = signal.Signals(received[0]).name if received else None
-    record = keeper.close(status, reason=reason)
+        def pool(count: int) -> Pool:
+            # Ray takes seconds to start, and minutes to find out that nobody answers.
+            with interruptible():
+                return make_pool(settings, spec, count, root)
+
+        shown.begin(root, spec)
+        try:
+            controller = Controller(
+                spec, keeper, pool, store=store, observer=Observer(), asked_to_stop=lambda: interrupt.number is not None
+            )
+            try:
+                with ray_environment(embedded=settings.address is None):
+                    outcome = controller.run()
+            except Stopped:
+                outcome = Outcome(stopped=True)
+        except BaseException as error:
+            keeper.close(CANCELLED, reason=str(error) or type(error).__name__)
+            raise
+        finally:
+            shown.end()
+        status = CANCELLED if outcome.stopped else FAILED if outcome.failed else COMPLETE
+        stopped = outcome.stopped and interrupt.number is not None
+        record = keeper.close(status, reason=signal.Signals(interrupt.number).name if stopped else None)
     summary.status, summary.counts, summary.result_digest = status, record.counts, record.result_digest
     summary.best = _best(controller, outcome, root)
-    summary.signal = received[0] if received else None
+    summary.signal = interrupt.number
     return summary
 
 
@@ -201,25 +210,3 @@ def _best(controller: Controller, outcome: Outcome, root: Path) -> Row | None:
             row = row_of(root, controller.works[outcome.best[stage]])
             return {name: row[name] for name in ("stage", "variant", "params", "metric")}
     return None
-
-
-@contextmanager
-def _signals(controller: Controller) -> Iterator[list[int]]:
-    """Turn the first SIGINT or SIGTERM into a clean stop; a second one interrupts at once."""
-    received: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield received
-        return
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        if received:
-            raise KeyboardInterrupt
-        received.append(number)
-        controller.stop()
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

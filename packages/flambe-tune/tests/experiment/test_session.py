@@ -1,0 +1,69 @@
+"""A run from start to end in this process: signals."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from flambe.experiment.session import LOCAL, Display, Settings, run_experiment
+from flambe.experiment.work import Phase
+from flambe.record.keeper import Keeper
+from flambe.record.run import RunRecord, read_record
+
+
+class _Signals(Display):
+    """Sends a signal to this process when the first variant is done."""
+
+    def __init__(self, number: int) -> None:
+        self.number: int | None = number
+
+    def changed(self, work):
+        if work.phase is Phase.DONE and self.number is not None:
+            os.kill(os.getpid(), self.number)
+            self.number = None
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_does_not_tear_the_close(bench, monkeypatch, number):
+    close = Keeper.close
+
+    def impatient(self, *arguments, **named):
+        os.kill(os.getpid(), signal.SIGINT)
+        record = close(self, *arguments, **named)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return record
+
+    monkeypatch.setattr(Keeper, "close", impatient)
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    summary = run_experiment(bench.spec(), Settings(LOCAL), display=_Signals(number))
+    assert (summary.status, summary.signal) == ("CANCELLED", number)
+    assert [row["stage"] for row in summary.rows] == ["source"]
+    record = read_record(summary.run / "run.json", RunRecord)
+    assert (record.status, record.status_reason) == ("CANCELLED", number.name)
+    assert (record.exit.code, record.exit.signal) == (128 + number, number.name)
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+def test_a_signal_that_comes_when_all_is_done_spoils_nothing(bench, monkeypatch):
+    close = Keeper.close
+
+    def interrupted(self, *arguments, **named):
+        os.kill(os.getpid(), signal.SIGINT)
+        return close(self, *arguments, **named)
+
+    monkeypatch.setattr(Keeper, "close", interrupted)
+    summary = run_experiment(bench.spec(rates=1), Settings(LOCAL))
+    assert (summary.status, summary.signal) == ("COMPLETE", signal.SIGINT)
+    assert read_record(summary.run / "run.json", RunRecord).status == "COMPLETE"
+
+
+def test_a_pool_that_does_not_come_up_can_be_interrupted(bench, monkeypatch):
+    def hang(*arguments):
+        os.kill(os.getpid(), signal.SIGINT)
+        signal.pause()
+
+    monkeypatch.setattr("flambe.experiment.session.make_pool", hang)
+    summary = run_experiment(bench.spec())
+    assert (summary.status, summary.signal) == ("CANCELLED", signal.SIGINT)
