@@ -9,11 +9,11 @@ from flambe.build.component import Component
 from flambe.build.config import node_of_object
 from flambe.build.link import FunctionCallLink, Link
 from flambe.build.made import made_of
-from flambe.build.registrable import target_of
+from flambe.build.registrable import class_of_target, target_of
 from flambe.build.trust import Extensions, is_library_class, locate
 from flambe.errors import did_you_mean
 from flambe.spec.codec import escape, unescape
-from flambe.spec.nodes import ARGS, LINK, MAP, NEW, Path, arguments, kind_of, link_target
+from flambe.spec.nodes import ARGS, LINK, MAP, NEW, YAML, Path, arguments, kind_of, link_target
 
 
 class Schema(MutableMapping[str, Any]):
@@ -239,6 +239,11 @@ def _value_of(node: Any, extensions: dict[str, str], known: dict[int, Schema]) -
     if kind == LINK and not node.get("copy"):
         target = link_target(node)
         return (FunctionCallLink if target.call else Link)(target.path, target.attr)
+    if kind == YAML and class_of_target(str(node[YAML]).removeprefix("!")) is not None:
+        # Such a class has no delayed initialisation: what it reads is the object. Nothing is imported for that here.
+        from flambe.build.builder import Scope, build
+
+        return build(node, scope=Scope(extensions=extensions))
     if kind == MAP:
         return {unescape(key): _value_of(item, extensions, known) for key, item in node[MAP]}
     if isinstance(node, list):
