@@ -79,9 +79,10 @@ class UsageError(ConfigError):
 
 
 class ConfigFaults(ConfigError):
-    """Every fault found in one pass, sorted by position."""
+    """Every fault found in one pass, sorted by position. warnings: what was noticed beside them."""
 
-    def __init__(self, faults: Iterable[ConfigError]) -> None:
+    def __init__(self, faults: Iterable[ConfigError], warnings: Sequence[str] = ()) -> None:
+        self.warnings = list(warnings)
         self.faults: Sequence[ConfigError] = sorted(faults, key=lambda fault: fault.position or Position("", 0, 0))
         super().__init__("\n".join(str(fault) for fault in self.faults))
 

@@ -208,6 +208,70 @@ def test_what_a_link_gives_is_known_where_annotations_tell(faults: Any, argument
     assert faults(argument, SAW) == expected
 
 
+ATTRIBUTES = """
+from flambe.build.component import Component
+import torch.nn as nn
+
+class Plain(Component):
+    size = 3
+    def __init__(self, teeth=1):
+        self.teeth = teeth
+        self.a, (self.b, self.c) = 1, (2, 3)
+        self.count: int = 0
+        self.count += 1
+        setattr(self, "literal", 1)
+        self.register_buffer("buffer", None)
+    def sharpen(self): self.sharpness = 1
+    @property
+    def weight(self): ...
+
+class Below(Plain):
+    def __init__(self, **kwargs): super().__init__(**kwargs)
+
+class Open(Component):
+    def __init__(self, transform=None):
+        self.__dict__.update(transform)
+
+class Dynamic(Plain):
+    def __getattr__(self, name): ...
+
+def make() -> Plain: ...
+"""
+MISSPELT = [
+    ("p.teth", "error: {} leads nowhere: Plain has no attribute 'teth'. Did you mean 'teeth'?"),
+    ("p.wieght.x", "error: {} leads nowhere: Plain has no attribute 'wieght'. Did you mean 'weight'?"),
+    ("b.sharpnes", "error: {} leads nowhere: Below has no attribute 'sharpnes'. Did you mean 'sharpness'?"),
+    ("d.teth", "warning: {} may lead nowhere: nothing shows that Dynamic has 'teth'. Did you mean 'teeth'?"),
+    ("o.txt.size", "warning: {} may lead nowhere: nothing shows that Open has 'txt'. Did you mean 'text'?"),
+    ("m.teth", None),  # what is annotated may be of a class below
+    ("o.text.size", None),
+    *((f"p.{name}", None) for name in ("teeth", "a", "b", "c", "count", "literal", "buffer", "sharpness", "weight", "size")),
+    *((f"b.{name}", None) for name in ("teeth", "sharpen", "run", "unheard_of")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("link", "said"), MISSPELT, ids=[link for link, _ in MISSPELT])
+def test_a_misspelt_attribute_is_found(tmp_path: Path, link: str, said: str | None) -> None:
+    from flambe.compile.compiler import compile_whole
+    from flambe.errors import ConfigFaults
+
+    (tmp_path / "mine.py").write_text(ATTRIBUTES)
+    text = (
+        f"mine: {tmp_path}\n---\n!Experiment\nname: t\npipeline:\n  p: !mine.Plain\n  b: !mine.Below\n"
+        "  o: !mine.Open {transform: {text: 1}}\n  d: !mine.Dynamic\n  m: !mine.make\n"
+        f"  x: !Anything\n    y: !@ {link}\n"
+    )
+    words: list[str] = []
+    try:
+        words += [
+            f"warning: {line}" for line in compile_whole(text, name="t", file="t", overrides=(), argv=()).warnings
+        ]
+    except ConfigFaults as error:
+        words += [f"warning: {line}" for line in error.warnings] + [f"error: {fault}" for fault in error.faults]
+    level, _, what = (said or "").partition(": ")
+    assert words == ([] if said is None else [f"{level}: t:12:8: {what.format(f'the link {link!r}')}"])
+
+
 def test_a_link_into_a_search_fits_when_one_of_the_choices_does(faults: Any) -> None:
     assert faults("tool: !@ a[x]", "a: !mine.Bag {transform: {}}\nb: !Anything {x: !g [!mine.Saw , !mine.Nail ]}") != []
     stages = "a: !Anything {x: !g [!mine.Saw , !mine.Nail ]}"

@@ -7,6 +7,9 @@ import ast
 from flambe.compile.annotations import Type
 from flambe.compile.hints import read_annotation
 
+# They set what their subclasses name, and that is read where it is named.
+_BASES = ("torch.nn.modules.module", "flambe.build.component", "flambe.build.registrable")
+
 
 class Attributes:
     """What the statements of one class body in ``module`` say.
@@ -14,7 +17,7 @@ class Attributes:
     Told by ``x: T`` and ``self.x: T = …``, by a property's ``-> T``, and by ``self.x = x`` in ``__init__`` for a parameter
     ``x: T`` that is given nothing else there, when no other method sets ``self.x``.
 
-    is_open: whether a method sets attributes of itself whose names the source does not tell.
+    is_open: whether objects may have attributes whose names the source does not tell.
     """
 
     def __init__(self, module: str) -> None:
@@ -22,12 +25,19 @@ class Attributes:
         self._declared: dict[str, Type] = {}
         self._given: dict[str, Type] = {}
         self._changed: set[str] = set()
-        self.is_open = False
+        self._is_open = False
+
+    @property
+    def is_open(self) -> bool:
+        return self._is_open and self._module not in _BASES
 
     def types(self) -> dict[str, Type]:
-        """Return attribute → form of its annotation, of those that tell something."""
-        given = {name: type_ for name, type_ in self._given.items() if name not in self._changed}
-        return {name: type_ for name, type_ in {**given, **self._declared}.items() if type_ is not None}
+        """Return attribute → form of its annotation, None where nothing tells it."""
+        return {**self._given, **dict.fromkeys(self._changed), **self._declared}
+
+    def assign(self, statement: ast.Assign) -> None:
+        """Read ``x = …`` in the class body."""
+        self._changed.update(target.id for target in statement.targets if isinstance(target, ast.Name))
 
     def declare(self, statement: ast.AnnAssign) -> None:
         """Read ``x: T`` in the class body, or ``self.x: T`` in a method."""
@@ -41,6 +51,8 @@ class Attributes:
             self._declared[function.name] = (
                 None if function.returns is None else read_annotation(function.returns, self._module)
             )
+        if function.name in ("__getattr__", "__getattribute__"):
+            self._is_open = True
         given = function.args
         annotations = {one.arg: one.annotation for one in [*given.posonlyargs, *given.args, *given.kwonlyargs]}
         found: list[tuple[str, str | None]] = []
@@ -54,8 +66,13 @@ class Attributes:
                 found += [(name, None) for name in _names_of_self(node.target)]
             elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
                 annotations.pop(node.id, None)
-            elif isinstance(node, ast.Call) and _sets_unnamed(node):
-                self.is_open = True
+            elif isinstance(node, ast.Call):
+                name = _set_by_call(node)
+                if name:
+                    self._changed.add(name)
+                self._is_open = self._is_open or name == ""
+            elif isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store) and _is_dict(node.value):
+                self._is_open = True
         for name, source in found:
             annotation = annotations.get(source) if source is not None else None
             if function.name != "__init__" or annotation is None or name in self._given:
@@ -74,13 +91,26 @@ def _names_of_self(target: ast.expr) -> list[str]:
     return [target.attr] if isinstance(target, ast.Attribute) and _is_of_self(target) else []
 
 
-def _sets_unnamed(call: ast.Call) -> bool:
-    """Whether this is ``setattr(self, name, …)`` with a name that is worked out."""
-    return (
-        isinstance(call.func, ast.Name)
-        and call.func.id == "setattr"
-        and len(call.args) == 3
-        and isinstance(call.args[0], ast.Name)
-        and call.args[0].id == "self"
-        and not isinstance(call.args[1], ast.Constant)
-    )
+def _is_dict(expression: ast.expr) -> bool:
+    return isinstance(expression, ast.Attribute) and expression.attr == "__dict__"
+
+
+def _set_by_call(call: ast.Call) -> str | None:
+    """Return the attribute that ``setattr(self, name, …)`` or ``self.register_…(name, …)`` sets; "" for one worked out."""
+    function = call.func
+    arguments = call.args
+    if isinstance(function, ast.Name) and function.id in ("setattr", "vars"):
+        if not arguments or not (isinstance(arguments[0], ast.Name) and arguments[0].id == "self"):
+            return None
+        arguments = arguments[1:]
+    elif isinstance(function, ast.Attribute) and _is_dict(function.value):
+        return "" if function.attr in ("update", "setdefault") else None
+    elif not (
+        isinstance(function, ast.Attribute)
+        and isinstance(function.value, ast.Name)
+        and function.value.id == "self"
+        and (function.attr.startswith("register_") or function.attr == "add_module")
+    ):
+        return None
+    first = arguments[0] if arguments else None
+    return first.value if isinstance(first, ast.Constant) and isinstance(first.value, str) else ""

@@ -32,14 +32,15 @@ class Checker:
         self._places = places
         self._keys = keys
         self._signatures: dict[str, Signature | ConfigError | None] = {}
-        self._kinds = Kinds(library, lambda target: None)
+        self.kinds = Kinds(library, lambda target: None)
         self.faults: list[ConfigError] = []
+        self.warnings: list[str] = []
 
     def check(self, bodies: Sequence[Body], names: Sequence[str] = ()) -> None:
         """Check every ``$new`` and every ``$link`` of ``bodies``; names: what else a link could have meant."""
         stages = {body.stage: body for body in bodies if body.stage is not None}
         links = _LinkCheck(self, stages, list(stages), names)
-        self._kinds = Kinds(self._library, links.reached)
+        self.kinds = Kinds(self._library, links.reached)
         for body in bodies:
             for at, config, node in _walk(body.node, body.at, ()):
                 kind = kind_of(node)
@@ -53,11 +54,18 @@ class Checker:
 
     def fault(self, at: Where, what: str, *, key: bool = False, **more: str | None) -> None:
         """Note a fault of the value at the JSON path ``at``, or of its key."""
+        self.faults.append(ConfigError(what, position=self._position(at, key=key), **more))
+
+    def warn(self, at: Where, what: str) -> None:
+        """Note what is probably wrong with the value at the JSON path ``at``."""
+        self.warnings.append(f"{self._position(at)}: {what}")
+
+    def _position(self, at: Where, *, key: bool = False) -> Position | None:
         position = None
         while position is None and at:
             position = (self._keys.get(at) if key else None) or self._places.get(at)
             at = at[:-1]
-        self.faults.append(ConfigError(what, position=position, **more))
+        return position
 
     # Arguments ---------------------------------------------------------------------------------------------------
 
@@ -118,14 +126,14 @@ class Checker:
         self, at: Where, value: Any, parameter: Parameter, name: str, config: Where | None
     ) -> Iterator[_ArgumentFault]:
         """Yield what does not fit. config: the path of the component as people write it, None outside of stages."""
-        for below, part, type_ in misfits(value, parameter.type, kinds=self._kinds):
+        for below, part, type_ in misfits(value, parameter.type, kinds=self.kinds):
             where = parameter.name + "".join(f"[{key}]" for key in below if key != GRID)
             if below and below[-2:-1] == (GRID,):
                 where = parameter.name
             expected = wanted_name(type_, self._library)
             if kind_of(part) == LINK or (kind_of(part) == NEW and names_class(type_)):
                 label = f"{where} of {name}" if config is None else ".".join(map(str, (*config, where)))
-                yield _ArgumentFault((*at, *below), f"{label}: {came(part, self._kinds)}", expected=expected)
+                yield _ArgumentFault((*at, *below), f"{label}: {came(part, self.kinds)}", expected=expected)
                 continue
             yield _ArgumentFault(
                 (*at, *below),
@@ -181,7 +189,24 @@ class _LinkCheck:
             if self._comes_later(self._stages[root].node, rest, config):
                 self._checker.fault(at, f"the link {text!r} points to what stands below it", hint=ORDER_RULE + ".")
                 return
-        self._follow(at, text, target)
+        if self._follow(at, text, target) is not None and target.attr:
+            self._attribute(at, text, target)
+
+    def _attribute(self, at: Where, text: str, target: LinkTarget) -> None:
+        """Note a link to an attribute that looks like a misspelt one: source never shows all that an object may have."""
+        missing = self._checker.kinds.missing(target)
+        if missing is None:
+            return
+        name, attribute, known, is_all = missing
+        hint = did_you_mean(attribute, known)
+        if hint is not None and is_all:
+            self._checker.fault(
+                at, f"the link {text!r} leads nowhere: {name} has no attribute {attribute!r}", hint=hint
+            )
+        elif hint is not None:
+            self._checker.warn(
+                at, f"the link {text!r} may lead nowhere: nothing shows that {name} has {attribute!r}. {hint}"
+            )
 
     def reached(self, target: LinkTarget) -> list[Any] | None:
         """Return what the brackets of a link may reach; None when it cannot be told. Notes no faults."""

@@ -12,7 +12,7 @@ import click
 from flambe.cli.console import say, set_level
 from flambe.cli.door import enter
 from flambe.cli.streams import claim_stdout, emit, read_text
-from flambe.errors import ConfigError
+from flambe.errors import ConfigError, ConfigFaults
 
 if TYPE_CHECKING:
     from flambe.compile.compiler import Compiled
@@ -93,16 +93,18 @@ def command(
         compiled = compile_whole(
             text, name=name_of(file), file=shown, overrides=overrides, argv=sys.argv, install=install_extensions
         )
+        warnings = compiled.warnings
     except ConfigError as error:
-        if not check or form not in ("json", "sarif"):
-            raise
         fault = error
+        warnings = error.warnings if isinstance(error, ConfigFaults) else []
     if check and form in ("json", "sarif"):
-        _diagnose(fault, compiled.warnings if compiled else [], text, shown, form)
+        _diagnose(fault, warnings, text, shown, form)
         return 0 if fault is None else fault.exit_code
-    assert compiled is not None
-    for warning in compiled.warnings:
+    for warning in warnings:
         say(f"flambe-compile: warning: {warning}")
+    if compiled is None:
+        assert fault is not None
+        raise fault
     if check:
         return 0
     if explain is not None:

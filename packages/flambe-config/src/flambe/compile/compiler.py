@@ -93,8 +93,9 @@ def compile_whole(
         spec, checks = _lower_runnable(tree, lowering, header, name)
     checker = Checker(lowering.library, lowering.places, lowering.keys)
     checker.check([Body(*check) for check in checks], names)
+    warnings = override_warnings + lowering.warnings + checker.warnings
     if faults or checker.faults:
-        raise ConfigFaults(faults + checker.faults)
+        raise ConfigFaults(faults + checker.faults, warnings)
     spec.source = Source(
         files=[SourceFile(path=file, sha256=_sha256(text), text=text)],
         overrides=list(overrides),
@@ -103,7 +104,7 @@ def compile_whole(
         tools={"flambe-config": _version()},
     )
     spec.origins = _origins(lowering, file)
-    return Compiled(spec, lowering.places, tree, header_node, override_warnings + lowering.warnings, lowering.library)
+    return Compiled(spec, lowering.places, tree, header_node, warnings, lowering.library)
 
 
 def compile_value(text: str, *, name: str, registered: Callable[[str], str | None]) -> tuple[Any, dict[str, str]]:

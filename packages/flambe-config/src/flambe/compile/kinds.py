@@ -151,6 +151,31 @@ class Kinds:
                 return self.yields(first, depth + 1) if kind_of(first) in (NEW, LINK) else None
         return None
 
+    def missing(self, target: LinkTarget) -> tuple[str, str, list[str], bool] | None:
+        """Return (class, attribute, what there is, whether that is all) of a link to what its object does not have.
+
+        None where the object has it, or the source does not tell. Only of what tags make: an object that is annotated
+        with a class may be of one below it.
+        """
+        nodes = self._follow(target) if target.attr else None
+        for node in nodes or ():
+            type_ = self.yields(node)
+            found = self._class(type_[1]) if _head(type_) == "exact" else None
+            if found is None:
+                return None
+            order, complete = self._order(found)
+            classes = [one.item for one in order if isinstance(one.item, Class)]
+            known = [name for one in classes for name in (*one.attributes, *one.methods, *one.names)]
+            maps = [value for value in arguments(node).values() if _is_map(value)] if kind_of(node) == NEW else []
+            is_open = any(one.open for one in classes)
+            if is_open:
+                known += [name for value in maps for name in value]
+            if not complete or target.attr[0] in known or hasattr(object, target.attr[0]):
+                return None
+            public = [name for name in dict.fromkeys(known) if not name.startswith("_")]
+            return found.name, target.attr[0], public, not is_open
+        return None
+
     # Classes -------------------------------------------------------------------------------------------------------
 
     def _class(self, name: str) -> Found | None:
@@ -201,6 +226,8 @@ class Kinds:
             return True
         if _head(wanted) == "class":
             upper = self._class(wanted[1])
+            if upper is not None and (upper.module, upper.name) in _ROOTS and upper.module.startswith("flambe."):
+                return True  # at run time classes of libraries may be made components
             if upper is None or self._is_below(found, upper) is not False:
                 return True
             if given[0] == "exact":

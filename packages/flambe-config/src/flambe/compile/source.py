@@ -14,7 +14,7 @@ import msgspec
 
 from flambe.compile.annotations import Type
 
-CACHE_VERSION = "4"  # changes whenever what is read from a file changes
+CACHE_VERSION = "8"  # changes whenever what is read from a file changes
 
 POSITIONAL_ONLY, POSITIONAL, REST, KEYWORD, KEYWORDS = range(5)
 
@@ -45,8 +45,8 @@ class Function(msgspec.Struct, array_like=True):
 class Class(msgspec.Struct, array_like=True):
     """A class statement.
 
-    names: its methods. opaque: its arguments cannot be read from the source (a dataclass, …). attributes: the annotated
-    ones, and properties. open: it sets attributes whose names the source does not tell. loose: other objects than those
+    names: its methods. opaque: its arguments cannot be read from the source (a dataclass, …). attributes: what
+    its objects have beside methods, and what annotations tell of them. open: they may have others. loose: other objects than those
     of its subclasses may count as its own (a protocol, …).
     """
 

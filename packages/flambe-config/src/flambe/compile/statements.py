@@ -110,6 +110,10 @@ def _class(statement: ast.ClassDef, module: str) -> Class:
                 abstract.append(inner.name)
         elif isinstance(inner, ast.AnnAssign):
             attributes.declare(inner)
+        elif isinstance(inner, ast.Assign):
+            attributes.assign(inner)
+        elif isinstance(inner, ast.ClassDef | ast.AsyncFunctionDef):
+            names.append(inner.name)
     aliases: list[str] = []
     opaque = False
     for decorator in statement.decorator_list:
