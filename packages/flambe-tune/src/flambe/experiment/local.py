@@ -16,6 +16,7 @@ import msgspec
 
 from flambe.experiment.environment import protect_stdout, worker_environment
 from flambe.experiment.pool import Failed, PoolEvent, Task
+from flambe.experiment.wear import CodeHeld
 from flambe.runner.unit import Unit
 
 _LENGTH = struct.Struct(">Q")
@@ -26,8 +27,9 @@ _CHILD = "from flambe.experiment.local import serve; serve()"
 class LocalPool:
     """``workers`` child processes, reused from unit to unit.
 
-    A child is replaced after any exception in it, when it dies (which is a failed attempt, noticed at once), and when a
-    unit wants another number of threads than the libraries in it were started with.
+    A child is replaced after any exception in it, when it dies (which is a failed attempt, noticed at once), when it is
+    worn (``flambe.experiment.wear``), and when a unit wants another number of threads than the libraries in it were started
+    with, or other code than it has loaded.
     """
 
     def __init__(self, workers: int = 1) -> None:
@@ -43,13 +45,14 @@ class LocalPool:
 
     def claim(self, unit: Unit) -> str:
         for child in self._idle:
-            if child.threads == unit.threads:
+            if child.threads == unit.threads and child.code.suits(unit):
                 break
         else:
             if self._idle and len(self._idle) + len(self._busy) >= self._workers:
                 self._drop(self._idle[0])
             child = self._start(unit.threads)
         self._idle.remove(child)
+        child.code.add(unit)
         self._busy[unit.id] = child
         return f"pid {child.process.pid}"
 
@@ -106,7 +109,11 @@ class LocalPool:
             self._busy.pop(event.unit, None)
             self._drop(child)
         elif event.result is not None:
-            self._idle.append(self._busy.pop(event.unit))
+            self._busy.pop(event.unit)
+            if event.worn:
+                self._drop(child)
+            else:
+                self._idle.append(child)
         self._ready.append(event)
 
     def _drop(self, child: _Child) -> None:
@@ -121,6 +128,7 @@ class _Child:
 
     def __init__(self, threads: int) -> None:
         self.threads = threads
+        self.code = CodeHeld()
         self.task: Task | None = None
         self.process = subprocess.Popen(
             [sys.executable, "-c", _CHILD],

@@ -1,17 +1,19 @@
 """``RayPool``: units in reused Ray actors, on an embedded Ray of our own or on a running one.
 
 The embedded Ray listens on loopback only, behind a token, without a dashboard, and ends when we end (``warden``).
-An actor is made for an amount of resources and reused from unit to unit; it is given up after any exception in it.
+An actor is made for an amount of resources and reused from unit to unit; it is given up after any exception in it, when
+it is worn (``flambe.experiment.wear``), and when a unit wants other code than it has loaded.
 """
 
 from __future__ import annotations
 
 import os
 import secrets
+import socket
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from flambe.experiment import warden
 from flambe.experiment.environment import usable_cpus
 from flambe.experiment.pool import Failed, PoolEvent, Task
 from flambe.experiment.ray_actor import UnitActor
+from flambe.experiment.wear import CodeHeld
 from flambe.record.parcel import pack
 from flambe.runner.unit import Unit
 
@@ -35,13 +38,14 @@ _encode = msgspec.msgpack.Encoder().encode
 @dataclass(eq=False)
 class _Actor:
     """A worker process. size: (cpus, gpus) it holds. sees_disk: whether the run directory is there under its
-    path. holds: the unit whose objects it has."""
+    path. holds: the unit whose objects it has. code: what it has loaded."""
 
     handle: Any
     size: tuple[float, float]
     name: str
     sees_disk: bool = True
     holds: str | None = None
+    code: CodeHeld = field(default_factory=CodeHeld)
 
 
 class RayPool:
@@ -73,7 +77,9 @@ class RayPool:
             if address is None:
                 self._start(workers or usable_cpus(), gpus)
             else:
-                ray.init(address=address, log_to_driver=False, logging_level="ERROR", namespace="flambe")
+                own = own_address(address)
+                options = {} if own is None else {"_node_ip_address": own}
+                ray.init(address=address, log_to_driver=False, logging_level="ERROR", namespace="flambe", **options)
         except Exception as error:
             self.close()
             what = "cannot start Ray" if address is None else f"cannot join the Ray at {address}"
@@ -97,15 +103,16 @@ class RayPool:
 
     def claim(self, unit: Unit) -> str:
         size = (float(unit.resources.get("cpus", 1)), float(unit.resources.get("gpus", 0)))
-        actor = next((one for one in self._idle if one.size == size), None)
+        actor = next((one for one in self._idle if one.size == size and one.code.suits(unit)), None)
         if actor is None:
-            # Idle actors of another size hold resources that the new one may need.
+            # Idle actors that do not fit hold resources that the new one may need.
             for other in list(self._idle):
                 self._idle.remove(other)
                 ray.kill(other.handle, no_restart=True)
             actor = self._make(size, unit.threads)
         else:
             self._idle.remove(actor)
+        actor.code.add(unit)
         self._busy[unit.id] = actor
         return actor.name
 
@@ -144,7 +151,11 @@ class RayPool:
             ray.kill(actor.handle, no_restart=True)
         elif event.result is not None:
             actor.holds = None
-            self._idle.append(self._busy.pop(event.unit))
+            self._busy.pop(event.unit)
+            if event.worn:
+                ray.kill(actor.handle, no_restart=True)
+            else:
+                self._idle.append(actor)
         return event
 
     def close(self) -> None:
@@ -211,6 +222,24 @@ class RayPool:
                 return reference
             self._parcels[folder] = reference
         return self._parcels[folder]
+
+
+def own_address(address: str) -> str | None:
+    """Return the host of a Ray's ``host:port`` as an IP address if it is one of this machine, else None.
+
+    Ray guesses which of this machine's addresses is the node's, from the route to the Internet; on a machine with two
+    networks it may find no node there.
+    """
+    host = address.rpartition(":")[0]
+    if "://" in address or not host:
+        return None
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.bind((host, 0))  # only an address of this machine can be bound
+            own: str = probe.getsockname()[0]
+    except OSError:
+        return None
+    return None if own == "0.0.0.0" else own  # noqa: S104 - no address of one network card
 
 
 def _why_it_died(error: Exception) -> str:

@@ -138,8 +138,9 @@ def run_experiment(
         finally:
             shown.end()
         status = CANCELLED if outcome.stopped else FAILED if outcome.failed else COMPLETE
-        stopped = outcome.stopped and interrupt.number is not None
-        record = keeper.close(status, reason=signal.Signals(interrupt.number).name if stopped else None)
+        number = interrupt.number
+        reason = signal.Signals(number).name if outcome.stopped and number is not None else None
+        record = keeper.close(status, reason=reason)
     summary.status, summary.counts, summary.result_digest = status, record.counts, record.result_digest
     summary.best = _best(controller, outcome, root)
     summary.signal = interrupt.number

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from flambe.errors import ConfigError
 from flambe.experiment.pool import COMMIT, Failed, PoolEvent, Reported, Task
+from flambe.experiment.wear import MemoryWear
 from flambe.record.layout import OUTPUTS, STEPS
 from flambe.runnable.secrets import hide
 from flambe.runner.stage import StageRun
@@ -17,6 +18,7 @@ class Worker:
     """Holds the objects of at most one unit, so that its next step needs no rebuilding."""
 
     def __init__(self) -> None:
+        self._memory = MemoryWear()
         self._run: StageRun | None = None
         self._held: tuple[str, int, str] | None = None
 
@@ -45,6 +47,7 @@ class Worker:
             event.result = run.commit()
             event.result_folder = str(scratch)
             self.release()
+            event.worn = self._memory.is_worn(unit.stage)
             return event
         except BaseException as error:
             # No signal raises here (the controller's process gets them), so this is from the unit's own code.

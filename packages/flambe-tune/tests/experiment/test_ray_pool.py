@@ -1,0 +1,24 @@
+"""What can be said about the Ray pool without a Ray."""
+
+from __future__ import annotations
+
+import pytest
+
+from flambe.experiment.ray_pool import own_address
+
+
+@pytest.mark.parametrize(
+    ("address", "own"),
+    [
+        ("127.0.0.1:6379", "127.0.0.1"),
+        ("127.0.0.2:6379", "127.0.0.2"),
+        ("localhost:6379", "127.0.0.1"),
+        ("192.0.2.1:6379", None),  # kept for documents: no machine has it
+        ("no-such-host.invalid:6379", None),
+        ("0.0.0.0:6379", None),
+        ("auto", None),
+        ("ray://127.0.0.1:10001", None),
+    ],
+)
+def test_the_address_of_a_ray_is_ours_or_not(address, own):
+    assert own_address(address) == own
