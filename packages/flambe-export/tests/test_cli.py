@@ -94,6 +94,28 @@ def test_a_spec_on_stdin_gives_the_same(folder: Path) -> None:
 
 
 @pytest.mark.slow
+def test_equal_code_in_another_folder_gives_an_equal_digest(folder: Path, tmp_path: Path) -> None:
+    digests = []
+    for name in ("here", "there"):
+        place = tmp_path / name
+        place.mkdir()
+        for file in ("engine.py", "builder.yaml"):
+            (place / file).write_text((folder / file).read_text())
+        (place / "unrelated.py").write_text(f"# of {name}\n")
+        digests.append(row(run(place, "builder.yaml"))["digest"])
+        holding = [
+            path for path in (place / "built").rglob("*") if path.is_file() and str(place) in path.read_text("latin-1")
+        ]
+        assert holding == []
+        again = (place / "builder.yaml").read_text().replace("built", "again")
+        again = again[: again.index("component:")] + "component: !engine.Engine.load_from_path\n  path: built\n"
+        (place / "again.yaml").write_text(again)
+        digests.append(row(run(place, "again.yaml"))["digest"])
+        assert str(place) not in (place / "again" / "manifest.json").read_text()
+    assert digests[:2] == digests[2:]
+
+
+@pytest.mark.slow
 def test_a_component_can_be_built_from_a_saved_one(folder: Path) -> None:
     row(run(folder, "builder.yaml"))
     text = (folder / "builder.yaml").read_text().replace("built", "again")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -386,7 +387,8 @@ def test_nobody_elses_class_is_imported_unasked(tmp_path: Path) -> None:
         tmp_path,
     )
     manifest = json.loads((tmp_path / "it" / "manifest.json").read_text())
-    assert manifest["extensions"] == {"their_ext": "./their_ext"}
+    assert re.fullmatch("sha256:[0-9a-f]{64}", manifest["extensions"].pop("their_ext"))
+    assert manifest["extensions"] == {}
     assert "class Theirs" in (tmp_path / "it" / "source.py").read_text()
     (package / "was_imported").unlink()
     refused = run(
@@ -397,7 +399,7 @@ def test_nobody_elses_class_is_imported_unasked(tmp_path: Path) -> None:
         tmp_path,
     )
     assert "holds a their_ext:Theirs" in refused
-    assert 'extensions={"their_ext": "./their_ext"}' in refused
+    assert 'extensions={"their_ext": "path/to/their_ext"}' in refused
     assert refused.strip().endswith("3")
     assert not (package / "was_imported").exists()
     loaded = run("import flambe; print(flambe.load('it', extensions={'their_ext': './their_ext'}).double)", tmp_path)
@@ -411,6 +413,35 @@ def test_nobody_elses_class_is_imported_unasked(tmp_path: Path) -> None:
     )
     assert "warning: Theirs has changed since it was saved" in changed
     assert "+        self.double = 3 * n" in changed
+
+
+def test_a_manifest_says_what_the_extensions_are_and_never_where(tmp_path: Path) -> None:
+    def saved(place: Path, code: str, source: str, more: str = "") -> dict[str, str]:
+        place.mkdir()
+        (place / "ext_moved.py").write_text(code)
+        (place / "beside.py").write_text(f"# {place}")
+        run(
+            f"import flambe, ext_moved; flambe.save(ext_moved.Moved(3), 'it', extensions={{'ext_moved': {source!r}{more}}})",
+            place,
+        )
+        return {str(path.relative_to(place)): path.read_text("latin-1") for path in place.glob("it/*")}
+
+    code = "from flambe import Component\nclass Moved(Component):\n    def __init__(self, n): super().__init__()\n"
+    one = saved(tmp_path / "one", code, str(tmp_path / "one" / "ext_moved.py"))
+    assert not [name for name, text in one.items() if str(tmp_path) in text]
+    # Another folder, a relative path, the folder around it, beside other files: the same code.
+    assert saved(tmp_path / "two", code, "./ext_moved.py") == one
+    assert saved(tmp_path / "three", code, str(tmp_path / "three")) == one
+    assert saved(tmp_path / "four", code + "# new\n", "ext_moved.py") != one
+    for source, kept in (
+        ("their-ext>=1,<2", "their-ext>=1,<2"),
+        ("git+https://example.org/a.git@0a1b2c3", "git+https://example.org/a.git@0a1b2c3"),
+        ("git+file:///home/me/a.git@0a1b2c3#subdirectory=x", "git+a.git@0a1b2c3#subdirectory=x"),
+        ("/nowhere/ext_moved", "ext_moved"),
+    ):
+        folder = tmp_path / str(abs(hash(source)))
+        manifest = json.loads(saved(folder, code, source)["it/manifest.json"])
+        assert manifest["extensions"] == {"ext_moved": kept}, source
 
 
 def test_a_forged_manifest_reaches_nothing(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -55,6 +56,29 @@ def test_a_run_leaves_readable_stages_and_their_values(toy_spec):
     assert read_record(paths.record, RunRecord).status == "COMPLETE"
     assert not walk.steps.exists()
     assert not paths.scratch.exists()
+
+
+def test_the_result_digest_does_not_depend_on_the_folder_of_an_extension(toy_spec, toy, tmp_path):
+    digests = []
+    for place, folder in (("a", toy), ("b", Path(shutil.copytree(toy, tmp_path / "another" / "toyext")))):
+        # In a process of its own each: one process holds one module of a name.
+        spec = toy_spec()
+        spec.environment.extensions["toyext"] = str(folder)
+        code = (
+            "import sys; from flambe.runner.execute import execute; from flambe.spec.codec import load_spec\n"
+            "spec = load_spec(sys.stdin.read()); rows = []\n"
+            "execute(spec, tool='test', on_unit=rows.append, output_dir=sys.argv[1]); print(rows[-1]['result_digest'])"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(tmp_path / place)],
+            input=dump_spec(spec), capture_output=True,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        digests.append(done.stdout.splitlines()[-1])
+        manifests = list((tmp_path / place).glob("**/manifest.json"))
+        assert manifests
+        assert not [path for path in manifests if str(tmp_path) in path.read_text()]
+    assert digests[0] == digests[1]
 
 
 def test_a_later_stage_sees_the_trained_model_and_an_earlier_one_the_untrained(toy_spec, toy):

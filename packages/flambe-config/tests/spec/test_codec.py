@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from flambe.errors import ConfigError
 from flambe.spec.codec import FlambeVersionError, dump_json, dump_spec, escape, load_spec, unescape
 from flambe.spec.digest import digest_of, spec_digest
-from flambe.spec.nodes import Source, Spec, Stage
+from flambe.spec.nodes import Environment, Source, Spec, Stage
 
 scalars = st.one_of(
     st.none(),
@@ -154,6 +154,15 @@ def test_a_digest_is_of_what_runs_and_keeps_order():
     other.stages[0].body = {"$new": "m:A", "y": 2, "x": 1}
     assert spec_digest(other) != base
     assert digest_of({"a": 1, "b": 2}) != digest_of({"b": 2, "a": 1})
+
+
+def test_where_an_extension_lies_is_no_part_of_the_digest():
+    def digest(**extensions):
+        stages = [Stage(name="a", body={"$new": "m:A"})]
+        return spec_digest(Spec(name="x", stages=stages, environment=Environment(extensions=extensions)))
+
+    assert digest(m="/home/me/m.py") == digest(m="/srv/work/m.py") != digest(n="/srv/work/m.py")
+    assert len({digest(m="m-dist==1"), digest(m="m-dist==2"), digest(m="/m"), digest()}) == 4
 
 
 def test_a_field_that_a_later_version_adds_does_not_change_the_digest_of_specs_without_it():

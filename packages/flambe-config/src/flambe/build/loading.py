@@ -259,7 +259,9 @@ def _overrides_restore(owner: type[Component]) -> bool:
 
 def _remedy(manifest: Manifest, folder: Path) -> str:
     top = manifest.config[NEW].partition(":")[0].partition(".")[0]
-    source = manifest.extensions.get(top) or f"path/to/{top}"
+    source = manifest.extensions.get(top) or "sha256:"
+    # A digest tells which code it was; where that lies now, the reader of this message knows.
+    source = f"path/to/{top}" if source.startswith("sha256:") else source
     return f'If you trust it: flambe.load({str(folder)!r}, extensions={{"{top}": "{source}"}}).'
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from flambe.build.state import LoadError, compare_digest
+from flambe.record.code import module_digest
 from flambe.record.layout import MANIFEST
 from flambe.spec.codec import check_version
 
@@ -19,7 +22,7 @@ class Manifest(msgspec.Struct, kw_only=True):
 
     class_: ``module:QualName`` as the config names it. factory: the class method that made it, if one did. version: that of the class.
     config: its ``$new`` node; ``{"$saved": folder}`` is a part (relative to this folder), ``{"$result": …}`` a borrowed immutable.
-    parts: sub-folders, each a manifest of its own. extensions: module → source of classes that are in no distribution.
+    parts: sub-folders, each a manifest of its own. extensions: modules of the user that are needed, see ``portable_sources``.
     files: name → SHA-256 of every other file here, and of the manifests of the parts: one digest holds the whole tree.
     """
 
@@ -31,6 +34,24 @@ class Manifest(msgspec.Struct, kw_only=True):
     parts: list[str] = []
     extensions: dict[str, str] = {}
     files: dict[str, str] = {}
+
+
+def portable_sources(extensions: Mapping[str, str]) -> dict[str, str]:
+    """Return what a manifest says of extensions: what they are, and never where on this machine they lie.
+
+    extensions: module → source. A file or folder becomes ``sha256:…`` over the module's Python files, so equal code is saved alike
+    wherever it lies; a requirement or an address stays; of a path that is not here, the last name stays.
+    """
+    return {module: _portable(module, source) for module, source in extensions.items()}
+
+
+def _portable(module: str, source: str) -> str:
+    digest = module_digest(module, source)
+    if digest is not None:
+        return f"sha256:{digest}"
+    if source.startswith(("/", "~")):
+        return Path(source).name
+    return re.sub(r"file://[^@#]*/", "", source)
 
 
 def read_manifest(folder: Path, *, verify: bool = True) -> Manifest:
@@ -59,4 +80,4 @@ def read_manifest(folder: Path, *, verify: bool = True) -> Manifest:
     return manifest
 
 
-__all__ = ["Manifest", "read_manifest"]
+__all__ = ["Manifest", "portable_sources", "read_manifest"]

@@ -19,7 +19,7 @@ import msgspec
 from flambe.build.config import SAVED, ConfigWriter, readable
 from flambe.build.encoding import Encoder
 from flambe.build.made import made_of
-from flambe.build.manifest import Manifest
+from flambe.build.manifest import Manifest, portable_sources
 from flambe.build.parts import Part, is_part, parts_of
 from flambe.build.state import own_state, write_encoded
 from flambe.build.trust import Extensions
@@ -82,7 +82,9 @@ class _TreeWriter:
     ) -> None:
         self._aside = aside
         self._borrowed = borrowed
-        self._extensions = dict(extensions) if isinstance(extensions, Mapping) else dict.fromkeys(extensions, "")
+        self._extensions = portable_sources(
+            extensions if isinstance(extensions, Mapping) else dict.fromkeys(extensions, "")
+        )
         self._parts = parts_of(root, stop=borrowed, arguments=True)
         self._by_folder = {part.folder: part for part in self._parts}
         self.folders = {id(part.value): part.folder for part in self._parts}

@@ -36,6 +36,19 @@ def local_code(modules: Iterable[str], extensions: Mapping[str, str]) -> dict[st
     return {name: _digest(place) for name, place in places if place}
 
 
+def module_digest(module: str, source: str) -> str | None:
+    """Return the digest of a module's Python files, wherever they lie; None when ``source`` is no file or folder here.
+
+    source: the module's file or folder, or a folder that contains it, beside what else may be there.
+    """
+    place = _place_of(source or None)
+    top = module.partition(".")[0]
+    if place is None:
+        return None
+    inside = (place / top, place / f"{top}.py", place / "src" / top) if place.is_dir() else ()
+    return _digest(next((there for there in inside if there.exists()), place))
+
+
 def forget_code() -> None:
     """Look at all code again: a run begins."""
     for cached in (_reachable, _digest, _imports):

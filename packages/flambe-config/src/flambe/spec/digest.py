@@ -17,15 +17,19 @@ def digest_of(value: Any) -> str:
 
 
 def spec_digest(spec: Spec) -> str:
-    """Return the digest of a spec: all of it but ``origins``, ``source``, ``output_dir`` and its version.
+    """Return the digest of a spec: all of it but ``origins``, ``source``, ``output_dir``, its version and the folders of extensions.
 
-    Where a run is written does not change what it computes. Defaults are left out, so that a field which a later version adds
+    Where a run is written and where code lies does not change what it computes; the keys of its units cover the code. Defaults are left out, so that a field which a later version adds
     changes the digest of no spec without it.
     """
     # Whole numbers become what a file of them is read as: an amount of 1 is 1.0.
     bare = msgspec.to_builtins(msgspec.convert(msgspec.to_builtins(spec), type(spec)))
     for name in ("flambe_spec", "origins", "source", "output_dir"):
         bare.pop(name, None)
+    extensions = bare.get("environment", {}).get("extensions", {})
+    for module, source in extensions.items():
+        if os.path.isabs(source):
+            extensions[module] = ""
     return digest_of(bare)
 
 
