@@ -188,15 +188,8 @@ class Keeper:
 
         anew: let it begin anew in any case.
         """
-        known = self.state.planned
         above = dict(needs) if needs is not None else {s: f"{s}/{Path(f).name}" for s, f in unit.needs.items()}
-        planned = known.get(unit.id)
-        if (
-            anew
-            or planned is None
-            or planned["key"] != unit.key
-            or any(known[need]["n"] > planned["n"] for need in above.values() if need in known)
-        ):
+        if anew or not self.state.is_planned(unit.id, unit.key, above.values()):
             self.ledger.append(
                 "plan", unit=unit.id, stage=unit.stage, variant=unit.variant, params=unit.params, key=unit.key,
                 needs=above,

@@ -95,6 +95,13 @@ class LedgerState:
             self.running.clear()
             self.closed = event
 
+    def is_planned(self, unit: str, key: str, needs: Iterable[str]) -> bool:
+        """Whether a unit is expected with a key, and nothing that it needs (ids) has begun anew since."""
+        planned = self.planned.get(unit)
+        if planned is None or planned["key"] != key:
+            return False
+        return all(self.planned[need]["n"] < planned["n"] for need in needs if need in self.planned)
+
     def fall_back(self, unit: str, step: int) -> None:
         """Forget the reports of the steps after ``step``: a unit that begins from there has not done them."""
         self.reports[unit] = [report for report in self.reports.get(unit, []) if report["step"] <= step]

@@ -15,15 +15,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from flambe.errors import ConfigError, FlambeError, ProvenanceError
+from flambe.cli.console import VERBOSE, say
+from flambe.errors import FlambeError, ProvenanceError
 from flambe.experiment.check import check_spec
+from flambe.experiment.crew import Crew
 from flambe.experiment.pool import COMMIT, STEP, Failed, Pool, Reported, Task
 from flambe.experiment.roster import Roster, StageState, Store
 from flambe.experiment.work import ENDED, ON_A_WORKER, Phase, Work
-from flambe.pipeline.reduce import Candidate
 from flambe.record.keeper import Keeper
-from flambe.record.result import Found
-from flambe.record.run import StageRecord, read_record
 from flambe.runner.unit import StepReport
 from flambe.search.schedule import Verdict
 from flambe.search.tune_adapter import CONTINUE, PAUSE, STOP, Algorithm
@@ -76,16 +75,13 @@ class Controller:
         self._states = self._roster.states
         self.graph = self._roster.graph
         self.works = self._roster.works
-        self._make_pool = make_pool
+        self._crew = Crew(make_pool, self._at_once)
         self._store = store
         self._observer = observer
         self._ready: list[tuple[tuple[int, int, int], int, Work]] = []
         self._count = itertools.count()
         self._owners: dict[str, Work] = {}
-        self._on_worker: dict[str, Work] = {}
-        self._used: dict[str, float] = {}
         self._news = False
-        self._pool: Pool | None = None
         self._asked_to_stop = asked_to_stop
         self._stop = False
         self._last_stage: int | None = None
@@ -101,19 +97,17 @@ class Controller:
             while not self._is_stopped():
                 self._decide()
                 self._launch()
-                if not self._on_worker:
+                if not self._crew:
                     if self._news or any(entry[2].phase is Phase.READY for entry in self._ready):
                         continue
                     break
-                assert self._pool is not None
-                event = self._pool.next_event(_HEARTBEAT_S)
+                event = self._crew.next_event(_HEARTBEAT_S)
                 if isinstance(event, Reported):
                     self._on_report(event)
                 elif isinstance(event, Failed):
                     self._on_failure(event)
         finally:
-            if self._pool is not None:
-                self._pool.close()
+            self._crew.close()
         waiting = [work.unit.id for work in self.works.values() if work.phase not in ENDED]
         if waiting and not self._stop:
             raise FlambeError(f"nothing can run, though {len(waiting)} units have not ended, the first is {waiting[0]}")
@@ -198,10 +192,8 @@ class Controller:
 
     def _park(self, work: Work) -> None:
         """Free the worker of a unit that waits; it goes on from its last step, on any worker."""
-        assert self._pool is not None
         self.keeper.pause(work.unit, work.step)
-        self._pool.release(work.unit.id)
-        self._vacate(work)
+        self._crew.release(work)
         work.phase = Phase.PARKED
         self._tell(work)
 
@@ -217,7 +209,7 @@ class Controller:
             if self._is_too_late(work):
                 self._prune(work, "an earlier stage failed")
             elif not self._take_elsewhere(work):
-                if not self._has_room(work) and not self._make_room(work):
+                if not self._crew.has_room(work) and not self._make_room(work):
                     heapq.heappush(self._ready, entry)
                     return
                 self._start(work)
@@ -233,7 +225,7 @@ class Controller:
                 owner.twins.append(work)
                 work.phase = Phase.WAITING
                 return True
-            found = self._result_of(owner) if owner.phase is Phase.DONE else None
+            found = self._roster.result_of(owner) if owner.phase is Phase.DONE else None
         else:
             found = self._store.find(work.unit.key) if self._store is not None and work.unit.reuse else None
         if found is None:
@@ -243,28 +235,19 @@ class Controller:
         self._end(work, Phase.DONE)
         return True
 
-    def _result_of(self, work: Work) -> Found:
-        paths = self._roster.folder(work)
-        return Found(paths.root, self.keeper.state.done[work.unit.id], read_record(paths.record, StageRecord))
-
     def _start(self, work: Work) -> None:
-        assert self._pool is not None
-        worker = self._pool.claim(work.unit)
+        worker = self._crew.seat(work)
         if work.is_new_attempt:
             work.attempt += 1
             work.is_new_attempt = False
         self._owners.setdefault(work.unit.key, work)
         work.scratch = str(self.keeper.start(work.unit, work.attempt, worker, work.step))
-        self._on_worker[work.unit.id] = work
-        for name, amount in self._cost(work).items():
-            self._used[name] = self._used.get(name, 0.0) + amount
         self._submit(work)
 
     def _submit(self, work: Work) -> None:
-        assert self._pool is not None
         resume = str(self._roster.folder(work).step(work.step)) if work.step else None
         work.phase, work.verdict = Phase.RUNNING, None
-        self._pool.submit(
+        self._crew.submit(
             Task(
                 unit=work.unit,
                 attempt=work.attempt,
@@ -276,47 +259,22 @@ class Controller:
         )
         self._tell(work)
 
-    def _has_room(self, work: Work) -> bool:
-        if self._pool is None:
-            open_units = [sum(one.phase not in ENDED for one in state.works) for state in self._states.values()]
-            self._pool = self._make_pool(max(open_units))
-        capacity = self._pool.capacity()
-        for name, amount in self._cost(work).items():
-            if amount > capacity.get(name, 0.0):
-                raise ConfigError(
-                    f"{work.unit.id} asks for {amount:g} {name}, there are {capacity.get(name, 0.0):g}",
-                    hint="Ask for less (devices, resources), or raise --workers.",
-                )
-            if self._used.get(name, 0.0) + amount > capacity[name] + 1e-9:
-                return False
-        return True
-
     def _make_room(self, work: Work) -> bool:
         """Park units that wait for a decision: others have to report before it can be made. The farthest one first."""
-        held = [other for other in self._on_worker.values() if other.phase is Phase.HELD]
-        for other in sorted(held, key=lambda one: one.priority, reverse=True):
+        for other in self._crew.held():
             self._park(other)
-            if self._has_room(work):
+            if self._crew.has_room(work):
                 return True
         return False
 
-    def _cost(self, work: Work) -> dict[str, float]:
-        assert self._pool is not None
-        if "slots" in self._pool.capacity():
-            return {"slots": 1.0}
-        resources = work.unit.resources
-        return {"cpus": float(resources.get("cpus", 1)), "gpus": float(resources.get("gpus", 0))}
-
-    def _vacate(self, work: Work) -> None:
-        del self._on_worker[work.unit.id]
-        for name, amount in self._cost(work).items():
-            self._used[name] -= amount
+    def _at_once(self) -> int:
+        return max(sum(one.phase not in ENDED for one in state.works) for state in self._states.values())
 
     # -- events -------------------------------------------------------------------------------------------------------
 
     def _on_report(self, event: Reported) -> None:
-        work = self._on_worker.get(event.unit)
-        if work is None or work.attempt != event.attempt:
+        work = self._crew.get(event.unit, event.attempt)
+        if work is None:
             return  # an attempt that was given up
         work.seconds += event.seconds
         if event.report is not None:
@@ -331,7 +289,7 @@ class Controller:
                 work.unit, work.attempt, event.result_source, event.result, complete=event.report is not None
             )
             work.take_result(ended)
-            self._vacate(work)
+            self._crew.leave(work)
             self._end(work, Phase.DONE)
         elif work.scheduled:
             work.phase = Phase.HELD
@@ -352,15 +310,17 @@ class Controller:
             )
 
     def _on_failure(self, event: Failed) -> None:
-        work = self._on_worker.get(event.unit)
-        if work is None or work.attempt != event.attempt:
+        work = self._crew.get(event.unit, event.attempt)
+        if work is None:
             return
         work.seconds += event.seconds
         work.failures += 1
         final = not event.retry or work.failures > self.spec.max_failures
         self.keeper.fail(work.unit, work.attempt, event.error, final=final, streams=event.streams)
-        self._vacate(work)
+        self._crew.leave(work)
         work.error = event.error
+        if event.trace:
+            say(event.trace, level=VERBOSE)
         self._note(f"{work.unit.id} failed{'' if final else ', is tried again'}: {event.error}")
         if final:
             self._end(work, Phase.FAILED)
@@ -417,33 +377,13 @@ class Controller:
         state = self._states[name]
         if not state.expanded or state.open or state.finished:
             return
-        state.finished = True
-        ranking = self._roster.ranking(name)
-        if self.graph.reduces(name):
-            kept = self._keep(name, ranking)
-            # What nothing measures may still have one variant only, and then a path through "best" holds.
-            best = kept[0].unit.id if kept and (ranking or len(state.works) == 1) else None
-            self.keeper.reduce(name, [work.unit.id for work in kept], best)
-            state.survivors = [work.variant for work in sorted(kept, key=lambda one: one.place)]
-        elif ranking:
-            self.keeper.mark_best(name, ranking[0].unit)
-        elif len(state.works) == 1 and state.works[0].phase is Phase.DONE:
-            self.keeper.mark_best(name, state.works[0].unit.id)
+        if self._roster.finish(name):
+            self._note(f"stage {name}: reduce keeps none, for no variant has a metric()")
         if state.schedule is not None and state.works and state.schedule.steps_taken == 1:
             self._note(f"stage {name}: its scheduler had nothing to decide, every variant ended after one step")
         for later in self.graph.stages:
             if name in self.graph.needs[later]:
                 self._expand(later)
-
-    def _keep(self, name: str, ranking: list[Candidate]) -> list[Work]:
-        state = self._states[name]
-        count = state.stage.reduce or 0
-        done = [work for work in state.works if work.phase is Phase.DONE]
-        if not ranking and 0 < len(done) <= count:
-            return done  # nothing to compare, and nothing to leave out
-        if not ranking and done:
-            self._note(f"stage {name}: reduce keeps none, for no variant has a metric()")
-        return [self.works[candidate.unit] for candidate in ranking[:count]]
 
     # -- words --------------------------------------------------------------------------------------------------------
 

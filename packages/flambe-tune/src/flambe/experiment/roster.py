@@ -17,6 +17,7 @@ from flambe.pipeline.variants import Variant, choices_of, expand
 from flambe.record.keeper import Keeper
 from flambe.record.layout import UnitPaths
 from flambe.record.result import Found
+from flambe.record.run import StageRecord, read_record
 from flambe.runner.plan import make_unit
 from flambe.runner.unit import Unit
 from flambe.search.schedule import StageSchedule
@@ -115,6 +116,29 @@ class Roster:
             self._replay(state)
         return state
 
+    def finish(self, name: str) -> bool:
+        """Close a stage of which all units have ended: reduce it, and point at its best unit.
+
+        Returns whether it should have been reduced and could not, as nothing says which variants are good.
+        """
+        state = self.states[name]
+        state.finished = True
+        ranking = self.ranking(name)
+        done = [work for work in state.works if work.phase is Phase.DONE]
+        if not self.graph.reduces(name):
+            if ranking or len(state.works) == len(done) == 1:
+                self._keeper.mark_best(name, ranking[0].unit if ranking else done[0].unit.id)
+            return False
+        count = state.stage.reduce or 0
+        kept = [self.works[candidate.unit] for candidate in ranking[:count]]
+        if not ranking and len(done) <= count:
+            kept = done  # nothing to compare, and nothing to leave out
+        # What nothing measures may still have one variant only, and then a path through "best" holds.
+        best = kept[0].unit.id if kept and (ranking or len(state.works) == 1) else None
+        self._keeper.reduce(name, [work.unit.id for work in kept], best)
+        state.survivors = [work.variant for work in sorted(kept, key=lambda one: one.place)]
+        return bool(done) and not kept
+
     def needs_of(self, work: Work) -> list[Work]:
         """Return the units that a unit links to."""
         return [self.unit_of[one] for one in self._linked(work).values()]
@@ -122,6 +146,11 @@ class Roster:
     def folder(self, work: Work) -> UnitPaths:
         """Return the paths of a unit in the run directory."""
         return self._keeper.paths.unit(work.unit.stage, work.unit.variant)
+
+    def result_of(self, work: Work) -> Found:
+        """Return the result of a unit that is done."""
+        paths = self.folder(work)
+        return Found(paths.root, self._keeper.state.done[work.unit.id], read_record(paths.record, StageRecord))
 
     def folders_above(self, work: Work) -> dict[str, str]:
         """Return the folder of every result above a unit, by stage."""

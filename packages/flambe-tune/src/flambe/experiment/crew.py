@@ -1,0 +1,96 @@
+"""``Crew``: the workers of a run, who is on one of them, and what is left for others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from flambe.errors import ConfigError
+from flambe.experiment.pool import Pool, PoolEvent, Task
+from flambe.experiment.work import Phase, Work
+
+
+class Crew:
+    """A pool that is made when the first unit has to run, and an account of it.
+
+    make_pool: called at most once, with the number of units that could run at once, which ``at_once`` says.
+    """
+
+    def __init__(self, make_pool: Callable[[int], Pool], at_once: Callable[[], int]) -> None:
+        self._make_pool = make_pool
+        self._at_once = at_once
+        self._pool: Pool | None = None
+        self._on: dict[str, Work] = {}
+        self._used: dict[str, float] = {}
+
+    def __len__(self) -> int:
+        """How many units are on a worker."""
+        return len(self._on)
+
+    def get(self, unit: str, attempt: int) -> Work | None:
+        """Return the unit on a worker that an event is about; None when that attempt was given up."""
+        work = self._on.get(unit)
+        return work if work is not None and work.attempt == attempt else None
+
+    def has_room(self, work: Work) -> bool:
+        """Whether a worker is free for a unit.
+
+        Raises ConfigError when the unit asks for more than all workers have together.
+        """
+        capacity = self._made().capacity()
+        for name, amount in self._cost(work).items():
+            if amount > capacity.get(name, 0.0):
+                raise ConfigError(
+                    f"{work.unit.id} asks for {amount:g} {name}, there are {capacity.get(name, 0.0):g}",
+                    hint="Ask for less (devices, resources), or raise --workers.",
+                )
+            if self._used.get(name, 0.0) + amount > capacity[name] + 1e-9:
+                return False
+        return True
+
+    def held(self) -> list[Work]:
+        """Return the units that keep a worker while they wait for a decision, the farthest from its turn first."""
+        held = [work for work in self._on.values() if work.phase is Phase.HELD]
+        return sorted(held, key=lambda work: work.priority, reverse=True)
+
+    def seat(self, work: Work) -> str:
+        """Give a unit a worker, and return the worker's name."""
+        worker = self._made().claim(work.unit)
+        self._on[work.unit.id] = work
+        for name, amount in self._cost(work).items():
+            self._used[name] = self._used.get(name, 0.0) + amount
+        return worker
+
+    def submit(self, task: Task) -> None:
+        """Start a task of a unit that has a worker."""
+        self._made().submit(task)
+
+    def next_event(self, timeout_s: float) -> PoolEvent | None:
+        """Return what happened next on a worker; None when nothing did in time."""
+        return self._made().next_event(timeout_s)
+
+    def release(self, work: Work) -> None:
+        """Take a unit that waits off its worker."""
+        self._made().release(work.unit.id)
+        self.leave(work)
+
+    def leave(self, work: Work) -> None:
+        """A unit has left its worker: it committed or failed."""
+        del self._on[work.unit.id]
+        for name, amount in self._cost(work).items():
+            self._used[name] -= amount
+
+    def close(self) -> None:
+        """End every worker."""
+        if self._pool is not None:
+            self._pool.close()
+
+    def _made(self) -> Pool:
+        if self._pool is None:
+            self._pool = self._make_pool(self._at_once())
+        return self._pool
+
+    def _cost(self, work: Work) -> dict[str, float]:
+        if "slots" in self._made().capacity():
+            return {"slots": 1.0}
+        resources = work.unit.resources
+        return {"cpus": float(resources.get("cpus", 1)), "gpus": float(resources.get("gpus", 0))}
