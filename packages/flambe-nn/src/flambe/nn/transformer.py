@@ -90,7 +90,8 @@ class TransformerEncoder(Module):
     Parameters
     ----------
     input_size: features of a position; another number than ``d_model`` is brought to it by a linear layer.
-    d_model, nhead, num_layers, dim_feedforward, dropout: see ``Transformer``.
+    d_model, nhead, dim_feedforward, dropout: see ``Transformer``.
+    num_layers: layers on top of each other.
     """
 
     def __init__(
@@ -132,7 +133,8 @@ class TransformerDecoder(Module):
     Parameters
     ----------
     input_size: features of a target position; another number than ``d_model`` is brought to it by a linear layer.
-    d_model, nhead, num_layers, dim_feedforward, dropout: see ``Transformer``.
+    d_model, nhead, dim_feedforward, dropout: see ``Transformer``.
+    num_layers: layers on top of each other.
     """
 
     def __init__(

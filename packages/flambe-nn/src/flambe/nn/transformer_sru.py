@@ -25,7 +25,12 @@ class TransformerSRU(Module):
 
     Parameters
     ----------
-    input_size, d_model, nhead, num_encoder_layers, num_decoder_layers, dim_feedforward, dropout: see ``Transformer``.
+    input_size: features of source and target.
+    d_model: features inside.
+    nhead: attention heads.
+    num_encoder_layers, num_decoder_layers: layers of each.
+    dim_feedforward: width of the SRU.
+    dropout: of attention and after each part; inside the SRU too, without ``sru_dropout``.
     sru_dropout: inside the SRU; None takes ``dropout``.
     bidirectional: the encoder's SRU reads both ways.
     kwargs: for ``sru.SRUCell``.
@@ -101,7 +106,14 @@ class TransformerSRU(Module):
 
 
 class TransformerSRUEncoder(Module):
-    """Layers of self-attention and an SRU. Parameters: see ``TransformerSRU``."""
+    """Layers of self-attention and an SRU.
+
+    Parameters
+    ----------
+    num_layers: layers on top of each other.
+
+    The others are those of ``TransformerSRU``.
+    """
 
     def __init__(
         self,
@@ -147,7 +159,14 @@ class TransformerSRUEncoder(Module):
 
 
 class TransformerSRUDecoder(Module):
-    """Layers of self-attention, attention to a memory and an SRU. Parameters: see ``TransformerSRU``."""
+    """Layers of self-attention, attention to a memory and an SRU.
+
+    Parameters
+    ----------
+    num_layers: layers on top of each other.
+
+    The others are those of ``TransformerSRU``.
+    """
 
     def __init__(
         self,
