@@ -162,7 +162,7 @@ def test_a_failed_stage_is_tried_again_then_blocks_only_what_needs_it(toy_spec, 
     paths, rows, failed = run(toy_spec(fail_at=2))
     assert failed == 2
     assert rows[2]["status"] == "FAILED"
-    assert rows[2]["error"] == "ValueError: the toy broke as it was told to"
+    assert rows[2]["error"].startswith("ValueError: the toy broke as it was told to (")
     assert rows[-1]["counts"] == {"expected": 4, "done": 2, "reused": 0, "failed": 1, "pruned": 1, "pending": 0}
     state = fold(read_events(paths.ledger))
     assert state.attempts["walk/0"] == 2
@@ -336,7 +336,7 @@ def test_a_unit_that_exits_has_failed_and_the_run_goes_on(toy_spec, toy):
     change(toy, "raise ValueError(", "raise SystemExit(")
     paths, rows, failed = run(toy_spec(fail_at=2))
     assert failed == 2
-    assert rows[2]["error"] == "SystemExit: the toy broke as it was told to"
+    assert rows[2]["error"].startswith("SystemExit: the toy broke as it was told to (")
     assert read_record(paths.record, RunRecord).status == "FAILED"
 
 

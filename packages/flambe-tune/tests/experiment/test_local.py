@@ -62,7 +62,8 @@ def test_a_raising_variant_fails_alone(bench):
     assert run["status"] == "FAILED"
     assert run["counts"] == {"expected": 9, "done": 5, "reused": 0, "failed": 2, "pruned": 2, "pending": 0}
     failed = [row for row in rows if row["status"] == "FAILED"]
-    assert all(row["error"] == "RuntimeError: the rope broke" for row in failed)
+    assert all(row["error"].startswith("RuntimeError: the rope broke (") for row in failed)
+    assert " in run; the whole traceback: stages/climb/rate=0.5,breaks=3/outputs.log)" in words
     assert "climb/rate=0.5,breaks=3 failed, is tried again: RuntimeError: the rope broke" in words
     log = Path(run["run"]) / "stages/climb/rate=0.5,breaks=3/outputs.log"
     assert 'raise RuntimeError("the rope broke")' in log.read_text()
@@ -85,8 +86,9 @@ def test_a_child_that_dies_is_replaced_and_its_unit_goes_on(benches, tmp_path):
 @pytest.mark.slow
 def test_a_config_error_is_not_tried_again(bench):
     spec = bench.spec(climber={"rates": 3}, rates=1)
-    rows, _, words = bench.tune(spec, "--runner", "local", code=1)
+    rows, _, words = bench.tune(spec, "--runner", "local", "--verbose", code=1)
     assert "is tried again" not in words
+    assert "Traceback (most recent call last)" in words
     assert "rates" in next(row["error"] for row in rows if row["status"] == "FAILED")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -37,13 +38,22 @@ def do(bench, tmp_path, monkeypatch):
 def test_sys_exit_is_a_failure_of_the_unit_with_what_it_printed(do):
     event = do(leaves=1)
     assert isinstance(event, Failed)
-    assert event.error == "SystemExit: 3"
+    assert re.fullmatch(
+        r"SystemExit: 3 \(\S*toys\.py:\d+ in run; the whole traceback: stages/climb/0/outputs\.log\)", event.error
+    )
     assert event.retry
     log = event.streams[OUTPUTS].decode()
     assert "the last words" in log
     assert "sys.exit(3)" in log
     # The worker itself goes on.
     assert isinstance(do("1"), Reported)
+
+
+def test_what_the_next_attempt_would_raise_again_is_not_tried_again(do):
+    event = do(rate="fast")
+    assert isinstance(event, Failed)
+    assert event.error.startswith("TypeError: ")
+    assert not event.retry
 
 
 def test_seconds_are_those_of_the_whole_task(do):
@@ -59,5 +69,5 @@ def test_secrets_are_in_no_error(do, tmp_path, monkeypatch):
     read_secrets(file)
     event = do(dies=1, mark="/toys-and-more/mark")
     assert isinstance(event, Failed)
-    assert event.error == "FileNotFoundError: [Errno 2] No such file or directory: '/[secret]/mark'"
+    assert event.error.startswith("FileNotFoundError: [Errno 2] No such file or directory: '/[secret]/mark' (")
     assert "toys-and-more" not in event.trace + event.streams[OUTPUTS].decode()

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,7 +16,7 @@ from flambe.record.layout import OUTPUTS, STEPS, label
 from flambe.record.ledger import Event
 from flambe.record.result import ResultStore
 from flambe.record.run import CANCELLED, COMPLETE, FAILED
-from flambe.runnable.secrets import hide
+from flambe.runner.failure import failure_of
 from flambe.runner.interrupt import Interrupt, Stopped, catch_signals, interruptible
 from flambe.runner.plan import check_order, concrete_units
 from flambe.runner.unit import StepReport, Unit
@@ -150,14 +149,13 @@ def _one(keeper: Keeper, store: ResultStore, spec: Spec, unit: Unit, interrupt: 
         try:
             return _attempt(keeper, run, attempt, from_step, interrupt)
         except (Exception, SystemExit) as error:
-            trace = hide(traceback.format_exc())
-            final = state.failures.get(unit.id, 0) >= spec.max_failures or isinstance(error, ConfigError)
-            say(trace, level=VERBOSE)
-            text = hide(f"{type(error).__name__}: {error}")
-            _tell(keeper, f"{unit.id}: failed{'' if final else ', is tried again'}: {text}")
+            failure = failure_of(error, unit)
+            final = failure.is_permanent or state.failures.get(unit.id, 0) >= spec.max_failures
+            say(failure.trace, level=VERBOSE)
+            _tell(keeper, f"{unit.id}: failed{'' if final else ', is tried again'}: {failure.error}")
             streams = run.drain()
-            streams[OUTPUTS] = streams.get(OUTPUTS, b"") + trace.encode(errors="replace")
-            keeper.fail(unit, attempt, text, final=final, streams=streams)
+            streams[OUTPUTS] = streams.get(OUTPUTS, b"") + failure.trace.encode(errors="replace")
+            keeper.fail(unit, attempt, failure.error, final=final, streams=streams)
             if final:
                 return state.failed[unit.id]
         finally:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import time
-import traceback
 from pathlib import Path
 
-from flambe.errors import ConfigError
 from flambe.experiment.pool import COMMIT, Failed, PoolEvent, Reported, Task
 from flambe.experiment.wear import MemoryWear
 from flambe.record.layout import OUTPUTS, STEPS
-from flambe.runnable.secrets import hide
+from flambe.runner.failure import failure_of
 from flambe.runner.stage import StageRun
 
 
@@ -51,16 +49,16 @@ class Worker:
             return event
         except BaseException as error:
             # No signal raises here (the controller's process gets them), so this is from the unit's own code.
-            trace = hide(traceback.format_exc())
-            streams = self._drain(trace)
+            failure = failure_of(error, unit)
+            streams = self._drain(failure.trace)
             self.release()
             return Failed(
                 unit=unit.id,
                 attempt=task.attempt,
-                error=hide(f"{type(error).__name__}: {error}"),
-                trace=trace,
+                error=failure.error,
+                trace=failure.trace,
                 streams=streams,
-                retry=not isinstance(error, ConfigError),
+                retry=not failure.is_permanent,
             )
 
     def release(self) -> None:

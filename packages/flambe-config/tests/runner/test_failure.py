@@ -1,0 +1,135 @@
+"""What is told of an exception in a unit: the place in the user's own code, the log, and whether it is tried again."""
+
+import sys
+
+import pytest
+
+from flambe.cli import console
+from flambe.errors import ConfigError, FlambeError, Position, RunFailed
+from flambe.record.layout import RunPaths
+from flambe.record.ledger import fold, read_events
+from flambe.runner.execute import execute
+from flambe.runner.failure import failure_of
+from flambe.runner.unit import Unit
+
+WALK_LOG = "the whole traceback: stages/walk/0/outputs.log"
+BREAK = 'raise ValueError("the toy broke as it was told to")'
+
+
+def unit(**more):
+    return Unit(stage="walk", variant="0", body=None, key="k", seed=0, **more)
+
+
+def raised(code, *, file="<made>", **names):
+    """The exception that a piece of code ends with."""
+    try:
+        exec(compile(code, file, "exec"), names)
+    except BaseException as error:
+        return error.with_traceback(error.__traceback__.tb_next)  # without this file, which is no installed one
+    raise AssertionError("it raised nothing")
+
+
+@pytest.fixture
+def run(toy_spec):
+    def run(**more):
+        rows = []
+        root, _ = execute(toy_spec(**more), tool="test", on_unit=rows.append)
+        return RunPaths(root), rows
+
+    return run
+
+
+def breaks_with(toy, statement):
+    """Let a walk end with another statement; returns its line."""
+    source = toy / "__init__.py"
+    text = source.read_text()
+    assert BREAK in text
+    source.write_text(text.replace(BREAK, statement))
+    sys.modules.pop("toyext", None)
+    return text[: text.index(BREAK)].count("\n") + 1
+
+
+def test_a_run_tells_the_line_of_the_users_code_and_the_log(run, toy, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    line = breaks_with(toy, BREAK)
+    _, rows = run(fail_at=1)
+    place = f"(ext/toyext/__init__.py:{line} in run; {WALK_LOG})"
+    assert rows[2]["error"] == f"ValueError: the toy broke as it was told to {place}"
+    assert f"walk/0: failed: ValueError: the toy broke as it was told to {place}" in capfd.readouterr().err
+
+
+def test_the_line_is_the_users_though_a_library_raised(run, toy):
+    line = breaks_with(toy, "np.zeros(2).reshape(5)")
+    error = run(fail_at=1)[1][2]["error"]
+    assert error.startswith("ValueError: cannot reshape")
+    # Away from the user's folder: as it is imported.
+    assert error.endswith(f"(toyext/__init__.py:{line} in run; {WALK_LOG})")
+
+
+def test_without_a_line_of_the_users_it_is_the_innermost_one():
+    from json import loads
+
+    text = failure_of(raised("loads('{')", loads=loads), unit()).error
+    assert text.startswith("JSONDecodeError: Expecting property name")
+    assert "(json/decoder.py:" in text
+    assert text.endswith(f" in raw_decode; {WALK_LOG})")
+
+
+def test_an_error_of_ours_says_what_to_do_and_its_position_first():
+    error = ConfigError("no", position=Position("exp.yaml", 3, 5), hint="Say yes.")
+    assert failure_of(raised("raise error", error=error), unit()).error == "exp.yaml:3:5: no. Say yes."
+    assert failure_of(raised("raise error", error=RunFailed("no")), unit()).error == "RunFailed: no"
+
+
+def test_an_error_of_ours_that_the_users_code_caused_names_its_line(tmp_path):
+    code = "def f():\n    raise ValueError('odd')\ntry:\n    f()\nexcept ValueError as error:\n    other = error\n"
+    names = {}
+    exec(compile(code, str(tmp_path / "mine.py"), "exec"), names)
+    error = FlambeError("it broke")
+    error.__cause__ = names["other"]
+    assert failure_of(error, unit(cwd=str(tmp_path))).error == f"FlambeError: it broke (mine.py:2 in f; {WALK_LOG})"
+
+
+def test_a_syntax_error_is_at_its_own_line(run, toy, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    line = breaks_with(toy, "this is no Python")
+    paths, rows = run()
+    assert rows[0]["error"] == (
+        f"SyntaxError: invalid syntax (ext/toyext/__init__.py:{line}; the whole traceback: stages/words/0/outputs.log)"
+    )
+    assert fold(read_events(paths.ledger)).attempts["words/0"] == 1
+
+
+@pytest.mark.parametrize(
+    ("statement", "attempts"),
+    [
+        ("self.embb", 1),
+        ("undefined", 1),
+        ("len(3)", 1),
+        ("import nothing_of_that_name", 1),
+        ("raise RuntimeError('out of memory')", 2),
+        ("raise OSError('the disk is full')", 2),
+    ],
+)
+def test_only_what_could_succeed_is_tried_again(run, toy, statement, attempts):
+    breaks_with(toy, statement)
+    paths, rows = run(fail_at=1)
+    assert rows[2]["status"] == "FAILED"
+    assert fold(read_events(paths.ledger)).attempts["walk/0"] == attempts
+
+
+def test_verbose_shows_the_traceback(run, capfd):
+    console.set_level(verbose=True)
+    try:
+        run(fail_at=1)
+    finally:
+        console.set_level()
+    words = capfd.readouterr().err
+    assert "Traceback (most recent call last)" in words
+    assert BREAK in words
+
+
+def test_secrets_are_in_neither(tmp_path, monkeypatch):
+    monkeypatch.setattr("flambe.runnable.secrets._values", {"open-sesame"})
+    failure = failure_of(raised("raise ValueError('open-sesame')"), unit())
+    assert "open-sesame" not in failure.error + failure.trace
