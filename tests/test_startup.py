@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from importlib.metadata import entry_points
@@ -63,7 +64,14 @@ def test_version_is_light(name: str) -> None:
     text, code, loaded = door(name, "--version")
     assert code == 0
     assert not HEAVY & loaded
-    assert any(character.isdigit() for character in text)
+    assert re.fullmatch(rf"{name} \d+\.\d+\.\d+\n", text)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_can_be_told_to_say_more_or_less(name: str) -> None:
+    text = door(name, "--help")[0]
+    assert "-v, --verbose" in text
+    assert "-q, --quiet" in text
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,17 @@
 """The door of every command, by real processes: exit codes, closed pipes, descriptors that are not there."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import textwrap
 
+import click
 import pytest
+
+from flambe.cli.console import NORMAL, QUIET, VERBOSE, say, set_level
+from flambe.cli.door import Group, standing_options
 
 PROGRAM = textwrap.dedent(
     """
@@ -153,3 +158,43 @@ def test_a_full_disk_behind_stdout_is_told_in_one_line():
     assert done.returncode == 1
     assert "toy: error: cannot write to stdout: No space left on device" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_standing_options(capfd):
+    from importlib.metadata import version
+
+    @click.group(cls=Group)
+    @standing_options("flambe-config")
+    def group():
+        pass
+
+    @group.command()
+    def speak():
+        for how in (QUIET, NORMAL, VERBOSE):
+            say(f"level {how}", level=how)
+
+    @group.command(context_settings={"ignore_unknown_options": True})
+    @click.argument("words", nargs=-1, type=click.UNPROCESSED)
+    def hand_on(words):
+        say(" ".join(words))
+
+    def said(*words):
+        # As a program does it, but for stdout: pytest has that.
+        set_level()
+        with contextlib.suppress(click.exceptions.Exit):
+            group.main(list(words), prog_name="toy", standalone_mode=False)
+        return "".join(capfd.readouterr()).split("\n")[:-1]
+
+    assert said("--version") == [f"toy {version('flambe-config')}"]
+    assert said("speak") == ["level 0", "level 1"]
+    for words in (("-v", "speak"), ("speak", "-v"), ("--verbose", "speak"), ("speak", "--verbose")):
+        assert said(*words) == ["level 0", "level 1", "level 2"]
+    for words in (
+        ("-q", "speak"),
+        ("speak", "--quiet"),
+        ("-q", "speak", "-v"),
+        ("speak", "-vq"),
+        ("-v", "speak", "-q"),
+    ):
+        assert said(*words) == ["level 0"]
+    assert said("hand-on", "ls", "-v", "-q") == ["ls -v -q"]

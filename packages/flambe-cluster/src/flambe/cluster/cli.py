@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import os
 import sys
@@ -13,8 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from flambe.cli.console import say, set_level
-from flambe.cli.door import enter
+from flambe.cli.console import say
+from flambe.cli.door import Group, enter, standing_options
 from flambe.cli.streams import claim_stdout, emit, read_text
 from flambe.errors import UsageError
 
@@ -24,16 +23,10 @@ if TYPE_CHECKING:
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
-def _version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
-    if value:
-        click.echo(f"flambe-cluster {importlib.metadata.version('flambe-cluster')}")
-        ctx.exit()
-
-
 _LATER = ("attach", "audit")
 
 
-class _Group(click.Group):
+class _Group(Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
@@ -47,18 +40,13 @@ class _Group(click.Group):
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Example: flambe-compile exp.yaml | flambe-cluster submit cluster.yaml --follow | flambe-report ls -",
 )
-@click.option(
-    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Print the version."
-)
-@click.option("-v", "--verbose", is_flag=True, help="Say more on stderr.")
-@click.option("-q", "--quiet", is_flag=True, help="Say only errors on stderr.")
-def cli(verbose: bool, quiet: bool) -> None:
+@standing_options("flambe-cluster")
+def cli() -> None:
     """Make machines a cluster, run specs on it, bring the results back.
 
     FILE is the YAML of a cluster (!SSHCluster …), or the name of one that was used from here before. A JSON line for
     each machine and event on stdout, words on stderr. Exit code 4 when a machine refused or cannot be reached.
     """
-    set_level(quiet=quiet, verbose=verbose)
 
 
 def _file(command: _Command) -> _Command:

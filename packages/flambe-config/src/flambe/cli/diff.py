@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from flambe.cli.door import loudness
 from flambe.cli.streams import emit
 
 _HELP = """Say what differs between A and B by meaning: the values, searches and stages that they resolve to.
@@ -28,6 +29,7 @@ Examples:
 @click.argument("a")
 @click.argument("b")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="For people or programs.")
+@loudness
 def diff(a: str, b: str, form: str) -> int:
     from flambe.compile.difference import differences, read_side, to_json
 

@@ -8,6 +8,7 @@ from contextlib import suppress
 import click
 
 from flambe.cli.console import say
+from flambe.cli.door import loudness
 from flambe.cli.streams import emit, read_text
 from flambe.errors import ConfigError
 
@@ -26,6 +27,7 @@ Examples:
 @click.command(help=_HELP, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option("--check", is_flag=True, help="Write nothing; name what would change and end with 1.")
+@loudness
 def fmt(files: tuple[str, ...], check: bool) -> int:
     from flambe.compile.layout import laid_out
 

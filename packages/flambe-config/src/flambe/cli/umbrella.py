@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from flambe.cli.console import set_level
-from flambe.cli.door import enter
+from flambe.cli.door import enter, standing_options
 from flambe.cli.streams import claim_stdout, emit, read_text
 from flambe.errors import FlambeError, UsageError, did_you_mean
 
@@ -49,9 +49,7 @@ def _help() -> str:
         "  flambe submit      the same on a cluster: flambe submit X.yaml --cluster C.yaml\n"
         "  flambe exec        run concrete specs with the floor alone, without flambe-nn\n"
         "  flambe diff A B    what differs between two configs, specs or runs\n"
-        "  flambe fmt FILE    lay out configs alike\n"
-        + "\n".join(lines)
-        + "\n\n\b\nExamples:\n"
+        "  flambe fmt FILE    lay out configs alike\n" + "\n".join(lines) + "\n\n\b\nExamples:\n"
         "  flambe experiment.yaml\n"
         "  flambe run experiment.yaml train.max_steps=2 --show\n"
         "  flambe compile experiment.yaml | flambe tune | flambe report ls -"
@@ -59,7 +57,7 @@ def _help() -> str:
 
 
 @click.command(help=_help(), context_settings={"help_option_names": ["-h", "--help"]}, add_help_option=True)
-@click.version_option(package_name="flambe-config", prog_name="flambe")
+@standing_options("flambe-config")
 @click.pass_context
 def front(context: click.Context) -> None:
     # Only reached without any word.

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from flambe.cli.console import say, set_level
-from flambe.cli.door import enter
+from flambe.cli.console import say
+from flambe.cli.door import enter, standing_options
 from flambe.cli.streams import claim_stdout, emit, read_text
 from flambe.errors import ConfigError, ConfigFaults
 
@@ -57,9 +57,7 @@ Examples:
 @click.option(
     "-i", "--install-extensions", is_flag=True, help="Fetch and pip install the extensions that the header names."
 )
-@click.option("-v", "--verbose", is_flag=True, help="Say more.")
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
-@click.version_option(package_name="flambe-config", prog_name="flambe-compile")
+@standing_options("flambe-config")
 def command(
     file: str | None,
     overrides: tuple[str, ...],
@@ -71,12 +69,9 @@ def command(
     schema: bool,
     form: str | None,
     install_extensions: bool,
-    verbose: bool,
-    quiet: bool,
 ) -> int:
     from flambe.compile.compiler import compile_whole, name_of
 
-    set_level(quiet=quiet, verbose=verbose)
     _refuse_format(form, check=check, explain=explain is not None)
     if schema:
         from flambe.compile.editor import schema_json

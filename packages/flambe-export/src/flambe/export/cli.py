@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from flambe.cli.console import say, set_level
-from flambe.cli.door import enter
+from flambe.cli.console import say
+from flambe.cli.door import enter, standing_options
 from flambe.cli.streams import emit, read_text
 from flambe.errors import UsageError
 
@@ -27,17 +27,13 @@ BUILDERS = ("flambe.export.builder:Builder", "flambe.export:Builder")
 @click.option("--inspect", metavar="PATH", help="Print what the component at PATH is made of, and build nothing.")
 @click.option("--verify", metavar="PATH", help="Check every file of the artifact at PATH against its digest.")
 @click.option("--diff", nargs=2, metavar="A B", help="Print how the components at A and B differ.")
-@click.option("-v", "--verbose", is_flag=True, help="Say more on stderr.")
-@click.option("-q", "--quiet", is_flag=True, help="Say only errors.")
-@click.version_option(package_name="flambe-export", prog_name="flambe-build")
+@standing_options("flambe-export")
 def command(
     file: str,
     force: bool,
     inspect: str | None,
     verify: str | None,
     diff: tuple[str, str] | None,
-    verbose: bool,
-    quiet: bool,
 ) -> None:
     """Build the component that FILE describes and store it: a folder, or s3://.
 
@@ -54,7 +50,6 @@ def command(
     PATH, A and B are folders or s3:// addresses; any saved component can be inspected, also one of a run.
     Exit codes: 0 done, 1 the component could not be built, 2 wrong usage, 3 --verify found a change, 4 S3 refused.
     """
-    set_level(quiet=quiet, verbose=verbose)
     looks = [name for name, value in (("--inspect", inspect), ("--verify", verify), ("--diff", diff)) if value]
     if len(looks) > 1:
         raise UsageError(f"{' and '.join(looks)} were both given", expected="one of them")

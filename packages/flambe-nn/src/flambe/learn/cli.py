@@ -9,8 +9,7 @@ from typing import Any
 
 import click
 
-from flambe.cli.console import set_level
-from flambe.cli.door import enter
+from flambe.cli.door import enter, standing_options
 from flambe.cli.streams import emit, read_text
 
 _NAME = "flambe-train"
@@ -27,16 +26,13 @@ Examples:
 @click.option(
     "--device", metavar="NAME", help="Device of stages that name none: cpu, cuda, cuda:1. [cuda if there is one]"
 )
-@click.option("--verbose", is_flag=True, help="Say more on stderr.")
-@click.option("--quiet", is_flag=True, help="Say only errors on stderr.")
-@click.version_option(package_name="flambe-nn")
-def train(spec: str, output_dir: str | None, device: str | None, verbose: bool, quiet: bool) -> int:
+@standing_options("flambe-nn")
+def train(spec: str, output_dir: str | None, device: str | None) -> int:
     """Run SPEC: concrete specs as JSON, one a line, from a file or (-) stdin.
 
     Prints a JSON line for each stage that ended, and a last one that names the run directory. The same command
     again continues where it was, and does nothing that is done.
     """
-    set_level(quiet=quiet, verbose=verbose)
     lines = concrete_lines(read_text(spec, what="spec"), where="stdin" if spec == "-" else spec)
     if device is not None:
         # Read by every stage that names no device, in this process and in those it starts.

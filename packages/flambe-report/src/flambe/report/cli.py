@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from flambe.cli.console import say, set_level
-from flambe.cli.door import enter
+from flambe.cli.console import say
+from flambe.cli.door import Group, enter, standing_options
 from flambe.cli.streams import data_is_terminal, emit, read_text
 from flambe.errors import ConfigError, UsageError
 
@@ -24,7 +23,7 @@ _FORMATS = click.Choice(["table", "json", "csv"])
 _LATER = ("diff", "sql", "gc", "html")
 
 
-class _Group(click.Group):
+class _Group(Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
@@ -35,29 +34,18 @@ class _Group(click.Group):
         return super().resolve_command(ctx, args)
 
 
-def _version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
-    if value:
-        click.echo(f"flambe-report {importlib.metadata.version('flambe-report')}")
-        ctx.exit()
-
-
 @click.group(
     cls=_Group,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Example: flambe-compile exp.yaml | flambe-tune | flambe-report ls -",
 )
-@click.option(
-    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Print the version."
-)
-@click.option("-v", "--verbose", is_flag=True, help="Say more on stderr.")
-@click.option("-q", "--quiet", is_flag=True, help="Say only errors on stderr.")
-def cli(verbose: bool, quiet: bool) -> None:
+@standing_options("flambe-report")
+def cli() -> None:
     """Tables and pages over run directories.
 
     PATH is a run directory, a folder of runs, or '-': JSON lines on stdin whose field 'run' names a run.
     Tables on a terminal, JSON lines for the next command of a pipe.
     """
-    set_level(quiet=quiet, verbose=verbose)
 
 
 @cli.command(epilog="Example: flambe-report ls flambe-output --where \"status == 'COMPLETE'\" --sort -metric")

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import click
 
-from flambe.cli.console import say, set_level
-from flambe.cli.door import enter
+from flambe.cli.console import say
+from flambe.cli.door import enter, standing_options
 from flambe.errors import ConfigError, UsageError
 from flambe.record import layout
 
@@ -25,22 +24,16 @@ from flambe.record import layout
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Default 49558, or the next free one.")
 @click.option("--tensorboard_url", "--tensorboard-url", "tensorboard", default="", metavar="URL", help="Link to it.")
-@click.option("-v", "--verbose", is_flag=True, help="Say more on stderr: every request.")
-@click.option("-q", "--quiet", is_flag=True, help="Say only errors on stderr.")
-@click.version_option(
-    importlib.metadata.version("flambe-report"), prog_name="flambe-site", message="%(prog)s %(version)s"
-)
+@standing_options("flambe-report")
 def site(
-    path: str, output_log: str | None, output_dir: str | None, host: str, port: int | None, tensorboard: str,
-    verbose: bool, quiet: bool,
-) -> None:  # fmt: skip
+    path: str, output_log: str | None, output_dir: str | None, host: str, port: int | None, tensorboard: str
+) -> None:
     """Serve the pages of a run: an alias of flambe-report serve.
 
     The run is named by its directory, or by run.json or ledger.jsonl in it.
     """
     from flambe.report.server import serve
 
-    set_level(quiet=quiet, verbose=verbose)
     if tensorboard and urlsplit(tensorboard).scheme not in ("http", "https"):
         raise UsageError(f"--tensorboard_url {tensorboard} is no web address", expected="http://… or https://…")
     if output_log:

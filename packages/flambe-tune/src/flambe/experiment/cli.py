@@ -8,8 +8,7 @@ from typing import Any
 
 import click
 
-from flambe.cli.console import set_level
-from flambe.cli.door import enter
+from flambe.cli.door import enter, standing_options
 
 NAME = "flambe-tune"
 _DESK = ("status", "best", "stop")
@@ -44,9 +43,7 @@ Example:
 @click.option("--seed", type=int, metavar="N", help="In place of the spec's seed.")
 @click.option("--output-dir", metavar="DIR", help="In place of the spec's folder for runs.")
 @click.option("--force", is_flag=True, help="Begin a new run directory and reuse nothing. Nothing is deleted.")
-@click.option("--verbose", is_flag=True, help="Say every step on stderr.")
-@click.option("--quiet", is_flag=True, help="Say nothing on stderr but errors.")
-@click.version_option(package_name=NAME, prog_name=NAME)
+@standing_options(NAME)
 def command(
     words: tuple[str, ...],
     plan_only: bool,
@@ -56,10 +53,7 @@ def command(
     seed: int | None,
     output_dir: str | None,
     force: bool,
-    verbose: bool,
-    quiet: bool,
 ) -> int:
-    set_level(quiet=quiet, verbose=verbose)
     if len(words) == 2 and words[0] in _DESK:
         from flambe.cli.streams import emit
         from flambe.experiment import desk
