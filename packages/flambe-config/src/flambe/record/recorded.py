@@ -10,15 +10,15 @@ import datetime
 import os
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import msgspec
 
-from flambe.errors import ConfigError, FlambeError
+from flambe.errors import ConfigError
 from flambe.record import layout
-from flambe.record.ledger import LedgerState, read_event
+from flambe.record.ledger import LedgerState
 from flambe.record.metrics import read_metrics
 from flambe.record.run import (
     COMPLETE,
@@ -33,6 +33,7 @@ from flambe.record.run import (
     read_record,
     status_of,
 )
+from flambe.record.watched import LedgerTail, Watched
 from flambe.spec.codec import load_spec, unescape
 from flambe.spec.nodes import Spec, stages_needed
 
@@ -52,71 +53,6 @@ UNIT_COLUMNS = (
 _STATUS = {
     "pending": PENDING, "running": RUNNING, "paused": PAUSED, "done": COMPLETE, "failed": FAILED, "pruned": PRUNED
 }  # fmt: skip
-_T = TypeVar("_T")
-
-
-class _Watched(Generic[_T]):
-    """What a file says, read again only after the file changed. A missing or broken file says ``empty``."""
-
-    def __init__(self, path: Path, read: Callable[[Path], _T], empty: _T) -> None:
-        self._path = path
-        self._read = read
-        self._empty = empty
-        self._seen: tuple[int, int, int] | None = None
-        self._value = empty
-        self.problem: str | None = None
-
-    def get(self) -> _T:
-        try:
-            stat = self._path.stat()
-            seen = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
-            if seen != self._seen:
-                self._value = self._read(self._path)
-                self._seen, self.problem = seen, None
-        except FileNotFoundError:
-            self._seen, self._value, self.problem = None, self._empty, None
-        except (OSError, FlambeError, msgspec.MsgspecError) as error:
-            self._seen, self._value, self.problem = None, self._empty, f"{self._path}: {error}"
-        return self._value
-
-
-class _LedgerTail:
-    """The state of a ledger that somebody else is writing: each call reads only the lines that are new."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._inode = 0
-        self._offset = 0
-        self.state = LedgerState()
-        self.started: dict[str, str] = {}
-        self.problem: str | None = None
-
-    def refresh(self) -> LedgerState:
-        try:
-            with self._path.open("rb") as stream:
-                stat = os.fstat(stream.fileno())
-                if stat.st_ino != self._inode or stat.st_size < self._offset:
-                    self._inode, self._offset = stat.st_ino, 0
-                    self.state, self.started, self.problem = LedgerState(), {}, None
-                stream.seek(self._offset)
-                data = stream.read()
-        except FileNotFoundError:
-            self._inode, self._offset, self.state, self.started = 0, 0, LedgerState(), {}
-            return self.state
-        except OSError as error:
-            self.problem = f"{self._path}: {error.strerror}"
-            return self.state
-        whole = data[: data.rfind(b"\n") + 1]
-        self._offset += len(whole)
-        for line in whole.splitlines():
-            try:
-                event = read_event(line)
-                self.state.apply(event)
-                if event["event"] == "start":
-                    self.started.setdefault(event["unit"], event["t"])
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                self.problem = f"{self._path}: a line is no event ({error!r})"
-        return self.state
 
 
 class RecordedUnit:
@@ -234,12 +170,12 @@ class RecordedRun:
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
         self.paths = layout.RunPaths(self.path)
-        self._record = _Watched[RunRecord | None](self.paths.record, lambda file: read_record(file, RunRecord), None)
-        self._spec = _Watched[Spec | None](
+        self._record = Watched[RunRecord | None](self.paths.record, lambda file: read_record(file, RunRecord), None)
+        self._spec = Watched[Spec | None](
             self.paths.spec, lambda file: load_spec(file.read_bytes(), where=str(file)), None
         )
-        self._ledger = _LedgerTail(self.paths.ledger)
-        self._unit_records: dict[Path, _Watched[StageRecord | None]] = {}
+        self._ledger = LedgerTail(self.paths.ledger)
+        self._unit_records: dict[Path, Watched[StageRecord | None]] = {}
         self._lock = threading.Lock()
 
     @property
@@ -367,7 +303,7 @@ class RecordedRun:
             return None
         path = unit.path / layout.RUN
         if path not in self._unit_records:
-            self._unit_records[path] = _Watched(path, lambda file: read_record(file, StageRecord), None)
+            self._unit_records[path] = Watched(path, lambda file: read_record(file, StageRecord), None)
         return self._unit_records[path].get()
 
     def _best(self, stage: str, units: list[RecordedUnit]) -> RecordedUnit | None:
