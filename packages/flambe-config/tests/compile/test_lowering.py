@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -78,8 +79,17 @@ FAULTS = [
     ("{[1]: 2}", "a key is a single value. Quote it, if it is text."),
     ("{1: !TextField {}}", "a mapping whose keys are not all plain text cannot hold tags. Quote its keys."),
     ("!os.system {command: ls}", "unknown tag !os.system. Tags reach components, not Python's own library."),
-    ("!mylib.Thing", "unknown tag !mylib.Thing. Declare where 'mylib' comes from before the experiment: 'mylib: path/to/its/folder', then '---'."),
-    ("!yaml.load", "unknown tag !yaml.load. To use the installed module 'yaml', declare it before the experiment: 'yaml: yaml', then '---'."),
+    ("!mylib.Thing", "unknown tag !mylib.Thing: no header names the module 'mylib'. Write before the experiment: 'mylib: path/to/mylib.py', then '---'."),
+    ("!yaml.load", "unknown tag !yaml.load: no header names the module 'yaml'. Write before the experiment: 'yaml: yaml', then '---'."),
+    ("!my_parts.TextField", "unknown tag !my_parts.TextField: no header names the module 'my_parts'. Write before the experiment: 'my_parts: path/to/my_parts.py', then '---'."),
+    ("!Encodr.load", "unknown tag !Encodr.load. Did you mean '!Encoder.load'?"),
+    ("!textfield", "unknown tag !textfield. Did you mean '!TextField'?"),
+    ("!grid [1, 2]", "unknown tag !grid. Did you mean !g? It tries each value of a list: !g [value, …]."),
+    ("!choose [1, 2]", "unknown tag !choose. Did you mean !g? It tries each value of a list: !g [value, …]."),
+    ("!sample [1, 2, 3]", "unknown tag !sample. Did you mean !s? It draws k values evenly: !s [low, high, k]."),
+    ("!flambe.nlp.Thing", "unknown tag !flambe.nlp.Thing: the module 'flambe' has no 'nlp'. flambe.nlp is not installed here: pip install flambe-nn."),
+    ("!flambe.learnn.Thing", "unknown tag !flambe.learnn.Thing: the module 'flambe' has no 'learnn'. Did you mean '!flambe.learn'?"),
+    ("!flambe.Encoder", "unknown tag !flambe.Encoder: the module 'flambe' has no 'Encoder'. Did you mean '!Encoder'?"),
     ("!TextField.load_from_path: {path: x}", "unknown tag !TextField.load_from_path:. Remove the colon after the tag."),
 ]  # fmt: skip
 
@@ -89,6 +99,45 @@ def test_faults(kit: Any, text: str, fault: str) -> None:
     (found,) = kit.faults(lambda: kit.pipeline(f"z: !Anything\na: !Anything\n  x: {text}"))
     assert found.partition(": ")[2] == fault
     assert found.startswith("6:")
+
+
+@pytest.mark.parametrize(
+    ("tag", "fault"),
+    [
+        ("torch.Adma", "unknown tag !torch.Adma. Did you mean '!torch.Adam'?"),
+        ("torch.linear", "unknown tag !torch.linear. Did you mean '!torch.Linear'?"),
+        ("torch.optim.Adma", "unknown tag !torch.optim.Adma: the module 'torch.optim' has no 'Adma'. Did you mean '!torch.optim.Adam'?"),
+        ("tirch.Adam", "unknown tag !tirch.Adam. Did you mean '!torch.Adam'?"),
+        ("torch.save", "the tag !torch.save may not reach torch:save; expected one of torch's modules, optimizers, schedulers and samplers. To allow all of torch, declare it before the experiment: 'torch: torch', then '---'."),
+        ("ray.AshaScheduler", "unknown tag !ray.AshaScheduler. Did you mean '!ray.ASHAScheduler'?"),
+        ("ray.HyperBandSchedular", "unknown tag !ray.HyperBandSchedular. Did you mean '!ray.HyperBandScheduler'?"),
+        ("ray.Zzz", "the tag !ray.Zzz may not reach ray:Zzz; expected one of ray's schedulers and searchers. To allow all of ray, declare it before the experiment: 'ray: ray', then '---'."),
+    ],
+)  # fmt: skip
+def test_a_misspelt_name_of_a_library_is_a_fault_at_once(kit: Any, tag: str, fault: str) -> None:
+    for package in ("torch", "ray"):
+        if find_spec(package) is None:
+            pytest.skip(f"{package} is not installed")
+    (found,) = kit.faults(lambda: kit.pipeline(f"a: !Anything\n  x: !{tag} {{}}"))
+    assert found.partition(": ")[2] == fault
+
+
+def test_a_library_that_the_header_names_is_open_and_keeps_its_short_names() -> None:
+    if find_spec("torch") is None:
+        pytest.skip("torch is not installed")
+    spec = compile_text("torch: torch\n---\n!Anything {a: !torch.ReLU {}, b: !torch.matmul {}}", name="t")
+    body = spec.stages[0].body
+    assert (body["a"]["$new"], body["b"]["$new"]) == ("torch.nn:ReLU", "torch:matmul")
+
+
+def test_a_module_beside_the_config_is_the_header_to_write(kit: Any, tmp_path: Path) -> None:
+    (tmp_path / "my_parts.py").write_text("")
+    (tmp_path / "c.yaml").write_text("!Anything {a: !my_parts.TextField {}}")
+    done = kit.command("flambe.compile.cli", "c.yaml", cwd=tmp_path)
+    assert done.stderr == (
+        "flambe-compile: error: c.yaml:1:15: unknown tag !my_parts.TextField: no header names the module 'my_parts'. "
+        "Write before the experiment: 'my_parts: ./my_parts.py', then '---'.\n"
+    )
 
 
 def test_an_old_spelling_is_read_with_a_warning(kit: Any, capsys: pytest.CaptureFixture[str]) -> None:

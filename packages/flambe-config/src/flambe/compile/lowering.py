@@ -249,7 +249,7 @@ class Lowering:
         result: dict[str, Any]
         try:
             known = self.registered(tag) if self.registered is not None else None
-            target = known or resolve(tag, self.library, self.extensions)
+            target = known or resolve(tag, self.library, self.extensions, self.folder)
             if self.library.reads_own_yaml(target):
                 return self._own_yaml(node, tag, target, place)
             result = {NEW: target}

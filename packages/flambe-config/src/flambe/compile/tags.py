@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 import flambe
-from flambe.errors import ConfigError, did_you_mean
+from flambe.errors import ConfigError
 
 if TYPE_CHECKING:
     from flambe.compile.library import Library
@@ -83,8 +83,8 @@ def tag_of(target: str) -> str:
     return f"!{module}.{name}"
 
 
-def resolve(tag: str, library: Library, extensions: dict[str, str]) -> str:
-    """Return what a tag (without ``!``) stands for.
+def resolve(tag: str, library: Library, extensions: dict[str, str], folder: str | None = None) -> str:
+    """Return what a tag (without ``!``) stands for. folder: of the config; only used to say what its header lacks.
 
     Tried in order: the short names; a short name with a factory; a module of the extensions header; the flat names
     of torch and Tune; the import path of one of the open packages. Raises ``ConfigError`` (without a position).
@@ -98,18 +98,33 @@ def resolve(tag: str, library: Library, extensions: dict[str, str]) -> str:
     if prefix in names:
         return f"{names[prefix]}.{last}"
     head, _, rest = tag.partition(".")
-    if head in extensions and rest:
-        return _in_module(tag, library)
+    first = rest.partition(".")[0]
     if head in FLAT and rest:
-        first = rest.partition(".")[0]
         for module in FLAT[head]:
             if library.exports(module, first):
-                return _allowed(tag, f"{module}:{rest}", library)
-        if not library.exists(head):
-            raise ConfigError(f"unknown tag !{tag}", hint=f"The package {head!r} is not installed here.")
+                target = f"{module}:{rest}"
+                return target if head in extensions else _allowed(tag, target, library)
+    if head in extensions and rest:
+        return _in_module(tag, library)
+    from flambe.compile import suggestion
+
+    if head in FLAT and rest and not library.exists(head):
+        raise ConfigError(f"unknown tag !{tag}", hint=f"The package {head!r} is not installed here.")
+    if head in FLAT and rest and not _shows(head, first, library):
+        error = suggestion.unknown_short(tag, library)
+        if error is not None:
+            raise error
     if head in OPEN and rest and library.exists(head):
         return _allowed(tag, _in_module(tag, library), library)
-    raise _unknown(tag, library, extensions)
+    raise suggestion.unknown(tag, library, extensions, folder)
+
+
+def _shows(head: str, name: str, library: Library) -> bool:
+    """Whether torch or ray itself has a name: they make many at run time, so that none is refused for not being there."""
+    from flambe.build.reach import FUNCTIONS
+
+    found = library.find(head, name)
+    return f"{head}:{name}" in FUNCTIONS or (found is not None and found.item is not None)
 
 
 def _in_module(tag: str, library: Library) -> str:
@@ -120,15 +135,16 @@ def _in_module(tag: str, library: Library) -> str:
     module, rest = ".".join(parts[:size]), parts[size:]
     if not rest:
         raise ConfigError(f"!{tag} is a module", expected=f"a class in it, such as !{tag}.Name")
-    if not library.may_export(module, rest[0]):
+    info = library.module(module)
+    # Our root makes its rooms and a few listed names at run time, and nothing else.
+    is_listed = module != "flambe" or info is None or rest[0] in (info.exported or ())
+    if not (library.may_export(module, rest[0]) and is_listed):
         alias = library.registered_alias(module, rest[0])
         if alias is not None:
             return f"{module}:{'.'.join([alias, *rest[1:]])}"
-        known = [f"{module}.{name}" for name in library.names(module)]
-        head = parts[0]
-        if head in FLAT:
-            known += [name for name in _all_names(library, {}) if name.startswith(f"{head}.")]
-        raise ConfigError(f"unknown tag !{tag}: the module {module!r} has no {rest[0]!r}", hint=_nearest(tag, known))
+        from flambe.compile.suggestion import nothing_in
+
+        raise nothing_in(tag, module, rest[0], library)
     return f"{module}:{'.'.join(rest)}"
 
 
@@ -140,9 +156,9 @@ def _allowed(tag: str, target: str, library: Library) -> str:
     head = target.partition(".")[0].partition(":")[0]
     module, _, name = target.partition(":")
     found = library.find(module, name.partition(".")[0])
-    if head not in FLAT or target in FUNCTIONS or found is None:
+    if head not in FLAT or target in FUNCTIONS or (found is None and module != head):
         return target
-    if isinstance(found.item, Class):
+    if found is not None and isinstance(found.item, Class):
         ancestors, complete = library.ancestors(found)
         bases = {(one.module, one.name) for one in ancestors}
         if not complete or bases & (LIBRARY_BASES if head == "torch" else RAY_BASES):
@@ -155,11 +171,6 @@ def _allowed(tag: str, target: str, library: Library) -> str:
     )
 
 
-def _nearest(tag: str, names: list[str]) -> str | None:
-    hint = did_you_mean(tag, names)
-    return None if hint is None else hint.replace("'", "'!", 1)
-
-
 def flat_names(library: Library) -> list[str]:
     """Return the tags of torch's and Tune's classes that are written without their module, such as ``torch.Adam``."""
     return [
@@ -170,32 +181,3 @@ def flat_names(library: Library) -> list[str]:
         for name in library.names(module)
         if name[:1].isupper()
     ]
-
-
-def _all_names(library: Library, extensions: dict[str, str]) -> list[str]:
-    names = [*short_names(), *flat_names(library)]
-    for module in extensions:
-        if library.exists(module):
-            names += [f"{module}.{name}" for name in library.names(module)]
-    return names
-
-
-def _unknown(tag: str, library: Library, extensions: dict[str, str]) -> ConfigError:
-    from flambe.compile.lowering import OWN_TAGS
-
-    head = tag.partition(".")[0]
-    for own in ("@", "$"):
-        if tag.startswith(own):
-            return ConfigError(f"unknown tag !{tag}", hint=f"A link is written with a space: !{own} {tag[1:]}")
-    hint = _nearest(tag, [*_all_names(library, extensions), *OWN_TAGS])
-    if hint is None and head == "__main__":
-        hint = "Define the class, or register it, before its tag is read."
-    elif hint is None and head in sys.stdlib_module_names:
-        hint = "Tags reach components, not Python's own library."
-    elif hint is None and "." in tag and library.exists(head):
-        hint = f"To use the installed module {head!r}, declare it before the experiment: '{head}: {head}', then '---'."
-    elif hint is None and "." in tag:
-        hint = f"Declare where {head!r} comes from before the experiment: '{head}: path/to/its/folder', then '---'."
-    elif hint is None and not any(target.startswith("flambe.learn") for target in short_names().values()):
-        hint = "The components of flambe-nn are not installed: pip install flambe-nn."
-    return ConfigError(f"unknown tag !{tag}", hint=hint)
