@@ -8,9 +8,11 @@ from flambe.cli import console
 from flambe.errors import ConfigError, FlambeError, Position, RunFailed
 from flambe.record.layout import RunPaths
 from flambe.record.ledger import fold, read_events
-from flambe.runner.execute import execute
+from flambe.runner.execute import execute, execute_lines
 from flambe.runner.failure import failure_of
 from flambe.runner.unit import Unit
+from flambe.spec.codec import dump_spec
+from flambe.spec.nodes import Source, SourceFile
 
 WALK_LOG = "the whole traceback: stages/walk/0/outputs.log"
 BREAK = 'raise ValueError("the toy broke as it was told to")'
@@ -133,3 +135,72 @@ def test_secrets_are_in_neither(tmp_path, monkeypatch):
     monkeypatch.setattr("flambe.runnable.secrets._values", {"open-sesame"})
     failure = failure_of(raised("raise ValueError('open-sesame')"), unit())
     assert "open-sesame" not in failure.error + failure.trace
+
+
+# -- where in the config -------------------------------------------------------------------------------------------------
+
+
+def at(spec, **places):
+    """The spec as compiled from a file, with the lines of some values: dotted path from the stage on."""
+    names = [stage.name for stage in spec.stages]
+    spec.source = Source(files=[SourceFile(path="exp.yaml", sha256="", text="")])
+    for path, line in places.items():
+        stage, *keys = path.split("__")
+        spec.origins["/".join(["/stages", str(names.index(stage)), "body", *keys])] = [0, line, 5]
+    return spec
+
+
+@pytest.fixture
+def error_of(toy_spec):
+    """The error of the first stage that failed of a spec."""
+
+    def error_of(spec):
+        rows = []
+        execute(spec, tool="test", on_unit=rows.append)
+        return next((row["stage"], row["error"]) for row in rows if row["status"] == "FAILED")
+
+    return error_of
+
+
+def test_what_a_constructor_raises_is_at_its_tag(toy_spec, toy, error_of):
+    source = toy / "__init__.py"
+    source.write_text(source.read_text().replace("self.size = size", "self.size = self.sise", 1))
+    spec = at(toy_spec(size=3), model=3, model__cell=4)
+    stage, error = error_of(spec)
+    assert stage == "model"
+    # A fault that the builder does not wrap has its position in front too.
+    assert error.startswith(
+        "exp.yaml:4:5: while building model.cell: Cell(size=3): AttributeError: 'Cell' object has no"
+    )
+    assert "toyext/__init__.py" in error
+
+
+def test_a_wrong_argument_is_at_its_tag(toy_spec, error_of):
+    spec = at(toy_spec(seps=3), walk=7)
+    _, error = error_of(spec)
+    assert error.startswith("exp.yaml:7:5: walk: Walk got other arguments than it takes: ")
+
+
+def test_a_link_to_an_attribute_that_is_not_there_is_at_the_link(toy_spec, error_of):
+    spec = toy_spec(size={"$link": ["words"], "attr": ["sise"]})
+    stage, error = error_of(at(spec, model=3, model__cell__size=5))
+    assert stage == "words"
+    assert (
+        error
+        == "exp.yaml:5:5: the link 'words.sise' leads nowhere: a Words has no attribute 'sise'. Did you mean 'size'?"
+    )
+
+
+def test_what_cannot_be_handed_on_is_at_the_link(toy_spec, error_of):
+    spec = toy_spec(size={"$link": ["words"], "attr": ["run"]})
+    _, error = error_of(at(spec, model__cell__size=5))
+    assert error.startswith("exp.yaml:5:5: a later stage links to words.run, a ")
+
+
+def test_every_variant_of_a_file_knows_the_places_that_its_first_line_says(toy_spec, tmp_path):
+    specs = [at(toy_spec(seps=count), walk=7) for count in (3, 4)]
+    specs[1].origins = {}
+    rows = []
+    execute_lines([dump_spec(spec).decode() for spec in specs], tool="test", on_unit=rows.append)
+    errors = [row["error"] for row in rows if row.get("error")]
+    assert [error[:14] for error in errors] == ["exp.yaml:7:5: "] * 2

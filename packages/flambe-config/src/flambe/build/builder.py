@@ -207,7 +207,7 @@ def construct(
         raise _constructor_error(error, owner, factory, call, args, kwargs, title, position) from error
     except Exception as error:
         error.add_note(
-            f"while building {title}{f' ({position})' if position else ''}: {_call_text(owner, factory, args, kwargs)}"
+            f"{f'{position}: ' if position else ''}while building {title}: {_call_text(owner, factory, args, kwargs)}"
         )
         raise
     if factory is None or _records(call):

@@ -53,10 +53,15 @@ def execute_lines(
     """
     run_dirs: list[Path] = []
     failed = 0
+    first: Spec | None = None
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         spec = load_spec(line, where=f"line {number}")
+        # The variants of one file say where its values were written on the first line only.
+        if first is None or spec.source.files != first.source.files:
+            first = spec
+        spec.origins = spec.origins or first.origins
         if not is_concrete(spec):
             raise ConfigError(
                 f"line {number}: the spec {spec.name!r} still has search in it",

@@ -7,15 +7,16 @@ of the saved component, ``{"$result": …}`` for a borrowed immutable, ``{"$tens
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from flambe.build.state import read_state, write_state
-from flambe.errors import RunFailed
+from flambe.errors import FlambeError, RunFailed
 from flambe.record.layout import EXPORT_TENSORS, EXPORTS, STATE_JSON, STATE_TENSORS
+from flambe.runner.unit import Unit
 from flambe.spec.codec import dump_json, escape
 from flambe.spec.nodes import LinkTarget, link_target
 
@@ -31,7 +32,7 @@ def export_name(target: LinkTarget) -> str:
 
 def write_exports(
     folder: Path,
-    wanted: Sequence[Any],
+    unit: Unit,
     evaluate: Callable[[LinkTarget], Any],
     parts: Mapping[int, str],
     borrowed: Mapping[int, Mapping[str, Any]],
@@ -39,14 +40,18 @@ def write_exports(
     """Evaluate the links of later stages into this one and write what they gave.
 
     parts: id of an object → its place in the saved component. borrowed: id → reference. Raises RunFailed for a link to
-    something that cannot be handed to another stage, naming it.
+    something that cannot be handed to another stage, naming it, LinkError for one that leads nowhere; with its position.
     """
     exports: dict[str, Any] = {}
     tensors: dict[str, Any] = {}
-    for node in wanted:
+    for node in unit.exports:
         target = link_target(node)
         name = export_name(target)
-        value = evaluate(target)
+        try:
+            value = evaluate(target)
+        except FlambeError as error:
+            error.position = error.position or unit.where_exported(target)
+            raise
         if id(value) in borrowed:
             exports[name] = {RESULT: dict(borrowed[id(value)])}
         elif id(value) in parts:
@@ -58,6 +63,7 @@ def write_exports(
                 if not (hasattr(value, "shape") and hasattr(value, "dtype")):
                     raise RunFailed(
                         f"a later stage links to {target}, a {type(value).__qualname__}: it cannot be handed on",
+                        position=unit.where_exported(target),
                         expected="a value, a tensor, or a component of the stage",
                         hint="Link to the component that owns it.",
                     ) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sysconfig
 import traceback
 from collections.abc import Iterable, Iterator
@@ -18,6 +19,9 @@ from flambe.runner.unit import Unit
 
 PERMANENT = (SyntaxError, ImportError, NameError, AttributeError, TypeError, ConfigError, ProvenanceError)
 """Faults of what is written. The seed of a unit is fixed, so the next attempt would come to the same line again."""
+
+_PLACED = re.compile(r".+?:\d+:\d+: ")
+"""A note that says where in the config it was, as those of the builder do."""
 
 
 class Failure(NamedTuple):
@@ -45,7 +49,8 @@ def _text(error: BaseException, unit: Unit) -> str:
     # A position is the first thing to read, and editors follow it there.
     placed = isinstance(error, FlambeError) and error.position is not None
     text = what if placed else f"{type(error).__name__}: {what}" if what else type(error).__name__
-    text += "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
+    for note in getattr(error, "__notes__", ()):
+        text = f"{note}: {text}" if _PLACED.match(note) else f"{text}; {note}"
     place = _place(error, unit)
     if place is None and isinstance(error, FlambeError):
         return text

@@ -15,7 +15,7 @@ from typing import Any
 from flambe.build.builder import Scope, evaluate
 from flambe.build.saved import load_component
 from flambe.build.saving import borrowed_parts
-from flambe.errors import RunFailed
+from flambe.errors import FlambeError, RunFailed
 from flambe.record.layout import CHECKPOINT, RUN
 from flambe.record.run import StageRecord, read_record
 from flambe.runner.exports import RESULT, SAVED, TENSOR, export_name, exported_tensor, read_exports
@@ -44,7 +44,9 @@ class Handover:
 
     def fetch(self) -> None:
         """Resolve every link of the unit's body to another stage, so that building it draws no random number for them."""
-        wanted = [target for _, target in links(self._unit.body) if target.stage != self._unit.stage]
+        found = [(path, target) for path, target in links(self._unit.body) if target.stage != self._unit.stage]
+        wanted = [target for _, target in found]
+        places = {_text(target): (self._unit.stage, *path) for path, target in reversed(found)}
         for stage in dict.fromkeys(target.stage for target in wanted):
             folder = self._folder(stage)
             exports = read_exports(folder)
@@ -52,7 +54,12 @@ class Handover:
             entries = {export_name(target): exports.get(export_name(target)) for target in targets}
             roots = _roots([entry[SAVED] for entry in entries.values() if isinstance(entry, dict) and SAVED in entry])
             for target in targets:
-                self._values[_text(target)] = self._resolve(stage, folder, target, entries[export_name(target)], roots)
+                entry = entries[export_name(target)]
+                try:
+                    self._values[_text(target)] = self._resolve(stage, folder, target, entry, roots)
+                except FlambeError as error:
+                    error.position = error.position or self._unit.where(places[_text(target)])
+                    raise
 
     def resolve(self, target: LinkTarget) -> Any:
         """Return what a link to another stage gives; ``!copy`` gives a copy of its own."""

@@ -13,6 +13,7 @@ from flambe.record.layout import RunPaths, variant_name
 from flambe.record.result import modules_of, stage_key, unit_seed
 from flambe.runner.unit import Unit
 from flambe.spec.nodes import Spec, Stage, link_node, links, stages_needed
+from flambe.spec.origins import link_name, link_origins, origins_of
 
 
 def make_unit(
@@ -29,6 +30,7 @@ def make_unit(
     everything.update(params)
     resources = {_plural(name): value for name, value in (stage.resources or spec.devices or {}).items()}
     keys = {name: unit.key for name, unit in needs.items()}
+    exports = exports_of(spec, stage.name)
     paths = RunPaths(Path(run_root))
     return Unit(
         stage=stage.name,
@@ -44,13 +46,15 @@ def make_unit(
         ),
         seed=unit_seed(spec.seed, stage.body, {name: str(unit.seed) for name, unit in needs.items()}),
         needs={name: str(paths.unit(unit.stage, unit.variant).root) for name, unit in needs.items()},
-        exports=exports_of(spec, stage.name),
+        exports=exports,
         resources=resources,
         extensions=dict(spec.environment.extensions),
         code=local_code(modules_of(stage.body), spec.environment.extensions),
         cwd=os.getcwd(),
         environment=environment_of(spec),
         reuse=stage.reuse,
+        origins=origins_of(spec, stage.name, everything),
+        export_origins=link_origins(spec, stage.name) if exports else {},
     )
 
 
@@ -75,7 +79,7 @@ def exports_of(spec: Spec, name: str) -> list[Any]:
             for _, target in links(stage.body):
                 if target.stage == name:
                     plain = target._replace(copy=False)
-                    found.setdefault(f"{plain}{'()' if plain.call else ''}", link_node(plain))
+                    found.setdefault(link_name(plain), link_node(plain))
     return list(found.values())
 
 

@@ -53,7 +53,12 @@ class StageRun:
         self._metrics = MetricBuffer()
         self._capture = Capture(scratch / OUTPUTS)
         self._handover = Handover(unit)
-        self._scope = Scope(stage=unit.stage, resolve_outside=self._handover.resolve, extensions=unit.extensions)
+        self._scope = Scope(
+            stage=unit.stage,
+            resolve_outside=self._handover.resolve,
+            extensions=unit.extensions,
+            position=unit.where,
+        )
         # What is written there goes into the run directory with the result.
         own = {**unit.environment, "output_path": str((scratch / ARTIFACTS).absolute()), "extensions": unit.extensions}
         self._environment: str | None = as_text(get_env(**own))
@@ -143,7 +148,7 @@ class StageRun:
                 parts = save_component(
                     self.component, self.folder / CHECKPOINT, borrowed=borrowed, extensions=self.unit.extensions
                 )
-            write_exports(self.folder, self.unit.exports, self._evaluate, parts, borrowed)
+            write_exports(self.folder, self.unit, self._evaluate, parts, borrowed)
             metric = self._metric()
             with contextlib.suppress(OSError):
                 (self.folder / ARTIFACTS).rmdir()  # nothing was written

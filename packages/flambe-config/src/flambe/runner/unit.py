@@ -6,6 +6,10 @@ from typing import Any
 
 import msgspec
 
+from flambe.errors import Position
+from flambe.spec.nodes import LinkTarget, Path
+from flambe.spec.origins import link_name, position_in, read_position
+
 
 class Unit(msgspec.Struct, kw_only=True):
     """One variant of one stage.
@@ -16,6 +20,8 @@ class Unit(msgspec.Struct, kw_only=True):
     code: module → digest of the local code that the key covers; a process that has other code refuses the unit.
     cwd: where relative paths of the user begin. environment: fields of ``flambe.get_env()`` in it.
     reuse: whether an earlier result of this key does as well.
+    origins: where what is in the body was written, by pointer below it; export_origins: the links of ``exports``, by name (see
+    ``flambe.spec.origins``). Both are for messages: no key and no digest covers them.
     """
 
     stage: str
@@ -32,6 +38,8 @@ class Unit(msgspec.Struct, kw_only=True):
     cwd: str = ""
     environment: dict[str, Any] = {}
     reuse: bool = True
+    origins: dict[str, str] = {}
+    export_origins: dict[str, str] = {}
 
     @property
     def id(self) -> str:
@@ -40,6 +48,15 @@ class Unit(msgspec.Struct, kw_only=True):
     @property
     def threads(self) -> int:
         return max(1, int(self.resources.get("cpus", 1)))
+
+    def where(self, path: Path) -> Position | None:
+        """Return where the value at a config path (the stage first) was written, or what it is a part of."""
+        return position_in(self.origins, path[1:])
+
+    def where_exported(self, target: LinkTarget) -> Position | None:
+        """Return where a later stage links to ``target``."""
+        text = self.export_origins.get(link_name(target))
+        return None if text is None else read_position(text)
 
 
 class StepReport(msgspec.Struct, kw_only=True):
