@@ -134,7 +134,10 @@ def test_what_has_the_commit_already_asks_nobody(repository: Repository) -> None
     commit = fetch("gitlib", GitSource(repository.url)).commit
     repository.folder.rename(repository.folder.parent / "gone")
     assert fetch("gitlib", GitSource(repository.url, commit)).commit == commit
-    with pytest.raises(ConfigError, match=r"git cannot fetch file:.*does not appear to be a git repository.*Does `git ls-remote file://"):
+    with pytest.raises(
+        ConfigError,
+        match=r"git cannot fetch file:.*does not appear to be a git repository.*Does `git ls-remote file://",
+    ):
         fetch("gitlib", GitSource(repository.url))
 
 

@@ -100,7 +100,7 @@ def nearest(word: str, names: Iterable[str], *, before: str = "", after: str = "
             folded[one] for one in difflib.get_close_matches(word.casefold(), folded, n=1)
         ]
         anagrams = [name for name in found if sorted(name.casefold()) == sorted(word.casefold())]
-        near = (anagrams or found or [None])[0]
+        near = next(iter(anagrams or found), None)
     return f"Did you mean '!{before}{near}{after}'?" if near is not None else None
 
 

@@ -102,7 +102,9 @@ def documents(text: str, file: str, *, place: type[Position] = Position) -> list
     try:
         return list(_documents(CParser(data), file, place))
     except MarkedYAMLError as error:
-        raise _syntax_error(error, text, file, place) from error
+        from flambe.compile.syntax import syntax_error
+
+        raise syntax_error(error, text, file, place) from error
     except YAMLError as error:
         reason = getattr(error, "reason", None) or str(error).splitlines()[0]
         raise ConfigError(
@@ -169,40 +171,6 @@ def _documents(parser: Any, file: str, place: type[Position]) -> Iterator[Node]:
                 raise ConfigError(f"this nests more than {DEEPEST} deep", position=node.position)
             open_nodes.append(node)
             keys.append(None)
-
-
-def _syntax_error(error: MarkedYAMLError, text: str, file: str, place: type[Position]) -> ConfigError:
-    mark = error.problem_mark or error.context_mark
-    position = place(file, mark.line + 1, mark.column + 1) if mark else None
-    what = (error.problem or "this is no YAML").strip()
-    hint = None
-    start = error.context_mark
-    lines = text.splitlines()
-    rest = "\n".join(lines[mark.line :])[mark.column :] if mark else ""
-    if mark is not None and not rest.strip() and start is not None:
-        opened = {
-            "while parsing a flow sequence": "the list",
-            "while parsing a flow mapping": "the mapping",
-            "while scanning a quoted scalar": "the quoted text",
-        }.get(error.context or "", "what")
-        what = f"the file ends inside {opened} that begins in line {start.line + 1}"
-        hint = "Is the file complete?"
-    elif mark is not None and 0 <= mark.line < len(lines):
-        line = lines[mark.line]
-        if re.search(r"[\[{].*!(@|link|ref|call|copy)\s+[^'\"\s,]*\[", line):
-            hint = "Inside [ ] or { } quote a link that has brackets: !@ 'model[encoder]'."
-        elif what.startswith("did not find expected key"):
-            hint = "Is the indentation of this line that of its neighbours?"
-        elif what.startswith("mapping values are not allowed"):
-            hint = "One key a line; quote text that contains ': '."
-        elif "cannot start any token" in what:
-            hint = "Indent with spaces, and quote text that begins with a special character."
-        if error.context == "while scanning a tag":
-            hint = "Put a space between a tag and the bracket after it: [!Tag ]."
-        what = f"this is no YAML: {what}"
-    else:
-        what = f"this is no YAML: {what}"
-    return ConfigError(what, position=position, hint=hint)
 
 
 def _where(text: str, index: int, file: str, place: type[Position]) -> Position:
