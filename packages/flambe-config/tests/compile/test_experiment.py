@@ -137,18 +137,18 @@ def test_pipeline_of_version_1() -> None:
     [
         ("sede: 1", "5:1: !Experiment has no parameter 'sede'. Did you mean 'seed'?"),
         ("b: !Anything", "5:1: !Experiment has no parameter 'b'. A stage stands below 'pipeline:', indented further than it."),
-        ("seed: -1", "5:7: seed cannot be this; expected an integer, 0 or more"),
-        ("debug: 1", "5:8: debug cannot be this; expected true or false"),
-        ("devices: {tpu: 1}", "5:10: devices cannot be this; expected amounts of cpu and gpu, such as {cpu: 2, gpu: 1}"),
-        ("ordering: random", "5:11: ordering cannot be this; expected step or arrival"),
+        ("seed: -1", "5:7: seed is -1; expected an integer, 0 or more"),
+        ("debug: 1", "5:8: debug is 1; expected true or false"),
+        ("devices: {tpu: 1}", "5:10: devices is {\"tpu\":1}; expected amounts of cpu and gpu, such as {cpu: 2, gpu: 1}"),
+        ("ordering: random", "5:11: ordering is the text 'random'; expected step or arrival"),
         ("reduce: {b: 1}", "5:10: reduce names 'b', which is no stage; expected one of a"),
-        ("reduce: {a: best}", "5:13: reduce of 'a' cannot be this; expected how many variants to keep, an integer"),
-        ("reduce: 2", "5:9: reduce cannot be this; expected a mapping of stage: value"),
+        ("reduce: {a: best}", "5:13: reduce of 'a' is the text 'best'; expected how many variants to keep, 1 or more"),
+        ("reduce: 2", "5:9: reduce is 2; expected a mapping of stage: value"),
         ("schedulers: {aa: !Anything }", "5:14: schedulers names 'aa', which is no stage. Did you mean 'a'?"),
-        ("search: {a: 3}", "5:13: search of 'a' cannot be this; expected a tag such as !ray.ASHAScheduler, with its arguments"),
+        ("search: {a: 3}", "5:13: search of 'a' is 3; expected a tag such as !ray.ASHAScheduler, with its arguments"),
         ("resume: b", "5:9: resume names 'b', which is no stage; expected one of a"),
         ("resume: [a, b]", "5:13: resume names 'b', which is no stage; expected one of a"),
-        ("resume: {a: 1}", "5:9: resume cannot be this; expected the name of a stage, or a list of names"),
+        ("resume: {a: 1}", "5:9: resume is {\"a\":1}; expected the name of a stage, or a list of names"),
         ("resources: {x: /nowhere}", "5:16: there is no file /nowhere"),
         ("resources: {x: s3://b/k#md5=1}", "5:16: 'md5=1' is no checksum; expected #sha256= and 64 hexadecimal digits"),
         ("resources: {x: https://me:hunter2@host/k}", "5:16: the URL of a file holds a password. Use a signed URL, or download it."),
@@ -180,10 +180,19 @@ def test_faults(kit: Any, rest: str, fault: str) -> None:
         ("just text", "1:1: this is nothing that can be run: the document has no tag; expected !Experiment, or another tag"),
         ("!g [1]", "1:1: !g is nothing that can be run; expected !Experiment, or another tag"),
         ("!Experimen\npipeline: {}", "1:1: unknown tag !Experimen. Did you mean '!Experiment'?"),
+        ("!Experimnt\nname: t\npipeline:\n  a: !Nothing {x: !@ b}\n  c: !@ a", "1:1: unknown tag !Experimnt. Did you mean '!Experiment'?"),
+        ("!my_parts.Runner {x: !Nope {}}", "1:1: unknown tag !my_parts.Runner: no header names the module 'my_parts'. Write before the experiment: 'my_parts: path/to/my_parts.py', then '---'."),
     ],
 )  # fmt: skip
 def test_faults_of_the_whole(kit: Any, text: str, fault: str) -> None:
     assert kit.faults(lambda: compile_text(text, name="t")) == [fault]
+
+
+@pytest.mark.parametrize("count", [0, -1])
+def test_a_reduction_to_none_keeps_all_and_warns(count: int, capsys: pytest.CaptureFixture[str]) -> None:
+    spec = compile_text(f"!Experiment\npipeline:\n  a: !Anything\nreduce: {{a: {count}}}\n", name="t")
+    assert spec.stages[0].reduce is None
+    assert capsys.readouterr().err == f"warning: <t>:4:13: reduce of 'a' is {count}, which keeps every variant\n"
 
 
 def test_a_name_with_many_dashes_is_judged_at_once(kit: Any) -> None:

@@ -11,7 +11,7 @@ from flambe.compile.check import Body, Checker
 from flambe.compile.experiment import lower_experiment
 from flambe.compile.extensions import Header, read_header
 from flambe.compile.library import Library
-from flambe.compile.lowering import FAULT, Lowering, Place, Where
+from flambe.compile.lowering import FAULT, FORMS, Lowering, Place, Where
 from flambe.compile.override import apply_overrides
 from flambe.compile.source import Class
 from flambe.compile.tags import resolve
@@ -174,6 +174,8 @@ def _lower_runnable(
             hint=hint,
         )
         return spec, []
+    if not _is_known(tag, tree, lowering):
+        return spec, []  # whatever is below was meant for something else
     stage = _stage_name(tag, lowering)
     arguments = {getattr(key, "text", None) for key, _ in tree.items} if isinstance(tree, Mapping) else set()
     lowering.link_root = lambda root: (stage, root) if root in arguments else (root,)
@@ -196,6 +198,19 @@ def _gives_result(body: dict[str, Any], library: Library) -> bool:
         return False
     ancestors, _ = library.ancestors(found)
     return any((one.module, one.name) == ("flambe.build.component", "Component") for one in ancestors)
+
+
+def _is_known(tag: str, tree: Node, lowering: Lowering) -> bool:
+    """Whether a tag names something; if not, that is noted."""
+    if tag in FORMS:
+        return True
+    try:
+        resolve(tag, lowering.library, lowering.extensions, lowering.folder)
+    except ConfigError as error:
+        error.position = tree.position
+        lowering.faults.append(error)
+        return False
+    return True
 
 
 def _stage_name(tag: str, lowering: Lowering) -> str:

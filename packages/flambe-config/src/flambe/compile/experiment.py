@@ -8,11 +8,12 @@ from typing import Any
 
 import msgspec
 
+from flambe.compile.annotations import written
 from flambe.compile.extensions import Header, file_path, is_remote_path
 from flambe.compile.lowering import FAULT, Lowering, Place, Where
 from flambe.compile.yaml import Alias, Mapping, Node, Scalar, Sequence
 from flambe.errors import Position, did_you_mean
-from flambe.spec.nodes import FILE, NEW, Environment, Spec, Stage
+from flambe.spec.nodes import FILE, NEW, Environment, Spec, Stage, kind_of
 
 EXPERIMENT = (
     "name", "pipeline", "resume", "debug", "devices", "save_path", "resources", "search", "schedulers", "reduce", "env",
@@ -115,8 +116,8 @@ class _Experiment:
         at = {"save_path": "output_dir"}.get(name, name)
         return self._low.value(given[name][1], Place((at,), None))
 
-    def _wrong(self, given: _Pairs, name: str, expected: str) -> None:
-        self._low.fault(given[name][1].position, f"{name} cannot be this", expected=expected)
+    def _wrong(self, given: _Pairs, name: str, value: Any, expected: str) -> None:
+        self._low.fault(given[name][1].position, f"{name} is {_shown(value)}", expected=expected)
 
     def _text(self, given: _Pairs, name: str) -> str | None:
         value = self._plain(given, name)
@@ -125,7 +126,7 @@ class _Experiment:
         if isinstance(value, int | float) and not isinstance(value, bool):
             node = given[name][1]
             return node.text if isinstance(node, Scalar) else str(value)
-        self._wrong(given, name, "text")
+        self._wrong(given, name, value, "text")
         return None
 
     def _number(self, given: _Pairs, name: str, default: int) -> int:
@@ -134,14 +135,14 @@ class _Experiment:
             return default
         if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
             return value
-        self._wrong(given, name, "an integer, 0 or more")
+        self._wrong(given, name, value, "an integer, 0 or more")
         return default
 
     def _flag(self, given: _Pairs, name: str, default: bool) -> bool:
         value = self._plain(given, name)
         if value is None or isinstance(value, bool):
             return default if value is None else value
-        self._wrong(given, name, "true or false")
+        self._wrong(given, name, value, "true or false")
         return default
 
     def _ordering(self, given: _Pairs, spec: Spec) -> None:
@@ -149,7 +150,7 @@ class _Experiment:
         if value in ("step", "arrival"):
             spec.ordering = value
         elif value is not None:
-            self._wrong(given, "ordering", "step or arrival")
+            self._wrong(given, "ordering", value, "step or arrival")
 
     def _devices(self, given: _Pairs) -> dict[str, float] | None:
         value = self._plain(given, "devices")
@@ -158,7 +159,7 @@ class _Experiment:
         plural = {"cpu": "cpus", "gpu": "gpus", "cpus": "cpus", "gpus": "gpus"}
         if isinstance(value, dict) and all(key in plural and _is_amount(amount) for key, amount in value.items()):
             return {plural[key]: amount for key, amount in value.items()}
-        self._wrong(given, "devices", "amounts of cpu and gpu, such as {cpu: 2, gpu: 1}")
+        self._wrong(given, "devices", value, "amounts of cpu and gpu, such as {cpu: 2, gpu: 1}")
         return None
 
     # Resources ---------------------------------------------------------------------------------------------------
@@ -168,7 +169,8 @@ class _Experiment:
         if node is None or (isinstance(node, Scalar) and not node.text):
             return
         if not isinstance(node, Mapping):
-            self._low.fault(node.position, "resources cannot be this", expected="a mapping of name: path")
+            shown = _shown(self._low.value(node, Place(("resources",), None)))
+            self._low.fault(node.position, f"resources is {shown}", expected="a mapping of name: path")
             return
         pairs = self._low._pairs(node)
         if all(key in ("local", "remote") and isinstance(_bare(value), Mapping) for key, _, value in pairs):
@@ -262,7 +264,8 @@ class _Experiment:
             if isinstance(node, Scalar) and node.text in ("", "~", "null"):
                 continue
             if not isinstance(node, Mapping) or node.tag is not None:
-                self._low.fault(node.position, f"{parameter} cannot be this", expected="a mapping of stage: value")
+                shown = _shown(self._low.value(node, Place((parameter,), None)))
+                self._low.fault(node.position, f"{parameter} is {shown}", expected="a mapping of stage: value")
                 continue
             for name, key_node, value in self._low._pairs(node):
                 if name in names:
@@ -289,8 +292,10 @@ class _Experiment:
             return stage
         if field == "reduce":
             if isinstance(value, int) and not isinstance(value, bool):
+                if value <= 0:  # as 0.4 read it
+                    self._low.warn(node.position, f"reduce of {stage.name!r} is {value}, which keeps every variant")
                 return msgspec.structs.replace(stage, reduce=value if value > 0 else None)
-            expected = "how many variants to keep, an integer"
+            expected = "how many variants to keep, 1 or more"
         elif field in ("cpus", "gpus"):
             if _is_amount(value):
                 return msgspec.structs.replace(stage, resources={**(stage.resources or {}), field: value})
@@ -303,7 +308,7 @@ class _Experiment:
             return msgspec.structs.replace(stage, **{field: node_})
         else:
             expected = "a tag such as !ray.ASHAScheduler, with its arguments"
-        self._low.fault(node.position, f"{parameter} of {stage.name!r} cannot be this", expected=expected)
+        self._low.fault(node.position, f"{parameter} of {stage.name!r} is {_shown(value)}", expected=expected)
         return stage
 
     def _modern(self, value: dict[str, Any], node: Node) -> dict[str, Any]:
@@ -320,7 +325,7 @@ class _Experiment:
         names = [stage.name for stage in spec.stages]
         wanted = [value] if isinstance(value, str) else value
         if not isinstance(wanted, list) or not all(isinstance(name, str) for name in wanted):
-            self._wrong(given, "resume", "the name of a stage, or a list of names")
+            self._wrong(given, "resume", value, "the name of a stage, or a list of names")
             return
         node = _bare(given["resume"][1])
         for index, name in enumerate(wanted):
@@ -332,6 +337,15 @@ class _Experiment:
 
 def _bare(node: Node) -> Node:
     return node.target if isinstance(node, Alias) else node
+
+
+def _shown(value: Any) -> str:
+    """Return a value as a message shows it; a list or mapping too, when it is plain and short."""
+    if isinstance(value, list | dict) and kind_of(value) is None:
+        text = str(msgspec.json.encode(value), "utf-8")
+        if len(text) <= 40 and "$" not in text:
+            return text
+    return written(value)
 
 
 def _is_amount(value: Any) -> bool:

@@ -232,7 +232,7 @@ def _path(source: str, folder: str) -> str:
 
 
 def _is_path(source: str) -> bool:
-    return source.startswith((".", "/", "~"))
+    return source.startswith((".", "/", "~")) or source.endswith(".py")
 
 
 def _source(module: str, source: str, folder: str, library: Library) -> str:
@@ -243,7 +243,11 @@ def _source(module: str, source: str, folder: str, library: Library) -> str:
     path = _path(source, folder)
     if _is_path(source) or os.path.exists(path):
         if not os.path.exists(path):
-            raise ConfigError(f"the extension {module!r} has no folder {path}")
+            beside, name = os.path.split(path)
+            raise ConfigError(
+                f"the extension {module!r} has no {'file' if path.endswith('.py') else 'folder'} {path}",
+                hint=did_you_mean(name, os.listdir(beside)) if os.path.isdir(beside) else None,
+            )
         _add_root(module, path, path, library)
         return path
     requirement = _REQUIREMENT.match(source)

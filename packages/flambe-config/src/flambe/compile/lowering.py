@@ -25,6 +25,7 @@ LINK_TAGS = {"@": "", "link": "", "Link": "", "ref": "", "call": "call", "Functi
 GRID_TAGS = ("g", "GridSearchOptions", "choice")
 SAMPLE_TAGS = ("s", "SampledUniformSearchOptions")
 DISTRIBUTIONS = ("uniform", "normal", "beta", "quniform")
+FORMS = (*LINK_TAGS, *GRID_TAGS, *SAMPLE_TAGS, *DISTRIBUTIONS, "file", "env", "cluster", "$", "PickledDataLink")
 OWN_TAGS = ("@", "g", "s", "link", "ref", "call", "copy", "choice", "file", "env", "Experiment", "Pipeline")
 
 # Copies that aliases make; real files make a few, a bomb makes billions.
