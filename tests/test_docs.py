@@ -7,12 +7,17 @@ A fenced block says in its first line what is done with it:
 ```` ```yaml part ````      a part of a file: only read as YAML
 ```` ```sh ````             shown, not run
 ```` ```sh run ````         run in a copy of ``examples/``; it has to end with 0 (slow tier)
+```` ```python ````         shown, and has to be Python
+```` ```python run ````     run as ``sh run`` is
 ```` ```text ````           where its first line is ``$ COMMAND --help``, the rest has to be what that prints
+```` ```KIND file=NAME ```` a file that the reader makes; a page with one is worked through from top to bottom in one
+                       empty folder: its files are written and its ``run`` blocks are run, in their order
 =================  ==========================================================================================
 """
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import shutil
@@ -64,6 +69,10 @@ def blocks() -> Iterator[Block]:
 BLOCKS = list(blocks())
 
 
+FILE = re.compile(r"(?:yaml|python|sh|text) file=(?P<name>[\w.-]+)")
+WORKED = sorted({block.page for block in BLOCKS if FILE.fullmatch(block.info)})
+
+
 def some(wanted: Callable[[Block], bool]) -> list[object]:
     return [pytest.param(block, id=str(block)) for block in BLOCKS if wanted(block)]
 
@@ -83,8 +92,14 @@ def test_there_are_pages() -> None:
 
 @pytest.mark.parametrize("block", some(lambda block: True))
 def test_a_block_says_what_it_is(block: Block) -> None:
-    known = {"yaml", "yaml part", "sh", "sh run", "text", "json", "python", "toml", "jsonl", ""}
-    assert block.info in known, f"{block}: {block.info!r} is none of {sorted(known)}"
+    known = {"yaml", "yaml part", "sh", "sh run", "text", "json", "python", "python run", "toml", "jsonl", ""}
+    fits = block.info in known or FILE.fullmatch(block.info)
+    assert fits, f"{block}: {block.info!r} is none of {sorted(known)}, and no 'KIND file=NAME'"
+
+
+@pytest.mark.parametrize("block", some(lambda block: block.info.startswith("python")))
+def test_a_python_block_is_python(block: Block) -> None:
+    ast.parse(block.text, str(block))
 
 
 @pytest.mark.parametrize("block", some(lambda block: block.info == "yaml"))
@@ -99,11 +114,39 @@ def test_a_part_of_a_yaml_file_is_yaml(block: Block) -> None:
     list(yaml.compose_all(block.text, Loader=yaml.CSafeLoader))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("block", some(lambda block: block.info == "sh run"))
-def test_a_shell_block_runs(block: Block, examples: Path, shell: Callable) -> None:
-    done = shell(f"set -eu; {block.text}", cwd=examples)
+def runs(block: Block, folder: Path, shell: Callable) -> None:
+    if block.info == "python run":
+        (folder / ".block.py").write_text(block.text, encoding="utf-8")
+    line = f"set -eu; {block.text}" if block.info == "sh run" else f"{sys.executable} .block.py"
+    done = shell(line, cwd=folder)
     assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
+
+
+def is_run(block: Block) -> bool:
+    return block.info in ("sh run", "python run")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", some(lambda block: is_run(block) and block.page not in WORKED))
+def test_a_block_runs(block: Block, examples: Path, shell: Callable) -> None:
+    runs(block, examples, shell)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", [pytest.param(page, id=str(page.relative_to(ROOT))) for page in WORKED])
+def test_a_page_can_be_worked_through(page: Path, tmp_path: Path, shell: Callable) -> None:
+    folder = tmp_path / "reader"
+    folder.mkdir()
+    for block in BLOCKS:
+        if block.page == page and (file := FILE.fullmatch(block.info)):
+            (folder / file["name"]).write_text(block.text, encoding="utf-8")
+        elif block.page == page and is_run(block):
+            runs(block, folder, shell)
+
+
+def test_every_tutorial_but_the_machines_is_worked_through() -> None:
+    tutorials = {page.name for page in (ROOT / "docs/tutorials").glob("[0-9]*.md")}
+    assert tutorials - {page.name for page in WORKED} == {"04-your-own-machines.md"}
 
 
 @pytest.mark.parametrize("block", some(lambda block: bool(_HELP.match(block.text))))
