@@ -171,7 +171,9 @@ def test_inspect_and_diff(folder: Path) -> None:
     )
     row(run(folder, "other.yaml"))
     assert row(run(folder, "--diff", "built", "built"))["equal"] is True
-    found = row(run(folder, "--diff", "built", "other"))
+    differ = run(folder, "--diff", "built", "other")
+    assert (differ.returncode, differ.stderr) == (1, "")
+    found = json.loads(differ.stdout)
     assert found["equal"] is False
     assert "state.safetensors" in found["files"]
 

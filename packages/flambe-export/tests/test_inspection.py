@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from flambe.errors import ConfigError
+from flambe.export.artifact import seal
 from flambe.export.inspection import differences, inspect, tensor_header
 
 
@@ -33,6 +34,17 @@ def test_equal_components_have_no_differences(component: Path, tmp_path: Path) -
     found = differences(component, tmp_path / "copy")
     assert found.pop("equal") is True
     assert list(found) == ["digests"]
+
+
+def test_a_change_after_building_is_a_difference(component: Path, tmp_path: Path) -> None:
+    seal(component)
+    shutil.copytree(component, tmp_path / "copy")
+    assert differences(component, tmp_path / "copy")["equal"] is True
+    (tmp_path / "copy" / "state.json").write_text('{"changed": 1}')
+    found = differences(component, tmp_path / "copy")
+    assert found["equal"] is False
+    assert found["digests"][0] != found["digests"][1]
+    assert list(found["files"]) == ["state.json"]
 
 
 def test_differences_are_named(component: Path, write: Callable[..., Path], tmp_path: Path) -> None:

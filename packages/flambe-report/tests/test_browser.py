@@ -75,6 +75,23 @@ def test_the_graph_changes_colour_while_the_run_goes_on(tmp_path: Path, page: An
         assert page.inner_text("#banner") == "sst ended, 1 failed"
 
 
+def test_a_stage_that_was_never_planned_says_why_once_the_run_has_ended(tmp_path: Path, page: Any) -> None:
+    run = RunBuilder(tmp_path, SST_STAGES)
+    data = run.plan("dataset")
+    run.start(data)
+    with serving(run.path, "--port", "0") as site:
+        page.goto(site.url)
+        wait_for_state(page, "dataset", "running")
+        line = page.locator("g.stage[data-stage=evaluate] [data-line=count]")
+        expect(line).to_have_text("not planned yet")
+        run.fail(data, "ValueError: no")
+        run.close("FAILED")
+        wait_for_state(page, "evaluate", "pruned")
+        expect(line).to_have_text("skipped: dataset failed")
+        page.locator("g.stage[data-stage=evaluate]").click()
+        expect(page.locator("#fault")).to_have_text("no variants: dataset failed")
+
+
 def test_a_stage_opens_its_variants_curves_log_and_configuration(tmp_path: Path, page: Any) -> None:
     sst_run(tmp_path)
     with serving(tmp_path, "--port", "0") as site:

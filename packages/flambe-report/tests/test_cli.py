@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from run_builder import RunBuilder, sst_run
+from run_builder import SST_STAGES, RunBuilder, sst_run
 
 COMMAND = [sys.executable, "-m", "flambe.report.cli"]
 
@@ -125,7 +125,7 @@ def test_useless_stdin_is_a_usage_error(stdin: str, message: str) -> None:
         (("ls", "/nowhere"), "/nowhere does not exist; expected a run directory, or a folder of runs"),
         (("show", "{home}"), "is no run directory. List the runs below it: flambe-report ls"),
         (("curve", "{run}", "-m", "Training/Los"), "--metric: no unit has 'Training/Los'. Did you mean 'Training/Loss'?"),
-        (("diff", "a", "b"), "'diff' is not in this version of flambe-report; expected ls, show, curve or serve"),
+        (("diff", "a", "b"), "'diff' is not in this version of flambe-report; expected ls, show, logs, curve or serve"),
         (("serve", "{home}", "--no-token", "--host", "0.0.0.0"), "would open the runs to the network"),
         (("serve", "/nowhere"), "/nowhere does not exist"),
         (("ls",), "Missing argument"),
@@ -226,3 +226,97 @@ def test_help_and_version_go_to_stdout(args: list[str]) -> None:
     assert done.returncode == 0
     assert done.stdout
     assert done.stderr == ""
+
+
+def test_rows_have_no_spaces_as_those_of_the_other_commands(home: Path) -> None:
+    for done in (report("ls", home), report("show", home / "sst" / "exp.0")):
+        line = done.stdout.splitlines()[0]
+        assert line == json.dumps(json.loads(line), separators=(",", ":"), ensure_ascii=False)
+
+
+def test_the_star_is_explained_where_there_is_one(home: Path, tmp_path: Path) -> None:
+    run = home / "sst" / "exp.0"
+    for args in (("ls", run), ("show", run)):
+        done = report(*args, "--format", "table")
+        assert done.stderr.splitlines()[-1] == "* the best of its stage"
+        starred = [line.split()[0] for line in done.stdout.splitlines() if " * " in line]
+        assert starred == ["train", "evaluate"]
+    RunBuilder(tmp_path, [])
+    assert "*" not in report("ls", tmp_path / "sst" / "exp.0", "--format", "table").stderr
+    assert "*" not in report("ls", run, "--format", "json").stderr
+    assert "*" not in report("ls", run, "--format", "table", "-c", "variant,status").stderr
+    assert "*" not in report("-q", "ls", run, "--format", "table").stderr
+
+
+def test_a_run_that_failed_at_once_has_no_best(tmp_path: Path) -> None:
+    run = RunBuilder(tmp_path, SST_STAGES)
+    dataset = run.plan("dataset")
+    run.start(dataset)
+    run.fail(dataset, "ConfigError: no file")
+    run.paths.best("dataset").symlink_to("0")
+    run.close("FAILED")
+    [row] = lines(report("ls", tmp_path))
+    assert (row["status"], row["best"], row["metric"]) == ("FAILED", None, None)
+
+
+def test_logs_of_a_run_and_of_a_unit(home: Path) -> None:
+    run = home / "sst" / "exp.0"
+    whole = report("logs", run)
+    assert (whole.returncode, whole.stderr) == (0, "")
+    assert whole.stdout == (run / "outputs.log").read_text()
+    unit = "train/n_layers=1,dropout=0.3,lr=0.003"
+    assert report("logs", run, unit).stdout == (run / "stages" / unit / "outputs.log").read_text()
+    best = report("logs", run, "train/best").stdout
+    assert "n_layers=2" in best
+    assert report("logs", "-", unit, stdin=json.dumps({"run": str(run)})).stdout
+
+
+def test_show_names_the_logs_of_failed_units(home: Path) -> None:
+    run = home / "sst" / "exp.0"
+    unit = "train/n_layers=1,dropout=0.3,lr=0.003"
+    [said] = report("show", run).stderr.splitlines()
+    assert said.endswith(f"{unit} failed; its log: flambe-report logs {run} {unit}")
+    shown = subprocess.run(
+        ["bash", "-c", said.partition("its log: ")[2].replace("flambe-report", " ".join(COMMAND))],
+        text=True, capture_output=True, timeout=60,
+    )  # fmt: skip
+    assert "FloatingPointError" in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("unit", "message"),
+    [
+        ("train/n_layers=1,dropout=0.3,lr=0.004", "Did you mean 'train/n_layers=1,dropout=0.3,lr=0.003'?"),
+        ("train", "train has 8 variants. Name one of train/n_layers=1,dropout=0.1,lr=0.001, "),
+        ("nothing", "has no variant 'nothing'. Name one of dataset/0, "),
+        ("dataset", "dataset/0 has no outputs.log. It is COMPLETE."),
+        ("../../x", "has no variant '../../x'"),
+    ],
+)
+def test_faults_of_logs(home: Path, unit: str, message: str) -> None:
+    done = report("logs", home / "sst" / "exp.0", unit)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert message in done.stderr
+
+
+def test_a_log_is_followed_until_its_unit_has_ended(tmp_path: Path) -> None:
+    run = RunBuilder(tmp_path, SST_STAGES)
+    train = run.plan("train")
+    follower = subprocess.Popen(
+        [*COMMAND, "logs", str(run.path), "train", "-f"], text=True, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL
+    )
+    assert follower.stdout is not None
+    run.start(train)
+    for number in range(3):
+        run.say(f"step {number} café", train)
+        assert follower.stdout.readline() == f"step {number} café\n"
+    log = run.folder(train) / "outputs.log"
+    with log.open("ab") as stream:
+        stream.write(b"half a line")
+    # The attempt is gone: what it printed after its last checkpoint is taken back.
+    log.write_text("step 0 café\n")
+    run.say("step 1 again", train)
+    run.commit(train)
+    rest, _ = follower.communicate(timeout=60)
+    assert rest.endswith("step 0 café\nstep 1 again\n")
+    assert follower.returncode == 0

@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from run_builder import RunBuilder, sst_run
+from run_builder import SST_STAGES, RunBuilder, sst_run
 from site_process import TOKEN, Site, serving
 
 from flambe.spec.nodes import LINK, NEW, Stage
@@ -451,3 +451,32 @@ def test_the_site_alias_serves_the_run_of_a_file(home: Path) -> None:
         token = running.url.partition("?token=")[2]
         place = running.get("/", token=token).headers["Location"]
         assert 'href="http://127.0.0.1:6006"' in running.get(place, token=token).text
+
+
+def test_a_stage_that_an_ended_run_never_planned_says_why(tmp_path: Path) -> None:
+    run = RunBuilder(tmp_path, SST_STAGES)
+    with serving(run.path, "--port", "0") as running:
+
+        def stages() -> dict[str, tuple[str, str | None]]:
+            found = running.get(page(running) + "state.json").json["stages"]
+            return {stage["name"]: (stage["state"], stage.get("why")) for stage in found}
+
+        assert set(stages().values()) == {("pending", None)}
+        dataset = run.plan("dataset")
+        run.start(dataset)
+        run.fail(dataset, "ValueError: no")
+        model = run.plan("model", {"n": 1}, {"dataset": dataset})
+        run.prune(model, "dataset/0 failed")
+        assert stages()["train"] == ("pending", None)
+        run.close("FAILED")
+        assert stages() == {
+            "dataset": ("failed", None),
+            "model": ("pruned", None),
+            "train": ("pruned", "dataset failed"),
+            "evaluate": ("pruned", "dataset failed"),
+            "export": ("pruned", "dataset failed"),
+        }
+    stopped = RunBuilder(tmp_path, SST_STAGES[:1], index=1)
+    stopped.close("CANCELLED")
+    with serving(stopped.path, "--port", "0") as running:
+        assert running.get(page(running, 1) + "state.json").json["stages"][0]["why"] == "the run was stopped"

@@ -7,9 +7,10 @@ so that no library's ``print`` (nor a C extension's) can break the next command 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sys
-from typing import IO, TextIO
+from typing import IO, Any, TextIO
 
 from flambe.errors import ConfigError, FlambeError, UsageError
 
@@ -70,6 +71,11 @@ def emit(text: str) -> None:
         raise ClosedPipe from None
     except OSError as error:
         raise FlambeError(f"cannot write to stdout: {error.strerror}") from error
+
+
+def emit_json(value: Any) -> None:
+    """Write plain data as one line of JSON, without spaces. Raises as ``emit``, and ValueError for NaN and infinities."""
+    emit(json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")))
 
 
 def read_text(path: str, *, what: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +11,7 @@ import click
 
 from flambe.cli.console import say
 from flambe.cli.door import enter, standing_options
-from flambe.cli.streams import emit, read_text
+from flambe.cli.streams import emit_json, read_text
 from flambe.errors import UsageError
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ def command(
     inspect: str | None,
     verify: str | None,
     diff: tuple[str, str] | None,
-) -> None:
+) -> int:
     """Build the component that FILE describes and store it: a folder, or s3://.
 
     FILE is a YAML file with a !Builder, or a spec; "-" reads a spec from stdin. One line of JSON comes out:
@@ -48,7 +47,8 @@ def command(
       flambe-build --diff models/old models/new
 
     PATH, A and B are folders or s3:// addresses; any saved component can be inspected, also one of a run.
-    Exit codes: 0 done, 1 the component could not be built, 2 wrong usage, 3 --verify found a change, 4 S3 refused.
+    Exit codes: 0 done, 1 the component could not be built or --diff found a difference, 2 wrong usage, 3 --verify found a
+    change, 4 S3 refused.
     """
     looks = [name for name, value in (("--inspect", inspect), ("--verify", verify), ("--diff", diff)) if value]
     if len(looks) > 1:
@@ -56,13 +56,16 @@ def command(
     if looks and (file != "-" or force):
         raise UsageError(f"{looks[0]} builds nothing, but {'--force' if force else file} was given too")
     if inspect:
-        emit(json.dumps(_inspect(inspect)))
+        emit_json(_inspect(inspect))
     elif verify:
-        emit(json.dumps(_verify(verify)))
+        emit_json(_verify(verify))
     elif diff:
-        emit(json.dumps(_diff(*diff)))
+        found = _diff(*diff)
+        emit_json(found)
+        return 0 if found["equal"] else 1
     else:
-        emit(json.dumps(build_artifact(read_builder(file), force=force)))
+        emit_json(build_artifact(read_builder(file), force=force))
+    return 0
 
 
 def read_builder(file: str) -> Spec:

@@ -48,10 +48,14 @@ def inspect(folder: Path) -> dict[str, Any]:
 
 
 def differences(one: Path, other: Path) -> dict[str, Any]:
-    """Return how two saved components differ: in class, files, parts and tensor shapes. Equal ones say so."""
+    """Return how two saved components differ: in class, files, parts and tensor shapes. Equal ones say so.
+
+    The digests are those of the files as they are, whatever an ``artifact.json`` says of them: equal digests are equal files.
+    """
     a, b = inspect(one), inspect(other)
-    files_a, files_b = (describe(folder).files for folder in (one, other))
-    found: dict[str, Any] = {"equal": files_a == files_b, "digests": [a["digest"], b["digest"]]}
+    here, there = describe(one), describe(other)
+    files_a, files_b = here.files, there.files
+    found: dict[str, Any] = {"equal": here.digest == there.digest, "digests": [here.digest, there.digest]}
     if a["class"] != b["class"]:
         found["class"] = [a["class"], b["class"]]
     for key, left, right in (

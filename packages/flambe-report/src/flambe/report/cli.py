@@ -11,7 +11,7 @@ import click
 
 from flambe.cli.console import say
 from flambe.cli.door import Group, enter, standing_options
-from flambe.cli.streams import data_is_terminal, emit, read_text
+from flambe.cli.streams import data_is_terminal, emit, emit_json, read_text
 from flambe.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class _Group(Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] in _LATER:
             raise UsageError(
-                f"{args[0]!r} is not in this version of flambe-report", expected="ls, show, curve or serve"
+                f"{args[0]!r} is not in this version of flambe-report", expected="ls, show, logs, curve or serve"
             )
         return super().resolve_command(ctx, args)
 
@@ -60,8 +60,8 @@ def cli() -> None:
 def ls(paths: tuple[str, ...], where: str, sort: str, columns: str, units: bool | None, form: str | None) -> None:
     """List runs, or the variants of each stage of a run.
 
-    A path that is a run is opened and shows its units; a folder shows a row for each run below it, with the best
-    metric of its last stage that has one.
+    A path that is a run is opened and shows its units, the best of each stage marked with *; a folder shows a row for
+    each run below it, with the best metric of its last stage that has one.
     """
     from flambe.record.query import parse
     from flambe.record.reader import RUN_COLUMNS, UNIT_COLUMNS
@@ -83,7 +83,8 @@ def ls(paths: tuple[str, ...], where: str, sort: str, columns: str, units: bool 
     shown: Sequence[str] = UNIT_TABLE if units else RUN_TABLE
     if units and len({row.get("run") for row in rows}) < 2:
         shown = shown[2:]
-    write_rows(rows, chosen or known, form, table=chosen or shown)
+    if write_rows(rows, chosen or known, form, table=chosen or shown) and units and "metric" in (chosen or shown):
+        _explain_star(rows)
 
 
 @cli.command(epilog="Example: flambe-report show flambe-output/sst/exp.0")
@@ -99,18 +100,51 @@ def show(path: str, form: str | None) -> None:
     row, units = run.row(), [unit.row() for unit in run.units()]
     for problem in run.problems():
         say(f"flambe-report: warning: {problem}")
+    _name_logs(run)
     if form == "json" or (form is None and not data_is_terminal()):
         needs = run.needs()
         whole = json.loads(json_line(row, list(row)))
         whole["stages"] = [{"name": name, "needs": needs[name]} for name in run.stages()]
         whole["units"] = [json.loads(json_line(unit, list(unit))) for unit in units]
-        emit(json.dumps(whole, ensure_ascii=False))
+        emit_json(whole)
         return
     width = max(map(len, row))
     for name, value in row.items():
         emit(f"{name:<{width}}  {cell(name, value)}")
     emit("")
     emit(render_table(units, UNIT_TABLE))
+    _explain_star(units)
+
+
+@cli.command(epilog="Example: flambe-report logs flambe-output/sst/exp.0 train/best")
+@click.argument("path", metavar="RUN")
+@click.argument("unit", required=False)
+@click.option("-f", "--follow", is_flag=True, help="Go on until it has ended.")
+def logs(path: str, unit: str | None, follow: bool) -> None:
+    """Print what RUN, or one variant of a stage, has written to its outputs.log.
+
+    UNIT is STAGE/VARIANT as in `ls`; STAGE alone where it has one variant; STAGE/best for its best.
+    """
+    from flambe.report.logs import find_unit, print_log
+
+    run = _one_run(path)
+    print_log(run, None if unit is None else find_unit(run, unit), emit, follow=follow)
+
+
+def _name_logs(run: RecordedRun) -> None:
+    """Say how the logs of failed units are read."""
+    import shlex
+
+    failed = [unit for unit in run.units() if unit.status == "FAILED" and unit.path is not None]
+    for unit in failed[:3]:
+        say(
+            f"flambe-report: {unit.id} failed; its log: {shlex.join(['flambe-report', 'logs', str(run.path), unit.id])}"
+        )
+
+
+def _explain_star(units: Sequence[Row]) -> None:
+    if any(row.get("best") is True for row in units):
+        say("* the best of its stage")
 
 
 @cli.command(epilog="Example: flambe-report curve flambe-output/sst/exp.0 -m Training/Loss --format csv")

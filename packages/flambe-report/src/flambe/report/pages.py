@@ -18,7 +18,7 @@ from flambe.record import layout
 from flambe.record.metrics import read_metrics
 from flambe.record.query import parse
 from flambe.record.reader import UNIT_COLUMNS, RecordedRun, RecordedUnit
-from flambe.record.run import COMPLETE, FAILED, FINISHED, LOST, PRUNED, RUNNING
+from flambe.record.run import CANCELLED, COMPLETE, FAILED, FINISHED, LOST, PRUNED, RUNNING
 from flambe.report.rows import columns_of
 
 PENDING, RUNS, SUCCESS, FAILURE, MASKED = "pending", "running", "success", "failed", "pruned"
@@ -37,7 +37,8 @@ def run_state(run: RecordedRun) -> dict[str, Any]:
     ``finished``           whether nothing will change any more unless somebody continues the run
     ``counts``             expected = done + failed + pruned + running + pending (units); reused of the done
     ``stages``             in order: name, state (pending, running, success, failed, pruned), needs (stages), counts,
-                           seconds (first start to last end), metric, metric_name and best (variant) if there are any
+                           seconds (first start to last end), metric, metric_name and best (variant) if there are any;
+                           why: what kept a stage of an ended run from being planned
     ``version``            changes whenever a variant changes
     ``problems``           what could not be read
     """
@@ -46,6 +47,12 @@ def run_state(run: RecordedRun) -> dict[str, Any]:
     rows = [unit.row() for unit in units]
     steady = [{name: value for name, value in row.items() if name != "seconds"} for row in rows]
     needs = run.needs(units)
+    stages = [
+        _stage_state(name, needs[name], [unit for unit in units if unit.stage == name], run)
+        for name in run.stages(units)
+    ]
+    if status in FINISHED or status == LOST:
+        _explain_unplanned(stages, status)
     return {
         "flambe_report": "1.0", "id": record.id, "name": record.name, "index": record.index, "kind": record.kind,
         "path": str(run.path), "status": status, "status_reason": record.status_reason or record.exit.error,
@@ -54,10 +61,7 @@ def run_state(run: RecordedRun) -> dict[str, Any]:
         "host": record.host.name if record.host else None, "tool": record.tool, "seed": record.seed,
         "spec_digest": record.spec_digest, "result_digest": record.result_digest,
         "counts": run.counts(units) if units else {"expected": 0} | record.counts,
-        "stages": [
-            _stage_state(name, needs[name], [unit for unit in units if unit.stage == name], run)
-            for name in run.stages(units)
-        ],
+        "stages": stages,
         "version": hashlib.sha256(json.dumps(steady, default=str).encode()).hexdigest()[:16],
         "problems": run.problems(),
     }  # fmt: skip
@@ -79,6 +83,26 @@ def _stage_state(name: str, needs: Sequence[str], units: Sequence[RecordedUnit],
     if best is not None:
         state |= {"best": best.variant, "metric": best.metric, "metric_name": best.metric_name}
     return state
+
+
+def _explain_unplanned(stages: list[dict[str, Any]], status: str) -> None:
+    """Say of each stage of an ended run that has no variants why: what it needs failed, or the run was over first."""
+    known = {stage["name"]: stage for stage in stages}
+    blamed: dict[str, str] = {}
+    for stage in stages:
+        # Of a chain of stages the one that failed is named, not the next that could not begin.
+        above = [name for name in stage["needs"] if name in known]
+        failed = [name for name in above if known[name]["state"] == FAILURE]
+        failed += [blamed[name] for name in above if known[name]["state"] == MASKED and name in blamed]
+        if failed:
+            blamed[stage["name"]] = failed[0]
+        if stage["counts"]["expected"]:
+            continue
+        if failed:
+            stage |= {"state": MASKED, "why": f"{failed[0]} failed"}
+        else:
+            ends = {CANCELLED: "the run was stopped", LOST: "the run was cut off"}
+            stage["why"] = ends.get(status, "the run ended first")
 
 
 def _state_of(units: Sequence[RecordedUnit]) -> str:

@@ -63,8 +63,8 @@ def _order(value: Any) -> tuple[int, Any]:
     return (1, str(value))
 
 
-def write_rows(rows: Sequence[Row], columns: Sequence[str], form: str | None, *, table: Sequence[str]) -> None:
-    """Write rows to the data stream.
+def write_rows(rows: Sequence[Row], columns: Sequence[str], form: str | None, *, table: Sequence[str]) -> bool:
+    """Write rows to the data stream. Returns whether a table came of it.
 
     form: ``table``, ``json``, ``csv``, or None: a table on a terminal, else JSON lines. columns: all there are;
     table: those that a table shows.
@@ -79,12 +79,18 @@ def write_rows(rows: Sequence[Row], columns: Sequence[str], form: str | None, *,
     else:
         for row in rows:
             emit(json_line(row, columns))
+    return form == TABLE
 
 
 def json_line(row: Mapping[str, Any], columns: Sequence[str]) -> str:
     """Return a row as one line of JSON: unknown values are null, but parameters of other stages are left out."""
     whole = {name: row.get(name) for name in columns if name in row or not name.startswith("params.")}
-    return json.dumps({name: finite(value) for name, value in whole.items()}, ensure_ascii=False, allow_nan=False)
+    return json.dumps(
+        {name: finite(value) for name, value in whole.items()},
+        ensure_ascii=False,
+        allow_nan=False,
+        separators=(",", ":"),
+    )
 
 
 def finite(value: Any) -> Any:

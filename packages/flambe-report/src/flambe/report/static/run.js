@@ -43,6 +43,8 @@ function bits(counts, width, height) {
   return parts;
 }
 
+const cut = (text, most) => (text.length > most ? text.slice(0, most - 1) + "…" : text);
+
 function drawState() {
   document.title = `${state.status === "RUNNING" ? "● " : ""}${state.name} exp.${state.index} · flambe`;
   at("status").className = "pill large " + state.status;
@@ -70,7 +72,8 @@ function drawState() {
     group.setAttribute("class", "stage " + stage.state);
     group.setAttribute("aria-label", `${stage.name}: ${stage.state}, ${stage.counts.done} of ${stage.counts.expected} done`);
     const many = stage.counts.expected;
-    const count = many === 0 ? "not planned yet" : many === 1 ? duration(stage.seconds) || stage.state : `${stage.counts.done} / ${many} variants`;
+    const count = many === 0 ? (stage.why ? cut("skipped: " + stage.why, 27) : "not planned yet") : many === 1 ? duration(stage.seconds) || stage.state : `${stage.counts.done} / ${many} variants`;
+    group.querySelector("title").textContent = stage.name + (stage.why ? ": skipped, " + stage.why : "");
     group.querySelector('[data-line="count"]').textContent = count;
     group.querySelector('[data-line="metric"]').textContent = stage.metric != null ? short(stage.metric) : "";
     const share = group.querySelector(".share");
@@ -129,7 +132,8 @@ async function showVariants() {
   if (!isNews("variants", state.version, chosen.stage, where, running)) return;
   try {
     const data = await ask("units.json", { stage: chosen.stage || "", where });
-    at("fault").textContent = "";
+    const why = state.stages.find((stage) => stage.name === chosen.stage)?.why;
+    at("fault").textContent = why ? "no variants: " + why : "";
     drawTable(at("units"), data, !chosen.stage, {
       log: (unit) => { chosen.unit = unit; choose(undefined, "log"); },
       tar: (unit) => base + "files.tar?" + new URLSearchParams({ unit }),

@@ -94,7 +94,7 @@ function drawTable(where, data, whole, acts) {
         box.append(element("span", "track", fill));
       }
       box.append(element("span", "mono", metric(row.metric)));
-      if (row.best && metrics.length > 1) box.append(element("span", "star", "★"));
+      if (row.best && metrics.length > 1) box.append(Object.assign(element("span", "star", "★"), { title: "the best of its stage" }));
       if (judged.length > 1) box.append(element("span", "quiet", row.metric_name || ""));
       return element("td", "", box);
     }
