@@ -269,6 +269,53 @@ def test_files_that_are_no_tables(tmp_path: Path) -> None:
     assert TabularDataset.from_path(str(latin), encoding="latin-1").raw.tolist() == [["é"]]
 
 
+NEWS = "topic,text\na,one two\nb,three\na,four\n"
+
+
+@pytest.mark.parametrize("read", [TabularDataset.from_path, TabularDataset.autogen])
+def test_a_wrong_separator_is_guessed_in_the_error(tmp_path: Path, read: Any) -> None:
+    file = write(tmp_path, "news.csv", NEWS)
+    fields = {"topic": LabelField(), "text": TextField()}
+    hint = rf"The first line of {file} has commas: `sep: ','`\?"
+    with pytest.raises(ValueError, match=f"transform 'text' uses column 1, but there is 1 column, .*{hint}"):
+        read(file, transform=fields)
+    by_name = {"text": {"field": TextField(), "columns": "text"}}
+    with pytest.raises(ValueError, match=f"transform 'text': there is no column 'text'. .*{hint}"):
+        read(file, transform=by_name)
+    with pytest.raises(ValueError, match=f"{file} has no column 'text'. .*{hint}"):
+        read(file, columns=["text"])
+    with pytest.raises(ValueError, match=f"{file} has 1 column, counted from 0; there is no column 1. {hint}"):
+        read(file, columns=[1])
+    with pytest.raises(ValueError, match=f"{file} has no column 'topic'. .*{hint}"):
+        read(file, where={"topic": "a"})
+    tabs = write(tmp_path, "d/news.tsv", NEWS.replace(",", "\t"))
+    with pytest.raises(ValueError, match=rf'{tabs} has tabs: `sep: "\\t"`\?'):
+        read(str(tmp_path / "d"), sep=",", transform=fields)
+    with pytest.raises(ValueError) as plain:
+        read(write(tmp_path, "one.csv", "text\nonly\nthis\none\n"), transform=fields)
+    assert str(plain.value) == "transform 'text' uses column 1, but there is 1 column, counted from 0"
+
+
+@pytest.mark.parametrize("read", [TabularDataset.from_path, TabularDataset.autogen])
+def test_fields_called_like_columns_of_the_file_do_not_read_others(tmp_path: Path, read: Any) -> None:
+    file = write(tmp_path, "news.tsv", "text\ttopic\tid\none\ta\t1\ntwo\tb\t2\nsix\ta\t3\n")
+    swapped = {"topic": LabelField(), "text": TextField()}
+    with pytest.raises(ValueError) as refused:
+        read(file, transform=swapped)
+    assert str(refused.value) == (
+        "transform: the n-th field takes the n-th column, so 'topic' would read the column 'text', 'text' would read the "
+        "column 'topic'. Say the columns: `topic: {field: …, columns: topic}`"
+    )
+    with pytest.raises(ValueError, match="'id' would read the column 'topic'"):
+        read(file, transform={"text": TextField(), "id": LabelField()})
+    said = {name: {"field": field, "columns": name} for name, field in swapped.items()}
+    assert set(read(file, transform=said).topic.vocab) == {"a", "b"}
+    # The rule stays as it is for names of one's own, for chosen columns, and where the columns have no names.
+    read(file, transform={"words": TextField(), "text": LabelField()})
+    read(file, columns=["topic", "text"], transform=swapped)
+    read(file, header=None, transform=swapped)
+
+
 def test_data_of_an_installed_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, "shipping_data/__init__.py", "raise SystemExit('imported')")
     write(tmp_path, "shipping_data/data/x.csv", "x\n1\n")

@@ -15,6 +15,8 @@ from flambe.runner.environment import note_input
 
 Where = Mapping[str | int, Any]
 
+_SIGNS = ((",", "commas", "','"), ("\t", "tabs", '"\\t"'), (";", "semicolons", "';'"), ("|", "bars", "'|'"))
+
 
 def read_table(
     path: str,
@@ -44,11 +46,7 @@ def read_table(
         or all(isinstance(column, int) and not isinstance(column, bool) for column in columns)
     ):
         raise ValueError(f"columns must be all names or all numbers, got {columns}")
-    place = locate(path)
-    if place.is_dir():
-        files = sorted(file for file in place.iterdir() if file.is_file() and not file.name.startswith("."))
-    else:
-        files = [place]
+    files = _files(path)
     rows: list[tuple[str, ...]] = []
     names: list[str] | None = None
     for file in files:
@@ -75,9 +73,9 @@ def read_table(
         found = None if header is None else [str(name) for name in frame.columns]
         for column, wanted in (where or {}).items():
             values = {str(value) for value in (wanted if isinstance(wanted, (list, tuple)) else [wanted])}
-            frame = frame[frame.iloc[:, _place(column, found, frame.shape[1], file)].isin(values)]
+            frame = frame[frame.iloc[:, _place(column, found, frame.shape[1], file, sep, encoding)].isin(values)]
         if columns is not None:
-            places = [_place(column, found, frame.shape[1], file) for column in columns]
+            places = [_place(column, found, frame.shape[1], file, sep, encoding) for column in columns]
             frame = frame.iloc[:, places]
             found = None if found is None else [found[each] for each in places]
         if names is not None and found != names:
@@ -110,10 +108,42 @@ def numbers_where_possible(
     return tables
 
 
-def _place(column: str | int, names: list[str] | None, cols: int, file: Path) -> int:
+def separator_hint(path: str, sep: str | None, encoding: str | None) -> str | None:
+    """Return what to say about a file of which ``sep`` makes a single column: the other sign that its first line has."""
+    try:
+        file = _files(path)[0]
+    except (ConfigError, IndexError):
+        return None  # a subclass reads something else
+    with file.open(encoding=encoding, errors="replace") as stream:
+        line = stream.readline()
+    for sign, name, written in _SIGNS:
+        if sign in line and sign != sep:
+            return f"The first line of {file} has {name}: `sep: {written}`?"
+    return None
+
+
+def _files(path: str) -> list[Path]:
+    place = locate(path)
+    if place.is_dir():
+        return sorted(file for file in place.iterdir() if file.is_file() and not file.name.startswith("."))
+    return [place]
+
+
+def _place(
+    column: str | int, names: list[str] | None, cols: int, file: Path, sep: str | None, encoding: str | None
+) -> int:
+    try:
+        return _found(column, names, cols, file)
+    except ValueError as error:
+        hint = separator_hint(str(file), sep, encoding) if cols == 1 else None
+        raise ValueError(f"{error}. {hint}") if hint else error from None
+
+
+def _found(column: str | int, names: list[str] | None, cols: int, file: Path) -> int:
     if isinstance(column, int):
         if not 0 <= column < cols:
-            raise ValueError(f"{file} has {cols} columns, counted from 0; there is no column {column}")
+            have = "1 column" if cols == 1 else f"{cols} columns"
+            raise ValueError(f"{file} has {have}, counted from 0; there is no column {column}")
         return column
     if names is None:
         raise ValueError(f"{file} is read without a header, so there is no column {column!r}; use numbers")

@@ -14,14 +14,12 @@ from flambe.build.registrable import registrable_factory
 from flambe.dataset.column import ListColumn, column_from_state
 from flambe.dataset.dataset import Dataset
 from flambe.dataset.raw import RawTable
-from flambe.dataset.table_file import Where, numbers_where_possible, read_table
+from flambe.dataset.table_file import Where, numbers_where_possible, read_table, separator_hint
+from flambe.dataset.transform import Transform, check_header, hooks_of, text_columns
 from flambe.dataset.view import DataView, Hook
-from flambe.errors import did_you_mean
-from flambe.field.field import Field
 
 __all__ = ["DataView", "TabularDataset"]
 
-Transform = Mapping[str, Field | Mapping[str, Any]]
 SPLITS = ("train", "val", "test")
 
 
@@ -36,7 +34,8 @@ class TabularDataset(Dataset):
     cache: keep examples once made (and save them with the dataset).
     named_columns: names of the columns, for a transform that uses names.
     transform: what an example is made of: output name to field. The n-th field takes the n-th column, unless it is
-        written ``{field: …, columns: …}`` with a number, a name, or a list of them. Every field becomes an attribute
+        written ``{field: …, columns: …}`` with a number, a name, or a list of them. When all fields without ``columns``
+        are called like columns of a file's header, each has to stand at the place of its own. Every field becomes an attribute
         of the dataset, and sees the columns of all splits before the first example is made. A field that gives several
         tensors adds several to the example.
 
@@ -82,10 +81,9 @@ class TabularDataset(Dataset):
         self.cache = cache
         self.named_columns = None if named_columns is None else list(named_columns)
         hooks: list[Hook] = []
-        for position, (name, value) in enumerate((transform or {}).items()):
+        for name, (field, place) in hooks_of(transform, self.named_columns, tables["train"].cols()).items():
             if hasattr(type(self), name):
                 raise ValueError(f"transform: an output cannot be called {name!r}, the dataset uses that name itself")
-            field, place = _hook(name, value, position, self.named_columns, tables["train"].cols())
             hooks.append((field, place))
             setattr(self, name, field)
         # After the fields themselves, so that a saved field is called by its name and not by its place in this list.
@@ -123,12 +121,13 @@ class TabularDataset(Dataset):
 
         Raises
         ------
-        ValueError: no rows, or mixed or unknown ``columns``.
+        ValueError: no rows, mixed or unknown ``columns``, or fields called like columns that would read others.
         ConfigError: a file is missing or is no table.
         """
         paths = {"train": train_path, "val": val_path, "test": test_path}
         tables, names = _read_all(cls, paths, sep, header, columns, encoding, where)
-        tables = numbers_where_possible(tables, _text_columns(transform, names))
+        text = _columns_as_text(transform, names, tables["train"].shape[1], train_path, sep, encoding)
+        tables = numbers_where_possible(tables, text)
         return cls._from_tables(tables, names, transform)
 
     @registrable_factory
@@ -167,7 +166,8 @@ class TabularDataset(Dataset):
             if ratio is not None and not 0 <= ratio < 1:
                 raise ValueError(f"{name} must be in [0, 1), got {ratio}")
         tables, names = _read_all(cls, {"train": data_path, "test": test_path}, sep, header, columns, encoding, where)
-        tables = numbers_where_possible(tables, _text_columns(transform, names))
+        text = _columns_as_text(transform, names, tables["train"].shape[1], data_path, sep, encoding)
+        tables = numbers_where_possible(tables, text)
         rows = tables["train"]
         order = np.random.default_rng(0 if seed is None else seed).permutation(len(rows))
         if test_path is None:
@@ -344,45 +344,24 @@ def _as_array(rows: Iterable[Iterable[Any]], split: str) -> npt.NDArray[np.objec
     return array
 
 
-def _hook(name: str, value: Any, position: int, names: Sequence[str] | None, cols: int) -> Hook:
-    columns: Any = position
-    if isinstance(value, Mapping):
-        unknown = set(value) - {"field", "columns"}
-        if unknown:
-            raise ValueError(f"transform {name!r} has {sorted(unknown)}; expected field and columns")
-        if "field" not in value:
-            raise ValueError(f"transform {name!r} has no `field`")
-        columns = value.get("columns", position)
-        value = value["field"]
-    if not isinstance(value, Field):
-        raise ValueError(f"transform {name!r} must be a field or {{field: …, columns: …}}, got {type(value).__name__}")
-    several = isinstance(columns, (list, tuple))
-    places = [_place(name, column, names, cols) for column in (columns if several else [columns])]
-    return value, places if several else places[0]
-
-
-def _place(output: str, column: Any, names: Sequence[str] | None, cols: int) -> int:
-    if isinstance(column, str):
-        if names is None:
-            raise ValueError(f"transform {output!r} uses column {column!r}, but the columns have no names")
-        if column not in names:
-            hint = did_you_mean(column, names) or f"There are: {', '.join(names)}"
-            raise ValueError(f"transform {output!r}: there is no column {column!r}. {hint}")
-        return list(names).index(column)
-    if isinstance(column, bool) or not isinstance(column, int):
-        raise ValueError(f"transform {output!r}: columns must be numbers or names, got {column!r}")
-    if not 0 <= column < cols:
-        raise ValueError(f"transform {output!r} uses column {column}, but there are {cols} columns, counted from 0")
-    return column
-
-
-def _text_columns(transform: Transform | None, names: Sequence[str] | None) -> set[int]:
-    places: set[int] = set()
-    for position, (name, value) in enumerate((transform or {}).items()):
-        field, place = _hook(name, value, position, names, 1 << 30)
-        if field.reads_text:
-            places.update([place] if isinstance(place, int) else place)
-    return places
+def _columns_as_text(
+    transform: Transform | None,
+    names: Sequence[str] | None,
+    cols: int,
+    path: str,
+    sep: str | None,
+    encoding: str | None,
+) -> set[int]:
+    """Return the columns of a file that stay text. Raises ValueError for a transform that does not fit to the file."""
+    try:
+        text = text_columns(transform, names, cols)
+    except ValueError as error:
+        hint = separator_hint(path, sep, encoding) if cols == 1 else None
+        if hint is None:
+            raise
+        raise ValueError(f"{error}. {hint}") from None
+    check_header(transform, names)
+    return text
 
 
 def _read_all(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from flambe.errors import did_you_mean
 from flambe.nn.module import Module
 
 
@@ -80,4 +81,6 @@ def get_pooling(name: str) -> Module:
     try:
         return _POOLINGS[name]()
     except (KeyError, TypeError):
-        raise ValueError(f"pooling {name!r} is not known; expected one of: {', '.join(_POOLINGS)}") from None
+        hint = did_you_mean(str(name), _POOLINGS)
+        expected = ", ".join(_POOLINGS)
+        raise ValueError(f"pooling {name!r} is not known; expected one of: {expected}. {hint or ''}".rstrip()) from None
