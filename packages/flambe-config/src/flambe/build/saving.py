@@ -11,6 +11,7 @@ import secrets
 import shutil
 import sys
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -196,6 +197,7 @@ def _classes_in(node: Any) -> set[Any]:
     return found | ({node[NEW].partition(":")[0]} if NEW in node else set())
 
 
+@cache
 def source_of(class_: type) -> str | None:
     """Return the source of a class that is in no installed distribution, None for the others."""
     if class_.__module__.partition(".")[0] in _LIBRARIES:

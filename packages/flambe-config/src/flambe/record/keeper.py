@@ -238,7 +238,8 @@ class Keeper:
             lower_is_better=report.lower_is_better, kept=step_source is not None,
             offsets=self._streams.offsets(unit.id),
         )  # fmt: skip
-        write_record(folder.record, record)
+        if report.more:
+            write_record(folder.record, record)  # else the commit, which comes next, writes it
         if step_source is not None:
             self._drop_old_steps(unit)
 

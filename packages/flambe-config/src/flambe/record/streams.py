@@ -27,7 +27,8 @@ class Streams:
         offsets = self._offsets.setdefault(unit, {})
         for name, data in streams.items():
             path = root / name
-            path.parent.mkdir(parents=True, exist_ok=True)
+            if name not in offsets:
+                path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("ab") as stream:
                 stream.write(data)
                 offsets[name] = stream.tell()

@@ -46,7 +46,7 @@ class Capture:
         self._handler.setFormatter(logging.Formatter(_FORMAT, datefmt="%H:%M:%S"))
         self._level = root.level
         root.addHandler(self._handler)
-        root.setLevel(min(root.level, logging.INFO))
+        self._set_level(min(root.level, logging.INFO))
         return self
 
     def __exit__(
@@ -54,7 +54,7 @@ class Capture:
     ) -> None:
         if self._handler is not None:
             logging.getLogger().removeHandler(self._handler)
-            logging.getLogger().setLevel(self._level)
+            self._set_level(self._level)
         _flush()
         # Code inside may have closed these, or put others in their place.
         sys.stdout, sys.stderr = self._streams
@@ -68,6 +68,13 @@ class Capture:
             else:
                 os.dup2(kept, descriptor)
                 os.close(kept)
+
+    @staticmethod
+    def _set_level(level: int) -> None:
+        # Setting it empties a cache in every logger there is, hundreds after an import of torch.
+        root = logging.getLogger()
+        if root.level != level:
+            root.setLevel(level)
 
     def take(self) -> bytes:
         """Return what was written since the last call."""

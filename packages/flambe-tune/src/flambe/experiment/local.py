@@ -14,7 +14,7 @@ from typing import IO, NoReturn
 
 import msgspec
 
-from flambe.experiment.environment import protect_stdout, worker_environment
+from flambe.experiment.environment import log_from_info, protect_stdout, worker_environment
 from flambe.experiment.pool import Failed, PoolEvent, Task
 from flambe.experiment.wear import CodeHeld
 from flambe.runner.unit import Unit
@@ -167,6 +167,7 @@ def serve() -> None:
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     protect_stdout()
+    log_from_info()
     inbox: deque[Task | None] = deque()
     arrived = threading.Semaphore(0)
 

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from flambe.experiment.environment import protect_stdout, set_threads
+from flambe.experiment.environment import log_from_info, protect_stdout, set_threads
 
 
 class UnitActor:
@@ -18,6 +18,7 @@ class UnitActor:
         os.environ.update(variables)
         set_threads(threads)
         protect_stdout()
+        log_from_info()
         self._worker: Any = None
         self._home: Path | None = None
 
