@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 import flambe
+from flambe.build.saved import load_state_from_file
 from flambe.cli.streams import ClosedPipe
-from flambe.errors import ConfigError, UsageError
+from flambe.errors import ConfigError, FlambeError, UsageError
 from flambe.record.keeper import Keeper
 from flambe.record.layout import RunPaths
 from flambe.record.ledger import fold, read_events
@@ -97,6 +98,16 @@ def test_a_borrowed_immutable_is_saved_as_a_reference_and_made_once(toy_spec, to
     assert manifest["config"]["words"]["$result"] == {"stage": "words", "path": "../../../words/0/checkpoint"}
     walk = flambe.load(checkpoint, extensions={"toyext": str(toy)})
     assert walk.words.words == ["w0", "w1", "w2"]
+
+
+def test_a_unit_is_loaded_by_its_own_folder_too(toy_spec, toy):
+    paths, _, _ = run(toy_spec())
+    unit = paths.root / "stages" / "walk" / "best"
+    walk = flambe.load(unit, extensions={"toyext": str(toy)})
+    assert (walk.done, walk.words.words) == (4, ["w0", "w1", "w2"])
+    assert load_state_from_file(unit)["done"] == 4
+    with pytest.raises(FlambeError, match=r"stages holds no saved component.* the folder checkpoint of a stage"):
+        flambe.load(paths.root / "stages")
 
 
 def test_the_same_spec_gives_the_same_digest_and_another_seed_another(toy_spec, tmp_path):

@@ -23,7 +23,7 @@ from flambe.build.saving import SaveError, borrowed_parts, put_in_place, save_co
 from flambe.build.state import LoadError, read_state, write_state
 from flambe.build.trust import Extensions, import_extensions
 from flambe.errors import FlambeError
-from flambe.record.layout import MANIFEST
+from flambe.record.layout import CHECKPOINT, MANIFEST
 from flambe.spec.hooks import codecs_in_use, scheme
 
 ARCHIVE = ".tar.gz"
@@ -70,7 +70,8 @@ def load(
 ) -> Any:
     """Return the component that is saved at ``path``.
 
-    path: a folder, a ``.tar.gz``, or an address (``s3://…``, ``https://….tar.gz``). map_location: device for its tensors.
+    path: a folder (of a component, or of a unit in a run directory), a ``.tar.gz``, or an address (``s3://…``,
+    ``https://….tar.gz``). map_location: device for its tensors.
     extensions: modules that may be imported for it, ``{"my_ext": "path/to/my_ext"}`` or names of installed ones; no other
     module is, but those of flambe and torch. auto_install: refused, install what is missing yourself.
     pickle_module: refused. verify: compare every file with its digest.
@@ -200,7 +201,11 @@ def _local(path: str | os.PathLike[str]) -> Iterator[tuple[Path, bool]]:
     """Give the folder of what is at ``path``, and whether it stays there afterwards."""
     text = os.fspath(path)
     if "://" not in text and Path(text).is_dir():
-        yield Path(text), True
+        folder = Path(text)
+        inside = folder / CHECKPOINT
+        # What people see of a result is the folder of its unit.
+        is_unit = not (folder / MANIFEST).exists() and (inside / MANIFEST).exists()
+        yield inside if is_unit else folder, True
         return
     with tempfile.TemporaryDirectory(prefix="flambe-load-") as scratch:
         folder = Path(scratch)

@@ -35,9 +35,9 @@ class TabularDataset(Dataset):
     named_columns: names of the columns, for a transform that uses names.
     transform: what an example is made of: output name to field. The n-th field takes the n-th column, unless it is
         written ``{field: …, columns: …}`` with a number, a name, or a list of them. When all fields without ``columns``
-        are called like columns of a file's header, each has to stand at the place of its own. Every field becomes an attribute
-        of the dataset, and sees the columns of all splits before the first example is made. A field that gives several
-        tensors adds several to the example.
+        are called like columns of a file's header, each has to stand at the place of its own. Every field becomes an
+        attribute of the dataset, and sees the columns of all splits before the first example is made. A field that gives
+        several tensors adds several to the example.
 
     Raises
     ------
