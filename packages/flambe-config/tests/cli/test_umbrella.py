@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from flambe.cli.pipe import Asked, pipe
+from flambe.spec.nodes import Spec
 
 TRAIN = "!Experiment\nname: t\nseed: 3\npipeline:\n  a: !msgspec.Raw {{msg: {value}}}\n"
 FAKE = """#!{python}
@@ -92,6 +96,101 @@ def test_cluster_and_submit(tools: Path) -> None:
 def test_show_prints_the_pipe_and_runs_nothing(tools: Path) -> None:
     done = flambe(tools, "run", experiment(tools, "!g [1, 2]"), "seed=2", "--show", "-q")
     assert (done.returncode, done.stdout) == (0, "flambe-compile x.yaml seed=2 | flambe-tune --quiet\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "shown"),
+    [
+        (["-d", "--num-cpus", "2", "--num-gpus", "1"], "flambe-compile x.yaml debug=true 'devices={cpus: 2, gpus: 1}' | flambe-tune"),
+        (["--num-gpus", "0.5", "-o", "out", "--force"], "flambe-compile x.yaml 'devices={gpus: 0.5}' | flambe-tune --output-dir out --force"),
+        (["-s", "keys.ini"], "flambe-compile x.yaml | FLAMBE_SECRETS=keys.ini flambe-tune"),
+        (["-c", "c.yaml", "--num-cpus", "2"], "flambe-compile x.yaml 'devices={cpus: 2}' | flambe-cluster submit c.yaml"),
+    ],
+)  # fmt: skip
+def test_show_has_the_options_in_force(tools: Path, options: list[str], shown: str) -> None:
+    keys = tools.parent / "keys.ini"
+    keys.write_text("[a]\nb = c\n")
+    keys.chmod(0o600)
+    done = flambe(tools, "run", experiment(tools, "!g [1, 2]"), *options, "--show")
+    assert (done.returncode, done.stdout, done.stderr) == (0, shown + "\n", "")
+
+
+def test_the_pipe_installs_extensions_where_they_were_asked_for() -> None:
+    asked = Asked("x y.yaml", ["seed=2"], install=True, output="out", force=True)
+    text, left = pipe("exec", ["-"], Spec(name="x", stages=[]), asked)
+    assert text == "flambe-compile -i 'x y.yaml' seed=2 | FLAMBE_FORCE=1 flambe exec --output-dir out"
+    assert left == []
+
+
+def test_the_pipe_that_is_shown_makes_the_spec_that_runs(tools: Path) -> None:
+    name = experiment(tools, "!g [1, 2]")
+    options = ["-d", "--num-cpus", "2", "--num-gpus", "1"]
+    words = shlex.split(flambe(tools, "run", name, *options, "--show").stdout.partition(" | ")[0])
+    program = "import sys; from flambe.compile.cli import main; sys.exit(main())"
+    shown = subprocess.run(
+        [sys.executable, "-c", program, *words[1:]], capture_output=True, text=True, cwd=tools.parent, check=True
+    ).stdout  # fmt: skip
+    ran = json.loads(json.loads(flambe(tools, "run", name, *options).stdout)["spec"])
+    assert {**json.loads(shown), "source": 0, "origins": 0} == {**ran, "source": 0, "origins": 0}
+
+
+def test_show_says_what_no_pipe_can_have(tools: Path) -> None:
+    name = write(tools, "r.yaml", "msgspec: msgspec\n---\n!msgspec.Raw {msg: 1}\n")
+    done = flambe(tools, "run", name, "-d", "--num-cpus", "2", "--show")
+    assert done.stdout == "flambe-compile r.yaml | flambe-train\n"
+    assert done.stderr == "flambe run hands on in the spec itself: --debug, --num-cpus 2\n"
+
+
+def test_submit_has_a_help_of_its_own(tools: Path) -> None:
+    done = flambe(tools, "submit", "--help")
+    assert done.returncode == 0
+    assert "run it on a cluster" in done.stdout
+    assert "-c, --cluster FILE        The cluster to run on.  [required]" in done.stdout
+    assert "--debug" not in done.stdout
+    assert "--secrets" not in done.stdout
+    assert "--debug" in flambe(tools, "run", "--help").stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "argv"),
+    [
+        (["--verbose", "report", "ls"], ["flambe-report", "--verbose", "ls"]),
+        (["-q", "up", "c.yaml"], ["flambe-cluster", "up", "-q", "c.yaml"]),
+        (["-v", "x.yaml"], ["flambe-train", "-", "--verbose"]),
+        (["--quiet", "run", "x.yaml"], ["flambe-train", "-", "--quiet"]),
+    ],
+)
+def test_loudness_may_stand_in_front(tools: Path, words: list[str], argv: list[str]) -> None:
+    experiment(tools)
+    assert json.loads(flambe(tools, *words).stdout)["argv"] == argv
+
+
+def complete(tools: Path, words: str, position: str, shell: str = "bash") -> list[str]:
+    environment = {**os.environ, "COMP_WORDS": words, "COMP_CWORD": position, "_FLAMBE_COMPLETE": f"{shell}_complete"}
+    done = subprocess.run(
+        [str(tools / "flambe")], capture_output=True, text=True, env=environment, cwd=tools.parent, check=True, timeout=60
+    )  # fmt: skip
+    assert done.stderr == ""
+    return done.stdout.split()
+
+
+def test_completion_knows_the_words(tools: Path) -> None:
+    found = complete(tools, "flambe ", "1")
+    assert {"plain,run", "plain,submit", "plain,diff", "plain,tune", "plain,report", "plain,up"} <= set(found)
+    assert complete(tools, "flambe re", "1") == ["plain,report"]
+    assert complete(tools, "flambe exp", "1") == ["file,exp"]
+    assert complete(tools, "flambe run --num", "2") == ["plain,--num-cpus", "plain,--num-gpus"]
+    assert complete(tools, "flambe submit --num", "2") == ["plain,--num-cpus", "plain,--num-gpus"]
+
+
+@pytest.mark.parametrize(("shell", "position"), [("bash", "2"), ("zsh", "2"), ("fish", "l")])
+def test_completion_asks_the_tool_for_its_own_words(tools: Path, shell: str, position: str) -> None:
+    program = tools / "flambe-report"
+    program.write_text(
+        f"#!{sys.executable}\nimport click\n@click.group()\ndef main(): ...\n"
+        "@main.command()\ndef lsx(): ...\nmain(prog_name='flambe-report')\n"
+    )
+    assert any("lsx" in one for one in complete(tools, "flambe report l", position, shell))
 
 
 def test_a_word_starts_its_tool(tools: Path) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import itertools
 import os
-import shlex
 import shutil
 import sys
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from flambe.cli.console import set_level
+from flambe.cli.console import say, set_level
 from flambe.cli.door import enter, standing_options
 from flambe.cli.streams import claim_stdout, emit, read_text
 from flambe.errors import FlambeError, UsageError, did_you_mean
@@ -117,9 +118,9 @@ def run(
         raise UsageError("--debug works on this machine only", hint="Leave out --cluster.")
     spec = compile_file(file, overrides, argv=sys.argv, install=install_extensions)
     spec.debug = spec.debug or debug
-    amounts = {"cpus": num_cpus, "gpus": num_gpus}
-    if any(amount is not None for amount in amounts.values()):
-        spec.devices = {**(spec.devices or {}), **{name: n for name, n in amounts.items() if n is not None}}
+    amounts = {kind: n for kind, n in (("cpus", num_cpus), ("gpus", num_gpus)) if n is not None}
+    if amounts:
+        spec.devices = {**(spec.devices or {}), **amounts}
     name, arguments = tool_for(spec, cluster=cluster, file=file)
     if name == "train" and spec.kind == "runnable" and not _is_installed("train"):
         name = "exec"  # the floor alone runs what needs no torch
@@ -140,9 +141,41 @@ def run(
 
         fetch_files(spec.environment, here=cluster is None)
     if show:
-        emit(_pipe(name, arguments, file, overrides))
+        from flambe.cli.pipe import Asked, pipe
+
+        asked = Asked(file, overrides, debug, amounts, output, install_extensions, secrets, force)
+        text, left = pipe(name, arguments, spec, asked)
+        emit(text)
+        if left:
+            say(f"flambe run hands on in the spec itself: {', '.join(left)}")
     else:
         become(name, arguments, spec)
+
+
+def _submit() -> click.Command:
+    """Return ``run`` as it is on a cluster: with a help of its own, which leaves out what works on this machine only."""
+    params = [copy.copy(param) for param in run.params]
+    for param in params:
+        if isinstance(param, click.Option):
+            param.hidden = param.hidden or param.name in ("debug", "secrets")
+            if param.name == "cluster":
+                param.help = "The cluster to run on.  [required]"
+    return click.Command(
+        "submit",
+        callback=_run_there,
+        params=params,
+        context_settings=run.context_settings,
+        help="Compile a config and run it on a cluster that is up; the run directory comes back with flambe fetch.\n\n\b\n"
+        "Examples:\n  flambe submit experiment.yaml --cluster cluster.yaml\n"
+        "  flambe submit experiment.yaml train.max_steps=2 --cluster cluster.yaml --show",
+    )
+
+
+def _run_there(**given: Any) -> Any:
+    if given["cluster"] is None:
+        raise UsageError("no cluster is named", hint="Add --cluster FILE.")
+    assert run.callback is not None
+    return run.callback(**given)
 
 
 def tool_for(spec: Spec, *, cluster: str | None = None, file: str = "-") -> tuple[str, list[str]]:
@@ -167,14 +200,6 @@ def _is_installed(name: str) -> bool:
         return bool(find_tool(name))
     except FlambeError:
         return False
-
-
-def _pipe(name: str, arguments: Sequence[str], file: str, overrides: Sequence[str]) -> str:
-    program = ["flambe", "exec"] if name == "exec" else [f"flambe-{name}"]
-    tool = shlex.join([*program, *(word for word in arguments if word != "-")])
-    if "up" in arguments:
-        return tool
-    return f"{shlex.join(['flambe-compile', file, *overrides])} | {tool}"
 
 
 def find_tool(name: str) -> str:
@@ -259,12 +284,17 @@ def execute(spec: str, output_dir: str | None, secrets: str | None, verbose: boo
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``flambe``."""
     words = list(sys.argv[1:] if argv is None else argv)
+    if "_FLAMBE_COMPLETE" in os.environ:
+        return _complete()
+    loudness = list(itertools.takewhile(lambda word: word in ("-v", "--verbose", "-q", "--quiet"), words))
+    if len(loudness) < len(words):  # they belong to the tool, whatever side of its name they are on
+        first, *rest = words[len(loudness) :]
+        words = [first, *loudness, *rest]
     first = words[0] if words else ""
     if first == "run":
         return enter(run, "flambe run", words[1:])
     if first == "submit":
-        named = any(word in ("-h", "--help") or word.startswith(("-c", "--cluster")) for word in words)
-        return enter(run if named else _refuse_submit, "flambe submit", words[1:] if named else [])
+        return enter(_submit(), "flambe submit", words[1:])
     if first == "exec":
         return enter(execute, "flambe exec", words[1:])
     if first == "diff":
@@ -286,6 +316,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     return enter(_refuse(first), "flambe", [])
 
 
+def _complete() -> int:
+    from flambe.cli.completion import Words, hand_on, tool_asked
+    from flambe.cli.diff import diff
+    from flambe.cli.fmt import fmt
+
+    asked = tool_asked(TOOLS)
+    if asked is not None and _is_installed(asked):
+        hand_on(asked)
+        os.execv(find_tool(asked), [find_tool(asked)])  # noqa: S606 - no shell is wanted
+    commands = {"run": run, "submit": _submit(), "exec": execute, "diff": diff, "fmt": fmt}
+    summaries = {name: command.get_short_help_str(80) for name, command in commands.items()}
+    summaries.update({name: tool.summary for name, tool in TOOLS.items()})
+    summaries.update(dict.fromkeys(_CLUSTER_WORDS, "of a cluster"))
+    return enter(Words(summaries, commands), "flambe", [])
+
+
 def _is_config(word: str) -> bool:
     return word.endswith((".yaml", ".yml")) or (not word.startswith("-") and os.path.isfile(word))
 
@@ -296,11 +342,6 @@ def _forward(name: str, words: list[str]) -> click.Command:
         become(name, words)
 
     return forward
-
-
-@click.command()
-def _refuse_submit() -> None:
-    raise UsageError("no cluster is named", hint="Add --cluster FILE.")
 
 
 def _refuse(word: str) -> click.Command:
