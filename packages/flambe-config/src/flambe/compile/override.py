@@ -309,6 +309,11 @@ def _present_value(node: Scalar) -> Any:
     return plain_value(node.text) if node.plain else node.text
 
 
+def _shown_value(text: str, plain: bool = True) -> str:
+    """Return a value as a message shows it: only text has quotes."""
+    return text if plain and text and not isinstance(plain_value(text), str) else repr(text)
+
+
 def _typed(override: _Override, text: str, present: Node | None) -> Node:
     """Return a value, in the type of what it replaces."""
     is_data = isinstance(present, Scalar) and (present.tag is None or present.tag.startswith(STANDARD))
@@ -323,7 +328,8 @@ def _typed(override: _Override, text: str, present: Node | None) -> Node:
         return new
     kinds = {str: "text", bool: "true or false", int: "an integer", float: "a number"}
     problem = override.error(
-        f"{text!r} does not fit {'.'.join(override.path)}, which is {present.text!r} now", expected=kinds[type(old)]
+        f"{_shown_value(text)} does not fit {'.'.join(override.path)}, which is {_shown_value(present.text, present.plain)} now",
+        expected=kinds[type(old)],
     )
     if not isinstance(new, Scalar):
         raise problem
