@@ -41,12 +41,14 @@ def test_addresses_are_one_or_a_pair_of_public_and_private() -> None:
         ({"orchestrator_ip": ["a", "b", "c"]}, r"orchestrator_ip is \['a', 'b', 'c'\]; expected an address, or"),
         ({"factories_ips": [["1.1.1.1"]]}, r"factories_ips\[0\]"),
         ({"factories_ips": ["-oProxyCommand=x"]}, "ProxyCommand"),
-        ({"factories_ips": ["10.0.0.1"]}, "two machines have the same public address 10.0.0.1"),
+        ({"factories_ips": ["10.0.0.1"]}, "same public address 10.0.0.1: orchestrator_ip and factories_ips.0."),
         ({"factories_ips": ["10.0.0.2", ["1.1.1.1", "10.0.0.2"]]}, "same private address 10.0.0.2"),
         ({"name": "a b"}, "'a b' cannot be the name"),
         ({"name": "../up"}, "cannot be the name"),
         ({"setup_cmds": "apt update"}, "setup_cmds is no list"),
         ({"port": 0}, "port is 0"),
+        ({"key": ""}, "key is missing; expected the path of the private key"),
+        ({"username": " "}, "username is missing"),
     ],
 )
 def test_what_contradicts_is_refused(fields: dict[str, Any], text: str) -> None:
@@ -84,6 +86,28 @@ def test_faults_of_a_cluster_file_have_a_position(tmp_path: Path) -> None:
         load_cluster(str(file))
     with pytest.raises(ClusterConfigurationError, match="there is no file nowhere.yaml"):
         load_cluster("nowhere.yaml")
+
+
+def test_what_contradicts_is_told_with_its_place(tmp_path: Path) -> None:
+    file = tmp_path / "c.yaml"
+    head = "!SSHCluster\nname: c\norchestrator_ip: 10.0.0.1\nfactories_ips:\n  - 10.0.0.2\n"
+    for text, place in (
+        ("  - 10.0.0.1\nkey: k\nusername: u\n", r"c.yaml:5:\d+: two machines have the same public address 10.0.0.1"),
+        ("key: k\nusername: u\nport: 70000\n", r"c.yaml:8:\d+: port is 70000"),
+        ("username: u\n", r"c.yaml:1:\d+: key is missing"),
+    ):
+        file.write_text(head + text)
+        with pytest.raises(ConfigError, match=place):
+            load_cluster(str(file))
+
+
+@pytest.mark.parametrize("factories", ["", "factories_ips: []\n", "factories_ips:\n"])
+def test_without_factories_the_orchestrator_works_too(factories: str, tmp_path: Path) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text(f"!SSHCluster\nname: c\norchestrator_ip: 10.0.0.1\n{factories}key: k\nusername: u\n")
+    cluster = load_cluster(str(file))
+    assert [host.name for host in cluster.hosts] == ["c_orchestrator"]
+    assert cluster.factories_num == 0
 
 
 def test_what_a_program_on_the_machines_may_know() -> None:

@@ -14,7 +14,7 @@ import click
 
 from flambe.cli.console import say
 from flambe.cli.door import Group, enter, standing_options
-from flambe.cli.streams import claim_stdout, emit, read_text
+from flambe.cli.streams import claim_stdout, emit_json, read_text
 from flambe.errors import UsageError
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class _Group(Group):
 def cli() -> None:
     """Make machines a cluster, run specs on it, bring the results back.
 
-    FILE is the YAML of a cluster (!SSHCluster …), or the name of one that was used from here before. A JSON line for
+    FILE is the YAML of a cluster (!SSHCluster …); after `up` or `submit` from here, its name will do. A JSON line for
     each machine and event on stdout, words on stderr. Exit code 4 when a machine refused or cannot be reached.
     """
 
@@ -251,12 +251,20 @@ def load_cluster(file: str) -> Cluster:
     from flambe.cluster.cluster import Cluster
     from flambe.cluster.errors import ClusterConfigurationError
     from flambe.compile import compile_file
+    from flambe.spec.origins import origins_of, position_in
 
     spec = compile_file(known.file_of(file))
     if spec.kind != "runnable":
         raise ClusterConfigurationError(f"{file} describes no cluster", expected="!SSHCluster or another cluster")
     extensions = spec.environment.extensions
-    cluster = build(spec.stages[0].body, scope=Scope(stage=spec.stages[0].name, extensions=extensions))
+    stage = spec.stages[0]
+    origins = origins_of(spec, stage.name, {})
+    scope = Scope(stage=stage.name, extensions=extensions, position=lambda path: position_in(origins, tuple(path)[1:]))
+    try:
+        cluster = build(stage.body, scope=scope)
+    except ClusterConfigurationError as error:
+        error.position = error.position or position_in(origins, error.at)
+        raise
     if not isinstance(cluster, Cluster):
         raise ClusterConfigurationError(
             f"{file} describes a {type(cluster).__qualname__}", expected="!SSHCluster or another cluster"
@@ -296,7 +304,7 @@ _emitting = threading.Lock()
 
 def _event(event: dict[str, Any]) -> None:
     with _emitting:
-        emit(json.dumps(event))
+        emit_json(event)
 
 
 def _words(event: dict[str, Any]) -> None:

@@ -71,6 +71,7 @@ class Cluster(Machines):
 
     def status(self) -> dict[str, Any]:
         """Report every machine, Ray's nodes and the jobs. Returns a summary; ``ok`` tells whether all is well."""
+        self.check_login()
         unreachable: list[str] = []
 
         def look(host: Host) -> None:
@@ -112,6 +113,7 @@ class Cluster(Machines):
 
         Only processes that this cluster started are ended. Raises ``ClusterError`` when machines did not answer.
         """
+        self.check_login()
         failed: list[str] = []
 
         def halt(host: Host) -> None:

@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from flambe.cluster.errors import ClusterError, ConnectionLost, MissingAuthError, SSHConnectingError
-from flambe.cluster.hostkey import changed_key, entry_name, host_key_of, unknown_host
+from flambe.cluster.errors import ClusterError, ConnectionLost, MissingAuthError
+from flambe.cluster.hostkey import changed_key, entry_name, host_key_of, no_answer, unknown_host
+from flambe.cluster.keyfile import check_key
 
 if TYPE_CHECKING:
     import paramiko
@@ -69,6 +70,7 @@ class Connection:
         import paramiko
 
         login = self.login
+        check_key(login.key)
 
         class Refuse(paramiko.MissingHostKeyPolicy):
             def missing_host_key(self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey) -> None:
@@ -98,12 +100,6 @@ class Connection:
             client.close()
             known = [host_key_of(error.expected_key)]
             raise changed_key(login.known_hosts, host, login.port, host_key_of(error.key), known) from error
-        except paramiko.PasswordRequiredException as error:
-            client.close()
-            raise MissingAuthError(
-                f"the key {login.key} has a passphrase, and nobody is there to type it",
-                hint="Make a key for the cluster that has none: ssh-keygen -t ed25519 -N '' -f KEY.",
-            ) from error
         except paramiko.AuthenticationException as error:
             client.close()
             raise MissingAuthError(
@@ -113,11 +109,7 @@ class Connection:
             ) from error
         except (OSError, EOFError, paramiko.SSHException) as error:
             client.close()
-            if not login.key.is_file():
-                raise MissingAuthError(f"there is no key file {login.key}") from error
-            if isinstance(error, paramiko.SSHException) and "key" in str(error).lower():
-                raise MissingAuthError(f"{login.key} is no private key that can be read: {error}") from error
-            raise SSHConnectingError(f"{self.name} does not answer: {error or type(error).__name__}") from error
+            raise no_answer(host, login.port, error) from error
         return client
 
     @property

@@ -6,12 +6,12 @@ import shutil
 from collections.abc import Callable
 from typing import Any
 
-from flambe.cluster import transfer
 from flambe.cluster.cluster import Cluster
-from flambe.cluster.errors import ClusterError
+from flambe.cluster.errors import ClusterError, MissingAuthError
 from flambe.cluster.host import Host
 from flambe.cluster.hostkey import known_keys
 from flambe.cluster.install import wanted
+from flambe.cluster.keyfile import check_key, key_mode_warning
 
 LEAST_FREE_GB = 5.0
 
@@ -29,8 +29,12 @@ def examine(cluster: Cluster, report: Callable[[dict[str, Any]], None]) -> bool:
         place = shutil.which(program)
         check(program, place is not None, place or f"not installed here: apt install {program}")
     key = cluster.login.key
-    warning = transfer.key_mode_warning(key)
-    check("key", key.is_file() and warning is None, warning or (str(key) if key.is_file() else f"there is no {key}"))
+    try:
+        check_key(key)
+        warning = key_mode_warning(key)
+    except MissingAuthError as error:
+        warning = str(error)
+    check("key", warning is None, warning or str(key))
     for host in cluster.hosts:
         known = known_keys(cluster.login.known_hosts, host.address, cluster.login.port)
         check(

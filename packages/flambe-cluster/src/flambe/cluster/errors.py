@@ -14,7 +14,7 @@ ConfigError (2)
 
 from __future__ import annotations
 
-from flambe.errors import ConfigError, MachineError
+from flambe.errors import ConfigError, MachineError, Position
 
 
 class ClusterError(MachineError):
@@ -22,7 +22,19 @@ class ClusterError(MachineError):
 
 
 class ClusterConfigurationError(ConfigError):
-    """The description of a cluster contradicts itself."""
+    """The description of a cluster contradicts itself. at: the place in it, as ``("factories_ips", 1)``."""
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        position: Position | None = None,
+        expected: str | None = None,
+        hint: str | None = None,
+        at: tuple[str | int, ...] = (),
+    ) -> None:
+        super().__init__(what, position=position, expected=expected, hint=hint)
+        self.at = at
 
 
 class HostKeyError(ClusterError):

@@ -72,9 +72,28 @@ def offered_key(host: str, port: int, *, prefer: list[str], timeout_s: float) ->
             finally:
                 transport.close()
     except (OSError, EOFError, paramiko.SSHException) as error:
-        raise SSHConnectingError(
-            f"{entry_name(host, port)} does not answer: {error or type(error).__name__}"
-        ) from error
+        raise no_answer(host, port, error) from error
+
+
+def no_answer(host: str, port: int, error: BaseException) -> SSHConnectingError:
+    """Return the error for a machine that could not be reached, in words."""
+    # paramiko tried each address of the name, and tells of none.
+    causes = list(getattr(error, "errors", {}).values()) or [error]
+    cause = causes[0]
+    hint = None
+    if isinstance(cause, ConnectionRefusedError):
+        why, hint = (
+            f"nothing listens on port {port}",
+            "Is sshd running there? `port` of the cluster file names its port.",
+        )
+    elif isinstance(cause, socket.gaierror):
+        why, hint = "no such host name", "Its address stands in the cluster file."
+    elif isinstance(cause, TimeoutError):
+        why = f"no connection to port {port} in time"
+        hint = "Is the machine up, and does its firewall let this port through?"
+    else:
+        why = getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
+    return SSHConnectingError(f"{entry_name(host, port)} does not answer: {why}", hint=hint)
 
 
 def remember(known_hosts: Path, host: str, port: int, key: HostKey) -> None:

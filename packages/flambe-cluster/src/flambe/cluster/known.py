@@ -13,11 +13,12 @@ import msgspec
 from platformdirs import user_state_path
 
 from flambe.cluster.errors import ClusterConfigurationError
+from flambe.errors import did_you_mean
 from flambe.record.run import now, replace_file
 
 
 class Known(msgspec.Struct, omit_defaults=True, kw_only=True):
-    """A cluster that was used from here. file: absolute path of its description."""
+    """A cluster that `up` or `submit` was called for from here. file: absolute path of its description."""
 
     name: str
     file: str
@@ -65,7 +66,13 @@ def file_of(word: str) -> str:
     if known is not None and os.path.exists(known.file):
         return known.file
     names = sorted(path.stem for path in folder().glob("*.json")) if folder().is_dir() else []
+    if known is not None:
+        raise ClusterConfigurationError(
+            f"the cluster {word} was described by {known.file}, which is there no more",
+            hint=f"Name the file where it is now: flambe-cluster up FILE makes {word} known again.",
+        )
     raise ClusterConfigurationError(
-        f"there is no file {word}" + (f" any more at {known.file}" if known is not None else ""),
+        f"there is no file {word}, and no cluster of this name was made known by `up` or `submit` from here",
         expected="a cluster file" + (f", or one of the clusters {', '.join(names)}" if names else ""),
+        hint=did_you_mean(word, names) or "flambe-cluster up FILE makes a cluster known by its name.",
     )

@@ -15,8 +15,9 @@ from typing import Any, Literal, Self, TypeVar
 from flambe.cli.console import say
 from flambe.cluster import transfer
 from flambe.cluster.connection import Completed, Login
-from flambe.cluster.errors import ClusterConfigurationError, ClusterError, MissingAuthError, RemoteCommandError
+from flambe.cluster.errors import ClusterConfigurationError, ClusterError, RemoteCommandError
 from flambe.cluster.host import FACTORY, ORCHESTRATOR, Host
+from flambe.cluster.keyfile import check_key, key_mode_warning
 from flambe.runnable.environment import RemoteEnvironment
 from flambe.runnable.runnable import Runnable
 
@@ -65,12 +66,17 @@ class Machines(Runnable):
         """Check the description. Raises ``ClusterConfigurationError``."""
         if not isinstance(self.name, str) or not re.fullmatch(r"[A-Za-z0-9][\w.-]*", self.name):
             raise ClusterConfigurationError(
-                f"{self.name!r} cannot be the name of a cluster", expected="letters, digits, '-', '_' and '.'"
+                f"{self.name!r} cannot be the name of a cluster",
+                expected="letters, digits, '-', '_' and '.'",
+                at=("name",),
             )
+        for what, expected in (("key", "the path of the private key"), ("username", "the user on the machines")):
+            if not isinstance(getattr(self, what), str) or not getattr(self, what).strip():
+                raise ClusterConfigurationError(f"{what} is missing", expected=expected, at=(what,))
         if not isinstance(self.setup_cmds, list) or not all(isinstance(one, str) for one in self.setup_cmds):
-            raise ClusterConfigurationError("setup_cmds is no list of commands")
+            raise ClusterConfigurationError("setup_cmds is no list of commands", at=("setup_cmds",))
         if not isinstance(self.port, int) or not 0 < self.port < 65536:
-            raise ClusterConfigurationError(f"port is {self.port!r}", expected="a number from 1 to 65535")
+            raise ClusterConfigurationError(f"port is {self.port!r}", expected="a number from 1 to 65535", at=("port",))
 
     # --- the machines -------------------------------------------------------------------------------------------------
 
@@ -165,13 +171,15 @@ class Machines(Runnable):
 
     # --- all at once ---
 
+    def check_login(self) -> list[Host]:
+        """Return all machines, after a look at the key that shall open them. Raises ``MissingAuthError``."""
+        hosts = self.hosts
+        check_key(self.login.key)
+        return hosts
+
     def reach_all(self, *, tries: int = 1) -> None:
         """Connect to all machines at once. tries: how often, a second apart, while one does not answer."""
-        hosts = self.hosts
-        if not self.login.key.is_file():
-            raise MissingAuthError(
-                f"there is no key {self.login.key}", hint="`key` of the cluster file names the private key."
-            )
+        hosts = self.check_login()
 
         def reach(host: Host) -> None:
             host.connect(tries=tries, on_retry=lambda number, why: say(f"{host.name}: {why} (try {number} of {tries})"))
@@ -201,7 +209,7 @@ class Machines(Runnable):
 
     def warn_about_key(self) -> None:
         """Say so when others can read the private key."""
-        warning = transfer.key_mode_warning(self.login.key)
+        warning = key_mode_warning(self.login.key)
         if warning:
             say(f"warning: {warning}")
 

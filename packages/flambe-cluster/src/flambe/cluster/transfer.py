@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shlex
 import shutil
-import stat
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
 from flambe.cluster.connection import Login
 from flambe.cluster.errors import RemoteFileTransferError
+from flambe.cluster.keyfile import key_mode_warning
 
 STALLED_AFTER_S = 30
 JUNK = (".git", "__pycache__", "*.pyc", ".venv", ".mypy_cache", ".ruff_cache", ".pytest_cache")
@@ -83,14 +83,3 @@ def _rsync(login: Login, flags: Sequence[str], source: str, target: str) -> str:
             hint=key_mode_warning(login.key),
         )
     return done.stdout
-
-
-def key_mode_warning(key: Path) -> str | None:
-    """Return a warning when others may read the private key: ssh then refuses to use it."""
-    try:
-        mode = stat.S_IMODE(key.stat().st_mode)
-    except OSError:
-        return None
-    if mode & 0o077 == 0:
-        return None
-    return f"The key {key} can be read by others (mode {mode:o}), so ssh and rsync refuse it: chmod 600 {key}"

@@ -78,29 +78,39 @@ class AWSCluster(Cluster):
         """Check the description. Raises ``UnknownVolumeTypeError`` (a ValueError), ``ClusterConfigurationError``."""
         super().parse()
         if self.volume_type not in VOLUME_TYPES:
-            raise UnknownVolumeTypeError(f"volume_type is {self.volume_type!r}", expected=" or ".join(VOLUME_TYPES))
+            raise UnknownVolumeTypeError(
+                f"volume_type is {self.volume_type!r}", expected=" or ".join(VOLUME_TYPES), at=("volume_type",)
+            )
         if not isinstance(self.factories_num, int) or self.factories_num < 1:
-            raise ClusterConfigurationError(f"factories_num is {self.factories_num!r}", expected="1 or more")
+            raise ClusterConfigurationError(
+                f"factories_num is {self.factories_num!r}", expected="1 or more", at=("factories_num",)
+            )
         if self.volume_size <= 0:
-            raise ClusterConfigurationError(f"volume_size is {self.volume_size!r}", expected="a number of GB above 0")
+            raise ClusterConfigurationError(
+                f"volume_size is {self.volume_size!r}", expected="a number of GB above 0", at=("volume_size",)
+            )
         taken = [tag for tag in self.tags if tag.lower() in OWN_TAGS]
         if taken:
             raise ClusterConfigurationError(
                 f"the tag {taken[0]!r} is set by flambe itself",
                 hint="Name yours differently; `creator` is a parameter.",
+                at=("tags", taken[0]),
             )
         for what, hours in (
             ("orchestrator_timeout", self.orchestrator_timeout),
             ("factories_timeout", self.factories_timeout),
         ):
             if hours < -1:
-                raise ClusterConfigurationError(f"{what} is {hours}", expected="hours, 0 for at once, -1 for never")
+                raise ClusterConfigurationError(
+                    f"{what} is {hours}", expected="hours, 0 for at once, -1 for never", at=(what,)
+                )
         endless = self.factories_timeout == -1 or self.factories_timeout > self.orchestrator_timeout
         if self.orchestrator_timeout != -1 and endless:
             raise ClusterConfigurationError(
                 f"the factories (factories_timeout {self.factories_timeout}) would outlive the orchestrator "
                 f"(orchestrator_timeout {self.orchestrator_timeout}), and are of no use without it",
                 hint="Let the factories end first, or set orchestrator_timeout to -1.",
+                at=("factories_timeout",),
             )
 
     def load_all_instances(self) -> None:

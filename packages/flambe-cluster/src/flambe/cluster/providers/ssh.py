@@ -20,7 +20,7 @@ class SSHCluster(Cluster):
     ----------
     name, key, username, setup_cmds: see ``Cluster``.
     orchestrator_ip: its address, or ``[public, private]``.
-    factories_ips: the same for each factory. Without factories the orchestrator does the work itself.
+    factories_ips: the same for each factory. Without any (left out, or an empty list) the orchestrator does the work itself.
     remote_context: taken for the sake of old files; nothing is read from it, so only None is accepted without a warning.
     use_public: connect to the public addresses of pairs, or to the private ones.
     port: of sshd. known_hosts: the file that host keys are compared with. python: an interpreter on the machines that
@@ -36,9 +36,9 @@ class SSHCluster(Cluster):
         self,
         name: str,
         orchestrator_ip: str | list[str],
-        factories_ips: list[str | list[str]],
-        key: str,
-        username: str,
+        factories_ips: list[str | list[str]] | None = None,
+        key: str = "",
+        username: str = "",
         remote_context: Any = None,
         use_public: bool = True,
         setup_cmds: list[str] | None = None,
@@ -63,29 +63,41 @@ class SSHCluster(Cluster):
     def parse(self) -> None:
         """Check the addresses. Raises ``ClusterConfigurationError``."""
         super().parse()
-        pairs = [_pair(self.orchestrator_ip, "orchestrator_ip")]
-        pairs += [_pair(address, f"factories_ips[{index}]") for index, address in enumerate(self.factories_ips)]
-        for index, what in ((0, "public"), (1, "private")):
-            seen: set[str] = set()
-            for pair in pairs:
-                if pair[index] in seen:
-                    raise ClusterConfigurationError(f"two machines have the same {what} address {pair[index]}")
-                seen.add(pair[index])
+        places: list[tuple[str | int, ...]] = [("orchestrator_ip",)]
+        places += [("factories_ips", index) for index in range(len(self.factories_ips))]
+        pairs = [
+            _pair(address, place)
+            for address, place in zip([self.orchestrator_ip, *self.factories_ips], places, strict=True)
+        ]
+        for side, what in ((0, "public"), (1, "private")):
+            seen: dict[str, tuple[str | int, ...]] = {}
+            for pair, place in zip(pairs, places, strict=True):
+                if pair[side] in seen:
+                    raise ClusterConfigurationError(
+                        f"two machines have the same {what} address {pair[side]}: "
+                        f"{_written(seen[pair[side]])} and {_written(place)}",
+                        at=place,
+                    )
+                seen[pair[side]] = place
 
     def load_all_instances(self, exp_name: str | None = None, force: bool = False) -> None:
         """Take the machines from the addresses; nothing is made. ``exp_name`` and ``force`` change nothing here."""
-        public, private = _pair(self.orchestrator_ip, "orchestrator_ip")
+        public, private = _pair(self.orchestrator_ip, ("orchestrator_ip",))
         self.orchestrator = self.get_orchestrator(public, private, self.use_public)
         self.factories = []
         for number, address in enumerate(self.factories_ips, 1):
-            public, private = _pair(address, "factories_ips")
+            public, private = _pair(address, ("factories_ips", number - 1))
             self.factories.append(self.get_factory(public, private, self.use_public, number))
 
     def rollback_env(self) -> None:
         """Do nothing: the machines were there before."""
 
 
-def _pair(address: Any, where: str) -> tuple[str, str]:
+def _written(place: tuple[str | int, ...]) -> str:
+    return str(place[0]) + "".join(f"[{index}]" for index in place[1:])
+
+
+def _pair(address: Any, place: tuple[str | int, ...]) -> tuple[str, str]:
     """Return (public, private) of an address."""
     parts = [address, address] if isinstance(address, str) else address
     if (
@@ -93,5 +105,7 @@ def _pair(address: Any, where: str) -> tuple[str, str]:
         or len(parts) != 2
         or not all(isinstance(part, str) and part and not part.startswith("-") and not part.isspace() for part in parts)
     ):
-        raise ClusterConfigurationError(f"{where} is {address!r}", expected="an address, or [public, private]")
+        raise ClusterConfigurationError(
+            f"{_written(place)} is {address!r}", expected="an address, or [public, private]", at=place
+        )
     return str(parts[0]), str(parts[1])
