@@ -263,7 +263,7 @@ def load_cluster(file: str) -> Cluster:
     try:
         cluster = build(stage.body, scope=scope)
     except ClusterConfigurationError as error:
-        error.position = error.position or position_in(origins, error.at)
+        error.position = position_in(origins, error.at) or error.position
         raise
     if not isinstance(cluster, Cluster):
         raise ClusterConfigurationError(
