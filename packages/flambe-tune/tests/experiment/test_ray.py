@@ -84,6 +84,26 @@ def test_kill_9_in_a_sweep_and_the_same_command_again(benches, scheduler):
         assert not (event["event"] == "start" and event["unit"] in done), "what was finished began again"
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("wanted", ["open", "report"])
+def test_a_signal_for_the_whole_group_ends_cleanly_and_the_same_command_goes_on(benches, number, wanted):
+    bench = benches("stopped")
+    spec = bench.spec(rates=2, steps=30, climber={"pause": 0.05})
+    ledger = bench.folder / "out/climb/exp.0/ledger.jsonl"
+    process = subprocess.Popen(
+        bench.command(spec, "--workers", "2"), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, process_group=0
+    )  # fmt: skip
+    while not any(event["event"] == wanted for event in read_events(ledger)):
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.02)
+    os.killpg(process.pid, number)
+    words = process.communicate(timeout=60)[1]
+    assert process.returncode == 128 + number, words
+    assert "the same command goes on from here" in words
+    record = json.loads((ledger.parent / "run.json").read_text())
+    assert (record["status"], record["exit"]["signal"]) == ("CANCELLED", number.name)
+
+
 def test_an_actor_that_dies_is_replaced_and_its_unit_goes_on(benches, tmp_path):
     calm, rough = benches("calm"), benches("rough")
     climber = {"dies": 3, "mark": str(tmp_path / "mark")}

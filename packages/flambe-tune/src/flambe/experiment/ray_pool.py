@@ -22,6 +22,7 @@ import ray
 
 from flambe.errors import MachineError
 from flambe.experiment import warden
+from flambe.experiment.apart import apart, with_our_handlers
 from flambe.experiment.environment import usable_cpus
 from flambe.experiment.pool import Failed, PoolEvent, Task
 from flambe.experiment.ray_actor import UnitActor
@@ -79,7 +80,8 @@ class RayPool:
             else:
                 own = own_address(address)
                 options = {} if own is None else {"_node_ip_address": own}
-                ray.init(address=address, log_to_driver=False, logging_level="ERROR", namespace="flambe", **options)
+                with with_our_handlers():
+                    ray.init(address=address, log_to_driver=False, logging_level="ERROR", namespace="flambe", **options)
         except Exception as error:
             self.close()
             what = "cannot start Ray" if address is None else f"cannot join the Ray at {address}"
@@ -175,20 +177,21 @@ class RayPool:
         self._warden = subprocess.Popen(
             [sys.executable, "-I", "-S", warden.__file__, folder, str(os.getpid())],
             stdin=subprocess.PIPE,
-            start_new_session=True,
+            process_group=0,
         )
-        ray.init(
-            address="local",
-            num_cpus=workers,
-            num_gpus=gpus,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level="ERROR",
-            object_store_memory=_OBJECT_STORE_BYTES,
-            namespace="flambe",
-            _node_ip_address="127.0.0.1",
-            _temp_dir=folder,
-        )
+        with apart(self._warden.pid):
+            ray.init(
+                address="local",
+                num_cpus=workers,
+                num_gpus=gpus,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level="ERROR",
+                object_store_memory=_OBJECT_STORE_BYTES,
+                namespace="flambe",
+                _node_ip_address="127.0.0.1",
+                _temp_dir=folder,
+            )
 
     def _make(self, size: tuple[float, float], threads: int) -> _Actor:
         self._made += 1
