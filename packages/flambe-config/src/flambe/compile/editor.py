@@ -10,7 +10,8 @@ import msgspec
 from flambe.compile.annotations import Type, describe
 from flambe.compile.experiment import EXPERIMENT, PIPELINE
 from flambe.compile.library import Library
-from flambe.compile.lowering import DISTRIBUTIONS, GRID_TAGS, LINK_TAGS, SAMPLE_TAGS
+from flambe.compile.lowering import DISTRIBUTIONS, GRID_TAGS, SAMPLE_TAGS
+from flambe.compile.reference import LINK_TAGS
 from flambe.compile.signatures import KEYWORD, POSITIONAL, Signature, signature_of, takes_any
 from flambe.compile.tags import flat_names, resolve, short_names
 from flambe.errors import ConfigError

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from flambe.build.link import MalformedLinkError, parse_link_str
 from flambe.compile.compiler import Compiled
 from flambe.compile.dump import tree_to_yaml
-from flambe.compile.lowering import LINK_TAGS
 from flambe.compile.override import apply_each
+from flambe.compile.reference import LINK_TAGS
 from flambe.compile.yaml import Alias, Mapping, Node, Scalar, documents
 from flambe.compile.yaml import Sequence as Many
 from flambe.errors import ConfigError, Position, UsageError, did_you_mean

@@ -8,20 +8,18 @@ from __future__ import annotations
 import base64
 import binascii
 import copy
-import os
 from collections.abc import Callable
 from typing import Any
 
-from flambe.build.link import MalformedLinkError, create_link_str, parse_link_str
 from flambe.compile.library import Library
+from flambe.compile.reference import LINK_TAGS, file, link, variable
 from flambe.compile.tags import resolve
-from flambe.compile.yaml import STANDARD, Alias, Mapping, Node, Scalar, Sequence, plain_value
-from flambe.errors import ConfigError, Position, did_you_mean
+from flambe.compile.yaml import STANDARD, Alias, Mapping, Node, Scalar, Sequence, describe, plain_value
+from flambe.errors import ConfigError, Position
 from flambe.spec.codec import escape
 from flambe.spec.nodes import ARGS, BYTES, ENV, FILE, GRID, MAP, NEW, YAML, LinkTarget, link_node
 
 FAULT = "$fault"
-LINK_TAGS = {"@": "", "link": "", "Link": "", "ref": "", "call": "call", "FunctionCallLink": "call", "copy": "copy"}
 GRID_TAGS = ("g", "GridSearchOptions", "choice")
 SAMPLE_TAGS = ("s", "SampledUniformSearchOptions")
 DISTRIBUTIONS = ("uniform", "normal", "beta", "quniform")
@@ -94,6 +92,12 @@ class Lowering:
         self.faults.append(ConfigError(what, position=position, **more))
         return {FAULT: True}
 
+    def note(self, error: ConfigError, position: Position) -> dict[str, Any]:
+        """Note an error as a fault at ``position`` and return the node that stands in its place."""
+        error.position = position
+        self.faults.append(error)
+        return {FAULT: True}
+
     def warn(self, position: Position, text: str) -> None:
         self.warnings.append(f"{position}: {text}")
 
@@ -113,16 +117,15 @@ class Lowering:
             return self._data(node, place)
         name = tag.removeprefix("!")
         if name in LINK_TAGS:
-            return self._link(node, name)
+            return link(node, name, self)
         if name in GRID_TAGS:
             return self._grid(node, name, place)
         if name in SAMPLE_TAGS:
             return self._sample(node, name, place)
         if name == "file":
-            return self._file(node)
+            return file(node, self)
         if name == "env":
-            text = self._text(node, "the name of an environment variable")
-            return {FAULT: True} if text is None else {ENV: text}
+            return variable(node, self)
         if name in DISTRIBUTIONS:
             return self.fault(
                 node.position,
@@ -255,9 +258,7 @@ class Lowering:
                 return self._own_yaml(node, tag, target, place)
             result = {NEW: target}
         except ConfigError as error:
-            error.position = node.position
-            self.faults.append(error)
-            result = {FAULT: True}
+            result = self.note(error, node.position)
         self._arguments(node, tag, place, result)
         self._made[id(node)] = result
         return result
@@ -302,76 +303,12 @@ class Lowering:
                     self.keys[below.at] = key_node.position
                     result[key] = self.value(item, below)
 
-    # Links and files ---------------------------------------------------------------------------------------------
-
-    def _text(self, node: Node, expected: str) -> str | None:
-        if not isinstance(node, Scalar) or not node.text.strip():
-            self.fault(node.position, f"{node.tag} holds {_what(node)}", expected=expected)
-            return None
-        return node.text.strip()
-
-    def _link(self, node: Node, tag: str) -> Any:
-        if not isinstance(node, Scalar):
-            return self.fault(
-                node.position,
-                f"!{tag} holds {_what(node)}",
-                expected="the text of a link, such as stage[key].attribute",
-                hint="Quote it, where it begins with a bracket or stands inside [ ] or { }.",
-            )
-        try:
-            path, attributes = parse_link_str(node.text)
-        except MalformedLinkError as error:
-            error.position = node.position
-            self.faults.append(error)
-            return {FAULT: True}
-        text = create_link_str(path, attributes)
-        walks = next((name for name in attributes if name.startswith("__")), None)
-        if walks is not None:
-            return self.fault(node.position, f"the link {text!r} reads {walks!r}, which no link may")
-        root = self.link_root(str(path[0]))
-        if isinstance(root, dict):
-            if len(path) > 1 or attributes:
-                return self.fault(
-                    node.position,
-                    f"the link {text!r} goes into a resource, which is a path",
-                    hint="Use its name alone.",
-                )
-            return root
-        whole = (*(root if root is not None else path[:1]), *path[1:])
-        kind = LINK_TAGS[tag]
-        return link_node(LinkTarget(whole, tuple(attributes), kind == "call", kind == "copy"))
-
-    def _file(self, node: Node) -> Any:
-        name = self._text(node, "the name of a declared file")
-        if name is None:
-            return {FAULT: True}
-        if name in self.files:
-            return {FILE: self.files[name]}
-        if name in self.files.values():
-            return {FILE: name}  # as a config.yml has it
-        if "://" in name:
-            from flambe.compile.extensions import file_path
-
-            return {FILE: file_path(name, node.position, self, must_exist=True)}
-        path = os.path.normpath(os.path.join(self.folder, os.path.expanduser(name)))
-        if "/" in name and os.path.exists(path):
-            return {FILE: path}
-        from flambe.runnable.error import NonExistentResourceError
-
-        hint = did_you_mean(name, self.files) or "Declare it under resources, or under local_files of !Environment."
-        self.faults.append(
-            NonExistentResourceError(f"there is no file {path}", position=node.position)
-            if "/" in name
-            else NonExistentResourceError(f"no file is called {name!r}", position=node.position, hint=hint)
-        )
-        return {FAULT: True}
-
     # Search ------------------------------------------------------------------------------------------------------
 
     def _grid(self, node: Node, tag: str, place: Place) -> Any:
         if not isinstance(node, Sequence):
             hint = "Write the options as a list." if tag == "choice" and isinstance(node, Mapping) else None
-            return self.fault(node.position, f"!{tag} holds {_what(node)}", expected="a list of values", hint=hint)
+            return self.fault(node.position, f"!{tag} holds {describe(node)}", expected="a list of values", hint=hint)
         if not node.items:
             return self.fault(node.position, f"!{tag} holds an empty list", expected="one value or more")
         options: list[Any] = []
@@ -391,7 +328,7 @@ class Lowering:
         from flambe.compile.sample import FORM, SampleError, draw, read_sample
 
         if not isinstance(node, Sequence):
-            return self.fault(node.position, f"!{tag} holds {_what(node)}", expected=FORM)
+            return self.fault(node.position, f"!{tag} holds {describe(node)}", expected=FORM)
 
         given = [self.value(item, Place((*place.at, GRID, index), None)) for index, item in enumerate(node.items)]
         try:
@@ -429,11 +366,3 @@ def _is_double_braces(node: Mapping) -> bool:
         and isinstance(node.items[0][1], Scalar)
         and not node.items[0][1].text
     )
-
-
-def _what(node: Node) -> str:
-    if isinstance(node, Sequence):
-        return "a list"
-    if isinstance(node, Mapping):
-        return "a mapping"
-    return f"{node.text!r}" if isinstance(node, Scalar) and node.text else "nothing"

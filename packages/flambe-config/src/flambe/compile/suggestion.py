@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import sys
 from collections.abc import Iterable
@@ -91,6 +90,8 @@ def below(tag: str, library: Library) -> str | None:
 
 def nearest(word: str, names: Iterable[str], *, before: str = "", after: str = "") -> str | None:
     """Return ``Did you mean '!x'?`` for the nearest of ``names``, with what stands around it in the tag."""
+    import difflib  # only a file with faults needs it
+
     known = list(dict.fromkeys(names))
     folded = {name.casefold(): name for name in known}
     near = folded.get(word.casefold())

@@ -106,17 +106,19 @@ def resolve(tag: str, library: Library, extensions: dict[str, str], folder: str 
                 return target if head in extensions else _allowed(tag, target, library)
     if head in extensions and rest:
         return _in_module(tag, library)
-    from flambe.compile import suggestion
-
     if head in FLAT and rest and not library.exists(head):
         raise ConfigError(f"unknown tag !{tag}", hint=f"The package {head!r} is not installed here.")
     if head in FLAT and rest and not _shows(head, first, library):
-        error = suggestion.unknown_short(tag, library)
+        from flambe.compile.suggestion import unknown_short
+
+        error = unknown_short(tag, library)
         if error is not None:
             raise error
     if head in OPEN and rest and library.exists(head):
         return _allowed(tag, _in_module(tag, library), library)
-    raise suggestion.unknown(tag, library, extensions, folder)
+    from flambe.compile.suggestion import unknown
+
+    raise unknown(tag, library, extensions, folder)
 
 
 def _shows(head: str, name: str, library: Library) -> bool:

@@ -86,6 +86,15 @@ class Alias(Node):
         self.target = target
 
 
+def describe(node: Node) -> str:
+    """Return what a node holds, as a message says it."""
+    if isinstance(node, Sequence):
+        return "a list"
+    if isinstance(node, Mapping):
+        return "a mapping"
+    return f"{node.text!r}" if isinstance(node, Scalar) and node.text else "nothing"
+
+
 def documents(text: str, file: str, *, place: type[Position] = Position) -> list[Node]:
     """Return the documents of a YAML text as trees. place: the class of its positions.
 
