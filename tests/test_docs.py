@@ -11,7 +11,8 @@ A fenced block says in its first line what is done with it:
 ```` ```python run ````     run as ``sh run`` is
 ```` ```text ````           where its first line is ``$ COMMAND --help``, the rest has to be what that prints
 ```` ```KIND file=NAME ```` a file that the reader makes; a page with one is worked through from top to bottom in one
-                       empty folder: its files are written and its ``run`` blocks are run, in their order
+                       empty folder: its files are written and its ``run`` blocks are run, in their order, and a
+                       ``text`` right after one of these shows lines that it prints (numbers may differ)
 =================  ==========================================================================================
 """
 
@@ -120,6 +121,19 @@ def runs(block: Block, folder: Path, shell: Callable) -> None:
     line = f"set -eu; {block.text}" if block.info == "sh run" else f"{sys.executable} .block.py"
     done = shell(line, cwd=folder)
     assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
+    said = words(done.stdout + done.stderr)
+    after = BLOCKS[BLOCKS.index(block) + 1 :][:1]
+    follows = block.page in WORKED and after and after[0].page == block.page and after[0].info == "text"
+    shown = words(after[0].text) if follows else []
+    missing = [line for line in shown if line not in said]
+    assert not missing, f"{after[0]} shows what {block} does not print: {missing}\n{done.stdout}\n{done.stderr}"
+
+
+def words(output: str) -> list[str]:
+    """Return the lines of an output without what differs from machine to machine: numbers, times, the width of columns."""
+    plain = re.sub(r"\d+ min (\d+ s)?", "0 s", output.replace("* ", ""))
+    lines = (" ".join(re.sub(r"\d+(\.\d+)?", "0", line).split()) for line in plain.splitlines())
+    return [line for line in lines if line.strip("─ ")]
 
 
 def is_run(block: Block) -> bool:
