@@ -20,7 +20,16 @@ COMMANDS = [
     "flambe",
     *("flambe-" + name for name in ("compile", "train", "tune", "cluster", "report", "site", "build")),
 ]
-TEST_TOOLS = ("pytest", "pytest-timeout", "hypothesis", "nltk", "moto[server]", "playwright", "scikit-learn", "hatchling")
+TEST_TOOLS = (
+    "pytest",
+    "pytest-timeout",
+    "hypothesis",
+    "nltk",
+    "moto[server]",
+    "playwright",
+    "scikit-learn",
+    "hatchling",
+)
 
 # uv reads neither pip's settings nor its folder of wheels.
 if os.environ.get("PIP_FIND_LINKS"):
