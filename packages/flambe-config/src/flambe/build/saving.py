@@ -116,7 +116,7 @@ class _TreeWriter:
         """Write the files that are for people."""
         from flambe.compile.dump import node_to_yaml
 
-        class_ = type(part.value)
+        class_: type[object] = type(part.value)
         texts = {
             CONFIG_YAML: node_to_yaml(readable(self._inlined(self._configs[part.folder], part.folder, {}, ()))),
             VERSION_TXT: f"{class_.__name__}:{getattr(class_, '_flambe_version', '0.0.0')}\n",
