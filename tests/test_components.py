@@ -58,7 +58,8 @@ holds it current. What the tables do not tell:
   another component may stand wherever its value may. What a text calls `None` is YAML's `null`.
 - `!Name.factory` makes the object by a class method. Every component has one more than the tables show:
   `!Name.load_from_path {path: …}` takes a [saved component](saved-component.md).
-- *Links reach* names attributes of the built object that a link may end with: `!@ dataset.text.vocab_size`. Every model and every
+- *Links reach* names attributes of the built object that a link may end with: `!@ dataset.text.vocab_size`. Most arguments are
+  attributes too. Every model and every
   part of one also has `trainable_params`, which optimizers take, `named_trainable_params`, `parameter_norm` and `gradient_norm`.
 - Tags of [your own modules](writing-components.md) are written `!module.Class`.
 
@@ -208,6 +209,16 @@ def _call(method: ast.FunctionDef) -> str:
     return f"`{method.name}({text})`: {_paragraph(ast.get_docstring(method))}"
 
 
+def _attributes(found: Found) -> list[str]:
+    """Return the names below ``Attributes`` of the docstrings of a class and its ancestors."""
+    names: list[str] = []
+    for statement in _lineage(found):
+        section = re.split(r"\n(?<!Class )Attributes\n-+\n", ast.get_docstring(statement) or "")[1:]
+        for heads in re.findall(r"(?:^|(?<=\. )|(?<=\n))((?:[a-z_]\w*, )*[a-z_]\w*):(?= )", "".join(section)):
+            names += heads.split(", ")
+    return names
+
+
 def _entry(one: Target) -> Iterator[str]:
     found = _found(one.target)
     docs = _docs(found)
@@ -231,8 +242,10 @@ def _entry(one: Target) -> Iterator[str]:
         yield ""
         yield from _table(made, target, [told, *others, *docs])
     lines = [f"- Called as {_call(methods[name])}" for name in CALLED if name in methods]
-    links = [name for name, method in methods.items() if not name.startswith("_") and "property" in _decorators(method)]
-    if links:
+    links = _attributes(found)
+    links += [name for name, method in methods.items() if name[0] != "_" and "property" in _decorators(method)]
+    links = list(dict.fromkeys(links))
+    if links and not one.target.startswith("flambe.cluster:"):  # nothing links to machines
         lines.append(f"- Links reach {', '.join(f'`{name}`' for name in links)}.")
     if lines:
         yield from [*lines, ""]
