@@ -320,3 +320,11 @@ def test_a_log_is_followed_until_its_unit_has_ended(tmp_path: Path) -> None:
     rest, _ = follower.communicate(timeout=60)
     assert rest.endswith("step 0 café\nstep 1 again\n")
     assert follower.returncode == 0
+
+
+@pytest.mark.parametrize("verb", ["ls", "show", "logs", "curve", "serve"])
+def test_every_verb_has_help_with_an_example(verb: str) -> None:
+    done = report(verb, "--help")
+    assert done.returncode == 0
+    assert f"Example: flambe-report {verb} " in done.stdout
+    assert "-v, --verbose" in done.stdout
