@@ -116,7 +116,7 @@ class _TreeWriter:
         """Write the files that are for people."""
         from flambe.compile.dump import node_to_yaml
 
-        class_: type[object] = type(part.value)
+        class_: Any = type(part.value)
         texts = {
             CONFIG_YAML: node_to_yaml(readable(self._inlined(self._configs[part.folder], part.folder, {}, ()))),
             VERSION_TXT: f"{class_.__name__}:{getattr(class_, '_flambe_version', '0.0.0')}\n",
@@ -198,7 +198,7 @@ def _classes_in(node: Any) -> set[Any]:
 
 
 @cache
-def source_of(class_: type) -> str | None:
+def source_of(class_: Any) -> str | None:
     """Return the source of a class that is in no installed distribution, None for the others."""
     if class_.__module__.partition(".")[0] in _LIBRARIES:
         return None

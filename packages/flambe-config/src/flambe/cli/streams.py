@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import sys
+from collections.abc import Iterable
 from typing import IO, Any, TextIO
 
 from flambe.errors import ConfigError, FlambeError, UsageError
@@ -63,9 +64,15 @@ def emit(text: str) -> None:
 
     Raises ClosedPipe when that command is gone, FlambeError when the text cannot be written (a full disk).
     """
-    out = claim_stdout()
+    emit_lines([(text if text.endswith("\n") else text + "\n").encode()])
+
+
+def emit_lines(lines: Iterable[bytes]) -> None:
+    """Write many lines of data, each with its line end, and flush them together. Raises as ``emit``."""
+    out = claim_stdout().buffer
     try:
-        out.write(text if text.endswith("\n") else text + "\n")
+        for line in lines:
+            out.write(line)
         out.flush()
     except BrokenPipeError:
         raise ClosedPipe from None

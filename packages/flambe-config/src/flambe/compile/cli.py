@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import click
 
 from flambe.cli.console import say
 from flambe.cli.door import enter, standing_options
-from flambe.cli.streams import claim_stdout, emit, read_text
+from flambe.cli.streams import emit, emit_lines, read_text
 from flambe.errors import ConfigError, ConfigFaults
 
 if TYPE_CHECKING:
@@ -130,14 +130,13 @@ def _expand(compiled: Compiled) -> None:
     from flambe.compile.search import expand
     from flambe.spec.codec import dump_spec
 
-    out = claim_stdout().buffer
-    first = True
-    for spec in expand(compiled.spec):
-        if not first:
-            spec.origins = {}
-        first = False
-        out.write(dump_spec(spec) + b"\n")
-    out.flush()
+    def lines() -> Iterator[bytes]:
+        for number, spec in enumerate(expand(compiled.spec)):
+            if number:
+                spec.origins = {}
+            yield dump_spec(spec) + b"\n"
+
+    emit_lines(lines())
 
 
 def _refuse_format(form: str | None, *, check: bool, explain: bool) -> None:
