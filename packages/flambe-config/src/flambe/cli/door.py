@@ -66,12 +66,22 @@ class Group(click.Group):
         super().add_command(cmd, name)
 
 
+_running = False
+
+
+def is_running() -> bool:
+    """Whether this process is one of our commands, and not a program that imports us."""
+    return _running
+
+
 def enter(command: click.Command, name: str, argv: Sequence[str] | None = None) -> int:
     """Run ``command`` as the program ``name`` and return its exit code.
 
     Exit codes: 0 done, 1 a run failed, 2 config or usage, 3 provenance refused, 4 machine refused,
     130 and 143 after SIGINT and SIGTERM. A reader that closed its end of the pipe is no failure.
     """
+    global _running
+    _running = True
     wants_text = any(arg in ("--help", "-h", "--version") for arg in (sys.argv[1:] if argv is None else argv))
     completing = f"_{name.replace('-', '_').upper()}_COMPLETE" in os.environ
     if not (wants_text or completing):

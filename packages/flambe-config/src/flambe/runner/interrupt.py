@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from flambe.cli.door import is_running
 from flambe.runner.environment import active
+
+_AGAIN_S = 1.0
 
 
 class Stopped(KeyboardInterrupt):
@@ -28,6 +32,7 @@ class Interrupt:
 
     def __init__(self) -> None:
         self.number: int | None = None
+        self._raised = -_AGAIN_S
 
     def check(self) -> None:
         """Raise Stopped if one has."""
@@ -40,7 +45,9 @@ class Interrupt:
         running = active()
         if running is not None:
             running.stop_requested = True
-        if _interruptible:
+        # Again only after a while: what runs just after a signal is the clean-up of the first one, which nothing may tear.
+        if _interruptible and time.monotonic() - self._raised > _AGAIN_S:
+            self._raised = time.monotonic()
             raise Stopped(self.number)
 
 
@@ -58,8 +65,10 @@ def catch_signals() -> Iterator[Interrupt]:
     try:
         yield interrupt
     finally:
+        # A command ends with the number of the signal; one more of them must not end it with another.
+        ends = interrupt.number is not None and is_running()
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if ends else handler)
 
 
 @contextmanager
