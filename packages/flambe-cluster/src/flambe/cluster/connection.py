@@ -149,9 +149,9 @@ class Connection:
             channel.exec_command(line)
             feeder = threading.Thread(target=_feed, args=(channel, stdin), daemon=True)
             feeder.start()
-            reader = threading.Thread(target=_drain, args=(channel.recv_stderr, keep_err, channel), daemon=True)
+            reader = threading.Thread(target=_drain, args=(channel.recv_stderr, keep_err), daemon=True)
             reader.start()
-            _drain(channel.recv, keep_out, channel, deadline)
+            _drain(channel.recv, keep_out, deadline)
             if deadline is not None and time.monotonic() >= deadline and not channel.exit_status_ready():
                 raise ConnectionLost(f"{self.name}: no end after {timeout_s:g} s: {_shortened(script)}")
             reader.join()
@@ -210,15 +210,15 @@ def _feed(channel: paramiko.Channel, data: bytes) -> None:
 def _drain(
     read: Callable[[int], bytes],
     keep: Callable[[bytes], object],
-    channel: paramiko.Channel,
     deadline: float | None = None,
 ) -> None:
     while True:
         try:
             data = read(_CHUNK)
         except (TimeoutError, socket.timeout):  # noqa: UP041 - paramiko raises socket's own on old versions
-            if channel.closed or (deadline is not None and time.monotonic() >= deadline):
+            if deadline is not None and time.monotonic() >= deadline:
                 return
+            # Also of a channel that was closed meanwhile: what came before that is still to be read, and then its end.
             continue
         if not data:
             return
