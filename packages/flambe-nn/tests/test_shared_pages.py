@@ -21,7 +21,8 @@ for batch in BaseSampler(256).sample(data.train): pass
 size = {}
 name = None
 for line in open('/proc/self/smaps'):
-    if '-' in line.split()[0] and len(line.split()) > 5: name = line.split()[5]
+    words = line.split()
+    if not words[0].endswith(':'): name = words[5] if len(words) > 5 else None  # a mapping begins, maybe of no file
     if name and name.startswith(sys.argv[1]) and line.startswith(('Rss', 'Anonymous')):
         size[line.split(':')[0]] = size.get(line.split(':')[0], 0) + int(line.split()[1])
 print(size.get('Rss', 0), size.get('Anonymous', 0))
