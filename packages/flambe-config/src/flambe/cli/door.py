@@ -121,4 +121,5 @@ def enter(command: click.Command, name: str, argv: Sequence[str] | None = None) 
         )
     if not (wants_text or completing):
         close_quietly(claim_stdout())
+    _running = False
     return code
