@@ -8,7 +8,11 @@ with ``$`` is a *node* with a meaning of its own:
                       ``$args`` holds positional arguments
 ``$link``             ``{"$link": ["stage", "key", 0], "attr": ["a", "b"]}``: brackets follow the config, attributes
                       the built object; ``"call": true`` calls what is found; ``"copy": true`` copies it
-``$grid``             each of these values is a variant
+``$grid``             each of these values is a variant; ``"names"`` and ``"probs"`` may stand beside it, one of each a value
+``$uniform``          numbers to draw from: ``[low, high]``; ``"transform"``: ``pow2``, ``pow10`` or ``exp`` of what is drawn
+``$normal``           the same: ``[loc, scale]``
+``$beta``             the same: ``[a, b]``
+``$quniform``         the same: ``[low, high, n]``, n evenly spaced values
 ``$file``             a path, absolute since compilation
 ``$yaml``             ``{"$yaml": "!tag", "value": …}``: a class that reads its own YAML
 ``$env``              an environment variable read when built; never stored
@@ -33,6 +37,10 @@ NEW = "$new"
 ARGS = "$args"
 LINK = "$link"
 GRID = "$grid"
+UNIFORM = "$uniform"
+NORMAL = "$normal"
+BETA = "$beta"
+QUNIFORM = "$quniform"
 FILE = "$file"
 YAML = "$yaml"
 ENV = "$env"
@@ -100,9 +108,14 @@ class SourceFile(msgspec.Struct, kw_only=True):
 
 
 class Source(msgspec.Struct, omit_defaults=True, kw_only=True):
-    """Where a spec came from. Not part of its digest."""
+    """Where a spec came from. Not part of its digest.
+
+    raw: the config after composition and overrides, before references and the environment are put in; a text that can
+    be run again. None where it is the text of the only file.
+    """
 
     files: list[SourceFile] = []
+    raw: str | None = None
     overrides: list[str] = []
     argv: list[str] = []
     cwd: str = ""
@@ -116,6 +129,7 @@ class Spec(msgspec.Struct, omit_defaults=True, kw_only=True):
     resume: a stage (and all above) or a list of stages whose results are taken from earlier runs by key.
     max_failures: how often a failing unit is tried again. devices: resources of each variant of every stage.
     debug: one process, variants one after another. ordering: ``step``, or ``arrival`` (not repeatable).
+    seeds: of ``seed: !seeds N``: everything is run once for each of them; ``seed`` is what they were drawn from.
     origins: JSON pointer of a value → [index in source.files, line, column], 1-based.
     """
 
@@ -125,6 +139,7 @@ class Spec(msgspec.Struct, omit_defaults=True, kw_only=True):
     name: str
     output_dir: str = "flambe-output"
     seed: int = 0
+    seeds: list[int] = []
     stages: list[Stage]
     resume: str | list[str] | None = None
     devices: dict[str, float] | None = None
