@@ -17,12 +17,13 @@ from flambe.record.metrics import read_metrics
 from flambe.record.reader import Reader
 from flambe.record.result import ResultStore, checkpoint_is_whole, run_digest, unit_digest
 from flambe.record.run import RunRecord, StageRecord, read_record
-from flambe.spec.codec import dump_spec, load_spec, unescape
+from flambe.spec.codec import dump_spec, load_spec, needed_version, unescape
 from flambe.spec.digest import spec_digest
 from flambe.spec.nodes import is_concrete, links
 
 DATA = Path(__file__).parent / "data"
 V1 = DATA / "v1.0"
+V1_1 = DATA / "v1.1"
 
 
 @pytest.fixture
@@ -55,6 +56,22 @@ def test_a_spec_of_1_0():
     assert spec.source.files[0].text.startswith("sample: sample.py")
     assert spec.origins == {"/stages/1/body/scale": [0, 4, 8]}
     assert load_spec(dump_spec(spec)) == spec
+
+
+def test_a_spec_of_1_1(capsys):
+    spec = load_spec((V1_1 / "spec.json").read_bytes())
+    assert capsys.readouterr().err == ""
+    assert (spec.seeds, spec.source.raw) == ([11, 12], "!Pipeline\nname: sample\n")
+    assert [file.path for file in spec.source.files] == ["sample.yaml", "base.yaml"]
+    scale = spec.stage("cell").body["scale"]
+    assert (scale["names"], scale["probs"]) == (["half", "whole", "more"], [0.25, 0.25, 0.5])
+    walk = spec.stage("walk").body
+    assert walk["steps"] == {"$quniform": [1, 9, 3]}
+    assert walk["notes"]["rate"] == {"$uniform": [-5, -1], "transform": "pow10"}
+    assert needed_version(spec) == "1.1"
+    assert load_spec(dump_spec(spec)) == spec
+    # What an unfinished run of this version is found by.
+    assert spec_digest(spec) == "e8fb2a46a595e5b06d4f78f8abdfd604e4c6f530c3b826f1285a21ce15f098de"
 
 
 def test_a_run_directory_of_1_0():

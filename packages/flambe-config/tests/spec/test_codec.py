@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flambe.errors import ConfigError
-from flambe.spec.codec import FlambeVersionError, dump_json, dump_spec, escape, load_spec, unescape
+from flambe.spec.codec import FlambeVersionError, dump_json, dump_spec, escape, load_spec, needed_version, unescape
 from flambe.spec.digest import digest_of, spec_digest
 from flambe.spec.nodes import Environment, Source, Spec, Stage
 
@@ -87,7 +87,11 @@ def document(**changes):
         (b"[" * 100_000, "nested too deeply"),
         (b"[1]", "is no flambe spec"),
         (b"{}", "is no flambe spec"),
-        (document(flambe_spec=None), "has the version 'None'"),
+        (document(flambe_spec=None), "has the version None; expected text such as '1"),
+        (document(flambe_spec=1.0), r"has the version 1\.0; expected text"),
+        (document(flambe_spec="1.0\n"), "has the version"),
+        (document(flambe_spec="1.0.0"), "has the version"),
+        (document(flambe_spec="1." + "9" * 5000), "has the version"),
         (document(flambe_spec="one"), "has the version 'one'"),
         (document(flambe_spec="1"), "has the version '1'"),
         (document(name=3), r"is no valid spec: Expected `str`, got `int` - at `\$.name`"),
@@ -99,6 +103,14 @@ def document(**changes):
         (document(stages=[{"name": "a", "body": {"$link": "b"}}]), r"is no \$link"),
         (document(stages=[{"name": "a", "body": {"$new": 3}}]), r"is no \$new"),
         (document(stages=[{"name": "a", "body": {"$grid": 3}}]), r"is no \$grid"),
+        (document(stages=[{"name": "a", "body": {"$grid": [1, 2], "names": ["one"]}}]), r"is no \$grid"),
+        (document(stages=[{"name": "a", "body": {"$grid": [1], "names": [1]}}]), r"is no \$grid"),
+        (document(stages=[{"name": "a", "body": {"$grid": [1], "probs": ["1"]}}]), r"is no \$grid"),
+        (document(stages=[{"name": "a", "body": {"$grid": [1], "probs": 1}}]), r"is no \$grid"),
+        (document(stages=[{"name": "a", "body": {"$uniform": 3}}]), r"is no \$uniform"),
+        (document(stages=[{"name": "a", "body": {"$normal": [0, True]}}]), r"is no \$normal"),
+        (document(stages=[{"name": "a", "body": {"$beta": [1, 2, 3]}}]), r"is no \$beta"),
+        (document(stages=[{"name": "a", "body": {"$quniform": [1, 2]}}]), r"is no \$quniform"),
         (document(stages=[{"name": "a", "body": {"$map": 3}}]), r"is no \$map"),
         (document(stages=[{"name": "a", "body": {"$new": "m:A", "$args": 3}}]), r"is no \$new"),
         (document(stages=[{"name": "a", "body": {"$yaml": "!x"}}]), r"is no \$yaml"),
@@ -128,7 +140,24 @@ def test_a_newer_minor_version_is_read_with_a_warning(capsys):
     more["stages"][0]["more"] = [1, 2]
     spec = load_spec(msgspec.json.encode(more), where="s.json")
     assert spec.stages[0].body == {"$new": "m:A"}
-    assert "warning: s.json is of version 1.7, newer than 1.0" in capsys.readouterr().err
+    assert "warning: s.json is of version 1.7, newer than 1.1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("changes", "version"),
+    [
+        ({}, "1.0"),
+        ({"body": {"$new": "m:A", "x": {"$grid": [1, 2]}}}, "1.0"),
+        ({"source": Source(raw="!A")}, "1.0"),
+        ({"body": {"$new": "m:A", "x": [{"y": {"$uniform": [0, 1]}}]}}, "1.1"),
+        ({"body": {"$new": "m:A", "x": {"$grid": [1, {"$new": "m:B", "y": {"$beta": [1, 2]}}]}}}, "1.1"),
+        ({"body": {"$new": "m:A", "$args": [{"$grid": [1, 2], "names": ["one", "two"]}]}}, "1.1"),
+        ({"seeds": [3, 4]}, "1.1"),
+    ],
+)
+def test_a_spec_needs_the_version_of_what_it_uses(changes, version):
+    stage = Stage(name="a", body=changes.pop("body", {"$new": "m:A"}))
+    assert needed_version(Spec(name="x", stages=[stage], **changes)) == version
 
 
 def test_a_deep_body_is_read_or_refused_but_never_a_crash():

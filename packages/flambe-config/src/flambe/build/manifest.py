@@ -11,10 +11,8 @@ import msgspec
 
 from flambe.build.state import LoadError, compare_digest
 from flambe.record.code import module_digest
-from flambe.record.layout import MANIFEST
+from flambe.record.layout import COMPONENT_VERSION, MANIFEST
 from flambe.spec.codec import check_version
-
-VERSION = "1.0"
 
 
 class Manifest(msgspec.Struct, kw_only=True):
@@ -26,7 +24,7 @@ class Manifest(msgspec.Struct, kw_only=True):
     files: name → SHA-256 of every other file here, and of the manifests of the parts: one digest holds the whole tree.
     """
 
-    flambe_component: str = VERSION
+    flambe_component: str = COMPONENT_VERSION
     class_: str = msgspec.field(name="class")
     factory: str | None = None
     version: str = "0.0.0"
@@ -69,8 +67,7 @@ def read_manifest(folder: Path, *, verify: bool = True) -> Manifest:
         ) from error
     try:
         head = msgspec.json.decode(data)
-        major, minor = (int(part) for part in VERSION.split("."))
-        check_version(str(head["flambe_component"]), what=str(path), major=major, minor=minor)
+        check_version(head["flambe_component"], what=str(path), reads=COMPONENT_VERSION)
         manifest = msgspec.convert(head, Manifest)
     except (msgspec.MsgspecError, KeyError, TypeError) as error:
         raise LoadError(f"{path} is no manifest: {error}") from error

@@ -209,7 +209,7 @@ def read_state(
     if tree is None:
         tree = read_tree(folder)
     try:
-        check_version(str(tree["flambe_state"]), what=str(folder / STATE_JSON), major=1, minor=0)
+        check_version(tree["flambe_state"], what=str(folder / STATE_JSON), reads=VERSION)
         expected, encoded = tree["tensors"], tree["state"]
     except (KeyError, TypeError) as error:
         raise LoadError(f"{folder / STATE_JSON} is no saved state") from error

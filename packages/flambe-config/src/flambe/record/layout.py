@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 from flambe.spec.nodes import LINK, NEW, link_target
 
 VERSION = "1.0"
+COMPONENT_VERSION = "1.0"
+"""The versions of ``run.json`` and of the manifest of a saved component that this program reads and writes."""
 
 RUN = "run.json"
 SPEC = "spec.json"

@@ -199,8 +199,7 @@ def read_record(path: Path, kind: type[_Record]) -> _Record:
     data = path.read_bytes()
     try:
         head = msgspec.json.decode(data)
-        major, minor = (int(part) for part in VERSION.split("."))
-        check_version(str(head["flambe_record"]), what=str(path), major=major, minor=minor)
+        check_version(head["flambe_record"], what=str(path), reads=VERSION)
         return msgspec.convert(head, kind)
     except (msgspec.MsgspecError, KeyError, TypeError) as error:
         raise ConfigError(f"{path} is no run record: {error}") from error

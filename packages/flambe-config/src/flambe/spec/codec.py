@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import base64
 import math
+import re
 from typing import Any
 
 import msgspec
 
 from flambe.errors import ConfigError
-from flambe.spec.nodes import BYTES, FLOAT, MAP, VERSION, Spec, kind_of
-from flambe.spec.shape import check_shape
+from flambe.spec.nodes import BETA, BYTES, FLOAT, GRID, MAP, NORMAL, QUNIFORM, UNIFORM, VERSION, Spec, children, kind_of
+from flambe.spec.shape import check_shape, shortened
 
-_MAJOR, _MINOR = (int(part) for part in VERSION.split("."))
+_VERSION = re.compile(r"([0-9]{1,9})\.([0-9]{1,9})")
+_NEW_IN_1_1 = frozenset({UNIFORM, NORMAL, BETA, QUNIFORM})
 
 
 def escape(value: Any) -> Any:
@@ -105,7 +107,7 @@ def _loaded(text: str | bytes, where: str) -> Spec:
         raise ConfigError(f"{where} is not JSON: {error}", hint="Compile YAML first: flambe-compile FILE.") from error
     if not isinstance(head, dict) or "flambe_spec" not in head:
         raise ConfigError(f"{where} is no flambe spec (no key flambe_spec)", hint="Compile YAML: flambe-compile FILE.")
-    check_version(str(head["flambe_spec"]), what=where, major=_MAJOR, minor=_MINOR)
+    check_version(head["flambe_spec"], what=where, reads=VERSION)
     try:
         spec = msgspec.convert(head, Spec)
     except msgspec.ValidationError as error:
@@ -114,26 +116,52 @@ def _loaded(text: str | bytes, where: str) -> Spec:
     return spec
 
 
-def check_version(text: str, *, what: str, major: int, minor: int) -> None:
-    """Refuse a document of another major version, warn about a newer minor one."""
-    try:
-        theirs = tuple(int(part) for part in text.split("."))
-        their_major, their_minor = theirs[0], theirs[1]
-    except (ValueError, IndexError):
-        raise ConfigError(f"{what} has the version {text!r}", expected=f"{major}.{minor}") from None
-    if their_major != major:
+def needed_version(spec: Spec) -> str:
+    """Return the lowest version whose tools run ``spec`` as it is meant, so that older ones read it without a warning.
+
+    ``source.raw`` does not count: whoever ignores it runs the same.
+    """
+    return "1.1" if spec.seeds or any(_is_new(stage.body) for stage in spec.stages) else "1.0"
+
+
+def _is_new(node: Any) -> bool:
+    kind = kind_of(node)
+    if kind in _NEW_IN_1_1 or (kind == GRID and ("names" in node or "probs" in node)):
+        return True
+    return any(_is_new(part) for _, part in children(node))
+
+
+def check_version(found: object, *, what: str, reads: str) -> None:
+    """Refuse a document of another major version than the program ``reads``, warn about a newer minor one.
+
+    found: what the document says. Raises ConfigError where that is no version, FlambeVersionError for another major.
+    """
+    ours, theirs = _VERSION.fullmatch(reads), _VERSION.fullmatch(found) if isinstance(found, str) else None
+    assert ours is not None
+    if theirs is None:
+        raise ConfigError(f"{what} has the version {shortened(found)}", expected=f"text such as {reads!r}")
+    if int(theirs[1]) != int(ours[1]):
         raise FlambeVersionError(
-            f"{what} is of version {text}, this program reads version {major}.x",
+            f"{what} is of version {found}, this program reads version {ours[1]}.x",
             hint="Use the flambe release that wrote it, or write it again with this one.",
         )
-    if their_minor > minor:
+    if int(theirs[2]) > int(ours[2]):
         from flambe.cli.console import say
 
-        say(f"warning: {what} is of version {text}, newer than {major}.{minor}: what is new in it is ignored")
+        say(f"warning: {what} is of version {found}, newer than {reads}: what is new in it is ignored")
 
 
 class FlambeVersionError(ConfigError):
     """A document of another major version."""
 
 
-__all__ = ["FlambeVersionError", "check_version", "dump_json", "dump_spec", "escape", "load_spec", "unescape"]
+__all__ = [
+    "FlambeVersionError",
+    "check_version",
+    "dump_json",
+    "dump_spec",
+    "escape",
+    "load_spec",
+    "needed_version",
+    "unescape",
+]

@@ -31,7 +31,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-VERSION = "1.0"
+VERSION = "1.1"
+"""The newest version of the document that this program reads. A spec that needs less says so: ``codec.needed_version``."""
 
 NEW = "$new"
 ARGS = "$args"

@@ -56,7 +56,7 @@ def _check(node: Any, path: Path, where: str) -> None:
     kind = kind_of(node)
     if kind is not None and not _is_sound(kind, node):
         place = ", " + ".".join(map(str, path)) if path else ""
-        raise ConfigError(f"{where}{place}: {_short(node)} is no {kind}", hint="See docs/spec.md.")
+        raise ConfigError(f"{where}{place}: {shortened(node)} is no {kind}", hint="See docs/spec.md.")
     for key, part in children(node):
         _check(part, (*path, key), where)
 
@@ -77,7 +77,16 @@ def _is_sound(kind: str, node: dict[str, Any]) -> bool:
                 and all(isinstance(part, str) for part in attr)
             )
         case "$grid":
-            return isinstance(value, list)
+            beside = [node[name] for name in ("names", "probs") if name in node]
+            return (
+                isinstance(value, list)
+                and all(isinstance(more, list) and len(more) == len(value) for more in beside)
+                and all(isinstance(name, str) for name in node.get("names", ()))
+                and all(_is_number(prob) and prob >= 0 for prob in node.get("probs", ()))
+            )
+        case "$uniform" | "$normal" | "$beta" | "$quniform":
+            size = 3 if kind == "$quniform" else 2
+            return isinstance(value, list) and len(value) == size and all(map(_is_number, value))
         case "$yaml":
             return isinstance(value, str) and "value" in node
         case "$file" | "$env" | "$float" | "$bytes":
@@ -88,6 +97,11 @@ def _is_sound(kind: str, node: dict[str, Any]) -> bool:
     return True
 
 
-def _short(node: Any) -> str:
-    text = repr(node)
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def shortened(value: Any) -> str:
+    """Return a value as a message shows it, cut to 80 characters."""
+    text = repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."

@@ -112,8 +112,7 @@ def decode(data: bytes, *, where: str) -> Artifact:
     """Read an ``artifact.json``. Raises ConfigError when it is none, or of another major version."""
     try:
         head = msgspec.json.decode(data)
-        major, minor = (int(part) for part in VERSION.split("."))
-        check_version(str(head["flambe_artifact"]), what=where, major=major, minor=minor)
+        check_version(head["flambe_artifact"], what=where, reads=VERSION)
         return msgspec.convert(head, Artifact)
     except (msgspec.MsgspecError, KeyError, TypeError) as error:
         raise ConfigError(f"{where} does not describe an artifact: {error}") from error

@@ -9,7 +9,7 @@ from typing import Any
 
 from flambe.errors import ConfigError
 from flambe.export.artifact import describe, read_artifact
-from flambe.record.layout import MANIFEST, STATE_TENSORS
+from flambe.record.layout import COMPONENT_VERSION, MANIFEST, STATE_TENSORS
 from flambe.spec.codec import check_version
 
 _LARGEST_HEADER = 100_000_000
@@ -89,7 +89,7 @@ def tensor_header(path: Path) -> dict[str, tuple[str, list[int]]]:
 def _manifest(path: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(path.read_bytes())
-        check_version(str(manifest["flambe_component"]), what=str(path), major=1, minor=0)
+        check_version(manifest["flambe_component"], what=str(path), reads=COMPONENT_VERSION)
         manifest["class"]
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{path} is no manifest of a saved component: {error}") from error
