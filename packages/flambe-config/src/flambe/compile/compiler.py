@@ -17,6 +17,7 @@ from flambe.compile.source import Class
 from flambe.compile.tags import resolve
 from flambe.compile.yaml import Mapping, Node, documents
 from flambe.errors import ConfigError, ConfigFaults, Position
+from flambe.spec.codec import needed_version
 from flambe.spec.nodes import NEW, Environment, Source, SourceFile, Spec, Stage, pointer
 
 EXPERIMENTS = ("Experiment", "Pipeline")
@@ -104,6 +105,7 @@ def compile_whole(
         tools={"flambe-config": _version()},
     )
     spec.origins = _origins(lowering, file)
+    spec.flambe_spec = needed_version(spec)
     return Compiled(spec, lowering.places, tree, header_node, warnings, lowering.library)
 
 
