@@ -32,17 +32,27 @@ class FlambeError(Exception):
     Parameters
     ----------
     what: what came, in one clause.
+    rule: which fault this is, for programs: an id of ``flambe.compile.rules``. A class may have one of its own.
     position: where it was written, when it was written somewhere.
     expected: what would have been right.
     hint: what to do about it.
     """
 
     exit_code = 1
+    rule = "invalid-value"
 
     def __init__(
-        self, what: str, *, position: Position | None = None, expected: str | None = None, hint: str | None = None
+        self,
+        what: str,
+        *,
+        rule: str | None = None,
+        position: Position | None = None,
+        expected: str | None = None,
+        hint: str | None = None,
     ) -> None:
         super().__init__(what)
+        if rule is not None:
+            self.rule = rule
         self.what = what
         self.position = position
         self.expected = expected
@@ -78,10 +88,21 @@ class UsageError(ConfigError):
     """A command was called wrongly."""
 
 
+class Notice(NamedTuple):
+    """A warning: what is probably meant otherwise, and stops nothing. rule: as of an error."""
+
+    what: str
+    rule: str
+    position: Position | None = None
+
+    def __str__(self) -> str:
+        return f"{self.position}: {self.what}" if self.position else self.what
+
+
 class ConfigFaults(ConfigError):
     """Every fault found in one pass, sorted by position. warnings: what was noticed beside them."""
 
-    def __init__(self, faults: Iterable[ConfigError], warnings: Sequence[str] = ()) -> None:
+    def __init__(self, faults: Iterable[ConfigError], warnings: Sequence[Notice] = ()) -> None:
         self.warnings = list(warnings)
         self.faults: Sequence[ConfigError] = sorted(faults, key=lambda fault: fault.position or Position("", 0, 0))
         super().__init__("\n".join(str(fault) for fault in self.faults))

@@ -36,15 +36,20 @@ _ROOT = re.compile(r"[^\[\].\s]+")
 class LinkError(ConfigError):
     """A link that cannot be followed. ``link`` is its text."""
 
+    rule = "link-missing"
     link: str | None = None
 
 
 class MalformedLinkError(LinkError):
     """A link that is written wrongly."""
 
+    rule = "malformed-link"
+
 
 class UnpreparedLinkError(LinkError):
     """A link to something that is not built yet."""
+
+    rule = "link-later"
 
 
 def parse_link_str(text: str) -> tuple[list[str | int], list[str]]:

@@ -109,7 +109,8 @@ def read_text(path: str, *, what: str) -> str:
 
 
 def _unreadable(path: str, error: OSError | UnicodeDecodeError) -> ConfigError:
-    return ConfigError(f"cannot read {path}: {error.strerror if isinstance(error, OSError) else 'not UTF-8 text'}")
+    reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+    return ConfigError(f"cannot read {path}: {reason}", rule="unreadable-file")
 
 
 def close_quietly(stream: IO[str]) -> None:

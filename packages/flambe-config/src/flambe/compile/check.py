@@ -12,7 +12,7 @@ from flambe.compile.library import Library
 from flambe.compile.lowering import FAULT, Where
 from flambe.compile.signatures import KEYWORD, POSITIONAL, POSITIONAL_ONLY, REST, Signature, signature_of, takes_any
 from flambe.compile.source import Parameter
-from flambe.errors import ConfigError, Position, did_you_mean
+from flambe.errors import ConfigError, Notice, Position, did_you_mean
 from flambe.spec.nodes import ARGS, GRID, LINK, MAP, NEW, YAML, LinkTarget, arguments, kind_of, link_target
 
 
@@ -34,7 +34,7 @@ class Checker:
         self._signatures: dict[str, Signature | ConfigError | None] = {}
         self.kinds = Kinds(library, lambda target: None)
         self.faults: list[ConfigError] = []
-        self.warnings: list[str] = []
+        self.warnings: list[Notice] = []
 
     def check(self, bodies: Sequence[Body], names: Sequence[str] = ()) -> None:
         """Check every ``$new`` and every ``$link`` of ``bodies``; names: what else a link could have meant."""
@@ -49,16 +49,16 @@ class Checker:
                 elif kind == LINK and body.stage is not None:
                     links.check(body.stage, config, at, link_target(node))
                 elif kind == LINK or (kind == GRID and body.stage is None):
-                    what = "a link" if kind == LINK else "a search"
-                    self.fault(at, f"{what} cannot stand here, only in the stages of the pipeline")
+                    what, rule = ("a link", "link-misplaced") if kind == LINK else ("a search", "search-misplaced")
+                    self.fault(at, rule, f"{what} cannot stand here, only in the stages of the pipeline")
 
-    def fault(self, at: Where, what: str, *, key: bool = False, **more: str | None) -> None:
+    def fault(self, at: Where, rule: str, what: str, *, key: bool = False, **more: str | None) -> None:
         """Note a fault of the value at the JSON path ``at``, or of its key."""
-        self.faults.append(ConfigError(what, position=self._position(at, key=key), **more))
+        self.faults.append(ConfigError(what, rule=rule, position=self._position(at, key=key), **more))
 
-    def warn(self, at: Where, what: str) -> None:
+    def warn(self, at: Where, rule: str, what: str) -> None:
         """Note what is probably wrong with the value at the JSON path ``at``."""
-        self.warnings.append(f"{self._position(at)}: {what}")
+        self.warnings.append(Notice(what, rule, self._position(at)))
 
     def _position(self, at: Where, *, key: bool = False) -> Position | None:
         position = None
@@ -78,11 +78,11 @@ class Checker:
                 self._signatures[target] = error
         signature = self._signatures[target]
         if isinstance(signature, ConfigError):
-            self.fault(at, signature.what, expected=signature.expected, hint=signature.hint)
+            self.fault(at, signature.rule, signature.what, expected=signature.expected, hint=signature.hint)
         elif signature is not None:
             tries = [list(self._faults(at, node, signature.name, form, config)) for form in signature.forms]
             for fault in min(tries, key=len):
-                self.fault(fault.at, fault.what, key=fault.key, expected=fault.expected, hint=fault.hint)
+                self.fault(fault.at, fault.rule, fault.what, key=fault.key, expected=fault.expected, hint=fault.hint)
 
     def _faults(
         self, at: Where, node: dict[str, Any], name: str, form: Sequence[Parameter], config: Where | None
@@ -99,7 +99,9 @@ class Checker:
             place = (*at, ARGS, index)
             if parameter is None:
                 most = f"at most {len(slots)}" if slots else "none"
-                yield _ArgumentFault(place, f"{name} takes fewer positional arguments", expected=most)
+                yield _ArgumentFault(
+                    place, "too-many-arguments", f"{name} takes fewer positional arguments", expected=most
+                )
                 break
             filled.add(parameter.name)
             yield from self._typed(place, value, parameter, name, config)
@@ -107,7 +109,7 @@ class Checker:
         for key, value in given.items():
             place = (*at, key)
             if key in filled and key in named:
-                yield _ArgumentFault(place, f"{name} got the argument {key!r} twice", key=True)
+                yield _ArgumentFault(place, "duplicate-argument", f"{name} got the argument {key!r} twice", key=True)
             elif key in named:
                 filled.add(key)
                 yield from self._typed(place, value, named[key], name, config)
@@ -116,11 +118,13 @@ class Checker:
                 expected = None
                 if hint is None:
                     expected = f"one of {', '.join(named)}" if named else "no arguments"
-                yield _ArgumentFault(place, f"{name} has no argument {key!r}", key=True, expected=expected, hint=hint)
+                what = f"{name} has no argument {key!r}"
+                yield _ArgumentFault(place, "unknown-argument", what, key=True, expected=expected, hint=hint)
         missing = [p.name for p in form if p.required and p.kind not in (REST, 4) and p.name not in filled]
         if missing:
             words = ", ".join(repr(one) for one in missing)
-            yield _ArgumentFault(at, f"{name} needs the argument{'s' if len(missing) > 1 else ''} {words}")
+            what = f"{name} needs the argument{'s' if len(missing) > 1 else ''} {words}"
+            yield _ArgumentFault(at, "missing-argument", what)
 
     def _typed(
         self, at: Where, value: Any, parameter: Parameter, name: str, config: Where | None
@@ -133,10 +137,12 @@ class Checker:
             expected = wanted_name(type_, self._library)
             if kind_of(part) == LINK or (kind_of(part) == NEW and names_class(type_)):
                 label = f"{where} of {name}" if config is None else ".".join(map(str, (*config, where)))
-                yield _ArgumentFault((*at, *below), f"{label}: {came(part, self.kinds)}", expected=expected)
+                what = f"{label}: {came(part, self.kinds)}"
+                yield _ArgumentFault((*at, *below), "type-mismatch", what, expected=expected)
                 continue
             yield _ArgumentFault(
                 (*at, *below),
+                "type-mismatch",
                 f"{where} of {name} is {written(part)}",
                 expected=expected,
                 hint=advice(part, type_),
@@ -145,6 +151,7 @@ class Checker:
 
 class _ArgumentFault(NamedTuple):
     at: Where
+    rule: str
     what: str
     key: bool = False
     expected: str | None = None
@@ -168,6 +175,7 @@ class _LinkCheck:
             known = [*self._order, *self._names]
             self._checker.fault(
                 at,
+                "link-unknown",
                 f"the link {text!r} begins with {root!r}, which is no stage",
                 expected=f"one of {', '.join(known)}" if did_you_mean(root, known) is None and known else None,
                 hint=did_you_mean(root, known),
@@ -175,19 +183,18 @@ class _LinkCheck:
             return
         if self._order.index(root) > self._order.index(stage):
             line = self._line(self._stages[root].at)
-            self._checker.fault(
-                at, f"the link {text!r} points to the stage {root!r}, which comes later{line}", hint=ORDER_RULE + "."
-            )
+            what = f"the link {text!r} points to the stage {root!r}, which comes later{line}"
+            self._checker.fault(at, "link-later", what, hint=ORDER_RULE + ".")
             return
         rest = target.path[1:]
         if root == stage:
             if config[: len(rest)] == rest:
-                self._checker.fault(
-                    at, f"the link {text!r} points to an object that it is a part of", hint=ORDER_RULE + "."
-                )
+                what = f"the link {text!r} points to an object that it is a part of"
+                self._checker.fault(at, "link-to-itself", what, hint=ORDER_RULE + ".")
                 return
             if self._comes_later(self._stages[root].node, rest, config):
-                self._checker.fault(at, f"the link {text!r} points to what stands below it", hint=ORDER_RULE + ".")
+                what = f"the link {text!r} points to what stands below it"
+                self._checker.fault(at, "link-later", what, hint=ORDER_RULE + ".")
                 return
         if self._follow(at, text, target) is not None and target.attr:
             self._attribute(at, text, target)
@@ -200,13 +207,11 @@ class _LinkCheck:
         name, attribute, known, is_all = missing
         hint = did_you_mean(attribute, known)
         if hint is not None and is_all:
-            self._checker.fault(
-                at, f"the link {text!r} leads nowhere: {name} has no attribute {attribute!r}", hint=hint
-            )
+            what = f"the link {text!r} leads nowhere: {name} has no attribute {attribute!r}"
+            self._checker.fault(at, "link-missing", what, hint=hint)
         elif hint is not None:
-            self._checker.warn(
-                at, f"the link {text!r} may lead nowhere: nothing shows that {name} has {attribute!r}. {hint}"
-            )
+            what = f"the link {text!r} may lead nowhere: nothing shows that {name} has {attribute!r}. {hint}"
+            self._checker.warn(at, "link-missing", what)
 
     def reached(self, target: LinkTarget) -> list[Any] | None:
         """Return what the brackets of a link may reach; None when it cannot be told. Notes no faults."""
@@ -262,15 +267,15 @@ class _LinkCheck:
         place = create_link_str(path)
         known = [str(one) for node in nodes for one in _keys(node)]
         if not known and all(not isinstance(node, dict | list) for node in nodes):
-            self._checker.fault(
-                at, f"the link {text!r} leads nowhere: {place} is a plain value, there is no [{key}] in it"
-            )
+            what = f"the link {text!r} leads nowhere: {place} is a plain value, there is no [{key}] in it"
+            self._checker.fault(at, "link-missing", what)
             return
         hint = did_you_mean(str(key), known)
         if isinstance(key, int) and str(key) in known and all(isinstance(node, dict) for node in nodes):
             hint = f"Write ['{key}'] for a key that is text."
         self._checker.fault(
             at,
+            "link-missing",
             f"the link {text!r} leads nowhere: {place} has no [{key}] in the config",
             expected=f"one of {', '.join(known)}" if known and hint is None else None,
             hint=hint,

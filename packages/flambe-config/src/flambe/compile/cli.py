@@ -16,6 +16,7 @@ from flambe.errors import ConfigError, ConfigFaults
 
 if TYPE_CHECKING:
     from flambe.compile.compiler import Compiled
+    from flambe.errors import Notice
 
 _HELP = """Turn a YAML config into a spec: one line of JSON on stdout, ready for flambe-train or flambe-tune.
 
@@ -146,7 +147,7 @@ def _refuse_format(form: str | None, *, check: bool, explain: bool) -> None:
         raise click.UsageError(f"--format {form} is no form {where}; expected {', '.join(allowed)}.")
 
 
-def _diagnose(fault: ConfigError | None, warnings: Sequence[str], text: str, file: str, form: str) -> None:
+def _diagnose(fault: ConfigError | None, warnings: Sequence[Notice], text: str, file: str, form: str) -> None:
     import flambe
     from flambe.compile.diagnostics import diagnose, to_json, to_sarif
 

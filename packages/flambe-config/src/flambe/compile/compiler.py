@@ -16,7 +16,7 @@ from flambe.compile.override import apply_overrides
 from flambe.compile.source import Class
 from flambe.compile.tags import resolve
 from flambe.compile.yaml import Mapping, Node, documents
-from flambe.errors import ConfigError, ConfigFaults, Position
+from flambe.errors import ConfigError, ConfigFaults, Notice, Position
 from flambe.spec.codec import needed_version
 from flambe.spec.nodes import NEW, Environment, Source, SourceFile, Spec, Stage, pointer
 
@@ -30,7 +30,7 @@ class Compiled(NamedTuple):
     places: dict[Where, Position]
     tree: Node
     header: Node | None
-    warnings: list[str]
+    warnings: list[Notice]
     library: Library
 
 
@@ -133,10 +133,11 @@ def compile_value(text: str, *, name: str, registered: Callable[[str], str | Non
 def _two_documents(text: str, file: str) -> tuple[Node | None, Node]:
     found = documents(text, file)
     if not found:
-        raise ConfigError(f"{file} is empty", expected="an object to run, such as !Experiment")
+        raise ConfigError(f"{file} is empty", rule="empty-file", expected="an object to run, such as !Experiment")
     if len(found) > 2:
         raise ConfigError(
             f"{file} holds {len(found)} documents",
+            rule="too-many-documents",
             position=found[2].position,
             expected="one, or a header and one, separated by '---'",
         )
@@ -172,6 +173,7 @@ def _lower_runnable(
         lowering.fault(
             tree.position,
             "this is nothing that can be run: the document has no tag",
+            rule="no-tag",
             expected="!Experiment, or another tag",
             hint=hint,
         )
@@ -184,7 +186,8 @@ def _lower_runnable(
     at: Where = ("stages", 0, "body")
     body = lowering.value(tree, Place(at, (stage,)))
     if not (isinstance(body, dict) and (NEW in body or FAULT in body)):
-        lowering.fault(tree.position, f"!{tag} is nothing that can be run", expected="!Experiment, or another tag")
+        what = f"!{tag} is nothing that can be run"
+        lowering.fault(tree.position, what, rule="not-runnable", expected="!Experiment, or another tag")
         return spec, []
     spec.stages = [Stage(name=stage, body=body, reuse=_gives_result(body, lowering.library))]
     if not spec.stages[0].reuse:

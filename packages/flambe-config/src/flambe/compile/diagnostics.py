@@ -10,37 +10,16 @@ from urllib.parse import quote
 import msgspec
 
 from flambe.compile.override import OverridePosition
-from flambe.errors import ConfigError, ConfigFaults, Position
+from flambe.compile.rules import PAGE, RULES
+from flambe.errors import ConfigError, ConfigFaults, Notice
 
 VERSION = "1.0"
-# The first pattern that is found in what a fault says names its rule.
-_RULES = (
-    ("override", r"^override '", "An override of the command line names what is not there, or does not fit it."),
-    ("syntax", r"this is no YAML|the file ends inside|^the alias|nests more|is not UTF-8|characters$|is empty$|documents$",
-     "The file cannot be read as YAML."),
-    ("duplicate-key", r"^duplicate key|is there twice|got the argument", "A name is given twice."),
-    ("unknown-tag", r"^unknown tag|has no factory|is a module$|and makes none|may not reach",
-     "A tag names nothing that is installed, or that it may reach."),
-    ("unknown-argument", r"has no argument|fewer positional arguments|names no argument", "A class takes no such argument."),
-    ("missing-argument", r"needs the argument", "A class cannot be built without this argument."),
-    ("type", r"^(?!!)\S+ (of|in) \S+ is |: (the link|an?) .+ (gives .+|came)$|: \S+ gives ",
-     "A value is not of the type that the signature asks for."),
-    ("link", r"\blinks?\b", "A link leads nowhere, or to what is not built yet."),
-    ("search", r"search|^!(g|s|choice|GridSearchOptions|SampledUniformSearchOptions) ", "A search is not written as one."),
-    ("stage", r"\bstages?\b|\bpipeline\b|which is no stage", "A stage is missing, or is no component."),
-    ("unknown-parameter", r"has no (parameter|field)|holds no parameters|needs the parameter",
-     "The experiment, or its header, has no such parameter."),
-    ("extension", r"extension|no module name|git cannot|has no (branch|folder)", "An extension cannot be found."),
-    ("file", r"no file|resource|has no source|downloaded", "A file that is named is not there."),
-    ("old-spelling", r"old spelling|is called \S+ today|set by the system", "An older version wrote this so."),
-    ("value", r"", "A value cannot be used where it stands."),
-)  # fmt: skip
 
 
 class Diagnostic(msgspec.Struct, kw_only=True):
     """One fault or warning. line, column, end_line, end_column: 1-based, the end is the column after the last.
 
-    file is None for what was written on the command line; override says what.
+    rule: one of ``RULES``. file is None for what was written on the command line; override says what.
     """
 
     rule: str
@@ -56,34 +35,24 @@ class Diagnostic(msgspec.Struct, kw_only=True):
     hint: str | None = None
 
 
-def diagnose(error: ConfigError | None, warnings: Sequence[str], text: str) -> list[Diagnostic]:
+def diagnose(error: ConfigError | None, warnings: Sequence[Notice], text: str) -> list[Diagnostic]:
     """Return the faults of ``error`` and the warnings of a check of ``text``, by position."""
     ends = _ends(text)
     faults: Sequence[ConfigError] = []
     if error is not None:
         faults = error.faults if isinstance(error, ConfigFaults) else [error]
-    found = [_diagnostic(fault, ends) for fault in faults]
-    for warning in warnings:
-        match = re.match(r"(?P<file>.*?):(?P<line>\d+):(?P<column>\d+): (?P<what>.*)\Z", warning, re.S)
-        if match is None:
-            place, _, what = warning.partition("': ")
-            found.append(_diagnostic(ConfigError(what, position=OverridePosition(place + "'", 1, 1)), ends, "warning"))
-        else:
-            position = Position(match["file"], int(match["line"]), int(match["column"]))
-            found.append(_diagnostic(ConfigError(match["what"], position=position), ends, "warning"))
-    return found
+    noticed = [ConfigError(one.what, rule=one.rule, position=one.position) for one in warnings]
+    return [_diagnostic(one, ends, "error") for one in faults] + [_diagnostic(one, ends, "warning") for one in noticed]
 
 
-def _diagnostic(fault: ConfigError, ends: dict[tuple[int, int], tuple[int, int]], level: str = "error") -> Diagnostic:
+def _diagnostic(fault: ConfigError, ends: dict[tuple[int, int], tuple[int, int]], level: str) -> Diagnostic:
     position = fault.position
     override = None
     if isinstance(position, OverridePosition):
         override, position = position.file.removeprefix("override ").strip("'"), None
-    elif fault.what.startswith("override '"):
-        override = fault.what.removeprefix("override '").partition("': ")[0]
     end = ends.get((position.line, position.column)) if position else None
     return Diagnostic(
-        rule=rule_of(fault.what) if override is None else "override",
+        rule=fault.rule,
         level=level,
         file=position.file if position else None,
         line=position.line if position else None,
@@ -95,11 +64,6 @@ def _diagnostic(fault: ConfigError, ends: dict[tuple[int, int], tuple[int, int]]
         expected=fault.expected,
         hint=fault.hint,
     )
-
-
-def rule_of(what: str) -> str:
-    """Return the rule that a fault breaks, from its words."""
-    return next(name for name, pattern, _ in _RULES if re.search(pattern, what))
 
 
 def to_json(found: Sequence[Diagnostic], file: str) -> str:
@@ -115,8 +79,11 @@ def to_json(found: Sequence[Diagnostic], file: str) -> str:
 
 def to_sarif(found: Sequence[Diagnostic], file: str, version: str) -> str:
     """Return a SARIF 2.1.0 log, as code-scanning services and editors read it. version: of the tool."""
-    names = [name for name, _, _ in _RULES]
-    rules = [{"id": name, "shortDescription": {"text": words}} for name, _, words in _RULES]
+    names = list(RULES)
+    rules = [
+        {"id": name, "shortDescription": {"text": words}, "help": {"text": words}, "helpUri": f"{PAGE}#{name}"}
+        for name, words in RULES.items()
+    ]
     results = [
         {
             "ruleId": one.rule,
@@ -134,8 +101,8 @@ def to_sarif(found: Sequence[Diagnostic], file: str, version: str) -> str:
 
 
 def _sentence(one: Diagnostic) -> str:
-    text = str(ConfigError(one.message, expected=one.expected, hint=one.hint))
-    return text if one.override is None or text.startswith("override") else f"override {one.override!r}: {text}"
+    text = str(ConfigError(one.message, rule=one.rule, expected=one.expected, hint=one.hint))
+    return text if one.override is None else f"override {one.override!r}: {text}"
 
 
 def _location(one: Diagnostic, file: str) -> dict[str, object]:

@@ -51,6 +51,7 @@ def read_side(path: str) -> Spec:
         if not os.path.isfile(inner):
             raise ConfigError(
                 f"{path} is no run directory",
+                rule="missing-file",
                 expected="a YAML file, a spec, or a folder such as flambe-output/NAME/exp.1",
             )
         path = inner
@@ -59,7 +60,9 @@ def read_side(path: str) -> Spec:
         return compile_text(text, name=name_of(path), file="<stdin>" if path == "-" else path)
     lines = [line for line in text.splitlines() if line.strip()]
     if len(lines) > 1 and all(line.startswith("{") for line in lines):
-        raise ConfigError(f"{path} holds {len(lines)} specs", expected="one", hint="Pick one: sed -n 1p.")
+        raise ConfigError(
+            f"{path} holds {len(lines)} specs", rule="too-many-documents", expected="one", hint="Pick one: sed -n 1p."
+        )
     return load_spec(text, where=path)
 
 

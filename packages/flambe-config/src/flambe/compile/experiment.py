@@ -55,6 +55,7 @@ class _Experiment:
             low.fault(
                 given["name"][1].position,
                 f"the name {spec.name!r} cannot be used",
+                rule="invalid-name",
                 expected="letters, digits, '-' and '_', beginning with a letter or digit",
             )
         spec.output_dir = os.path.expanduser(
@@ -69,7 +70,8 @@ class _Experiment:
         self._ordering(given, spec)
         for unused in ("env", "user_provider"):
             if unused in given and self._plain(given, unused) is not None:
-                low.warn(given[unused][1].position, f"{unused} is set by the system; what stands here is not used")
+                what = f"{unused} is set by the system; what stands here is not used"
+                low.warn(given[unused][1].position, what, "unused-value")
         self._resources(given)
         spec.environment = Environment(
             extensions=dict(self._header.extensions),
@@ -89,9 +91,13 @@ class _Experiment:
         pairs: _Pairs = {}
         if not isinstance(self._top, Mapping):
             if not (isinstance(self._top, Scalar) and not self._top.text):
-                self._low.fault(self._top.position, f"{what} holds no parameters", expected="a mapping")
+                self._low.fault(
+                    self._top.position, f"{what} holds no parameters", rule="invalid-parameter", expected="a mapping"
+                )
             elif self._top:
-                self._low.fault(self._top.position, f"{what} needs the parameter {known[1]!r}")
+                self._low.fault(
+                    self._top.position, f"{what} needs the parameter {known[1]!r}", rule="missing-parameter"
+                )
             return pairs
         for key, key_node, value in self._low._pairs(self._top):
             if key in known:
@@ -103,6 +109,7 @@ class _Experiment:
                 self._low.fault(
                     key_node.position,
                     f"{what} has no parameter {key!r}",
+                    rule="unknown-parameter",
                     expected=None if hint else f"one of {', '.join(known)}",
                     hint=hint,
                 )
@@ -117,7 +124,8 @@ class _Experiment:
         return self._low.value(given[name][1], Place((at,), None))
 
     def _wrong(self, given: _Pairs, name: str, value: Any, expected: str) -> None:
-        self._low.fault(given[name][1].position, f"{name} is {_shown(value)}", expected=expected)
+        position = given[name][1].position
+        self._low.fault(position, f"{name} is {_shown(value)}", rule="invalid-parameter", expected=expected)
 
     def _text(self, given: _Pairs, name: str) -> str | None:
         value = self._plain(given, name)
@@ -170,7 +178,9 @@ class _Experiment:
             return
         if not isinstance(node, Mapping):
             shown = _shown(self._low.value(node, Place(("resources",), None)))
-            self._low.fault(node.position, f"resources is {shown}", expected="a mapping of name: path")
+            self._low.fault(
+                node.position, f"resources is {shown}", rule="invalid-parameter", expected="a mapping of name: path"
+            )
             return
         pairs = self._low._pairs(node)
         if all(key in ("local", "remote") and isinstance(_bare(value), Mapping) for key, _, value in pairs):
@@ -190,14 +200,15 @@ class _Experiment:
             self._low.fault(
                 node.position,
                 f"the resource {name!r} has no path",
+                rule="invalid-parameter",
                 expected="the text of a path or URL, or !cluster PATH",
             )
         elif name in self._files or name in self._header.files:
-            self._low.fault(node.position, f"the resource {name!r} is there twice", hint="Rename one of them.")
+            what = f"the resource {name!r} is there twice"
+            self._low.fault(node.position, what, rule="duplicate-name", hint="Rename one of them.")
         elif not _STAGE.match(name):
-            self._low.fault(
-                node.position, f"no link can name the resource {name!r}", expected="letters, digits, '_', '-'"
-            )
+            what = f"no link can name the resource {name!r}"
+            self._low.fault(node.position, what, rule="invalid-name", expected="letters, digits, '_', '-'")
         elif here and bare.tag is None:
             self._files[name] = file_path(bare.text, bare.position, self._low, must_exist=True)
         elif is_remote_path(bare.text, bare.position, self._low):
@@ -211,13 +222,13 @@ class _Experiment:
         low = self._low
         if parameter not in given:
             if isinstance(self._top, Mapping):
-                low.fault(
-                    self._top.position, f"the experiment has no {parameter!r}", expected="a mapping of its stages"
-                )
+                what = f"the experiment has no {parameter!r}"
+                low.fault(self._top.position, what, rule="missing-parameter", expected="a mapping of its stages")
             return
         node = _bare(given[parameter][1])
         if not isinstance(node, Mapping) or node.tag is not None or not node.items:
-            low.fault(node.position, f"{parameter} holds no stages", expected="a mapping of stage name: !Component")
+            what, expected = f"{parameter} holds no stages", "a mapping of stage name: !Component"
+            low.fault(node.position, what, rule="invalid-parameter", expected=expected)
             return
         pairs = low._pairs(node)
         names = {str(key) for key, _, _ in pairs}
@@ -236,9 +247,11 @@ class _Experiment:
     def _stage(self, name: str, position: Position, node: Node, spec: Spec) -> None:
         low = self._low
         if not _STAGE.match(name):
-            low.fault(position, f"the stage name {name!r} cannot be used", expected="letters, digits, '_' and '-'")
+            what, expected = f"the stage name {name!r} cannot be used", "letters, digits, '_' and '-'"
+            low.fault(position, what, rule="invalid-name", expected=expected)
         elif name in self._files:
-            low.fault(position, f"the stage {name!r} has the name of a resource", hint="Rename one of them.")
+            what = f"the stage {name!r} has the name of a resource"
+            low.fault(position, what, rule="duplicate-name", hint="Rename one of them.")
         at: Where = ("stages", len(spec.stages), "body")
         body = low.value(node, Place(at, (name,)))
         if not (isinstance(body, dict) and (NEW in body or FAULT in body)):
@@ -246,6 +259,7 @@ class _Experiment:
             low.fault(
                 node.position,
                 f"the stage {name!r} is no component",
+                rule="not-a-component",
                 expected="a tag such as !Trainer, with its arguments",
                 hint=hint if isinstance(body, dict) and "$grid" in body else None,
             )
@@ -265,7 +279,8 @@ class _Experiment:
                 continue
             if not isinstance(node, Mapping) or node.tag is not None:
                 shown = _shown(self._low.value(node, Place((parameter,), None)))
-                self._low.fault(node.position, f"{parameter} is {shown}", expected="a mapping of stage: value")
+                what = f"{parameter} is {shown}"
+                self._low.fault(node.position, what, rule="invalid-parameter", expected="a mapping of stage: value")
                 continue
             for name, key_node, value in self._low._pairs(node):
                 if name in names:
@@ -281,6 +296,7 @@ class _Experiment:
         self._low.fault(
             position,
             f"{parameter} names {name!r}, which is no stage",
+            rule="unknown-stage",
             expected=None if hint else f"one of {', '.join(names)}",
             hint=hint,
         )
@@ -293,7 +309,8 @@ class _Experiment:
         if field == "reduce":
             if isinstance(value, int) and not isinstance(value, bool):
                 if value <= 0:  # as 0.4 read it
-                    self._low.warn(node.position, f"reduce of {stage.name!r} is {value}, which keeps every variant")
+                    what = f"reduce of {stage.name!r} is {value}, which keeps every variant"
+                    self._low.warn(node.position, what, "unused-value")
                 return msgspec.structs.replace(stage, reduce=value if value > 0 else None)
             expected = "how many variants to keep, 1 or more"
         elif field in ("cpus", "gpus"):
@@ -308,13 +325,14 @@ class _Experiment:
             return msgspec.structs.replace(stage, **{field: node_})
         else:
             expected = "a tag such as !ray.ASHAScheduler, with its arguments"
-        self._low.fault(node.position, f"{parameter} of {stage.name!r} is {_shown(value)}", expected=expected)
+        what = f"{parameter} of {stage.name!r} is {_shown(value)}"
+        self._low.fault(node.position, what, rule="invalid-parameter", expected=expected)
         return stage
 
     def _modern(self, value: dict[str, Any], node: Node) -> dict[str, Any]:
         """Return a Tune algorithm with the arguments that Tune renamed."""
         if str(value[NEW]).startswith("ray.") and "reward_attr" in value:
-            self._low.warn(node.position, "reward_attr is called metric today; flambe sets it itself")
+            self._low.warn(node.position, "reward_attr is called metric today; flambe sets it itself", "old-spelling")
             return {key: item for key, item in value.items() if key != "reward_attr"}
         return value
 

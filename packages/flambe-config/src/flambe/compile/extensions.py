@@ -49,6 +49,7 @@ def read_header(node: Node | None, lowering: Lowering, *, install: bool = False)
         lowering.fault(
             node.position,
             "the first of two documents is no header",
+            rule="invalid-header",
             expected="a mapping of module: source, or !Environment",
         )
         return Header({}, {})
@@ -66,7 +67,8 @@ def read_header(node: Node | None, lowering: Lowering, *, install: bool = False)
         elif name in ("local_files", "remote_files") and isinstance(value, Mapping):
             for file, place, path in _texts(value, lowering):
                 if file in files:
-                    lowering.fault(place, f"the file {file!r} is there twice", hint="Rename one of them.")
+                    what = f"the file {file!r} is there twice"
+                    lowering.fault(place, what, rule="duplicate-name", hint="Rename one of them.")
                 if name == "local_files":
                     files[file] = file_path(path, place, lowering, must_exist=True)
                 elif is_remote_path(path, place, lowering):
@@ -77,23 +79,26 @@ def read_header(node: Node | None, lowering: Lowering, *, install: bool = False)
             if isinstance(given, dict) and all(not key.startswith("$") for key in given):
                 extra = given
             elif given is not None:
-                lowering.fault(
-                    value.position, "extra of !Environment cannot be this", expected="a mapping of plain data"
-                )
+                what = "extra of !Environment cannot be this"
+                lowering.fault(value.position, what, rule="invalid-parameter", expected="a mapping of plain data")
         elif name == "output_path" and isinstance(value, Scalar):
             output_dir = os.path.expanduser(value.text)
         elif name == "debug" and isinstance(value, Scalar):
             debug = lowering.value(value, Place(("debug",), None)) is True
         elif name not in _FIELDS:
+            hint = did_you_mean(str(name), _FIELDS)
             lowering.fault(
-                key_node.position, f"!Environment has no field {name!r}", hint=did_you_mean(str(name), _FIELDS)
+                key_node.position,
+                f"!Environment has no field {name!r}",
+                rule="unknown-parameter",
+                expected=None if hint else f"one of {', '.join(_FIELDS)}",
+                hint=hint,
             )
         elif not (isinstance(value, Scalar) and value.text in ("", "null", "~", "false")) and (
             not isinstance(value, Mapping) or value.items
         ):
-            lowering.warn(
-                key_node.position, f"{name} of !Environment is set by the system; what stands here is not used"
-            )
+            what = f"{name} of !Environment is set by the system; what stands here is not used"
+            lowering.warn(key_node.position, what, "unused-value")
     return Header(extensions, files, remote, extra, output_dir, debug)
 
 
@@ -103,7 +108,8 @@ def _texts(node: Mapping, lowering: Lowering) -> list[tuple[str, Position, str]]
         if isinstance(value, Scalar) and value.text and value.tag is None:
             found.append((str(name), value.position, value.text))
         else:
-            lowering.fault(value.position, f"{name!r} has no source", expected="the text of a path")
+            what = f"{name!r} has no source"
+            lowering.fault(value.position, what, rule="invalid-extension", expected="the text of a path")
     return found
 
 
@@ -123,7 +129,7 @@ def file_path(text: str, position: Position, lowering: Lowering, *, must_exist: 
                 # Not shown: it is a secret, and a spec would keep it.
                 raise DownloadError("the URL of a file holds a password", hint="Use a signed URL, or download it.")
         except DownloadError as error:
-            lowering.fault(position, error.what, expected=error.expected, hint=error.hint)
+            lowering.fault(position, error.what, rule="invalid-address", expected=error.expected, hint=error.hint)
         return text
     path = os.path.normpath(os.path.join(lowering.folder, os.path.expanduser(text)))
     if must_exist and not os.path.exists(path):
@@ -140,6 +146,7 @@ def is_remote_path(text: str, position: Position, lowering: Lowering) -> bool:
     lowering.fault(
         position,
         f"{text!r} is a relative path, and this file is on the machines of a cluster",
+        rule="invalid-address",
         expected="a path that begins with / or ~, or a URL",
     )
     return False
@@ -150,12 +157,16 @@ def _extensions(node: Mapping, lowering: Lowering, *, install: bool) -> dict[str
     asked: list[Extension] = []
     for module, position, source in _texts(node, lowering):
         if not all(part.isidentifier() for part in module.split(".")):
-            lowering.fault(position, f"{module!r} is no module name", expected="the name that Python code imports")
+            lowering.fault(
+                position,
+                f"{module!r} is no module name",
+                rule="invalid-extension",
+                expected="the name that Python code imports",
+            )
             continue
         if source.startswith("-"):
-            lowering.fault(
-                position, f"{source!r} is no source of an extension", expected="a folder, a URL or a package"
-            )
+            what = f"{source!r} is no source of an extension"
+            lowering.fault(position, what, rule="invalid-extension", expected="a folder, a URL or a package")
             continue
         asked.append(Extension(module, source, position))
     if install:
@@ -246,6 +257,7 @@ def _source(module: str, source: str, folder: str, library: Library) -> str:
             beside, name = os.path.split(path)
             raise ConfigError(
                 f"the extension {module!r} has no {'file' if path.endswith('.py') else 'folder'} {path}",
+                rule="missing-extension",
                 hint=did_you_mean(name, os.listdir(beside)) if os.path.isdir(beside) else None,
             )
         _add_root(module, path, path, library)
@@ -255,6 +267,7 @@ def _source(module: str, source: str, folder: str, library: Library) -> str:
         shown = f"pip install '{source}'" if requirement else "Install it"
         raise ConfigError(
             f"the extension {module!r} is not installed",
+            rule="missing-extension",
             hint=f"{shown}, or add -i to have it done; or name its folder: '{module}: ./path/to/it'.",
         )
     if requirement is not None and requirement[2]:
@@ -274,6 +287,7 @@ def _from_git(module: str, text: str, source: GitSource, library: Library) -> st
         return text
     raise ConfigError(
         f"the extension {module!r} was not fetched yet from {source.url}",
+        rule="missing-extension",
         hint=f"Add -i (--install-extensions) to have it done; or clone it and name the folder: '{module}: path/to/clone'.",
     )
 
@@ -283,6 +297,7 @@ def _add_root(module: str, path: str, shown: str, library: Library) -> None:
     if root is None:
         raise ConfigError(
             f"the extension {module!r} is not in {shown}",
+            rule="missing-extension",
             expected=f"{module}/ or {module}.py in it",
             hint="The key is the name that Python code imports.",
         )
@@ -315,6 +330,7 @@ def _check_version(module: str, name: str, wanted: str) -> None:
         if found is not None and not _satisfies(installed, found[1], found[2]):
             raise ConfigError(
                 f"the extension {module!r} asks for {name}{wanted}, installed is {installed}",
+                rule="extension-version",
                 hint=f"pip install '{name}{wanted}'.",
             )
 

@@ -75,7 +75,8 @@ def parse_source(text: str) -> GitSource | None:
 def _url(text: str) -> str:
     if re.match(r"\w+://[^/@]*:[^/@]*@", text):
         # The text is not shown: it is a secret.
-        raise ConfigError("the address of an extension holds a password", hint="Leave it to git's credential helper.")
+        what, hint = "the address of an extension holds a password", "Leave it to git's credential helper."
+        raise ConfigError(what, rule="extension-source", hint=hint)
     # git has no "ssh://host:user/repo", which people write all the same; a port is a number.
     return re.sub(r"\A(ssh://[^/:]+):(?!\d+/)", r"\1/", text)
 
@@ -83,7 +84,7 @@ def _url(text: str) -> str:
 def _folder(text: str) -> str:
     folder = text.strip("/")
     if ".." in folder.split("/"):
-        raise ConfigError(f"the folder {text!r} leaves its repository")
+        raise ConfigError(f"the folder {text!r} leaves its repository", rule="extension-source")
     return folder
 
 
@@ -150,7 +151,7 @@ def fetched(module: str, source: GitSource) -> Checkout | None:
 def _as_checkout(checkout: Path, commit: str, folder: str, source: GitSource) -> Checkout:
     whole = checkout / folder
     if not whole.exists():
-        raise ConfigError(f"{source.url} has no folder {folder!r} at {commit[:12]}")
+        raise ConfigError(f"{source.url} has no folder {folder!r} at {commit[:12]}", rule="extension-source")
     below = f"#subdirectory={folder}" if folder else ""
     return Checkout(whole, commit, f"git+{source.url}@{commit}{below}")
 
@@ -190,6 +191,7 @@ def _no_ref(repository: Path, source: GitSource) -> ConfigError:
     shown = ", ".join(known[:8]) + (", …" if len(known) > 8 else "")
     return ConfigError(
         f"{source.url} has no branch, tag or commit {asked!r}",
+        rule="extension-source",
         expected=None if hint or not known else f"one of {shown}",
         hint=hint,
     )
@@ -209,7 +211,9 @@ def _git(words: Sequence[str], source: GitSource, repository: Path | None = None
             (line.removeprefix("fatal: ") for line in lines if line.startswith("fatal: ")), " ".join(lines[-2:])
         )
         raise ConfigError(
-            f"git cannot fetch {source.url}: {said}", hint=f"Does `git ls-remote {source.url}` work in this terminal?"
+            f"git cannot fetch {source.url}: {said}",
+            rule="extension-source",
+            hint=f"Does `git ls-remote {source.url}` work in this terminal?",
         )
 
 
@@ -223,7 +227,8 @@ def _run(words: Sequence[str], repository: Path | None = None) -> subprocess.Com
             ["git", *place, *words], capture_output=True, text=True, errors="replace", check=False, env=environment
         )
     except FileNotFoundError:
-        raise ConfigError("git is not installed", hint="Install it, or name a local folder.") from None
+        hint = "Install it, or name a local folder."
+        raise ConfigError("git is not installed", rule="extension-source", hint=hint) from None
 
 
 @contextmanager

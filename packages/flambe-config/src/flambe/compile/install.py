@@ -43,6 +43,7 @@ def install(targets: Sequence[str]) -> dict[str, tuple[str | None, str | None]]:
     if done.returncode:
         raise ConfigError(
             f"{', '.join(targets)} cannot be installed: {_reason(done.stderr)}",
+            rule="extension-install",
             hint=None if level() >= VERBOSE else "--verbose shows all that pip says.",
         )
     return changed
@@ -72,6 +73,7 @@ def _program() -> list[str]:
         return [uv, "pip", "install", "--python", sys.executable]
     raise ConfigError(
         f"{sys.executable} has no pip, so nothing can be installed",
+        rule="extension-install",
         hint=f"{sys.executable} -m ensurepip; or install the extensions yourself.",
     )
 

@@ -15,7 +15,7 @@ from flambe.compile.library import Library
 from flambe.compile.reference import LINK_TAGS, file, link, variable
 from flambe.compile.tags import resolve
 from flambe.compile.yaml import STANDARD, Alias, Mapping, Node, Scalar, Sequence, describe, plain_value
-from flambe.errors import ConfigError, Position
+from flambe.errors import ConfigError, Notice, Position
 from flambe.spec.codec import escape
 from flambe.spec.nodes import ARGS, BYTES, ENV, FILE, GRID, MAP, NEW, YAML, LinkTarget, link_node
 
@@ -78,7 +78,7 @@ class Lowering:
         self.link_root = link_root
         self.registered = registered
         self.faults: list[ConfigError] = []
-        self.warnings: list[str] = []
+        self.warnings: list[Notice] = []
         self.places: dict[Where, Position] = {}
         self.keys: dict[Where, Position] = {}
         self.quiet: set[Where] = set()  # plain items of lists: their list's place says enough
@@ -87,9 +87,11 @@ class Lowering:
         self._copies = 0
         self._inside_alias = 0
 
-    def fault(self, position: Position | None, what: str, **more: str | None) -> dict[str, Any]:
+    def fault(
+        self, position: Position | None, what: str, *, rule: str = "invalid-value", **more: str | None
+    ) -> dict[str, Any]:
         """Note a fault and return the node that stands in its place."""
-        self.faults.append(ConfigError(what, position=position, **more))
+        self.faults.append(ConfigError(what, rule=rule, position=position, **more))
         return {FAULT: True}
 
     def note(self, error: ConfigError, position: Position) -> dict[str, Any]:
@@ -98,8 +100,9 @@ class Lowering:
         self.faults.append(error)
         return {FAULT: True}
 
-    def warn(self, position: Position, text: str) -> None:
-        self.warnings.append(f"{position}: {text}")
+    def warn(self, position: Position, what: str, rule: str = "unused-value") -> None:
+        """Note what is probably meant otherwise."""
+        self.warnings.append(Notice(what, rule, position))
 
     # Values ------------------------------------------------------------------------------------------------------
 
@@ -111,7 +114,7 @@ class Lowering:
         if self._inside_alias:
             self._copies += 1
             if self._copies > MOST_COPIES:
-                raise ConfigError("aliases make this file too large", position=node.position)
+                raise ConfigError("aliases make this file too large", rule="too-large", position=node.position)
         tag = node.tag
         if tag is None or tag.startswith(STANDARD):
             return self._data(node, place)
@@ -130,12 +133,15 @@ class Lowering:
             return self.fault(
                 node.position,
                 f"!{name} cannot be searched by this version",
+                rule="malformed-search",
                 hint="Write !g [value, …], or !s [low, high, k] for k values drawn evenly.",
             )
         if name == "cluster":
-            return self.fault(node.position, "!cluster stands only in the resources of an experiment")
+            what = "!cluster stands only in the resources of an experiment"
+            return self.fault(node.position, what, rule="invalid-value")
         if name in ("$", "PickledDataLink"):
-            return self.fault(node.position, f"!{name} refers to pickled data, which is never read")
+            what = f"!{name} refers to pickled data, which is never read"
+            return self.fault(node.position, what, rule="invalid-value")
         return self._component(node, name, place)
 
     def _alias(self, alias: Alias, place: Place) -> Any:
@@ -163,7 +169,7 @@ class Lowering:
             return self._scalar(node, kind)
         if isinstance(node, Sequence):
             if kind not in ("", "seq"):
-                return self.fault(node.position, f"!!{kind} cannot hold a list")
+                return self.fault(node.position, f"!!{kind} cannot hold a list", rule="invalid-scalar")
             result = []
             for index, item in enumerate(node.items):
                 below = place.below(index, config=index)
@@ -173,7 +179,7 @@ class Lowering:
             return result
         assert isinstance(node, Mapping)
         if kind not in ("", "map", "omap"):
-            return self.fault(node.position, f"!!{kind} cannot hold a mapping")
+            return self.fault(node.position, f"!!{kind} cannot hold a mapping", rule="invalid-scalar")
         return self._mapping(node, place)
 
     def _scalar(self, node: Scalar, kind: str) -> Any:
@@ -184,17 +190,18 @@ class Lowering:
             try:
                 raw = base64.b64decode("".join(node.text.split()), validate=True)
             except (binascii.Error, ValueError) as error:
-                return self.fault(node.position, f"this is no base64: {error}")
+                return self.fault(node.position, f"this is no base64: {error}", rule="invalid-scalar")
             return {BYTES: base64.b64encode(raw).decode()}
         if kind == "float" and type(value) is int:
             value = float(value)
         wanted = {"int": int, "float": float, "bool": bool, "null": type(None), "": object}.get(kind)
         if wanted is None:
-            return self.fault(node.position, f"!!{kind} is no tag of plain YAML 1.2 data")
+            return self.fault(node.position, f"!!{kind} is no tag of plain YAML 1.2 data", rule="invalid-scalar")
         if not (type(value) is wanted or wanted is object):
-            return self.fault(node.position, f"{node.text!r} is no {kind}")
+            return self.fault(node.position, f"{node.text!r} is no {kind}", rule="invalid-scalar")
         if type(value) is int and not -(2**63) <= value < 2**64:
-            return self.fault(node.position, f"the integer {node.text} is too large", expected="at most 64 bits")
+            what = f"the integer {node.text} is too large"
+            return self.fault(node.position, what, rule="too-large", expected="at most 64 bits")
         return escape(value)
 
     def _mapping(self, node: Mapping, place: Place) -> Any:
@@ -213,6 +220,7 @@ class Lowering:
                 return self.fault(
                     item.position,
                     "a mapping whose keys are not all plain text cannot hold tags",
+                    rule="invalid-key",
                     hint="Quote its keys.",
                 )
             found.append([key, value])
@@ -225,7 +233,8 @@ class Lowering:
         for key_node, item in node.items:
             bare = key_node.target if isinstance(key_node, Alias) else key_node
             if not isinstance(bare, Scalar) or not (bare.tag is None or bare.tag.startswith(STANDARD)):
-                self.fault(key_node.position, "a key is a single value", hint="Quote it, if it is text.")
+                what, hint = "a key is a single value", "Quote it, if it is text."
+                self.fault(key_node.position, what, rule="invalid-key", hint=hint)
                 continue
             key = self._scalar(bare, (bare.tag or "").removeprefix(STANDARD))
             if isinstance(key, dict) and FAULT in key:
@@ -235,6 +244,7 @@ class Lowering:
                 self.fault(
                     key_node.position,
                     f"duplicate key {bare.text!r}, first written in line {lines[name]}",
+                    rule="duplicate-key",
                     hint="Remove one of them.",
                 )
                 continue
@@ -267,7 +277,8 @@ class Lowering:
         """Return the node of a class with a ``from_yaml`` of its own: it gets what is below its tag as it stands."""
         value = self._data(_untagged(node), Place((*place.at, "value"), None))
         if not _is_plain(value):
-            return self.fault(node.position, f"!{tag} reads its own YAML, which cannot hold other tags")
+            what = f"!{tag} reads its own YAML, which cannot hold other tags"
+            return self.fault(node.position, what, rule="own-yaml")
         return {YAML: f"!{target}", "value": value}
 
     def _arguments(self, node: Node, tag: str, place: Place, result: dict[str, Any]) -> None:
@@ -282,7 +293,8 @@ class Lowering:
                 ]
         elif isinstance(node, Mapping):
             if _is_double_braces(node):
-                self.warn(node.position, f"!{tag} {{{{}}}} is an old spelling; write !{tag} without braces")
+                what = f"!{tag} {{{{}}}} is an old spelling; write !{tag} without braces"
+                self.warn(node.position, what, "old-spelling")
                 return
             positional: list[Any] = []
             for key, key_node, item in self._pairs(node):
@@ -294,10 +306,11 @@ class Lowering:
                     self.fault(
                         key_node.position,
                         f"{shown} names no argument of !{tag}",
+                        rule="invalid-key",
                         hint="Positional arguments come first, as 0, 1, …" if isinstance(key, int) else None,
                     )
                 elif key.startswith("$"):
-                    self.fault(key_node.position, f"{key!r} names no argument of !{tag}")
+                    self.fault(key_node.position, f"{key!r} names no argument of !{tag}", rule="invalid-key")
                 else:
                     below = place.below(key, config=key)
                     self.keys[below.at] = key_node.position
@@ -308,9 +321,11 @@ class Lowering:
     def _grid(self, node: Node, tag: str, place: Place) -> Any:
         if not isinstance(node, Sequence):
             hint = "Write the options as a list." if tag == "choice" and isinstance(node, Mapping) else None
-            return self.fault(node.position, f"!{tag} holds {describe(node)}", expected="a list of values", hint=hint)
+            what = f"!{tag} holds {describe(node)}"
+            return self.fault(node.position, what, rule="malformed-search", expected="a list of values", hint=hint)
         if not node.items:
-            return self.fault(node.position, f"!{tag} holds an empty list", expected="one value or more")
+            what = f"!{tag} holds an empty list"
+            return self.fault(node.position, what, rule="malformed-search", expected="one value or more")
         options: list[Any] = []
         seen: set[str] = set()
         for item in node.items:
@@ -318,7 +333,8 @@ class Lowering:
             option = self.value(item, inner)
             written = repr(option)
             if written in seen and not (isinstance(option, dict) and FAULT in option):
-                self.warn(item.position, "this value of the search is there already; it is tried once")
+                what = "this value of the search is there already; it is tried once"
+                self.warn(item.position, what, "duplicate-option")
                 continue
             seen.add(written)
             options.append(option)
@@ -328,16 +344,17 @@ class Lowering:
         from flambe.compile.sample import FORM, SampleError, draw, read_sample
 
         if not isinstance(node, Sequence):
-            return self.fault(node.position, f"!{tag} holds {describe(node)}", expected=FORM)
+            return self.fault(node.position, f"!{tag} holds {describe(node)}", rule="malformed-search", expected=FORM)
 
         given = [self.value(item, Place((*place.at, GRID, index), None)) for index, item in enumerate(node.items)]
         try:
             sample = read_sample(given)
         except SampleError as error:
-            return self.fault(node.position, f"!{tag} {error}", expected=error.expected)
+            return self.fault(node.position, f"!{tag} {error}", rule="malformed-search", expected=error.expected)
         values = draw(sample, self.seed, ".".join(map(str, place.config or place.at)))
         if len(values) < sample.size:
-            self.warn(node.position, f"there are only {len(values)} different values to draw, not {sample.size}")
+            what = f"there are only {len(values)} different values to draw, not {sample.size}"
+            self.warn(node.position, what, "duplicate-option")
         return {GRID: values}
 
 

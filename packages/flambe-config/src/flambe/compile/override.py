@@ -20,7 +20,7 @@ from collections.abc import Sequence as Many
 from typing import Any
 
 from flambe.compile.yaml import STANDARD, Alias, Mapping, Node, Scalar, Sequence, documents, plain_value
-from flambe.errors import ConfigError, Position, did_you_mean
+from flambe.errors import ConfigError, Notice, Position, did_you_mean
 
 _FORM = re.compile(r"(?P<sign>\+{0,2}|~|--)(?P<path>(?!--)[^=\s+~][^=\s]*?)(?:=(?P<value>.*))?\Z", re.S)
 _RANGE = re.compile(r"range\(\s*(-?\d+)\s*(?:,\s*(-?\d+)\s*)?(?:,\s*(-?\d+)\s*)?\)\Z")
@@ -43,25 +43,26 @@ class _Override:
         self.value = value
         self.position = OverridePosition(f"override {text!r}", 1, 1)
 
-    def error(self, what: str, **more: str | None) -> ConfigError:
-        return ConfigError(what, position=self.position, **more)
+    def error(self, what: str, rule: str = "override-key", **more: str | None) -> ConfigError:
+        return ConfigError(what, rule=rule, position=self.position, **more)
 
     def tree(self, text: str) -> Node:
         """Read a value as YAML."""
         found = documents(text, self.position.file, place=OverridePosition)
         if len(found) > 1:
-            raise self.error("a value is one YAML document")
+            raise self.error("a value is one YAML document", "malformed-override")
         return found[0] if found else Scalar(None, self.position, "", True)
 
 
-def apply_overrides(tree: Node, overrides: Many[str], faults: list[ConfigError]) -> list[str]:
+def apply_overrides(tree: Node, overrides: Many[str], faults: list[ConfigError]) -> list[Notice]:
     """Change ``tree`` as the overrides say, left to right; note faults, return warnings."""
     seen: dict[str, str] = {}
-    warnings: list[str] = []
+    warnings: list[Notice] = []
     for override in _read(overrides, faults):
         path = ".".join(override.path)
         if path in seen:
-            warnings.append(f"{override.position}: {path} is set by {seen[path]!r} too; the last one counts")
+            what = f"{path} is set by {seen[path]!r} too; the last one counts"
+            warnings.append(Notice(what, "duplicate-override", override.position))
         seen[path] = override.text
         try:
             _apply(tree, override)
@@ -94,7 +95,9 @@ def _read(overrides: Many[str], faults: list[ConfigError]) -> Iterator[_Override
             missing = match is not None and value is None
             faults.append(
                 ConfigError(
-                    f"override {text!r}: {'there is no value' if missing else 'this is no override'}",
+                    "there is no value" if missing else "this is no override",
+                    rule="malformed-override",
+                    position=OverridePosition(f"override {text!r}", 1, 1),
                     expected="key.key=value, +key.key=value, ~key.key or --key.key value",
                 )
             )
@@ -270,7 +273,9 @@ def _pair_value(override: _Override, text: str, present: Node | None) -> Node:
         return items
     if isinstance(present, Scalar) and len(list(_split(text))) > 1 and not isinstance(_present_value(present), str):
         key = ".".join(override.path)
-        raise override.error(f"{text!r} is no single value", hint=f"To try each of them write {key}={text}")
+        raise override.error(
+            f"{text!r} is no single value", "override-type", hint=f"To try each of them write {key}={text}"
+        )
     return _typed(override, text, present)
 
 
@@ -280,9 +285,9 @@ def _from_file(override: _Override, path: str) -> Node:
             found = documents(stream.read(), path)
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise override.error(f"cannot read {path}: {reason}") from error
+        raise override.error(f"cannot read {path}: {reason}", "unreadable-file") from error
     if len(found) != 1:
-        raise override.error(f"{path} holds {len(found)} documents", expected="one")
+        raise override.error(f"{path} holds {len(found)} documents", "too-many-documents", expected="one")
     return found[0]
 
 
@@ -329,6 +334,7 @@ def _typed(override: _Override, text: str, present: Node | None) -> Node:
     kinds = {str: "text", bool: "true or false", int: "an integer", float: "a number"}
     problem = override.error(
         f"{_shown_value(text)} does not fit {'.'.join(override.path)}, which is {_shown_value(present.text, present.plain)} now",
+        "override-type",
         expected=kinds[type(old)],
     )
     if not isinstance(new, Scalar):

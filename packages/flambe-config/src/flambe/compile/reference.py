@@ -28,6 +28,7 @@ def link(node: Node, tag: str, lowering: Lowering) -> Any:
         return lowering.fault(
             node.position,
             f"!{tag} holds {describe(node)}",
+            rule="malformed-link",
             expected="the text of a link, such as stage[key].attribute",
             hint="Quote it, where it begins with a bracket or stands inside [ ] or { }.",
         )
@@ -38,13 +39,15 @@ def link(node: Node, tag: str, lowering: Lowering) -> Any:
     text = create_link_str(path, attributes)
     walks = next((name for name in attributes if name.startswith("__")), None)
     if walks is not None:
-        return lowering.fault(node.position, f"the link {text!r} reads {walks!r}, which no link may")
+        what = f"the link {text!r} reads {walks!r}, which no link may"
+        return lowering.fault(node.position, what, rule="link-forbidden")
     root = lowering.link_root(str(path[0]))
     if isinstance(root, dict):
         if len(path) > 1 or attributes:
             return lowering.fault(
                 node.position,
                 f"the link {text!r} goes into a resource, which is a path",
+                rule="link-forbidden",
                 hint="Use its name alone.",
             )
         return root
@@ -74,10 +77,13 @@ def file(node: Node, lowering: Lowering) -> Any:
     if "/" in name:
         return lowering.note(NonExistentResourceError(f"there is no file {path}"), node.position)
     hint = did_you_mean(name, lowering.files) or "Declare it under resources, or under local_files of !Environment."
-    return lowering.note(NonExistentResourceError(f"no file is called {name!r}", hint=hint), node.position)
+    error = NonExistentResourceError(f"no file is called {name!r}", rule="unknown-file", hint=hint)
+    return lowering.note(error, node.position)
 
 
 def _text(node: Node, expected: str, lowering: Lowering) -> str | dict[str, Any]:
     if not isinstance(node, Scalar) or not node.text.strip():
-        return lowering.fault(node.position, f"{node.tag} holds {describe(node)}", expected=expected)
+        return lowering.fault(
+            node.position, f"{node.tag} holds {describe(node)}", rule="invalid-value", expected=expected
+        )
     return node.text.strip()

@@ -74,9 +74,8 @@ def _factory(head: str, factory: str, ancestors: Sequence[Found], complete: bool
             forms = _forms(factory, ancestors, index, complete)
             return None if forms is None else Signature(f"{head}.{factory}", forms, False)
         if factory in one.item.names or (method is not None and factory == "__init__"):
-            raise ConfigError(
-                f"{head}.{factory} is a method of {head} objects and makes none", hint="Name a class method."
-            )
+            what = f"{head}.{factory} is a method of {head} objects and makes none"
+            raise ConfigError(what, rule="unknown-factory", hint="Name a class method.")
         factories += [
             name
             for name, known in one.item.methods.items()
@@ -85,6 +84,7 @@ def _factory(head: str, factory: str, ancestors: Sequence[Found], complete: bool
     if complete:
         raise ConfigError(
             f"{head} has no factory {factory!r}",
+            rule="unknown-factory",
             expected=f"one of {', '.join(dict.fromkeys(factories))}" if factories else None,
             hint=did_you_mean(factory, factories),
         )

@@ -13,6 +13,8 @@ from flambe.errors import ConfigError, did_you_mean
 if TYPE_CHECKING:
     from flambe.compile.library import Library
 
+UNKNOWN = "unknown-tag"
+
 # Words that other tools have for a search.
 _SEARCHES = {
     **dict.fromkeys(
@@ -30,9 +32,10 @@ def unknown(tag: str, library: Library, extensions: Iterable[str] = (), folder: 
     """Return the error for a tag (without ``!``) that names nothing. folder: of the config, to find its modules beside it."""
     for own in ("@", "$"):
         if tag.startswith(own):
-            return ConfigError(f"unknown tag !{tag}", hint=f"A link is written with a space: !{own} {tag[1:]}")
+            space = f"A link is written with a space: !{own} {tag[1:]}"
+            return ConfigError(f"unknown tag !{tag}", rule="link-without-space", hint=space)
     if tag.casefold() in _SEARCHES:
-        return ConfigError(f"unknown tag !{tag}", hint=_SEARCHES[tag.casefold()])
+        return ConfigError(f"unknown tag !{tag}", rule=UNKNOWN, hint=_SEARCHES[tag.casefold()])
     head, _, rest = tag.partition(".")
     if rest and head[:1].islower():
         return _unknown_below(tag, head, library, extensions, folder)
@@ -48,13 +51,13 @@ def unknown(tag: str, library: Library, extensions: Iterable[str] = (), folder: 
         return _undeclared(tag, head, library, folder)
     elif hint is None and not any(target.startswith("flambe.learn") for target in short_names().values()):
         hint = "The components of flambe-nn are not installed: pip install flambe-nn."
-    return ConfigError(f"unknown tag !{tag}", hint=hint)
+    return ConfigError(f"unknown tag !{tag}", rule=UNKNOWN, hint=hint)
 
 
 def unknown_short(tag: str, library: Library) -> ConfigError | None:
     """Return the error for ``torch.Name`` or ``ray.Name`` when a name that exists was probably meant."""
     hint = below(tag, library)
-    return None if hint is None else ConfigError(f"unknown tag !{tag}", hint=hint)
+    return None if hint is None else ConfigError(f"unknown tag !{tag}", rule=UNKNOWN, hint=hint)
 
 
 def nothing_in(tag: str, module: str, name: str, library: Library) -> ConfigError:
@@ -65,7 +68,7 @@ def nothing_in(tag: str, module: str, name: str, library: Library) -> ConfigErro
         hint = nearest(tag, [f"{module}.{known}" for known in library.names(module)])
     if hint is None and tag.partition(".")[0] in FLAT:
         hint = below(tag, library)
-    return ConfigError(f"unknown tag !{tag}: the module {module!r} has no {name!r}", hint=hint)
+    return ConfigError(f"unknown tag !{tag}: the module {module!r} has no {name!r}", rule=UNKNOWN, hint=hint)
 
 
 def _rooms() -> list[str]:
@@ -111,9 +114,9 @@ def _unknown_below(tag: str, head: str, library: Library, extensions: Iterable[s
     if head in heads or did_you_mean(head, heads) is not None:
         hint = nearest(tag, [name for name in _all_names(library, extensions) if "." in name])
         if hint is not None:
-            return ConfigError(f"unknown tag !{tag}", hint=hint)
+            return ConfigError(f"unknown tag !{tag}", rule=UNKNOWN, hint=hint)
     if head in sys.stdlib_module_names:
-        return ConfigError(f"unknown tag !{tag}", hint="Tags reach components, not Python's own library.")
+        return ConfigError(f"unknown tag !{tag}", rule=UNKNOWN, hint="Tags reach components, not Python's own library.")
     return _undeclared(tag, head, library, folder)
 
 
@@ -126,8 +129,10 @@ def _undeclared(tag: str, head: str, library: Library, folder: str | None) -> Co
     if source is None and library.exists(f"flambe.{head}"):  # our rooms are no part of a tag
         hint = nearest(tag.partition(".")[2], short_names())
         if hint is not None:
-            return ConfigError(f"unknown tag !{tag}", hint=hint)
-    return ConfigError(f"unknown tag !{tag}: no header names the module {head!r}", hint=header)
+            return ConfigError(f"unknown tag !{tag}", rule=UNKNOWN, hint=hint)
+    return ConfigError(
+        f"unknown tag !{tag}: no header names the module {head!r}", rule="undeclared-module", hint=header
+    )
 
 
 def _source_beside(head: str, folder: str | None) -> str | None:

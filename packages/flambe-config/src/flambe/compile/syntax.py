@@ -10,6 +10,7 @@ from yaml.error import MarkedYAMLError
 
 from flambe.errors import ConfigError, Position
 
+RULE = "yaml-syntax"
 _KEY = re.compile(r"""(?:"[^"]*"|'[^']*'|[^\s#'"\[{][^#]*?)\s*:(?:\s|\Z)""")
 _PAIR = re.compile(r"([\w.-]+)\s+(\S.*)\Z")
 _OPENED = {
@@ -34,7 +35,7 @@ def syntax_error(error: MarkedYAMLError, text: str, file: str, place: type[Posit
     problem = (error.problem or "this is no YAML").strip()
     lines = text.splitlines()
     if mark is None:
-        return ConfigError(f"this is no YAML: {problem}")
+        return ConfigError(f"this is no YAML: {problem}", rule=RULE)
     position = place(file, mark.line + 1, mark.column + 1)
     rest = "\n".join(lines[mark.line :])[mark.column :]
     suspect: tuple[int, str, str | None] | None = None
@@ -43,7 +44,7 @@ def syntax_error(error: MarkedYAMLError, text: str, file: str, place: type[Posit
     if suspect is None and not rest.strip() and start is not None:
         opened = _OPENED.get(error.context or "", "what")
         what = f"the file ends inside {opened} that begins in line {start.line + 1}"
-        return ConfigError(what, position=position, hint="Is the file complete?")
+        return ConfigError(what, rule=RULE, position=position, hint="Is the file complete?")
     if problem.startswith("mapping values are not allowed"):
         suspect = _before_a_pair(lines, mark.line)
     elif problem.startswith("did not find expected key"):
@@ -51,9 +52,9 @@ def syntax_error(error: MarkedYAMLError, text: str, file: str, place: type[Posit
     if suspect is not None:
         index, what, hint = suspect
         column = len(lines[index]) - len(lines[index].lstrip()) + 1
-        return ConfigError(f"this is no YAML: {what}", position=place(file, index + 1, column), hint=hint)
+        return ConfigError(f"this is no YAML: {what}", rule=RULE, position=place(file, index + 1, column), hint=hint)
     hint = _hint(error, problem, lines[mark.line]) if 0 <= mark.line < len(lines) else None
-    return ConfigError(f"this is no YAML: {problem}", position=position, hint=hint)
+    return ConfigError(f"this is no YAML: {problem}", rule=RULE, position=position, hint=hint)
 
 
 def _hint(error: MarkedYAMLError, problem: str, line: str) -> str | None:

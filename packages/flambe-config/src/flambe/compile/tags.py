@@ -45,7 +45,8 @@ def short_names() -> dict[str, str]:
             try:
                 found = msgspec.json.decode(data, type=dict[str, str])
             except (msgspec.DecodeError, msgspec.ValidationError) as error:
-                raise ConfigError(f"{path} is no map of tags: {error}", hint="Install its package again.") from error
+                what = f"{path} is no map of tags: {error}"
+                raise ConfigError(what, rule="unreadable-file", hint="Install its package again.") from error
             for tag, target in found.items():
                 names.setdefault(tag.removeprefix("!"), target)
     return names
@@ -91,7 +92,7 @@ def resolve(tag: str, library: Library, extensions: dict[str, str], folder: str 
     """
     names = short_names()
     if tag.endswith(":"):
-        raise ConfigError(f"unknown tag !{tag}", hint="Remove the colon after the tag.")
+        raise ConfigError(f"unknown tag !{tag}", rule="unknown-tag", hint="Remove the colon after the tag.")
     if tag in names:
         return names[tag]
     prefix, _, last = tag.rpartition(".")
@@ -107,7 +108,8 @@ def resolve(tag: str, library: Library, extensions: dict[str, str], folder: str 
     if head in extensions and rest:
         return _in_module(tag, library)
     if head in FLAT and rest and not library.exists(head):
-        raise ConfigError(f"unknown tag !{tag}", hint=f"The package {head!r} is not installed here.")
+        what, hint = f"unknown tag !{tag}", f"The package {head!r} is not installed here."
+        raise ConfigError(what, rule="unknown-tag", hint=hint)
     if head in FLAT and rest and not _shows(head, first, library):
         from flambe.compile.suggestion import unknown_short
 
@@ -136,7 +138,7 @@ def _in_module(tag: str, library: Library) -> str:
         size += 1
     module, rest = ".".join(parts[:size]), parts[size:]
     if not rest:
-        raise ConfigError(f"!{tag} is a module", expected=f"a class in it, such as !{tag}.Name")
+        raise ConfigError(f"!{tag} is a module", rule="unknown-tag", expected=f"a class in it, such as !{tag}.Name")
     info = library.module(module)
     # Our root makes its rooms and a few listed names at run time, and nothing else.
     is_listed = module != "flambe" or info is None or rest[0] in (info.exported or ())
@@ -168,6 +170,7 @@ def _allowed(tag: str, target: str, library: Library) -> str:
     kinds = "modules, optimizers, schedulers and samplers" if head == "torch" else "schedulers and searchers"
     raise ConfigError(
         f"the tag !{tag} may not reach {target}",
+        rule="unreachable-tag",
         expected=f"one of {head}'s {kinds}",
         hint=f"To allow all of {head}, declare it before the experiment: '{head}: {head}', then '---'.",
     )

@@ -102,12 +102,12 @@ def documents(text: str, file: str, *, place: type[Position] = Position) -> list
     that names an anchor which does not stand above.
     """
     if len(text) > LARGEST:
-        raise ConfigError(f"{file} has {len(text):,} characters", expected=f"at most {LARGEST:,}")
+        raise ConfigError(f"{file} has {len(text):,} characters", rule="too-large", expected=f"at most {LARGEST:,}")
     try:
         # libyaml wants encodable text; a lone surrogate would leave it as another kind of error.
         data = text.encode()
     except UnicodeEncodeError as error:
-        raise ConfigError(f"{file} is not UTF-8 text: {error.reason}") from error
+        raise ConfigError(f"{file} is not UTF-8 text: {error.reason}", rule="unreadable-file") from error
     try:
         return list(_documents(CParser(data), file, place))
     except MarkedYAMLError as error:
@@ -116,9 +116,8 @@ def documents(text: str, file: str, *, place: type[Position] = Position) -> list
         raise syntax_error(error, text, file, place) from error
     except YAMLError as error:
         reason = getattr(error, "reason", None) or str(error).splitlines()[0]
-        raise ConfigError(
-            f"this is no YAML: {reason}", position=_where(text, getattr(error, "position", 0) or 0, file, place)
-        ) from error
+        position = _where(text, getattr(error, "position", 0) or 0, file, place)
+        raise ConfigError(f"this is no YAML: {reason}", rule="yaml-syntax", position=position) from error
 
 
 def _documents(parser: Any, file: str, place: type[Position]) -> Iterator[Node]:
@@ -143,12 +142,12 @@ def _documents(parser: Any, file: str, place: type[Position]) -> Iterator[Node]:
             mark = event.start_mark
             position = place(file, mark.line + 1, mark.column + 1)
             if event.anchor not in anchors:
-                raise ConfigError(
-                    f"the alias *{event.anchor} has no anchor &{event.anchor} above it", position=position
-                )
+                what = f"the alias *{event.anchor} has no anchor &{event.anchor} above it"
+                raise ConfigError(what, rule="unknown-anchor", position=position)
             target = anchors[event.anchor]
             if any(target is parent for parent in open_nodes):
-                raise ConfigError(f"the alias *{event.anchor} stands inside what it names", position=position)
+                what = f"the alias *{event.anchor} stands inside what it names"
+                raise ConfigError(what, rule="unknown-anchor", position=position)
             node = Alias(position, event.anchor, target)
         elif kind is SequenceEndEvent or kind is MappingEndEvent:
             node = open_nodes.pop()
@@ -177,7 +176,7 @@ def _documents(parser: Any, file: str, place: type[Position]) -> Iterator[Node]:
             yield node
         if isinstance(node, Mapping | Sequence):
             if len(open_nodes) >= DEEPEST:
-                raise ConfigError(f"this nests more than {DEEPEST} deep", position=node.position)
+                raise ConfigError(f"this nests more than {DEEPEST} deep", rule="too-large", position=node.position)
             open_nodes.append(node)
             keys.append(None)
 

@@ -48,6 +48,8 @@ class ResourceError(RunnableFileError):
 class NonExistentResourceError(ResourceError):
     """A file that a config names does not exist."""
 
+    rule = "missing-file"
+
 
 class ExistentResourceError(ResourceError):
     """A file would be written that exists already."""
