@@ -22,10 +22,10 @@ from flambe.spec.nodes import (
     ENV,
     FILE,
     FLOAT,
-    GRID,
     LINK,
     MAP,
     NEW,
+    SEARCHES,
     YAML,
     LinkTarget,
     Path,
@@ -83,7 +83,7 @@ def _build(node: Any, scope: Scope, path: Path) -> Any:
         value = unescape(node)
     elif kind == YAML:
         value = _own_yaml(node, scope, path)
-    elif kind == GRID:
+    elif kind in SEARCHES:
         raise BuildError(
             f"{_name(path)} is searched and has no single value",
             position=scope.where(path),

@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from typing import Any, Protocol
 
 from flambe.errors import did_you_mean
-from flambe.spec.nodes import BYTES, FILE, FLOAT, GRID, LINK, MAP, NEW, kind_of
+from flambe.spec.nodes import BYTES, CONTINUOUS, FILE, FLOAT, GRID, LINK, MAP, NEW, QUNIFORM, kind_of
 
 Type = Any
 
@@ -47,6 +47,10 @@ def fits(node: Any, type_: Type, kinds: Kinds | None = None) -> bool:
     kind = kind_of(node)
     if kind == GRID:
         return all(fits(item, type_, kinds) for item in node[GRID])
+    if kind in CONTINUOUS:
+        return fits(0.5, type_, kinds)
+    if kind == QUNIFORM:
+        return all(fits(item, type_, kinds) for item in _values(node))
     if kind == NEW:
         # A factory or a function may give a number; an object of a class is none.
         name = node[NEW].rpartition(":")[2]
@@ -93,6 +97,12 @@ def _fits_simple(node: Any, name: str, kind: str | None) -> bool:
     if name == "bytes":
         return kind == BYTES
     return isinstance(node, str)
+
+
+def _values(node: dict[str, Any]) -> list[int | float]:
+    from flambe.compile.distribution import distribution_of
+
+    return distribution_of(node).values()
 
 
 def _only_plain(type_: Type) -> bool:
@@ -190,6 +200,11 @@ def written(node: Any) -> str:
         return "a list" if node else "an empty list"
     if kind == FLOAT:
         return str(node[FLOAT])
+    if kind in CONTINUOUS:
+        return f"a fraction that !{str(kind)[1:]} draws"
+    if kind == QUNIFORM:
+        values = _values(node)
+        return f"!quniform with the value {next((one for one in values if not isinstance(one, int)), values[0])}"
     if isinstance(node, dict):
         return "a mapping"
     return repr(node)
@@ -198,6 +213,8 @@ def written(node: Any) -> str:
 def advice(node: Any, type_: Type) -> str | None:
     """Return what to do about a value that does not fit, where that is clear."""
     options = type_[1:] if isinstance(type_, list) and type_[0] == "union" else [type_]
+    if kind_of(node) in CONTINUOUS and "int" in options:
+        return "Write !quniform [low, high, n], or !s [low, high, k] with whole numbers."
     if isinstance(node, str):
         if any(isinstance(one, list) and one[0] == "class" for one in options):
             return "Objects are written with a tag."

@@ -13,7 +13,7 @@ from flambe.compile.lowering import FAULT, Where
 from flambe.compile.signatures import KEYWORD, POSITIONAL, POSITIONAL_ONLY, REST, Signature, signature_of, takes_any
 from flambe.compile.source import Parameter
 from flambe.errors import ConfigError, Notice, Position, did_you_mean
-from flambe.spec.nodes import ARGS, GRID, LINK, MAP, NEW, YAML, LinkTarget, arguments, kind_of, link_target
+from flambe.spec.nodes import ARGS, GRID, LINK, MAP, NEW, SEARCHES, YAML, LinkTarget, arguments, kind_of, link_target
 
 
 class Body(NamedTuple):
@@ -48,7 +48,7 @@ class Checker:
                     self._component(at, node, (body.stage, *config) if body.stage is not None else None)
                 elif kind == LINK and body.stage is not None:
                     links.check(body.stage, config, at, link_target(node))
-                elif kind == LINK or (kind == GRID and body.stage is None):
+                elif kind == LINK or (kind in SEARCHES and body.stage is None):
                     what, rule = ("a link", "link-misplaced") if kind == LINK else ("a search", "search-misplaced")
                     self.fault(at, rule, f"{what} cannot stand here, only in the stages of the pipeline")
 

@@ -115,7 +115,7 @@ class _Comparison:
         kinds = (kind_of(first), kind_of(second))
         if kinds == (NEW, NEW):
             yield from self._objects(first, second, path)
-        elif kinds == (GRID, GRID):
+        elif kinds == (GRID, GRID) and len(first) == len(second) == 1:
             if {dump_json(one) for one in first[GRID]} != {dump_json(one) for one in second[GRID]}:
                 yield Difference(path=path, change="changed", before=first, after=second)
         elif kinds == (None, None) and isinstance(first, dict) and isinstance(second, dict):

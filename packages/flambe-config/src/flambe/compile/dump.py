@@ -9,7 +9,22 @@ from typing import Any
 from flambe.build.link import create_link_str
 from flambe.compile.tags import tag_of
 from flambe.compile.yaml import STANDARD, Alias, Mapping, Node, Scalar, Sequence, plain_value
-from flambe.spec.nodes import ARGS, BYTES, ENV, FILE, FLOAT, GRID, LINK, MAP, NEW, YAML, arguments, kind_of, link_target
+from flambe.spec.nodes import (
+    ARGS,
+    BYTES,
+    DISTRIBUTIONS,
+    ENV,
+    FILE,
+    FLOAT,
+    GRID,
+    LINK,
+    MAP,
+    NEW,
+    YAML,
+    arguments,
+    kind_of,
+    link_target,
+)
 
 _SAFE = re.compile(r"[A-Za-z0-9_./~$^(+\-][^\n\r\t\0-\x1f\x7f-\x9f\u2028\u2029\ufeff\ud800-\udfff]*\Z")
 _WIDTH = 100
@@ -75,7 +90,9 @@ def _block(node: Any) -> tuple[str, list[str]]:
         text = create_link_str(target.path, target.attr)
         return f"{word} {text if re.search(r'[#:]', text) is None else json.dumps(text)}", []
     if kind == GRID:
-        return _tagged("!g", node[GRID])
+        return _grid(node)
+    if kind in DISTRIBUTIONS:
+        return _tagged(f"!{str(kind)[1:]}", [*node[kind], *([node["transform"]] if "transform" in node else [])])
     if kind == FILE:
         return f"!file {scalar(node[FILE])}", []
     if kind == ENV:
@@ -96,6 +113,16 @@ def _block(node: Any) -> tuple[str, list[str]]:
     if isinstance(node, list):
         return _sequence(node)
     return scalar(node), []
+
+
+def _grid(node: dict[str, Any]) -> tuple[str, list[str]]:
+    options = dict(zip(node["names"], node[GRID], strict=True)) if "names" in node else node[GRID]
+    if "probs" in node:
+        return _tagged("!choice", {"options": options, "probs": node["probs"]})
+    # A mapping whose first key is "options" would be read as the long form.
+    if "options" in node.get("names", ()):
+        options = {"options": options}
+    return _tagged("!choice" if "names" in node else "!g", options)
 
 
 def _component(node: dict[str, Any]) -> tuple[str, list[str]]:

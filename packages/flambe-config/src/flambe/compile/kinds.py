@@ -11,7 +11,19 @@ from flambe.build.reach import LIBRARY_BASES
 from flambe.compile.annotations import Type, describe, fits
 from flambe.compile.library import Found, Library
 from flambe.compile.source import Class, Function
-from flambe.spec.nodes import BYTES, FILE, FLOAT, GRID, LINK, NEW, LinkTarget, arguments, kind_of, link_target
+from flambe.spec.nodes import (
+    BYTES,
+    DISTRIBUTIONS,
+    FILE,
+    FLOAT,
+    GRID,
+    LINK,
+    NEW,
+    LinkTarget,
+    arguments,
+    kind_of,
+    link_target,
+)
 
 # Objects of a class below one of these are never written as a number or text.
 _COMPONENTS = frozenset({("flambe.build.component", "Component")})
@@ -71,7 +83,7 @@ class Kinds:
             return self._linked(link_target(node), depth)
         if kind == GRID:
             return _any_of([self.yields(item, depth + 1) for item in node[GRID]])
-        if kind == FLOAT:
+        if kind == FLOAT or kind in DISTRIBUTIONS:
             return "float"
         if kind == BYTES:
             return "bytes"

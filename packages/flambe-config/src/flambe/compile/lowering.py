@@ -17,14 +17,26 @@ from flambe.compile.tags import resolve
 from flambe.compile.yaml import STANDARD, Alias, Mapping, Node, Scalar, Sequence, describe, plain_value
 from flambe.errors import ConfigError, Notice, Position
 from flambe.spec.codec import escape
-from flambe.spec.nodes import ARGS, BYTES, ENV, FILE, GRID, MAP, NEW, YAML, LinkTarget, link_node
+from flambe.spec.nodes import ARGS, BYTES, CONTINUOUS, ENV, FILE, GRID, MAP, NEW, SEARCHES, YAML, LinkTarget, link_node
 
 FAULT = "$fault"
 GRID_TAGS = ("g", "GridSearchOptions", "choice")
 SAMPLE_TAGS = ("s", "SampledUniformSearchOptions")
 DISTRIBUTIONS = ("uniform", "normal", "beta", "quniform")
-FORMS = (*LINK_TAGS, *GRID_TAGS, *SAMPLE_TAGS, *DISTRIBUTIONS, "file", "env", "cluster", "$", "PickledDataLink")
-OWN_TAGS = ("@", "g", "s", "link", "ref", "call", "copy", "choice", "file", "env", "Experiment", "Pipeline")
+FORMS = (
+    *LINK_TAGS,
+    *GRID_TAGS,
+    *SAMPLE_TAGS,
+    *DISTRIBUTIONS,
+    "seeds",
+    "file",
+    "env",
+    "cluster",
+    "$",
+    "PickledDataLink",
+)
+OWN_TAGS = ("@", "g", "s", "link", "ref", "call", "copy", "choice", *DISTRIBUTIONS, "seeds", "file", "env", "Experiment",
+            "Pipeline", "Search")  # fmt: skip
 
 # Copies that aliases make; real files make a few, a bomb makes billions.
 MOST_COPIES = 100_000
@@ -84,6 +96,7 @@ class Lowering:
         self.quiet: set[Where] = set()  # plain items of lists: their list's place says enough
         self._first: dict[int, Place] = {}
         self._made: dict[int, dict[str, Any]] = {}
+        self.endless: list[Place] = []  # what has no list of values: somebody has to draw from it
         self._copies = 0
         self._inside_alias = 0
 
@@ -130,12 +143,9 @@ class Lowering:
         if name == "env":
             return variable(node, self)
         if name in DISTRIBUTIONS:
-            return self.fault(
-                node.position,
-                f"!{name} cannot be searched by this version",
-                rule="malformed-search",
-                hint="Write !g [value, …], or !s [low, high, k] for k values drawn evenly.",
-            )
+            return self._distribution(node, name, place)
+        if name == "seeds":
+            return self._seeds(node, place)
         if name == "cluster":
             what = "!cluster stands only in the resources of an experiment"
             return self.fault(node.position, what, rule="invalid-value")
@@ -319,26 +329,124 @@ class Lowering:
     # Search ------------------------------------------------------------------------------------------------------
 
     def _grid(self, node: Node, tag: str, place: Place) -> Any:
+        if tag == "choice" and isinstance(node, Mapping):
+            return self._named_choice(node, place)
         if not isinstance(node, Sequence):
-            hint = "Write the options as a list." if tag == "choice" and isinstance(node, Mapping) else None
-            what = f"!{tag} holds {describe(node)}"
-            return self.fault(node.position, what, rule="malformed-search", expected="a list of values", hint=hint)
+            return self._malformed(node, f"!{tag} holds {describe(node)}", "a list of values")
+        return self._options(node, tag, place, None)
+
+    def _named_choice(self, node: Mapping, place: Place) -> Any:
+        """Return the grid of ``!choice {name: option, …}``, or of ``!choice {options: …, probs: …}``."""
+        given = {key: item for key, _, item in self._pairs(node)}
+        if "options" not in given or not set(given) <= {"options", "probs"}:
+            return self._options(node, "choice", place, None)
+        options = given["options"]
+        if not isinstance(options, Sequence | Mapping) or options.tag is not None:
+            return self._malformed(options, f"the options of !choice are {describe(options)}", "a list or mapping")
+        probs = None
+        if "probs" in given:
+            probs = self.value(given["probs"], Place((*place.at, "probs"), None))
+        return self._options(options, "choice", place, (probs, given["probs"]) if "probs" in given else None)
+
+    def _options(self, node: Sequence | Mapping, tag: str, place: Place, given: tuple[Any, Node] | None) -> Any:
+        """Return the grid of a list of options, or of a mapping of name to option. given: their probabilities."""
         if not node.items:
-            what = f"!{tag} holds an empty list"
-            return self.fault(node.position, what, rule="malformed-search", expected="one value or more")
+            what = f"!{tag} holds an empty {'mapping' if isinstance(node, Mapping) else 'list'}"
+            return self._malformed(node, what, "one value or more")
+        names: list[str] | None = None
+        items: list[Node]
+        if isinstance(node, Mapping):
+            pairs = self._pairs(node)
+            names, items = [str(key) for key, _, _ in pairs], [item for _, _, item in pairs]
+        else:
+            items = node.items
+        probs = None
+        if given is not None:
+            probs = _probabilities(given[0], len(items), names)
+            if probs is None:
+                what = f"the probs of !{tag} are no probabilities of its {len(items)} options"
+                return self._malformed(given[1], what, f"{len(items)} numbers that add up to 1")
         options: list[Any] = []
-        seen: set[str] = set()
-        for item in node.items:
+        seen: dict[str, int] = {}
+        for index, item in enumerate(items):
             inner = Place((*place.at, GRID, len(options)), place.config, (*place.choices, (*place.at, len(options))))
             option = self.value(item, inner)
             written = repr(option)
-            if written in seen and not (isinstance(option, dict) and FAULT in option):
+            if names is None and written in seen and not (isinstance(option, dict) and FAULT in option):
                 what = "this value of the search is there already; it is tried once"
                 self.warn(item.position, what, "duplicate-option")
+                if probs is not None:
+                    probs[seen[written]] += probs.pop(len(options))
                 continue
-            seen.add(written)
+            seen[written] = index if names is not None else len(options)
             options.append(option)
-        return {GRID: options}
+        grid: dict[str, Any] = {GRID: options}
+        if names is not None:
+            grid["names"] = names
+        if probs is not None:
+            grid["probs"] = probs
+        return grid
+
+    def _distribution(self, node: Node, name: str, place: Place) -> Any:
+        from flambe.compile.distribution import FIELDS, DistributionError, distribution, form_of
+
+        kind = f"${name}"
+        fields = (*FIELDS[kind], "transform")
+        values: dict[str, Any] = {}
+        if isinstance(node, Sequence):
+            if not len(fields) - 1 <= len(node.items) <= len(fields):
+                count = f"{len(node.items)} value{'s' if len(node.items) != 1 else ''}"
+                return self._malformed(node, f"!{name} holds {count}", form_of(kind))
+            for field, item in zip(fields, node.items, strict=False):
+                values[field] = self.value(item, Place((*place.at, field), None))
+        elif isinstance(node, Mapping):
+            for key, key_node, item in self._pairs(node):
+                if key not in fields:
+                    what = f"!{name} has no {key!r}"
+                    return self._malformed(key_node, what, f"{', '.join(fields[:-1])} and perhaps transform")
+                values[key] = self.value(item, Place((*place.at, key), None))
+        else:
+            return self._malformed(node, f"!{name} holds {describe(node)}", form_of(kind))
+        missing = [field for field in fields[:-1] if field not in values]
+        if missing:
+            return self._malformed(node, f"!{name} has no {missing[0]}", form_of(kind))
+        if any(isinstance(value, dict) and FAULT in value for value in values.values()):
+            return {FAULT: True}
+        try:
+            found = distribution(kind, [values[field] for field in fields[:-1]], values.get("transform"))
+        except DistributionError as error:
+            return self._malformed(node, f"!{name} {error.what}", error.expected)
+        if kind in CONTINUOUS:
+            self.endless.append(place)
+        return found.node()
+
+    def _seeds(self, node: Node, place: Place) -> Any:
+        found = self.read_seeds(node, ".".join(map(str, place.config or place.at)), place)
+        return {FAULT: True} if found is None else {GRID: found[1]}
+
+    def read_seeds(self, node: Node, stream: str, place: Place) -> tuple[int, list[int]] | None:
+        """Return what ``!seeds`` stands for: what its seeds are drawn from, and them. None where that is a fault.
+
+        stream: each place draws seeds of its own; the whole experiment's is "".
+        """
+        from flambe.compile.sample import SampleError, derive_seeds, read_seeds
+
+        bare = _untagged(node)
+        faults = len(self.faults)
+        given = self.value(bare, Place(place.at, None))
+        if len(self.faults) > faults:
+            return None
+        try:
+            base, count, listed = read_seeds(given, self.seed)
+        except SampleError as error:
+            self._malformed(node, f"!seeds {error}", error.expected)
+            return None
+        if listed is not None:
+            return listed[0], listed
+        return base, derive_seeds(base, count, stream)
+
+    def _malformed(self, node: Node, what: str, expected: str | None) -> dict[str, Any]:
+        return self.fault(node.position, what, rule="malformed-search", expected=expected)
 
     def _sample(self, node: Node, tag: str, place: Place) -> Any:
         from flambe.compile.sample import FORM, SampleError, draw, read_sample
@@ -363,10 +471,21 @@ def _is_plain(value: Any) -> bool:
         return all(_is_plain(item) for item in value)
     if isinstance(value, dict):
         first = next(iter(value), "")
-        if first in (NEW, GRID, FILE, ENV, "$link", "$yaml"):
+        if first in (NEW, *SEARCHES, FILE, ENV, "$link", "$yaml"):
             return False
         return first in (MAP, FAULT) or all(_is_plain(item) for item in value.values())
     return True
+
+
+def _probabilities(given: Any, count: int, names: list[str] | None) -> list[float] | None:
+    """Return the probabilities of ``count`` options, from a list or a mapping of their names; None for what is none."""
+    if isinstance(given, dict) and names is not None and set(given) == set(names):
+        given = [given[name] for name in names]
+    if not isinstance(given, list) or len(given) != count:
+        return None
+    if any(isinstance(one, bool) or not isinstance(one, int | float) or one < 0 for one in given):
+        return None
+    return list(given) if abs(sum(given) - 1) < 1e-6 else None
 
 
 def _untagged(node: Node) -> Node:

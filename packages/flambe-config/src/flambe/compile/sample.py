@@ -1,4 +1,4 @@
-"""``!s [low, high, k]``: values drawn when the config is compiled, so that the spec says what will be tried."""
+"""``!s [low, high, k]`` and ``!seeds N``: values drawn when the config is compiled, so that the spec says what is tried."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 FORM = "[low, high, k] or [low, high, k, decimals]"
+SEEDS_FORM = "N, [seed, seed, …] or {n: N, seed: FROM}"
 MOST = 100_000
+MOST_SEEDS = 1_000
 
 
 class Sample(NamedTuple):
@@ -61,3 +63,40 @@ def draw(sample: Sample, seed: int, path: str) -> list[int] | list[float]:
         if len(values) == size:
             break
     return list(values)
+
+
+def read_seeds(given: Any, seed: int) -> tuple[int, int, list[int] | None]:
+    """Return what the value of ``!seeds`` describes: what to draw from (``seed`` unless it says so), how many, and those
+    that are listed, None where they are to be drawn. Raises ``SampleError``.
+    """
+    if isinstance(given, list):
+        if not given or not all(_is_count(one) for one in given):
+            raise SampleError("holds something else than seeds", "integers, 0 or more")
+        if len(set(given)) < len(given):
+            raise SampleError("holds a seed twice", "different integers")
+        return given[0], len(given), given
+    count, base = given, seed
+    if isinstance(given, dict):
+        if "n" not in given or not set(given) <= {"n", "seed"} or not _is_count(given.get("seed", 0)):
+            raise SampleError("does not say how many seeds to draw", SEEDS_FORM)
+        count, base = given["n"], given.get("seed", seed)
+    if not _is_count(count) or not 1 <= count <= MOST_SEEDS:
+        what = f"draws {count} seeds" if _is_count(count) else "does not say how many seeds to draw"
+        raise SampleError(what, f"from 1 to {MOST_SEEDS:,}" if _is_count(count) else SEEDS_FORM)
+    return base, count, None
+
+
+def derive_seeds(seed: int, count: int, stream: str = "") -> list[int]:
+    """Return different seeds below a million. More of them begin with the same ones, so that what was run counts again.
+
+    stream: each has seeds of its own; the empty one is the experiment's.
+    """
+    generator = random.Random(f"{seed}:seeds:{stream}")
+    found: dict[int, None] = {}
+    while len(found) < count:
+        found[generator.randrange(1_000_000)] = None
+    return list(found)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0

@@ -9,10 +9,10 @@ with ``$`` is a *node* with a meaning of its own:
 ``$link``             ``{"$link": ["stage", "key", 0], "attr": ["a", "b"]}``: brackets follow the config, attributes
                       the built object; ``"call": true`` calls what is found; ``"copy": true`` copies it
 ``$grid``             each of these values is a variant; ``"names"`` and ``"probs"`` may stand beside it, one of each a value
-``$uniform``          numbers to draw from: ``[low, high]``; ``"transform"``: ``pow2``, ``pow10`` or ``exp`` of what is drawn
-``$normal``           the same: ``[loc, scale]``
-``$beta``             the same: ``[a, b]``
-``$quniform``         the same: ``[low, high, n]``, n evenly spaced values
+``$uniform``          a number drawn from ``[low, high]``; ``"transform"``: ``pow2``, ``pow10`` or ``exp`` of what is drawn
+``$normal``           the same of ``[loc, scale]``
+``$beta``             the same of ``[a, b]``
+``$quniform``         ``[low, high, n]``: each of n evenly spaced values is a variant; ``"transform"`` as above
 ``$file``             a path, absolute since compilation
 ``$yaml``             ``{"$yaml": "!tag", "value": …}``: a class that reads its own YAML
 ``$env``              an environment variable read when built; never stored
@@ -49,6 +49,15 @@ MAP = "$map"
 FLOAT = "$float"
 BYTES = "$bytes"
 
+CONTINUOUS = (UNIFORM, NORMAL, BETA)
+DISTRIBUTIONS = (*CONTINUOUS, QUNIFORM)
+SEARCHES = (GRID, *DISTRIBUTIONS)
+"""The nodes that have no value before it is chosen."""
+
+FUNCTION = "flambe.runnable:Function"
+SCRIPT = "flambe.runnable:Script"
+"""What runs code that an argument names."""
+
 Path = tuple[str | int, ...]
 
 
@@ -72,9 +81,11 @@ class Stage(msgspec.Struct, omit_defaults=True, kw_only=True):
     """One stage of a pipeline.
 
     name: unique in the spec. body: the node to build and run. reduce: how many variants stay for later stages.
-    scheduler, search: ``$new`` nodes of Tune algorithms. resources: ``{"cpus": 1, "gpus": 0}`` for each variant.
-    params: in a concrete spec, what was chosen for each search node of this stage, by dotted path.
+    scheduler, search: ``$new`` nodes of algorithms. resources: ``{"cpus": 1, "gpus": 0}`` for each variant.
+    params: in a concrete spec, what was chosen for each search node of this stage, by dotted path; of an option that has
+    a name its name.
     reuse: whether an equal earlier result does as well; not for what is run for its effect.
+    seedless: its class says that its result does not depend on the seed.
     """
 
     name: str
@@ -85,6 +96,7 @@ class Stage(msgspec.Struct, omit_defaults=True, kw_only=True):
     resources: dict[str, float] | None = None
     params: dict[str, Any] = {}
     reuse: bool = True
+    seedless: bool = False
 
 
 class Environment(msgspec.Struct, omit_defaults=True, kw_only=True):
@@ -130,7 +142,8 @@ class Spec(msgspec.Struct, omit_defaults=True, kw_only=True):
     resume: a stage (and all above) or a list of stages whose results are taken from earlier runs by key.
     max_failures: how often a failing unit is tried again. devices: resources of each variant of every stage.
     debug: one process, variants one after another. ordering: ``step``, or ``arrival`` (not repeatable).
-    seeds: of ``seed: !seeds N``: everything is run once for each of them; ``seed`` is what they were drawn from.
+    seeds: of ``seed: !seeds N``: everything is run once for each of them. ``seed`` is what they, and values of a search,
+    were drawn from.
     origins: JSON pointer of a value → [index in source.files, line, column], 1-based.
     """
 
@@ -230,8 +243,10 @@ def stages_needed(stage: Stage) -> list[str]:
 
 
 def is_concrete(spec: Spec) -> bool:
-    """Whether no search is left in ``spec``."""
-    return not any(kind_of(value) == GRID for stage in spec.stages for _, value in walk(stage.body))
+    """Whether no search is left in ``spec``: no choice, no algorithm that makes one, no more than one seed."""
+    if spec.seeds or any(stage.search is not None for stage in spec.stages):
+        return False
+    return not any(kind_of(value) in SEARCHES for stage in spec.stages for _, value in walk(stage.body))
 
 
 def pointer(parts: Sequence[str | int]) -> str:
