@@ -16,7 +16,7 @@ import msgspec
 
 from flambe.errors import ConfigError
 from flambe.record.layout import VERSION
-from flambe.spec.codec import check_version
+from flambe.spec.codec import read_document
 
 CREATED = "CREATED"
 QUEUED = "QUEUED"
@@ -196,12 +196,10 @@ def read_record(path: Path, kind: type[_Record]) -> _Record:
 
     Raises FileNotFoundError, or ConfigError when it is torn or of another major version.
     """
-    data = path.read_bytes()
+    head = read_document(path.read_bytes(), "flambe_record", VERSION, where=str(path), kind="run record")
     try:
-        head = msgspec.json.decode(data)
-        check_version(head["flambe_record"], what=str(path), reads=VERSION)
         return msgspec.convert(head, kind)
-    except (msgspec.MsgspecError, KeyError, TypeError) as error:
+    except msgspec.ValidationError as error:
         raise ConfigError(f"{path} is no run record: {error}") from error
 
 

@@ -101,19 +101,33 @@ def load_spec(text: str | bytes, *, where: str = "spec") -> Spec:
 
 
 def _loaded(text: str | bytes, where: str) -> Spec:
-    try:
-        head = msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{where} is not JSON: {error}", hint="Compile YAML first: flambe-compile FILE.") from error
-    if not isinstance(head, dict) or "flambe_spec" not in head:
-        raise ConfigError(f"{where} is no flambe spec (no key flambe_spec)", hint="Compile YAML: flambe-compile FILE.")
-    check_version(head["flambe_spec"], what=where, reads=VERSION)
+    hint = "Compile YAML first: flambe-compile FILE."
+    head = read_document(text, "flambe_spec", VERSION, where=where, kind="flambe spec", hint=hint)
     try:
         spec = msgspec.convert(head, Spec)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{where} is no valid spec: {error}") from error
     check_shape(spec, where)
     return spec
+
+
+def read_document(
+    data: str | bytes, key: str, reads: str, *, where: str, kind: str, hint: str | None = None
+) -> dict[str, Any]:
+    """Return the JSON of a document whose ``key`` names its version. where, kind, hint: for messages.
+
+    Raises ConfigError when it is none, of another major version than the program ``reads``, or nested too deeply.
+    """
+    try:
+        found = msgspec.json.decode(data)
+    except RecursionError:
+        raise ConfigError(f"{where} is nested too deeply") from None
+    except (msgspec.DecodeError, UnicodeError) as error:
+        raise ConfigError(f"{where} is not JSON: {error}", hint=hint) from error
+    if not isinstance(found, dict) or key not in found:
+        raise ConfigError(f"{where} is no {kind} (no key {key})", hint=hint)
+    check_version(found[key], what=where, reads=reads)
+    return found
 
 
 def needed_version(spec: Spec) -> str:
@@ -163,5 +177,6 @@ __all__ = [
     "escape",
     "load_spec",
     "needed_version",
+    "read_document",
     "unescape",
 ]
