@@ -15,7 +15,7 @@ nox.options.sessions = ["lint", "types", "tests"]
 
 ROOT = Path(__file__).parent
 NAMES = ("config", "nn", "tune", "cluster", "report", "export")
-EXTRAS = {"nn": "[sru]", "tune": "[optuna]", "export": "[s3]"}
+EXTRAS = {"nn": "[sru,transformers]", "tune": "[optuna]", "export": "[s3]"}
 COMMANDS = [
     "flambe",
     *("flambe-" + name for name in ("compile", "train", "tune", "cluster", "report", "site", "build")),

@@ -27,6 +27,7 @@ ROOMS = (
     "flambe.nlp.classification",
     "flambe.nlp.language_modeling",
     "flambe.nlp.fewshot",
+    "flambe.nlp.transformers",
     "flambe.vision.classification",
 )
 # What cannot be built from a config, or is only a base of others.
@@ -53,7 +54,8 @@ def tags() -> dict[str, str]:
 
 
 def our_tags() -> dict[str, str]:
-    """Every public class of our rooms that is a component or a learning-rate scheduler."""
+    """Every public class of our rooms that is a component, an optimizer or a learning-rate scheduler."""
+    from torch.optim import Optimizer
     from torch.optim.lr_scheduler import LRScheduler
 
     from flambe.build.component import Component
@@ -68,7 +70,7 @@ def our_tags() -> dict[str, str]:
             continue
         for name in getattr(module, "__all__", ()):
             kind = getattr(module, name)
-            if inspect.isclass(kind) and issubclass(kind, (Component, LRScheduler)) and name not in NOT_TAGS:
+            if inspect.isclass(kind) and issubclass(kind, (Component, LRScheduler, Optimizer)) and name not in NOT_TAGS:
                 found[name] = f"{room}:{name}"
     return found
 

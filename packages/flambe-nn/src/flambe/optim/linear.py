@@ -16,14 +16,15 @@ class WarmupLinearScheduler(LRScheduler):
     optimizer: whose rate is set.
     warmup: updates of rising.
     n_steps: updates in all.
+    last_epoch: updates made before; -1 for none.
     """
 
-    def __init__(self, optimizer: Optimizer, warmup: int, n_steps: int) -> None:
+    def __init__(self, optimizer: Optimizer, warmup: int, n_steps: int, last_epoch: int = -1) -> None:
         if not 0 <= warmup <= n_steps:
             raise ValueError(f"warmup must be between 0 and n_steps, got {warmup} of {n_steps}")
         self.warmup = warmup
         self.n_steps = n_steps
-        super().__init__(optimizer)
+        super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float | Tensor]:
         """Rate of each parameter group at this update."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from flambe.nn.embedding import Embedder
 from flambe.nn.module import Module
 
 
@@ -23,7 +22,7 @@ class TextClassifier(Module):
     drop: the dropout layer.
     """
 
-    def __init__(self, embedder: Embedder, output_layer: torch.nn.Module, dropout: float = 0) -> None:
+    def __init__(self, embedder: torch.nn.Module, output_layer: torch.nn.Module, dropout: float = 0) -> None:
         super().__init__()
         self.embedder = embedder
         self.output_layer = output_layer

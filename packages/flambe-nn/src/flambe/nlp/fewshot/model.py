@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from flambe.nn.distance import get_distance_module, get_mean_module
-from flambe.nn.embedding import Embedder
 from flambe.nn.module import Module
 
 
@@ -20,7 +19,7 @@ class PrototypicalTextClassifier(Module):
     detach_mean: let no gradient through the class means.
     """
 
-    def __init__(self, embedder: Embedder, distance: str = "euclidean", detach_mean: bool = False) -> None:
+    def __init__(self, embedder: torch.nn.Module, distance: str = "euclidean", detach_mean: bool = False) -> None:
         super().__init__()
         self.embedder = embedder
         self.distance_module = get_distance_module(distance)

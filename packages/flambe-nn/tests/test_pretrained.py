@@ -1,0 +1,207 @@
+"""Pretrained transformers: a tiny BERT, written to a folder as `save_pretrained()` does it, stands for a large one."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import flambe
+from flambe.compile import compile_text
+from flambe.errors import ConfigError
+from flambe.nlp.transformers import (
+    AdamW,
+    BertEmbedder,
+    BertTextField,
+    ConstantLRSchedule,
+    GPT2TextField,
+    PretrainedTransformerEmbedder,
+    PretrainedTransformerField,
+    RobertaEmbedder,
+    WarmupConstantSchedule,
+    WarmupLinearSchedule,
+)
+
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "good", "fine", "bad", "poor", "film", "##s", "!"]
+
+
+@pytest.fixture(scope="module")
+def bert(tmp_path_factory: pytest.TempPathFactory) -> str:
+    transformers = pytest.importorskip("transformers")
+    folder = tmp_path_factory.mktemp("bert")
+    torch.manual_seed(0)
+    config = transformers.BertConfig(
+        vocab_size=len(WORDS), hidden_size=8, num_hidden_layers=2, num_attention_heads=2, intermediate_size=16
+    )
+    transformers.BertModel(config).save_pretrained(folder)
+    (folder / "vocab.txt").write_text("\n".join(WORDS) + "\n")
+    transformers.BertTokenizer(vocab=str(folder / "vocab.txt")).save_pretrained(folder)
+    return str(folder)
+
+
+def test_text_to_the_ids_of_the_tokenizer(bert: str) -> None:
+    field = BertTextField(bert)
+    assert field.process("Good films!").tolist() == [2, 5, 9, 10, 11, 3]
+    assert (field.vocab_size, field.padding_idx) == (len(WORDS), 0)
+    assert BertTextField(bert, max_len_truncate=4).process("good fine bad poor").tolist() == [2, 5, 6, 3]
+    assert BertTextField(bert, add_special_tokens=False).process("good").tolist() == [5]
+
+
+def test_a_split_at_once_is_its_examples_one_by_one(bert: str) -> None:
+    field = PretrainedTransformerField(bert, max_len_truncate=5)
+    texts = ["good film", "", "bad bad bad bad bad", "a word that nobody knows"]
+    packed = field.pack(np.array(texts, dtype=object))
+    assert packed is not None
+    column = packed[0]
+    assert [column.example(row).tolist() for row in range(4)] == [field.process(text).tolist() for text in texts]
+
+
+def test_padding_changes_nothing(bert: str) -> None:
+    embedder = BertEmbedder(bert).eval()
+    short = torch.tensor([[2, 5, 9, 3]])
+    padded = torch.tensor([[2, 5, 9, 3, 0, 0]])
+    with torch.no_grad():
+        states = embedder(short)
+        torch.testing.assert_close(embedder(padded)[:, :4], states)
+        pooled = BertEmbedder(bert, pool=True).eval()(padded)
+    assert states.shape == (1, 4, 8)
+    assert pooled.shape == (1, 8)
+
+
+def test_what_the_configuration_says_is_an_attribute(bert: str) -> None:
+    embedder = PretrainedTransformerEmbedder(bert)
+    assert (embedder.hidden_size, embedder.output_size, embedder.num_attention_heads) == (8, 8, 2)
+    with pytest.raises(AttributeError, match="no_such"):
+        embedder.no_such
+
+
+def test_weights_come_from_the_saved_component(bert: str, tmp_path: Path) -> None:
+    from flambe.compile import yaml
+
+    embedder = yaml.load(f"!BertEmbedder\nalias: {bert}\n")()
+    with torch.no_grad():
+        next(embedder.parameters()).fill_(0.5)
+    embedder.save(str(tmp_path / "saved"))
+    assert bool((next(flambe.load(str(tmp_path / "saved")).parameters()) == 0.5).all())
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda bert: RobertaEmbedder(bert), "is a bert model, not roberta; PretrainedTransformerField and"),
+        (lambda bert: GPT2TextField(bert), "is a bert model, not gpt2"),
+        (lambda bert: BertEmbedder(bert + "-no"), "there is no pretrained model '.*-no'"),
+        (lambda bert: BertEmbedder(bert, trust_remote_code=True), "trust_remote_code is refused"),
+        (lambda bert: PretrainedTransformerEmbedder(bert, pool=True, add_pooling_layer=False), r"\(bert\) has no pooler"),
+    ],
+)  # fmt: skip
+def test_refusals(bert: str, make: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make(bert)
+
+
+def test_without_the_package_its_install_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(ConfigError, match=r"pip install 'flambe-nn\[transformers\]'"):
+        BertTextField("bert-base-uncased")
+
+
+def rates(make: Any, updates: int) -> list[float]:
+    optimizer = AdamW([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    schedule = make(optimizer)
+    found = []
+    for _ in range(updates):
+        found.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    return found
+
+
+def test_the_schedules() -> None:
+    assert rates(ConstantLRSchedule, 3) == [1, 1, 1]
+    assert rates(lambda o: WarmupConstantSchedule(o, 2), 4) == [0, 0.5, 1, 1]
+    assert rates(lambda o: WarmupConstantSchedule(o, 0), 2) == [1, 1]
+    assert rates(lambda o: WarmupLinearSchedule(o, 2, 4), 5) == [0, 0.5, 1, 0.5, 0]
+
+
+PIPELINE = """
+!Experiment
+name: distil
+pipeline:
+  dataset: !TabularDataset.autogen
+    data_path: reviews.tsv
+    transform:
+      text: !BertTextField
+        alias: BERT
+      label: !LabelField
+  teacher: !TextClassifier
+    embedder: !BertEmbedder
+      alias: BERT
+      pool: True
+    output_layer: !SoftmaxLayer
+      input_size: !@ teacher[embedder].hidden_size
+      output_size: !@ dataset.label.vocab_size
+  student: !TextClassifier
+    embedder: !Embedder
+      embedding: !Embeddings
+        num_embeddings: !@ dataset.text.vocab_size
+        embedding_dim: 6
+      encoder: !PooledRNNEncoder
+        input_size: 6
+        rnn_type: gru
+        hidden_size: 5
+      pooling: last
+    output_layer: !SoftmaxLayer
+      input_size: !@ student[embedder][encoder].hidden_size
+      output_size: !@ dataset.label.vocab_size
+  finetune: !Trainer
+    dataset: !@ dataset
+    train_sampler: !BaseSampler
+      batch_size: 16
+    val_sampler: !BaseSampler
+      batch_size: 16
+    model: !@ teacher
+    loss_fn: !torch.NLLLoss
+    metric_fn: !Accuracy
+    optimizer: !AdamW
+      params: !@ finetune[model].trainable_params
+      lr: 0.01
+    max_steps: 3
+    iter_per_step: 10
+  distill: !DistillationTrainer
+    dataset: !@ dataset
+    train_sampler: !BaseSampler
+      batch_size: 16
+    val_sampler: !BaseSampler
+      batch_size: 16
+    teacher_model: !@ finetune.model
+    student_model: !@ student
+    loss_fn: !torch.NLLLoss
+    metric_fn: !Accuracy
+    optimizer: !torch.Adam
+      params: !@ distill[student_model].trainable_params
+      lr: 0.05
+    alpha_kl: 1.0
+    temperature: 2
+    max_steps: 4
+    iter_per_step: 20
+"""
+
+
+@pytest.mark.slow
+def test_a_bert_is_fine_tuned_and_distilled(bert: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from flambe.runner.execute import execute
+
+    monkeypatch.chdir(tmp_path)
+    lines = [f"{word} film{'s' * (row % 2)}\t{word in ('good', 'fine')}" for row in range(30) for word in WORDS[5:9]]
+    (tmp_path / "reviews.tsv").write_text("\n".join(["text\tlabel", *lines]) + "\n")
+    rows: list[dict[str, Any]] = []
+    run, failed = execute(compile_text(PIPELINE.replace("BERT", bert), name="distil"), tool="test", on_unit=rows.append)
+    assert failed == 0, (run / "outputs.log").read_text()
+    # The student has seen no label, so its teacher is the model after it was fine-tuned.
+    (metric,) = [row["metric"] for row in rows if row.get("stage") == "distill"]
+    assert metric == 1.0
