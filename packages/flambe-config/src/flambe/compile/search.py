@@ -1,26 +1,42 @@
 """The choices of a search: listed, counted and put into a body, one at a time, so that memory stays flat.
 
 A body is planned once: each search node is a *dimension* with its options, and an option that is a component may
-bring dimensions of its own (a conditional search). Only the dimensions of the chosen option are gone through.
+bring dimensions of its own (a conditional search). Only the dimensions of the chosen option are gone through, or drawn.
 """
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from flambe.spec.nodes import ARGS, GRID, NEW, YAML, Spec, arguments, kind_of
+from flambe.errors import ConfigError
+from flambe.spec.nodes import ARGS, CONTINUOUS, DISTRIBUTIONS, GRID, NEW, QUNIFORM, SEARCHES, YAML, arguments, kind_of
+
+if TYPE_CHECKING:
+    from flambe.compile.distribution import Distribution
+    from flambe.spec.nodes import Spec
 
 _Fill = Callable[[dict[str, Any]], Any]
+Assignment = dict[str, Any]
 
 
 class Option(NamedTuple):
-    """One value of a dimension. node: as written. inner: the dimensions in it."""
+    """One value of a dimension. node: as written. inner: the dimensions in it. weight: how likely it is drawn.
+
+    name: that it was given, which stands for it in an assignment.
+    """
 
     node: Any
     inner: tuple[Dimension, ...]
+    weight: float
+    name: str | None = None
+
+    @property
+    def shown(self) -> Any:
+        return self.node if self.name is None else self.name
 
 
 class Dimension(NamedTuple):
@@ -32,20 +48,40 @@ class Dimension(NamedTuple):
 
 def dimensions(body: Any, path: str = "") -> tuple[Dimension, ...]:
     """Return the search nodes of a body, in file order. A search whose option is a search is one dimension."""
+    if kind_of(body) in SEARCHES:
+        return (Dimension(path, tuple(_options(body, path))),)
     found: list[Dimension] = []
     for key, node in _parts(body, path):
         found += dimensions(node, key)
-    if kind_of(body) == GRID:
-        return (Dimension(path, tuple(_options(body, path))),)
     return tuple(found)
 
 
-def _options(grid: dict[str, Any], path: str) -> Iterator[Option]:
-    for option in grid[GRID]:
-        if kind_of(option) == GRID:
-            yield from _options(option, path)
+def _options(node: dict[str, Any], path: str, weight: float = 1.0) -> Iterator[Option]:
+    kind = kind_of(node)
+    if kind in CONTINUOUS:
+        yield Option(node, (), weight)
+        return
+    if kind == QUNIFORM:
+        values = _distribution(node).values()
+        yield from (Option(value, (), weight / len(values)) for value in values)
+        return
+    options = node[GRID]
+    names = node.get("names") or [None] * len(options)
+    probs = node.get("probs") or [1 / max(1, len(options))] * len(options)
+    for option, name, prob in zip(options, names, probs, strict=True):
+        if kind_of(option) in SEARCHES:
+            yield from _options(option, path, weight * prob)
         else:
-            yield Option(option, dimensions(option, path))
+            yield Option(option, dimensions(option, path), weight * prob, name)
+
+
+def _distribution(node: dict[str, Any]) -> Distribution:
+    from flambe.compile.distribution import DistributionError, distribution_of
+
+    try:
+        return distribution_of(node)
+    except DistributionError as error:
+        raise ConfigError(f"!{str(kind_of(node))[1:]} {error.what}", expected=error.expected) from error
 
 
 def _parts(node: Any, path: str) -> Iterator[tuple[str, Any]]:
@@ -70,100 +106,174 @@ def _join(path: str, key: str | int) -> str:
     return f"{path}.{name}" if path else name
 
 
-def assignments(body: Any) -> Iterator[dict[str, Any]]:
-    """Yield every choice of a body's search: dotted path inside the stage → the option as written.
+# All choices -----------------------------------------------------------------------------------------------------------
+
+
+def assignments(body: Any) -> Iterator[Assignment]:
+    """Yield every choice of a body's search: dotted path inside the stage → the option as written, or its name.
 
     File order, the rightmost (last) search changes fastest. A chosen component's own searched arguments follow it;
     those of options that are not chosen do not appear. A body without search gives one empty choice.
+    Raises ConfigError for a distribution that has no list of values.
     """
-    return _choices(dimensions(body))
+    return choices(dimensions(body))
 
 
-def _choices(todo: Sequence[Dimension]) -> Iterator[dict[str, Any]]:
+def choices(todo: Sequence[Dimension]) -> Iterator[Assignment]:
+    """Yield every choice of some dimensions. Raises ConfigError for a distribution that has no list of values."""
     if not todo:
         yield {}
         return
     first, rest = todo[0], todo[1:]
     for option in first.options:
-        head = {first.path: option.node}
-        for own in _choices(option.inner):
-            for others in _choices(rest):
+        if kind_of(option.node) in CONTINUOUS:
+            raise _endless(first.path, option.node)
+        head = {first.path: option.shown}
+        for own in choices(option.inner):
+            for others in choices(rest):
                 yield {**head, **own, **others}
 
 
 def count(body: Any) -> int:
-    """Return how many choices ``assignments`` yields, without going through them."""
-    return _count(dimensions(body))
+    """Return how many choices ``assignments`` yields, without going through them. Raises ConfigError as it does."""
+    return size(dimensions(body))
 
 
-def _count(todo: Sequence[Dimension]) -> int:
+def size(todo: Sequence[Dimension]) -> int:
+    """Return how many choices some dimensions have. Raises ConfigError for a distribution without a list of values."""
     product = 1
     for dimension in todo:
-        product *= sum(_count(option.inner) for option in dimension.options)
+        for option in dimension.options:
+            if kind_of(option.node) in CONTINUOUS:
+                raise _endless(dimension.path, option.node)
+        product *= sum(size(option.inner) for option in dimension.options)
     return product
 
 
-def substitute(body: Any, assignment: dict[str, Any]) -> Any:
+def endless(todo: Sequence[Dimension]) -> Iterator[tuple[str, Any]]:
+    """Yield the path and the node of what has no list of values, in whichever choice."""
+    for dimension in todo:
+        for option in dimension.options:
+            if kind_of(option.node) in CONTINUOUS:
+                yield dimension.path, option.node
+            yield from endless(option.inner)
+
+
+def _endless(path: str, node: dict[str, Any]) -> ConfigError:
+    return ConfigError(f"{path} is {shown(node)}, which has no list of values to try", hint=REMEDY)
+
+
+def shown(node: dict[str, Any]) -> str:
+    """Return a distribution as it is written: ``!uniform [0, 1]``."""
+    kind = str(kind_of(node))
+    return f"!{kind[1:]} {node[kind]}"
+
+
+REMEDY = "Let !RandomSearch {trial_budget: 20} draw from it, or write !quniform [low, high, n]."
+
+
+# Draws -----------------------------------------------------------------------------------------------------------------
+
+
+def draw(todo: Sequence[Dimension], generator: random.Random) -> Assignment:
+    """Return one choice of some dimensions: options as likely as their weights say, numbers as their distributions do.
+
+    Nothing is drawn for a component that is not chosen.
+    """
+    drawn: Assignment = {}
+    for dimension in todo:
+        option = dimension.options[0]
+        if len(dimension.options) > 1:
+            (option,) = generator.choices(dimension.options, [one.weight for one in dimension.options])
+        if kind_of(option.node) in CONTINUOUS:
+            drawn[dimension.path] = _distribution(option.node).draw(generator)
+        else:
+            drawn[dimension.path] = option.shown
+            drawn.update(draw(option.inner, generator))
+    return drawn
+
+
+# Bodies ----------------------------------------------------------------------------------------------------------------
+
+
+def substitute(body: Any, assignment: Assignment) -> Any:
     """Return the body with each search node replaced by its choice, searches inside of choices too.
 
     What holds no search is shared with ``body``, not copied. Raises KeyError for a search without a choice.
     """
-    fill = _filler(body, "")
-    return fill(assignment) if fill else body
+    return Filler(body)(assignment)
+
+
+class Filler:
+    """A body cut where its searches are, so that putting choices in touches nothing else."""
+
+    def __init__(self, body: Any) -> None:
+        self._body = body
+        self._fill = _filler(body, "")
+
+    def __call__(self, assignment: Assignment) -> Any:
+        """Return the body of one choice."""
+        return self._fill(assignment) if self._fill else self._body
 
 
 def total(spec: Spec) -> int:
-    """Return how many concrete specs ``expand`` yields."""
-    product = 1
-    for stage in spec.stages:
-        product *= count(stage.body)
+    """Return how many concrete specs ``expand`` yields. Raises ConfigError as it does."""
+    from flambe.compile.trials import trials_of
+
+    product = max(1, len(spec.seeds))
+    for trials in trials_of(spec):
+        product *= trials.count()
     return product
 
 
 def expand(spec: Spec) -> Iterator[Spec]:
-    """Yield every concrete spec: the product of the choices of all stages, the last one changing fastest.
+    """Yield every concrete spec: for each seed the product of the choices of all stages, the last one changing fastest.
 
-    Each stage's ``params`` are its choices. Parts without search are shared between the specs: treat them as read-only.
+    Each stage's ``params`` are its choices. What a ``RandomSearch`` draws is drawn here, from the spec's seed.
+    Parts without search are shared between the specs: treat them as read-only.
+    Raises ConfigError for a distribution that nothing draws from, and for an algorithm that chooses while it runs.
     """
-    plans = [_Plan(stage.body) for stage in spec.stages]
-    for chosen in _product(plans, 0):
-        stages = [
-            msgspec.structs.replace(stage, body=body, params=params) if params else stage
-            for stage, (body, params) in zip(spec.stages, chosen, strict=True)
-        ]
-        yield msgspec.structs.replace(spec, stages=stages)
+    from flambe.compile.trials import trials_of
+
+    plans = trials_of(spec)
+    fillers = [Filler(stage.body) for stage in spec.stages]
+    plain = [msgspec.structs.replace(one, search=None) if one.search is not None else one for one in spec.stages]
+    for seed in spec.seeds or [spec.seed]:
+        for chosen in _product([plan.assignments for plan in plans]):
+            stages = list(plain)
+            for plan, together in zip(plans, chosen, strict=True):
+                for index, params in zip(plan.stages, together, strict=True):
+                    if params:
+                        body = fillers[index](params)
+                        stages[index] = msgspec.structs.replace(plain[index], body=body, params=params)
+            yield msgspec.structs.replace(spec, stages=stages, seed=seed, seeds=[])
 
 
-class _Plan:
-    """A body cut where its searches are, so that putting choices in touches nothing else."""
-
-    def __init__(self, body: Any) -> None:
-        self.body = body
-        self.todo = dimensions(body)
-        self._fill = _filler(body, "")
-
-    def variants(self) -> Iterator[tuple[Any, dict[str, Any]]]:
-        for assignment in _choices(self.todo):
-            yield (self._fill(assignment) if self._fill else self.body), assignment
-
-
-def _product(plans: Sequence[_Plan], start: int) -> Iterator[list[tuple[Any, dict[str, Any]]]]:
-    if start == len(plans):
+def _product(
+    plans: Sequence[Callable[[], Iterator[tuple[Assignment, ...]]]],
+) -> Iterator[list[tuple[Assignment, ...]]]:
+    if not plans:
         yield []
         return
-    for variant in plans[start].variants():
-        for rest in _product(plans, start + 1):
-            yield [variant, *rest]
+    for first in plans[0]():
+        for rest in _product(plans[1:]):
+            yield [first, *rest]
 
 
 def _filler(node: Any, path: str) -> _Fill | None:
     """Return a function from assignment to the concrete value of ``node``, or None when it holds no search."""
     kind = kind_of(node)
+    if kind in DISTRIBUTIONS:
+        return lambda assignment: assignment[path]
     if kind == GRID:
-        fillers = {id(option.node): _filler(option.node, path) for option in _options(node, path)}
+        options = list(_options(node, path))
+        fillers = {id(option.node): _filler(option.node, path) for option in options}
+        named = {option.name: option.node for option in options if option.name is not None}
 
-        def choose(assignment: dict[str, Any]) -> Any:
+        def choose(assignment: Assignment) -> Any:
             option = assignment[path]
+            if named and isinstance(option, str):
+                option = named.get(option, option)
             # A choice that came from a file is equal to the option, yet another object.
             fill = fillers[id(option)] if id(option) in fillers else _filler(option, path)
             return fill(assignment) if fill else option
@@ -184,7 +294,7 @@ def _filler(node: Any, path: str) -> _Fill | None:
     if not filled:
         return None
 
-    def rebuild(assignment: dict[str, Any]) -> Any:
+    def rebuild(assignment: Assignment) -> Any:
         result: Any = node.copy()
         for key, fill in filled:
             result[key] = fill(assignment)
