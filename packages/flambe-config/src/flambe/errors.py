@@ -26,6 +26,20 @@ class Position(NamedTuple):
         return f"{self.file}:{self.line}:{self.column}"
 
 
+LONGEST = 2000
+"""Characters of one line of a message. What came may be a value of any size."""
+
+
+def _shown(text: str) -> str:
+    """Return a text as a terminal may get it: no control characters (they could hide or forge lines), no endless lines."""
+    if text.isprintable() and len(text) <= LONGEST:
+        return text
+    lines = [line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} … {line[-LONGEST // 4 :]}" for line in text.split("\n")]
+    return "\n".join(
+        "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line) for line in lines
+    )
+
+
 class FlambeError(Exception):
     """Base of every error that flambe raises on purpose.
 
@@ -68,7 +82,7 @@ class FlambeError(Exception):
             text += f"; expected {self.expected}"
         if self.hint:
             text += f". {self.hint}" if not text.endswith((".", "?", "!")) else f" {self.hint}"
-        return text
+        return _shown(text)
 
 
 def _rebuild(kind: type[FlambeError], what: str, attributes: dict[str, object]) -> FlambeError:
@@ -96,7 +110,7 @@ class Notice(NamedTuple):
     position: Position | None = None
 
     def __str__(self) -> str:
-        return f"{self.position}: {self.what}" if self.position else self.what
+        return _shown(f"{self.position}: {self.what}" if self.position else self.what)
 
 
 class ConfigFaults(ConfigError):

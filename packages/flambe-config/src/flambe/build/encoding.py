@@ -195,15 +195,21 @@ class Decoder:
         self._made: dict[tuple[str, str], Any] = {}
 
     def decode(self, node: Any) -> Any:
-        """Return the value of a node."""
+        """Return the value of a node. Raises FlambeError for what no encoder has written: it may come from anybody."""
+        try:
+            return self._decode(node)
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
+            raise FlambeError(f"the saved state is damaged: {type(error).__name__}: {error}") from error
+
+    def _decode(self, node: Any) -> Any:
         if isinstance(node, list):
-            return [self.decode(item) for item in node]
+            return [self._decode(item) for item in node]
         if not isinstance(node, dict):
             return node
         first = next(iter(node), "")
         if first.startswith("$"):
             return self._tagged(first, node)
-        return {key: self.decode(item) for key, item in node.items()}
+        return {key: self._decode(item) for key, item in node.items()}
 
     def _tagged(self, tag: str, node: dict[str, Any]) -> Any:
         value = node[tag]
@@ -211,7 +217,7 @@ class Decoder:
             case "$tensor":
                 return self._tensor(value, node["codec"])
             case "$map":
-                return {self.decode(key): self.decode(item) for key, item in value}
+                return {self._decode(key): self._decode(item) for key, item in value}
             case "$float":
                 return float(value.replace("Infinity", "inf"))
             case "$bytes":
@@ -219,28 +225,28 @@ class Decoder:
             case "$int":
                 return int(value)
             case "$tuple":
-                return tuple(self.decode(value))
+                return tuple(self._decode(value))
             case "$set":
-                return set(self.decode(value))
+                return set(self._decode(value))
             case "$frozenset":
-                return frozenset(self.decode(value))
+                return frozenset(self._decode(value))
             case "$deque":
-                return collections.deque(self.decode(value), node["maxlen"])
+                return collections.deque(self._decode(value), node["maxlen"])
             case "$scalar":
-                return np.dtype(value[0]).type(self.decode(value[1]))
+                return np.dtype(value[0]).type(self._decode(value[1]))
             case "$text":
                 return np.array(value, dtype=node["dtype"]).reshape(node["shape"])
             case "$path":
                 return pathlib.Path(value)
             case "$kind":
-                return self._kind(value, self.decode(node["items"]))
+                return self._kind(value, self._decode(node["items"]))
             case "$state":
-                state = State(self.decode(value))
-                state._metadata = OrderedDict(self.decode(node["metadata"]))
+                state = State(self._decode(value))
+                state._metadata = OrderedDict(self._decode(node["metadata"]))
                 return state
             case "$data":
                 class_ = self._find_class(value)
-                return class_[node["name"]] if "name" in node else class_(**self.decode(node["fields"]))
+                return class_[node["name"]] if "name" in node else class_(**self._decode(node["fields"]))
         raise FlambeError(f"there is no value of the kind {tag}", hint="A newer flambe may have written it.")
 
     def _kind(self, name: str, items: dict[Any, Any]) -> Any:

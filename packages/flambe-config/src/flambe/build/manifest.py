@@ -10,9 +10,12 @@ from typing import Any
 import msgspec
 
 from flambe.build.state import LoadError, compare_digest
+from flambe.errors import ConfigError
 from flambe.record.code import module_digest
 from flambe.record.layout import COMPONENT_VERSION, MANIFEST
-from flambe.spec.codec import check_version
+from flambe.spec.codec import FlambeVersionError, read_document
+from flambe.spec.nodes import NEW, kind_of
+from flambe.spec.shape import check_body
 
 
 class Manifest(msgspec.Struct, kw_only=True):
@@ -66,11 +69,15 @@ def read_manifest(folder: Path, *, verify: bool = True) -> Manifest:
             hint="flambe.save writes one; in a run directory it is the folder checkpoint of a stage.",
         ) from error
     try:
-        head = msgspec.json.decode(data)
-        check_version(head["flambe_component"], what=str(path), reads=COMPONENT_VERSION)
+        head = read_document(data, "flambe_component", COMPONENT_VERSION, where=str(path), kind="manifest")
         manifest = msgspec.convert(head, Manifest)
-    except (msgspec.MsgspecError, KeyError, TypeError) as error:
+        check_body(manifest.config, str(path))
+    except FlambeVersionError:
+        raise
+    except (msgspec.ValidationError, ConfigError) as error:
         raise LoadError(f"{path} is no manifest: {error}") from error
+    if kind_of(manifest.config) != NEW:
+        raise LoadError(f"{path} is no manifest: its config names no class")
     if verify:
         for name, digest in manifest.files.items():
             compare_digest(folder / name, digest)

@@ -210,7 +210,7 @@ def read_state(
         tree = read_tree(folder)
     try:
         check_version(tree["flambe_state"], what=str(folder / STATE_JSON), reads=VERSION)
-        expected, encoded = tree["tensors"], tree["state"]
+        expected, encoded = str(tree["tensors"]), tree["state"]
     except (KeyError, TypeError) as error:
         raise LoadError(f"{folder / STATE_JSON} is no saved state") from error
     path = folder / tensors
@@ -228,19 +228,22 @@ def read_tree(folder: Path) -> Any:
     """Return the content of a ``state.json``. Raises ``LoadError``."""
     path = folder / STATE_JSON
     try:
-        return msgspec.json.decode(path.read_bytes())
+        tree = msgspec.json.decode(path.read_bytes())
     except FileNotFoundError as error:
         raise LoadError(f"{path} is missing: there is no saved state in {folder}") from error
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise LoadError(f"{path} is torn: {error}") from error
+    if not isinstance(tree, dict) or "state" not in tree:
+        raise LoadError(f"{path} is no saved state")
+    return tree
 
 
 def compare_digest(path: Path, expected: str) -> None:
     """Raise ``LoadError`` with both digests unless the file has the digest that was recorded."""
-    try:
-        found = file_digest(path)
-    except FileNotFoundError as error:
-        raise LoadError(f"{path} is missing") from error
+    # A manifest may name anything: a device would be read for ever.
+    if not path.is_file():
+        raise LoadError(f"{path} is missing")
+    found = file_digest(path)
     if found != expected:
         raise LoadError(
             f"{path} is torn or was changed: its SHA-256 is {found}, recorded was {expected}",

@@ -44,10 +44,15 @@ def check_shape(spec: Spec, where: str) -> None:
     check_names(spec, where)
     names = {stage.name for stage in spec.stages}
     for stage in spec.stages:
-        _check(stage.body, (), f"{where}: stage {stage.name!r}")
+        check_body(stage.body, f"{where}: stage {stage.name!r}")
         for need in stages_needed(stage):
             if need not in names:
                 raise ConfigError(f"{where}: the stage {stage.name!r} links to {need!r}, which is no stage")
+
+
+def check_body(body: Any, where: str) -> None:
+    """Raise ConfigError, naming ``where`` and the place, for nodes that do not hold what they should."""
+    _check(body, (), where)
 
 
 def _check(node: Any, path: Path, where: str) -> None:
