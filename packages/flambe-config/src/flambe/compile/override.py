@@ -19,10 +19,12 @@ from collections.abc import Iterator
 from collections.abc import Sequence as Many
 from typing import Any
 
-from flambe.compile.yaml import STANDARD, Alias, Mapping, Node, Scalar, Sequence, documents, plain_value
+from flambe.compile.yaml import LARGEST, STANDARD, Alias, Mapping, Node, Scalar, Sequence, documents, plain_value
 from flambe.errors import ConfigError, Notice, Position, did_you_mean
 
 _FORM = re.compile(r"(?P<sign>\+{0,2}|~|--)(?P<path>(?!--)[^=\s+~][^=\s]*?)(?:=(?P<value>.*))?\Z", re.S)
+MOST = 10_000
+"""Numbers of one ``range(…)``."""
 _RANGE = re.compile(r"range\(\s*(-?\d+)\s*(?:,\s*(-?\d+)\s*)?(?:,\s*(-?\d+)\s*)?\)\Z")
 
 
@@ -253,7 +255,7 @@ def _value(override: _Override, present: Node | None) -> Node:
         return _pair_value(override, text, present)
     span = _RANGE.match(text)
     if span is not None:
-        values = [str(i) for i in range(*(int(number) for number in span.groups() if number is not None))]
+        values = [str(number) for number in _numbers(override, span)]
     else:
         values = list(_split(text))
     if len(values) == 1 and span is None:
@@ -261,6 +263,18 @@ def _value(override: _Override, present: Node | None) -> Node:
     grid = Sequence("!g", override.position)
     grid.items = [_typed(override, value, present) for value in values]
     return grid
+
+
+def _numbers(override: _Override, span: re.Match[str]) -> range:
+    """Return the numbers of ``range(…)``."""
+    expected = f"range(end), range(start, end) or range(start, end, step) of at most {MOST:,} numbers"
+    try:
+        found = range(*(int(number) for number in span.groups() if number is not None))
+        if len(found) > MOST:
+            raise override.error(f"{span[0]} has {len(found):,} numbers", "override-type", expected=expected)
+    except (ValueError, OverflowError) as error:  # a step of 0, thousands of digits
+        raise override.error(f"{span[0]} gives no numbers", "override-type", expected=expected) from error
+    return found
 
 
 def _pair_value(override: _Override, text: str, present: Node | None) -> Node:
@@ -282,9 +296,9 @@ def _pair_value(override: _Override, text: str, present: Node | None) -> Node:
 def _from_file(override: _Override, path: str) -> Node:
     try:
         with open(path, encoding="utf-8") as stream:
-            found = documents(stream.read(), path)
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+            found = documents(stream.read(LARGEST + 1), path)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text, or not a path"
         raise override.error(f"cannot read {path}: {reason}", "unreadable-file") from error
     if len(found) != 1:
         raise override.error(f"{path} holds {len(found)} documents", "too-many-documents", expected="one")
