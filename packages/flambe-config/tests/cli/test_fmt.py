@@ -143,7 +143,7 @@ def test_stdin_goes_to_stdout(file: Path) -> None:
 
 REFUSED = [
     ("!Experiment\nname: t\npipeline:\n    a: !Nothing\n", "unknown tag !Nothing"),
-    ("!Experiment\nname: [1\n", "the file ends inside the list"),
+    ("!Experiment\nname: [1\n", "the list that begins here is never closed"),
     ("!Experiment\nname: t\npipeline:\n    ? a\n    : !mine.Part\n", "line 7 is written in a way that this command does not lay out"),
 ]  # fmt: skip
 

@@ -91,7 +91,7 @@ def test_a_file_that_is_no_yaml_is_one_fault(kit: Any) -> None:
     code, found = _check(kit, "json", text="!Experiment\na: [1, 2\n")
     assert code == 2
     (one,) = found["diagnostics"]
-    assert (one["rule"], one["line"], one["column"]) == ("yaml-syntax", 3, 1)
+    assert (one["rule"], one["line"], one["column"]) == ("yaml-syntax", 2, 4)
 
 
 def test_sarif_has_the_structure_of_version_2_1_0(kit: Any) -> None:

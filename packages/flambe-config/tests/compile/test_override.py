@@ -76,7 +76,7 @@ def test_a_value_from_a_file(tmp_path: Path) -> None:
         (["a.flag=yes"], "override 'a.flag=yes': 'yes' does not fit a.flag, which is true now; expected true or false"),
         (["a.size.x=1"], "override 'a.size.x=1': a.size holds no keys"),
         (["a.many.5=1"], "override 'a.many.5=1': a.many is a list of 2, so there is no '5' in it"),
-        (["a.size=[1"], "override 'a.size=[1': the file ends inside the list that begins in line 1. Is the file complete?"),
+        (["a.size=[1"], "override 'a.size=[1': this is no YAML: the list that begins here is never closed. Write ']' at its end. Is the file complete?"),
         (["--a.size", "1,2"], "override '--a.size 1,2': '1,2' is no single value. To try each of them write a.size=1,2"),
         (["--a.size"], "override '--a.size': there is no value; expected key.key=value, +key.key=value, ~key.key or --key.key value"),
         (["size"], "override 'size': there is no value; expected key.key=value, +key.key=value, ~key.key or --key.key value"),

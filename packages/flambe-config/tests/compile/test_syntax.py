@@ -45,6 +45,6 @@ def test_what_the_lines_do_not_tell_is_said_so() -> None:
     with pytest.raises(ConfigError) as caught:
         documents("a: [1,\n  2]\nb: !B\n    c: 1\n  d: 2\n", "f")
     assert str(caught.value) == (
-        "f:5:3: this is no YAML: did not find expected key. The indentation of this line, or of one above it, "
+        "f:5:3: this is no YAML: this line is no key of the block above it. Its indentation, or that of a line above it, "
         "is not that of its neighbours."
     )

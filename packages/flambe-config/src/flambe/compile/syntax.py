@@ -12,12 +12,19 @@ from flambe.errors import ConfigError, Position
 
 RULE = "yaml-syntax"
 _KEY = re.compile(r"""(?:"[^"]*"|'[^']*'|[^\s#'"\[{][^#]*?)\s*:(?:\s|\Z)""")
-_PAIR = re.compile(r"([\w.-]+)\s+(\S.*)\Z")
-_OPENED = {
-    "while parsing a flow sequence": "the list",
-    "while parsing a flow mapping": "the mapping",
-    "while scanning a quoted scalar": "the quoted text",
-}
+_PAIR = re.compile(r"([\w.-]+)\s*[\s:=]\s*(\S.*)\Z")
+_WORD = re.compile(r"[^\s,\]}]*")
+_CLOSES = {"[": "]", "{": "}"}
+_NAMES = {"[": "list", "{": "mapping"}
+
+
+class _Suspect(NamedTuple):
+    """What looks wrong. line, column: where, 0-based; the column of the first character of the line when None."""
+
+    line: int
+    what: str
+    hint: str | None = None
+    column: int | None = None
 
 
 class _Block(NamedTuple):
@@ -31,55 +38,128 @@ class _Block(NamedTuple):
 def syntax_error(error: MarkedYAMLError, text: str, file: str, place: type[Position]) -> ConfigError:
     """Return the error of a text that the parser refused. place: the class of its position."""
     mark = error.problem_mark or error.context_mark
-    start = error.context_mark
     problem = (error.problem or "this is no YAML").strip()
-    lines = text.splitlines()
     if mark is None:
         return ConfigError(f"this is no YAML: {problem}", rule=RULE)
-    position = place(file, mark.line + 1, mark.column + 1)
-    rest = "\n".join(lines[mark.line :])[mark.column :]
-    suspect: tuple[int, str, str | None] | None = None
+    lines = text.splitlines()
+    lines += [""] * (mark.line + 1 - len(lines))
+    found = _suspect(error, problem, lines, mark.line, mark.column) or _Suspect(mark.line, problem, None, mark.column)
+    column = _indent(lines[found.line]) if found.column is None else found.column
+    position = place(file, found.line + 1, column + 1)
+    return ConfigError(f"this is no YAML: {found.what}", rule=RULE, position=position, hint=found.hint)
+
+
+def _suspect(error: MarkedYAMLError, problem: str, lines: list[str], index: int, column: int) -> _Suspect | None:
+    """Return what looks wrong, when the parser gave up at ``column`` of the line ``index``."""
+    start = error.context_mark
+    context = error.context or ""
+    rest = lines[index][column:]
     if problem.startswith("could not find expected ':'") and start is not None:
-        suspect = _without_colon(lines, start.line)
-    if suspect is None and not rest.strip() and start is not None:
-        opened = _OPENED.get(error.context or "", "what")
-        what = f"the file ends inside {opened} that begins in line {start.line + 1}"
-        return ConfigError(what, rule=RULE, position=position, hint="Is the file complete?")
+        found = _without_colon(lines, start.line)
+        if found is not None:
+            return found
+    if context == "while scanning a quoted scalar" and start is not None and "end of stream" in problem:
+        what = "the quoted text that begins here is never closed"
+        return _Suspect(start.line, what, "Write the quote at its end.", start.column)
+    if context.startswith("while parsing a flow"):
+        return _in_brackets(lines, index, column)
+    if context in ("while scanning an alias", "while scanning an anchor") and start is not None:
+        word = _WORD.match(lines[start.line][start.column :])
+        return _Suspect(
+            start.line, f"{word and word[0]!r} names no anchor", "Quote text that begins with '*' or '&'.", start.column
+        )
+    if "tab" in problem.split() or rest.startswith("\t"):
+        return _Suspect(index, "this line is indented with a tab", "Indent with spaces.", column)
+    if "cannot start any token" in problem and rest:
+        word = _WORD.match(rest)
+        return _Suspect(index, f"a value cannot begin with {rest[0]!r}", f"Write {word and word[0]!r}.", column)
+    if context == "while scanning a tag":
+        hint = "Put a space between a tag and the bracket after it: [!Tag ]."
+        return _Suspect(index, "a tag goes on to the next space", hint, column)
+    if "unknown escape character" in problem:
+        hint = "Write the text in single quotes, or each backslash twice."
+        return _Suspect(index, "in double quotes a backslash begins an escape", hint, column)
+    if problem.startswith("block sequence entries are not allowed"):
+        hint = "Begin the list in the next line, or write [value, …]."
+        return _Suspect(index, "a list with '-' cannot begin in the line of its key", hint, column)
     if problem.startswith("mapping values are not allowed"):
-        suspect = _before_a_pair(lines, mark.line)
-    elif problem.startswith("did not find expected key"):
-        suspect = _indentation(lines, mark.line)
-    if suspect is not None:
-        index, what, hint = suspect
-        column = len(lines[index]) - len(lines[index].lstrip()) + 1
-        return ConfigError(f"this is no YAML: {what}", rule=RULE, position=place(file, index + 1, column), hint=hint)
-    hint = _hint(error, problem, lines[mark.line]) if 0 <= mark.line < len(lines) else None
-    return ConfigError(f"this is no YAML: {problem}", rule=RULE, position=position, hint=hint)
-
-
-def _hint(error: MarkedYAMLError, problem: str, line: str) -> str | None:
-    if error.context == "while scanning a tag":
-        return "Put a space between a tag and the bracket after it: [!Tag ]."
-    if re.search(r"[\[{].*!(@|link|ref|call|copy)\s+[^'\"\s,]*\[", line):
-        return "Inside [ ] or { } quote a link that has brackets: !@ 'model[encoder]'."
+        found = _before_a_pair(lines, index)
+        what, hint = "there is a second ': ' in this line", "One key a line; quote text that contains ': '."
+        return found or _Suspect(index, what, hint, column)
     if problem.startswith("did not find expected key"):
-        return "The indentation of this line, or of one above it, is not that of its neighbours."
-    if problem.startswith("mapping values are not allowed"):
-        return "One key a line; quote text that contains ': '."
-    if "cannot start any token" in problem:
-        return "Indent with spaces, and quote text that begins with a special character."
+        what = "this line is no key of the block above it"
+        hint = "Its indentation, or that of a line above it, is not that of its neighbours."
+        return _after_a_value(lines, index, column) or _indentation(lines, index) or _Suspect(index, what, hint)
     return None
 
 
-def _without_colon(lines: list[str], index: int) -> tuple[int, str, str | None] | None:
+def _in_brackets(lines: list[str], index: int, column: int) -> _Suspect | None:
+    """Return what is wrong inside of ``[ ]`` or ``{ }``."""
+    opened = _innermost(lines, index, column)
+    rest = lines[index][column:]
+    if opened is None:
+        return None
+    line, place, bracket = opened
+    name, end = _NAMES[bracket], _CLOSES[bracket]
+    if rest[:1] in ("]", "}") and rest[0] != end:
+        return _Suspect(index, f"{rest[0]!r} stands where the {name} needs {end!r}", f"Write {end!r}.", column)
+    is_last = not any(_is_content(one) for one in [rest, *lines[index + 1 :]])
+    if line < index or is_last:
+        hint = f"Write {end!r} at its end." + (" Is the file complete?" if is_last else "")
+        return _Suspect(line, f"the {name} that begins here is never closed", hint, place)
+    if re.search(r"!(@|link|ref|call|copy)\s+[^'\"\s,]*\[", lines[index]):
+        hint = "Inside [ ] or { } quote a link that has brackets: !@ 'model[encoder]'."
+        return _Suspect(index, "a link in brackets has brackets itself", hint, column)
+    return _Suspect(index, f"there is no ',' and no {end!r} before {rest.strip()!r}", None, column)
+
+
+def _innermost(lines: list[str], index: int, column: int) -> tuple[int, int, str] | None:
+    """Return (line, column, bracket) of the innermost bracket that is open at a place."""
+    opened: list[tuple[int, int, str]] = []
+    quote = ""
+    for number, line in enumerate(lines[: index + 1]):
+        for at, character in enumerate(line[:column] if number == index else line):
+            if quote:
+                quote = "" if character == quote else quote
+            elif character == "#" and (at == 0 or line[at - 1].isspace()):
+                break
+            elif character in "'\"" and (at == 0 or line[at - 1] in " \t,[{:"):
+                quote = character
+            elif character in _CLOSES:
+                opened.append((number, at, character))
+            elif character in "]}" and opened:
+                opened.pop()
+    return opened[-1] if opened else None
+
+
+def _after_a_value(lines: list[str], index: int, column: int) -> _Suspect | None:
+    """Return what is wrong where something stands after a value in its line."""
+    rest = lines[index][column:].strip()
+    before = lines[index][:column]
+    if not before.strip():
+        return None
+    if rest[:1] in ("]", "}"):
+        return _Suspect(index, f"{rest[0]!r} closes nothing", "Remove it.", column)
+    if rest.startswith("!"):
+        return _Suspect(index, f"a second tag, {rest.split()[0]}", "A value has one tag: remove one of them.", column)
+    link = re.search(r"!(@|link|ref|call|copy) \[\s*([^\]]*?)\s*\]\Z", before.rstrip())
+    if link is not None:
+        what = "a link begins with a name, not with a bracket"
+        return _Suspect(index, what, f"Write !{link[1]} {link[2]}{rest}.", link.start())
+    hint = "Quote the whole value, or write it in a line of its own."
+    return _Suspect(index, f"{rest!r} comes after a value that has ended", hint, column)
+
+
+def _without_colon(lines: list[str], index: int) -> _Suspect | None:
     text = lines[index].strip() if index < len(lines) else ""
     if not text or _KEY.match(text) or text[0] in "-[]{}!&*?|>'\"#%":
         return None
     pair = _PAIR.match(text)
-    return index, f"{text!r} has no ':'", f"Write '{pair[1]}: {pair[2]}'." if pair else "A key has a ':' after it."
+    what = f"{text!r} has no " + ("space after the ':'" if pair and f"{pair[1]}:" in text else "':'")
+    return _Suspect(index, what, f"Write '{pair[1]}: {pair[2]}'." if pair else "A key has a ':' after it.")
 
 
-def _before_a_pair(lines: list[str], index: int) -> tuple[int, str, str | None] | None:
+def _before_a_pair(lines: list[str], index: int) -> _Suspect | None:
     """Return what is wrong above a line ``key: value`` where the parser wanted none."""
     line = lines[index]
     if not _KEY.match(line.strip()) or len(re.findall(r":(?=\s|\Z)", line)) > 1:
@@ -97,19 +177,22 @@ def _before_a_pair(lines: list[str], index: int) -> tuple[int, str, str | None] 
     return _deeper(lines, index, above[-1])
 
 
-def _deeper(lines: list[str], index: int, above: int) -> tuple[int, str, str | None] | None:
+def _deeper(lines: list[str], index: int, above: int) -> _Suspect | None:
     """Return the line that looks wrong when the one at ``index`` is in from a value that is complete."""
     if not (_indent(lines[index]) > _indent(lines[above]) and _KEY.match(lines[above].strip())):
         return None
+    bare = re.search(r"! +(\w\S*)\s*\Z", lines[above])
+    if bare is not None:
+        return _Suspect(above, "a tag has no space after its '!'", f"Write !{bare[1]}.", bare.start())
     found = _blocks(lines, index)
     odd = found and _odd(found[0], found[2], lines, index)
     if odd:
         return odd
     what = f"line {index + 1} is indented deeper than line {above + 1}, which has a value already"
-    return index, what, "Indent it as its neighbours, or quote text that contains ': '."
+    return _Suspect(index, what, "Indent it as its neighbours, or quote text that contains ': '.")
 
 
-def _indentation(lines: list[str], index: int) -> tuple[int, str, str | None] | None:
+def _indentation(lines: list[str], index: int) -> _Suspect | None:
     """Return the line whose indentation looks wrong, when the one at ``index`` fits no open block."""
     found = _blocks(lines, index)
     if found is None:
@@ -126,10 +209,12 @@ def _indentation(lines: list[str], index: int) -> tuple[int, str, str | None] | 
     if odd is not None:
         return odd
     nearest = f"{stack[-1].indent} or {popped.indent}"
-    return index, f"{_amount(lines, index)}, which is no indentation of the lines above it ({nearest} would be)", None
+    return _Suspect(
+        index, f"{_amount(lines, index)}, which is no indentation of the lines above it ({nearest} would be)"
+    )
 
 
-def _odd(blocks: list[_Block], steps: Counter[int], lines: list[str], index: int) -> tuple[int, str, str | None] | None:
+def _odd(blocks: list[_Block], steps: Counter[int], lines: list[str], index: int) -> _Suspect | None:
     """Return the first of ``blocks`` that is in from the one around it by another amount than all the file is used to."""
     usual = steps.most_common(2)
     if not usual or usual[0][1] < 2 or (len(usual) > 1 and usual[0][1] == usual[1][1]):
@@ -138,7 +223,7 @@ def _odd(blocks: list[_Block], steps: Counter[int], lines: list[str], index: int
     if odd is None:
         return None
     what = f"{_amount(lines, odd.line)}, and {_amount(lines, index)}; one of them is not where it belongs"
-    return odd.line, what, f"Indent by {usual[0][0]} more than the block around it."
+    return _Suspect(odd.line, what, f"Indent by {usual[0][0]} more than the block around it.")
 
 
 def _amount(lines: list[str], index: int) -> str:
