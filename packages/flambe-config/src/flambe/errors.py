@@ -30,12 +30,15 @@ LONGEST = 2000
 """Characters of one line of a message. What came may be a value of any size."""
 
 
-def _shown(text: str) -> str:
-    """Return a text as a terminal may get it: no control characters (they could hide or forge lines), no endless lines."""
+def _shown(text: str, *, one_line: bool = False) -> str:
+    """Return a text as a terminal may get it: no control characters (they could hide or forge lines), no endless lines.
+
+    one_line: what has a position is read line by line, by editors and CI too.
+    """
     if text.isprintable() and len(text) <= LONGEST:
         return text
     lines = [line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} … {line[-LONGEST // 4 :]}" for line in text.split("\n")]
-    return "\n".join(
+    return ("\\n" if one_line else "\n").join(
         "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line) for line in lines
     )
 
@@ -82,7 +85,7 @@ class FlambeError(Exception):
             text += f"; expected {self.expected}"
         if self.hint:
             text += f". {self.hint}" if not text.endswith((".", "?", "!")) else f" {self.hint}"
-        return _shown(text)
+        return _shown(text, one_line=self.position is not None)
 
 
 def _rebuild(kind: type[FlambeError], what: str, attributes: dict[str, object]) -> FlambeError:
@@ -110,7 +113,7 @@ class Notice(NamedTuple):
     position: Position | None = None
 
     def __str__(self) -> str:
-        return _shown(f"{self.position}: {self.what}" if self.position else self.what)
+        return _shown(f"{self.position}: {self.what}" if self.position else self.what, one_line=True)
 
 
 class ConfigFaults(ConfigError):
