@@ -20,7 +20,7 @@ from flambe.errors import ConfigError, ConfigFaults, Notice, Position
 from flambe.spec.codec import needed_version
 from flambe.spec.nodes import NEW, Environment, Source, SourceFile, Spec, Stage, pointer
 
-EXPERIMENTS = ("Experiment", "Pipeline")
+EXPERIMENTS = ("Experiment", "Pipeline", "Search")
 
 
 class Compiled(NamedTuple):
@@ -180,7 +180,9 @@ def _lower_runnable(
         return spec, []
     if not _is_known(tag, tree, lowering):
         return spec, []  # whatever is below was meant for something else
-    stage = _stage_name(tag, lowering)
+    from flambe.compile.single_search import stage_name
+
+    stage = stage_name(tag, lowering)
     arguments = {getattr(key, "text", None) for key, _ in tree.items} if isinstance(tree, Mapping) else set()
     lowering.link_root = lambda root: (stage, root) if root in arguments else (root,)
     at: Where = ("stages", 0, "body")
@@ -190,6 +192,8 @@ def _lower_runnable(
         lowering.fault(tree.position, what, rule="not-runnable", expected="!Experiment, or another tag")
         return spec, []
     spec.stages = [Stage(name=stage, body=body, reuse=_gives_result(body, lowering.library))]
+    for place in lowering.endless:
+        lowering.endless_fault(place, f"Put the object into '!Search {{task: !{tag} …, algorithm: !RandomSearch …}}'")
     if not spec.stages[0].reuse:
         spec.max_failures = 0  # half of its effect may have happened
     return spec, [(body, at, stage)]
@@ -216,15 +220,6 @@ def _is_known(tag: str, tree: Node, lowering: Lowering) -> bool:
         lowering.faults.append(error)
         return False
     return True
-
-
-def _stage_name(tag: str, lowering: Lowering) -> str:
-    """Return the lower-cased name of the class that a tag stands for."""
-    try:
-        target = resolve(tag, lowering.library, lowering.extensions)
-    except ConfigError:
-        return tag.rpartition(".")[2].lower() or "object"
-    return target.rpartition(":")[2].partition(".")[0].lower()
 
 
 def _origins(lowering: Lowering, file: str) -> dict[str, list[int]]:

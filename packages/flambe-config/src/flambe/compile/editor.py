@@ -43,9 +43,11 @@ _WORDS = {
 
 def custom_tags() -> list[str]:
     """Return the entries of the setting ``yaml.customTags``: every tag, with the kinds of value it may have."""
-    kinds: dict[str, tuple[str, ...]] = {"Experiment": ("mapping",), "Pipeline": ("mapping",)}
+    kinds: dict[str, tuple[str, ...]] = dict.fromkeys(("Experiment", "Pipeline", "Search"), ("mapping",))
     kinds |= dict.fromkeys([*LINK_TAGS, "file", "env", "cluster"], ("scalar",))
-    kinds |= dict.fromkeys([*GRID_TAGS, *SAMPLE_TAGS, *DISTRIBUTIONS], ("sequence",))
+    kinds |= dict.fromkeys([*GRID_TAGS, *SAMPLE_TAGS], ("sequence",))
+    kinds |= dict.fromkeys(["choice", *DISTRIBUTIONS], ("sequence", "mapping"))
+    kinds["seeds"] = ("scalar", "sequence", "mapping")
     for name in [*short_names(), *_reachable()]:
         kinds.setdefault(name, ("scalar", "mapping", "sequence"))
     return [f"!{name} {kind}" for name in sorted(kinds, key=str.lower) for kind in kinds[name]]
@@ -72,7 +74,7 @@ def schema() -> dict[str, Any]:
     definitions: dict[str, Any] = {}
     merged: dict[str, list[tuple[str, Type]]] = {}
     for tag, target in sorted(short_names().items()):
-        if tag in ("Experiment", "Pipeline"):
+        if tag in ("Experiment", "Pipeline", "Search"):
             continue
         try:
             signature = signature_of(library, target)

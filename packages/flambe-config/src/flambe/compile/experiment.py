@@ -1,19 +1,22 @@
-"""``!Experiment`` (0.4) and ``!Pipeline`` (1.0) → stages, with every parameter of either generation."""
+"""``!Experiment`` (0.4), ``!Pipeline`` and ``!Search`` (1.0) → stages, with every parameter of either generation."""
 
 from __future__ import annotations
 
 import os
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from flambe.compile.annotations import written
 from flambe.compile.extensions import Header, file_path, is_remote_path
-from flambe.compile.lowering import FAULT, Lowering, Place, Where
+from flambe.compile.lowering import FAULT, GRID_TAGS, Lowering, Place, Where
 from flambe.compile.yaml import Alias, Mapping, Node, Scalar, Sequence
-from flambe.errors import Position, did_you_mean
-from flambe.spec.nodes import FILE, NEW, Environment, Spec, Stage, kind_of
+from flambe.errors import ConfigError, Position, did_you_mean
+from flambe.spec.nodes import FILE, GRID, NEW, Environment, Spec, Stage, kind_of
+
+if TYPE_CHECKING:
+    from flambe.compile.single_search import SingleSearch
 
 EXPERIMENT = (
     "name", "pipeline", "resume", "debug", "devices", "save_path", "resources", "search", "schedulers", "reduce", "env",
@@ -33,19 +36,28 @@ def lower_experiment(
 
     name: of the config's file; used when the experiment has none. Faults are noted in ``lowering``.
     """
-    return _Experiment(top, lowering, header, name).lower()
+    search = None
+    if top.tag == "!Search":
+        from flambe.compile.single_search import single_search
+
+        search = single_search(top, lowering)
+    return _Experiment(top, lowering, header, name, search).lower()
 
 
 class _Experiment:
-    def __init__(self, top: Node, lowering: Lowering, header: Header, name: str) -> None:
-        self._top = top
+    def __init__(
+        self, top: Node, lowering: Lowering, header: Header, name: str, search: SingleSearch | None = None
+    ) -> None:
+        self._top = search.pipeline if search is not None else top
+        self._roots = search.roots if search is not None else {}
         self._low = lowering
         self._header = header
         self._name = name
-        self._is_pipeline = top.tag == "!Pipeline"
+        self._is_pipeline = self._top.tag == "!Pipeline"
         self._checks: list[tuple[Any, Where, str | None]] = []
         self._files: dict[str, str] = {}
         self._remote: list[str] = []
+        self._lost: set[str] = set()  # stages whose algorithm is a fault already
 
     def lower(self) -> tuple[Spec, list[tuple[Any, Where, str | None]], list[str]]:
         given = self._parameters()
@@ -61,7 +73,7 @@ class _Experiment:
         spec.output_dir = os.path.expanduser(
             self._text(given, "save_path") or self._header.output_dir or spec.output_dir
         )
-        spec.seed = self._number(given, "seed", spec.seed)
+        self._seed(given, spec)
         low.seed = spec.seed
         spec.debug = self._flag(given, "debug", self._header.debug)
         spec.merge_plot = self._flag(given, "merge_plot", spec.merge_plot)
@@ -83,6 +95,7 @@ class _Experiment:
         self._stages(given, spec)
         self._per_stage(given, spec)
         self._resume(given, spec)
+        self._draws(given, spec)
         return spec, self._checks, list(self._files)
 
     def _parameters(self) -> _Pairs:
@@ -145,6 +158,22 @@ class _Experiment:
             return value
         self._wrong(given, name, value, "an integer, 0 or more")
         return default
+
+    def _seed(self, given: _Pairs, spec: Spec) -> None:
+        node = _bare(given["seed"][1]) if "seed" in given else None
+        if node is not None and node.tag == "!seeds":
+            found = self._low.read_seeds(node, "", Place(("seed",), None))
+            spec.seed, spec.seeds = found or (spec.seed, [])
+        elif node is not None and (node.tag or "").removeprefix("!") in GRID_TAGS:
+            value = self._plain(given, "seed")
+            seeds = value.get(GRID, []) if isinstance(value, dict) else []
+            if seeds and all(isinstance(one, int) and not isinstance(one, bool) and one >= 0 for one in seeds):
+                spec.seed, spec.seeds = seeds[0], seeds
+            elif seeds:
+                what = "seed tries something else than seeds"
+                self._low.fault(node.position, what, rule="invalid-parameter", expected="integers, 0 or more")
+        else:
+            spec.seed = self._number(given, "seed", spec.seed)
 
     def _flag(self, given: _Pairs, name: str, default: bool) -> bool:
         value = self._plain(given, name)
@@ -238,6 +267,8 @@ class _Experiment:
         def link_root(name: str) -> Where | dict[str, Any] | None:
             if name in names:
                 return (name,)
+            if name in self._roots:
+                return self._roots[name]
             return {FILE: files[name]} if name in files else None
 
         low.link_root = link_root
@@ -264,7 +295,8 @@ class _Experiment:
                 hint=hint if isinstance(body, dict) and "$grid" in body else None,
             )
             body = {FAULT: True}
-        spec.stages.append(Stage(name=name, body=body))
+        seedless = NEW in body and low.library.flag(body[NEW], "seedless")
+        spec.stages.append(Stage(name=name, body=body, seedless=seedless))
         self._checks.append((body, at, name))
 
     def _per_stage(self, given: _Pairs, spec: Spec) -> None:
@@ -305,6 +337,8 @@ class _Experiment:
         value = self._low.value(node, Place(at, None))
         expected = None
         if isinstance(value, dict) and FAULT in value:
+            if field == "search":
+                self._lost.add(stage.name)
             return stage
         if field == "reduce":
             if isinstance(value, int) and not isinstance(value, bool):
@@ -324,10 +358,34 @@ class _Experiment:
             self._checks.append((node_, at, None))
             return msgspec.structs.replace(stage, **{field: node_})
         else:
-            expected = "a tag such as !ray.ASHAScheduler, with its arguments"
+            example = "!ray.ASHAScheduler" if field == "scheduler" else "!RandomSearch"
+            expected = f"a tag such as {example}, with its arguments"
         what = f"{parameter} of {stage.name!r} is {_shown(value)}"
         self._low.fault(node.position, what, rule="invalid-parameter", expected=expected)
         return stage
+
+    def _draws(self, given: _Pairs, spec: Spec) -> None:
+        """Note what is wrong with algorithms that draw, and distributions that none draws from."""
+        low = self._low
+        if not low.endless and all(stage.search is None for stage in spec.stages):
+            return  # as most files: they need not wait for what draws
+        from flambe.compile.trials import RANDOM_SEARCH, algorithm_name, budget_of, drawn_stages, read_random_search
+
+        parameter = "algorithm" if self._is_pipeline else "search"
+        for index, stage in enumerate(spec.stages):
+            # What is no integer at all, its signature says.
+            if algorithm_name(stage) == RANDOM_SEARCH and isinstance(budget_of(stage), int):
+                try:
+                    read_random_search(stage, spec.seed)
+                except ConfigError as error:
+                    low.note(error, low.places[("stages", index, "search")])
+        drawn = drawn_stages(spec) | self._lost
+        for place in low.endless:
+            stage_name = str(place.config[0]) if place.config else None
+            if stage_name is not None and stage_name not in drawn:
+                written = "!RandomSearch {trial_budget: 20}"
+                way = f"algorithm: {written}" if self._roots else f"{parameter}: {{{stage_name}: {written}}}"
+                low.endless_fault(place, f"Add '{way}' to draw from it")
 
     def _modern(self, value: dict[str, Any], node: Node) -> dict[str, Any]:
         """Return a Tune algorithm with the arguments that Tune renamed."""

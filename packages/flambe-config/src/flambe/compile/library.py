@@ -186,6 +186,16 @@ class Library:
             if isinstance(one.item, Class) and not one.module.startswith("flambe.")
         )
 
+    def flag(self, target: str, name: str) -> bool:
+        """Whether the class of a ``$new`` says ``name = True`` in its body, itself or by inheritance."""
+        module, _, rest = target.partition(":")
+        found = self.find(module, rest.partition(".")[0])
+        if found is None or not isinstance(found.item, Class):
+            return False
+        order, _ = self.ancestors(found)
+        said = (one.item.flags.get(name) for one in order if isinstance(one.item, Class))
+        return next((value for value in said if value is not None), False)
+
     def ancestors(self, found: Found) -> tuple[list[Found], bool]:
         """Return the classes of a class's method resolution order, and whether all of them could be read.
 

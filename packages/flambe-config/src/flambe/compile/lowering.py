@@ -445,6 +445,16 @@ class Lowering:
             return listed[0], listed
         return base, derive_seeds(base, count, stream)
 
+    def endless_fault(self, place: Place, remedy: str) -> None:
+        """Note that nothing draws from a distribution."""
+        name = ".".join(map(str, place.config or ()))
+        self.fault(
+            self.places[place.at],
+            f"{name} has no list of values to try, and nothing draws from it",
+            rule="missing-parameter",
+            hint=f"{remedy}, or write !quniform [low, high, n] or !s [low, high, k].",
+        )
+
     def _malformed(self, node: Node, what: str, expected: str | None) -> dict[str, Any]:
         return self.fault(node.position, what, rule="malformed-search", expected=expected)
 

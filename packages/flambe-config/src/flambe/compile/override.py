@@ -148,8 +148,9 @@ def _apply(tree: Node, override: _Override) -> None:
 def _is_parameter(tree: Mapping, name: str) -> bool:
     """Whether ``name`` is a documented parameter of the experiment: it is there, only with its default."""
     from flambe.compile.experiment import EXPERIMENT, PIPELINE
+    from flambe.compile.single_search import SEARCH
 
-    return name in {"!Experiment": EXPERIMENT, "!Pipeline": PIPELINE}.get(tree.tag or "", ())
+    return name in {"!Experiment": EXPERIMENT, "!Pipeline": PIPELINE, "!Search": SEARCH}.get(tree.tag or "", ())
 
 
 def _shown(path: list[str]) -> str:

@@ -6,7 +6,6 @@ bring dimensions of its own (a conditional search). Only the dimensions of the c
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,6 +15,8 @@ from flambe.errors import ConfigError
 from flambe.spec.nodes import ARGS, CONTINUOUS, DISTRIBUTIONS, GRID, NEW, QUNIFORM, SEARCHES, YAML, arguments, kind_of
 
 if TYPE_CHECKING:
+    import random
+
     from flambe.compile.distribution import Distribution
     from flambe.spec.nodes import Spec
 

@@ -14,7 +14,7 @@ import msgspec
 
 from flambe.compile.annotations import Type
 
-CACHE_VERSION = "8"  # changes whenever what is read from a file changes
+CACHE_VERSION = "9"  # changes whenever what is read from a file changes
 
 POSITIONAL_ONLY, POSITIONAL, REST, KEYWORD, KEYWORDS = range(5)
 
@@ -47,7 +47,7 @@ class Class(msgspec.Struct, array_like=True):
 
     names: its methods. opaque: its arguments cannot be read from the source (a dataclass, …). attributes: what
     its objects have beside methods, and what annotations tell of them. open: they may have others. loose: other objects than those
-    of its subclasses may count as its own (a protocol, …).
+    of its subclasses may count as its own (a protocol, …). flags: what ``name = True`` or ``False`` in its body says.
     """
 
     bases: list[str]
@@ -59,6 +59,7 @@ class Class(msgspec.Struct, array_like=True):
     attributes: dict[str, Type] = {}
     open: bool = False
     loose: bool = False
+    flags: dict[str, bool] = {}
 
 
 class Module(msgspec.Struct, array_like=True):

@@ -97,6 +97,7 @@ def _class(statement: ast.ClassDef, module: str) -> Class:
     names: list[str] = []
     abstract: list[str] = []
     attributes = Attributes(module)
+    flags: dict[str, bool] = {}
     for inner in _flat(statement.body):
         if isinstance(inner, ast.FunctionDef):
             kind = _method_kind(inner)
@@ -110,8 +111,10 @@ def _class(statement: ast.ClassDef, module: str) -> Class:
                 abstract.append(inner.name)
         elif isinstance(inner, ast.AnnAssign):
             attributes.declare(inner)
+            flags.update(_flags([inner.target], inner.value))
         elif isinstance(inner, ast.Assign):
             attributes.assign(inner)
+            flags.update(_flags(inner.targets, inner.value))
         elif isinstance(inner, ast.ClassDef | ast.AsyncFunctionDef):
             names.append(inner.name)
     aliases: list[str] = []
@@ -126,7 +129,13 @@ def _class(statement: ast.ClassDef, module: str) -> Class:
         keyword.arg == "metaclass" and _last(keyword.value) != "ABCMeta" for keyword in statement.keywords
     )
     loose = loose or "__subclasshook__" in methods
-    return Class(bases, methods, names, aliases, opaque, abstract, attributes.types(), attributes.is_open, loose)
+    return Class(bases, methods, names, aliases, opaque, abstract, attributes.types(), attributes.is_open, loose, flags)
+
+
+def _flags(targets: list[ast.expr], value: ast.expr | None) -> dict[str, bool]:
+    if not (isinstance(value, ast.Constant) and isinstance(value.value, bool)):
+        return {}
+    return {target.id: value.value for target in targets if isinstance(target, ast.Name)}
 
 
 def _method_kind(function: ast.FunctionDef) -> str:

@@ -6,13 +6,12 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from flambe.compile.search import REMEDY, Assignment, Dimension, choices, dimensions, draw, endless, shown, size
 from flambe.errors import ConfigError
-from flambe.spec.nodes import NEW, Spec, Stage, stages_needed
+from flambe.spec.nodes import ARGS, NEW, Spec, Stage, stages_needed
 
 GRID_SEARCH = "flambe.search:GridSearch"
 RANDOM_SEARCH = "flambe.search:RandomSearch"
@@ -56,6 +55,8 @@ class Trials:
 
     def _draw(self, search: RandomSearch) -> Iterator[tuple[Assignment, ...]]:
         """Yield different draws until the budget is spent, or until there is nothing else to draw."""
+        import random  # most configs draw nothing
+
         generator = random.Random(f"{search.seed}:{search.stage}")
         most = search.trial_budget
         if not any(endless(self._todo)):
@@ -128,22 +129,30 @@ def algorithm_name(stage: Stage) -> str:
 
 def read_random_search(stage: Stage, seed: int) -> RandomSearch:
     """Return the ``RandomSearch`` of a stage. seed: of the spec, when it has none of its own. Raises ConfigError."""
-    given: dict[str, Any] = dict(zip(("trial_budget", "seed"), stage.search.get("$args", ()), strict=False))
-    given.update(stage.search)
-    budget = given.get("trial_budget")
+    budget = budget_of(stage)
     if not _is_whole(budget) or not 1 <= budget <= MOST:
         raise ConfigError(
             f"trial_budget of stage {stage.name!r} is {budget!r}", expected=f"an integer from 1 to {MOST:,}"
         )
-    if given.get("space") is not None:
+    if _argument(stage, "space") is not None:
         raise ConfigError(
             f"the RandomSearch of stage {stage.name!r} has a space",
             hint="What is searched stands in the arguments of the stage.",
         )
-    own = given.get("seed")
+    own = _argument(stage, "seed")
     if own is not None and not _is_whole(own):
         raise ConfigError(f"the seed of RandomSearch of stage {stage.name!r} is {own!r}", expected="an integer")
     return RandomSearch(stage.name, budget, seed if own is None else own)
+
+
+def budget_of(stage: Stage) -> Any:
+    """Return the ``trial_budget`` of the algorithm of a stage, as written."""
+    return _argument(stage, "trial_budget")
+
+
+def _argument(stage: Stage, name: str) -> Any:
+    positional = dict(zip(("trial_budget", "seed", "space"), stage.search.get(ARGS, ()), strict=False))
+    return {**positional, **stage.search}.get(name)
 
 
 def _groups(spec: Spec) -> dict[int, list[int]]:
