@@ -58,6 +58,7 @@ def test_the_defaults_are_the_documented_ones() -> None:
         ({"factories_timeout": -2}, "factories_timeout is -2"),
         ({"factories_num": 0}, "factories_num is 0"),
         ({"volume_size": 0}, "volume_size is 0"),
+        ({"volume_size": 0.5}, "volume_size is 0.5; expected a whole number of GB above 0"),
     ],
 )
 def test_what_contradicts_is_refused(fields: dict[str, Any], text: str) -> None:

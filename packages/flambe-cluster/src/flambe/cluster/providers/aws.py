@@ -21,7 +21,7 @@ class AWSCluster(Cluster):
     key_name: the key pair's name in EC2. key: path of its private key.
     security_group, subnet_id: where the instances are put. They are not changed.
     creator: who the machines belong to; with ``name`` it finds them again.
-    volume_type: ``gp2``, ``gp3`` or ``io1`` (5000 IOPS). volume_size: GB.
+    volume_type: ``gp2``, ``gp3`` or ``io1`` (5000 IOPS). volume_size: whole GB.
     region_name: None takes it from the local AWS configuration.
     tags: more tags of instances and volumes. ``creator`` and ``name`` are taken.
     orchestrator_ami, factory_ami: images.
@@ -53,7 +53,7 @@ class AWSCluster(Cluster):
         dedicated: bool = False,
         orchestrator_timeout: int = -1,
         factories_timeout: int = 1,
-        volume_size: int = 100,
+        volume_size: float = 100,
         setup_cmds: list[str] | None = None,
     ) -> None:
         super().__init__(name, factories_num, key, username, setup_cmds)
@@ -71,7 +71,8 @@ class AWSCluster(Cluster):
         self.dedicated = dedicated
         self.orchestrator_timeout = orchestrator_timeout
         self.factories_timeout = factories_timeout
-        self.volume_size = volume_size
+        # `100.` is 100 GB; what EC2 has no volume for is left as it is, for parse() to refuse.
+        self.volume_size = int(volume_size) if volume_size == int(volume_size) else volume_size
         self.parse()
 
     def parse(self) -> None:
@@ -85,9 +86,9 @@ class AWSCluster(Cluster):
             raise ClusterConfigurationError(
                 f"factories_num is {self.factories_num!r}", expected="1 or more", at=("factories_num",)
             )
-        if self.volume_size <= 0:
+        if not isinstance(self.volume_size, int) or self.volume_size <= 0:
             raise ClusterConfigurationError(
-                f"volume_size is {self.volume_size!r}", expected="a number of GB above 0", at=("volume_size",)
+                f"volume_size is {self.volume_size!r}", expected="a whole number of GB above 0", at=("volume_size",)
             )
         taken = [tag for tag in self.tags if tag.lower() in OWN_TAGS]
         if taken:
