@@ -79,7 +79,10 @@ def _factory(head: str, factory: str, ancestors: Sequence[Found], complete: bool
         factories += [
             name
             for name, known in one.item.methods.items()
-            if known.kind in ("class", "static") and not name.startswith("_")
+            if known.kind in ("class", "static")
+            and not name.startswith("_")
+            # What every component has, for the system's own use.
+            and (name == "load_from_path" or not one.module.startswith("flambe.build."))
         ]
     if complete:
         raise ConfigError(

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from flambe.compile.signatures import signature_of
 from flambe.compile.tags import FLAT, OPEN, flat_names, short_names
 from flambe.errors import ConfigError, did_you_mean
 
@@ -41,16 +42,21 @@ def unknown(tag: str, library: Library, extensions: Iterable[str] = (), folder: 
         return _unknown_below(tag, head, library, extensions, folder)
     from flambe.compile.lowering import OWN_TAGS
 
-    hint = nearest(head, short_names(), after=f".{rest}") if rest else None
+    hint = _with_factory(head, rest, library) if rest else _flat(tag, library)
     hint = hint or nearest(tag, [*_all_names(library, extensions), *OWN_TAGS])
     if hint is None and head == "__main__":
         hint = "Define the class, or register it, before its tag is read."
     elif hint is None and head in sys.stdlib_module_names:
         hint = "Tags reach components, not Python's own library."
-    elif hint is None and rest:
+    elif hint is None and rest and library.exists(head):
         return _undeclared(tag, head, library, folder)
     elif hint is None and not any(target.startswith("flambe.learn") for target in short_names().values()):
         hint = "The components of flambe-nn are not installed: pip install flambe-nn."
+    elif hint is None and head[:1].isupper():
+        hint = (
+            f"A class of your own is written with its module: '!my_module.{tag}', "
+            "and before the experiment 'my_module: path/to/my_module.py', then '---'."
+        )
     return ConfigError(f"unknown tag !{tag}", rule=UNKNOWN, hint=hint)
 
 
@@ -106,6 +112,25 @@ def nearest(word: str, names: Iterable[str], *, before: str = "", after: str = "
         anagrams = [name for name in found if sorted(name.casefold()) == sorted(word.casefold())]
         near = next(iter(anagrams or found), None)
     return f"Did you mean '!{before}{near}{after}'?" if near is not None else None
+
+
+def _flat(word: str, library: Library) -> str | None:
+    """Return the suggestion of a class of torch or Tune that is called exactly so, such as ``torch.Adam`` for ``Adam``."""
+    found = [name for name in flat_names(library) if name.partition(".")[2] == word]
+    return f"Did you mean '!{found[0]}'?" if found else None
+
+
+def _with_factory(word: str, factory: str, library: Library) -> str | None:
+    """Return the suggestion of the nearest class, with the factory if it has one of that name."""
+    hint = nearest(word, short_names())
+    if hint is None:
+        return None
+    target = short_names()[hint.split("'!")[1].partition("'")[0]]
+    try:
+        signature_of(library, f"{target}.{factory}")
+    except ConfigError:
+        return hint  # the class is there, the factory is not
+    return hint.replace("'?", f".{factory}'?")
 
 
 def _unknown_below(tag: str, head: str, library: Library, extensions: Iterable[str], folder: str | None) -> ConfigError:

@@ -82,6 +82,12 @@ def _suspect(error: MarkedYAMLError, problem: str, lines: list[str], index: int,
     if problem.startswith("block sequence entries are not allowed"):
         hint = "Begin the list in the next line, or write [value, …]."
         return _Suspect(index, "a list with '-' cannot begin in the line of its key", hint, column)
+    if "<document start>" in problem:
+        dots = next((line for line in range(index - 1, -1, -1) if lines[line].rstrip() == "..."), None)
+        if dots is not None:
+            return _Suspect(
+                dots, "'...' at the start of a line ends the document, and more comes after it", "Leave it out."
+            )
     if problem.startswith("mapping values are not allowed"):
         found = _before_a_pair(lines, index)
         what, hint = "there is a second ': ' in this line", "One key a line; quote text that contains ': '."
