@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +22,7 @@ class MetricBuffer:
     def __init__(self) -> None:
         self._started = time.monotonic()
         self._lines: list[tuple[int | None, dict[str, Any], float]] = []
+        self._encoded = b""
 
     def add(self, step: int | None, values: dict[str, Any], walltime: float | None = None) -> None:
         """Add one line. Raises TypeError for a value that is neither number nor text, ValueError for a key that is ours."""
@@ -30,10 +32,31 @@ class MetricBuffer:
         plain = {key: plain_number(value) for key, value in values.items()}
         self._lines.append((step, plain, (time.monotonic() - self._started) if walltime is None else walltime))
 
+    def add_encoded(self, lines: bytes) -> None:
+        """Add whole lines as they are written to files: those of a child process."""
+        self._encoded = self.take() + lines
+
     def take(self) -> bytes:
         """Return the encoded lines since the last call."""
-        lines, self._lines = self._lines, []
-        return b"".join(metric_line(step, values, seconds) for step, values, seconds in lines)
+        (lines, self._lines), (encoded, self._encoded) = (self._lines, []), (self._encoded, b"")
+        return encoded + b"".join(metric_line(step, values, seconds) for step, values, seconds in lines)
+
+
+METRICS_VARIABLE = "FLAMBE_METRICS"
+"""The environment variable by which a program that a unit runs finds the file of the unit's metric lines."""
+
+
+class _MetricFile(MetricBuffer):
+    """Appends each line to a file at once: this process may be killed, and it is one of several perhaps."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self._path = path
+
+    def add(self, step: int | None, values: dict[str, Any], walltime: float | None = None) -> None:
+        super().add(step, values, walltime)
+        with open(self._path, "ab", buffering=0) as stream:
+            stream.write(self.take())
 
 
 _buffer: MetricBuffer | None = None
@@ -43,6 +66,13 @@ def use_buffer(buffer: MetricBuffer | None) -> None:
     """Send what is logged in this process to ``buffer``; None when no unit is running."""
     global _buffer
     _buffer = buffer
+
+
+def current_buffer() -> MetricBuffer | None:
+    """Return where logged values go: the running unit's, or the one of the unit that runs this program; None outside of both."""
+    if _buffer is None and METRICS_VARIABLE in os.environ:
+        use_buffer(_MetricFile(os.environ[METRICS_VARIABLE]))
+    return _buffer
 
 
 def log(tag: str, data: Any, global_step: int | None = None, walltime: float | None = None) -> None:
@@ -65,24 +95,24 @@ def log_scalar(
     tag: str, data: Any, global_step: int | None = None, walltime: float | None = None, logger: Any = None
 ) -> None:
     """Log one number."""
-    if _buffer is not None:
-        _buffer.add(global_step, {tag: data}, walltime)
+    if (buffer := current_buffer()) is not None:
+        buffer.add(global_step, {tag: data}, walltime)
 
 
 def log_scalars(
     tag: str, data: Mapping[str, Any], global_step: int | None = None, walltime: float | None = None, logger: Any = None
 ) -> None:
     """Log several numbers as ``tag/key``."""
-    if _buffer is not None:
-        _buffer.add(global_step, {f"{tag}/{key}": value for key, value in data.items()}, walltime)
+    if (buffer := current_buffer()) is not None:
+        buffer.add(global_step, {f"{tag}/{key}": value for key, value in data.items()}, walltime)
 
 
 def log_text(
     tag: str, data: str, global_step: int | None = None, walltime: float | None = None, logger: Any = None
 ) -> None:
     """Log a text."""
-    if _buffer is not None:
-        _buffer.add(global_step, {tag: str(data)}, walltime)
+    if (buffer := current_buffer()) is not None:
+        buffer.add(global_step, {tag: str(data)}, walltime)
 
 
 def get_trial_dir() -> Path | None:
@@ -91,4 +121,10 @@ def get_trial_dir() -> Path | None:
     What is there when the unit ends goes into the run directory with its result.
     """
     running = active()
-    return running.folder / ARTIFACTS if running is not None else None
+    if running is not None:
+        return running.folder / ARTIFACTS
+    if METRICS_VARIABLE in os.environ:  # a program that a unit runs
+        from flambe.runnable.environment import get_env
+
+        return Path(get_env().output_path)
+    return None

@@ -36,6 +36,12 @@ def local_code(modules: Iterable[str], extensions: Mapping[str, str]) -> dict[st
     return {name: _digest(place) for name, place in places if place}
 
 
+def local_places(module: str, place: Path) -> dict[str, Path]:
+    """Return where ``module`` is, whose file or folder is ``place``, and everything that it imports from beside it."""
+    found = _reachable(frozenset({module}), ((module, str(place)),))
+    return {name: where for name, where in found if where is not None}
+
+
 def module_digest(module: str, source: str) -> str | None:
     """Return the digest of a module's Python files, wherever they lie; None when ``source`` is no file or folder here.
 

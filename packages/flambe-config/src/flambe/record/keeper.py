@@ -26,15 +26,16 @@ from flambe.record.claim import claim, unfinished
 from flambe.record.code import forget_code
 from flambe.record.ledger import PENDING, Event, Ledger, LedgerState
 from flambe.record.parcel import take, unpack
-from flambe.record.provenance import command_of, this_python, write_sources
+from flambe.record.provenance import code_record, code_to_copy, command_of, this_python, write_sources
 from flambe.record.reference import move_references
 from flambe.record.result import Found, copy_result, run_digest, unit_digest
 from flambe.record.run import RunRecord, StageRecord, read_record, write_record
+from flambe.record.snapshot import Snapshot
 from flambe.record.step import step_is_whole
 from flambe.record.streams import Streams
 from flambe.runner.unit import StepReport, Unit
 from flambe.spec.digest import spec_digest
-from flambe.spec.nodes import Spec
+from flambe.spec.nodes import Spec, is_concrete
 from flambe.spec.shape import check_names
 
 _SYNC_EVERY_S = 0.2
@@ -73,23 +74,36 @@ class Keeper:
         Raises ProvenanceError when another process is writing the unfinished one.
         """
         check_names(spec)
-        home = Path(output_dir if output_dir is not None else spec.output_dir).expanduser().absolute() / spec.name
+        if output_dir is not None:
+            spec = msgspec.structs.replace(spec, output_dir=str(output_dir))
+        home = Path(spec.output_dir).expanduser().absolute()
+        home = home / layout.DEBUG / spec.name if spec.kind == "function" and spec.debug else home / spec.name
+        forget_code()
+        snapshot = code_to_copy(spec)
         home.mkdir(parents=True, exist_ok=True)
-        digest = spec_digest(spec)
-        found = None if fresh else unfinished(home, digest)
+        found = None if fresh else unfinished(home, spec_digest(spec))
+        if found is not None and spec.kind == "function" and not _can_go_on(found, spec, snapshot):
+            found = None
         paths = layout.RunPaths(found) if found is not None else claim(home)
         ledger = Ledger(paths.ledger)
         try:
-            return cls._opened(spec, paths, ledger, tool, argv, continued=found is not None)
+            return cls._opened(spec, paths, ledger, tool, argv, snapshot, continued=found is not None)
         except BaseException:
             ledger.close()
             raise
 
     @classmethod
     def _opened(
-        cls, spec: Spec, paths: layout.RunPaths, ledger: Ledger, tool: str, argv: Sequence[str], *, continued: bool
+        cls,
+        spec: Spec,
+        paths: layout.RunPaths,
+        ledger: Ledger,
+        tool: str,
+        argv: Sequence[str],
+        snapshot: Snapshot | None,
+        *,
+        continued: bool,
     ) -> Keeper:
-        forget_code()
         old = None
         if continued:
             with contextlib.suppress(FileNotFoundError, ConfigError):
@@ -110,9 +124,11 @@ class Keeper:
             python=this_python(),
             host=run.this_host(),
             counts=ledger.state.counts(),
+            code=code_record(spec, snapshot),
+            entry=str(spec.stages[0].body["main"]) if spec.kind == "function" else None,
         )
         if not paths.spec.exists():
-            write_sources(paths, spec)
+            write_sources(paths, spec, snapshot)
         keeper = cls(paths, spec, record, ledger)
         # Scratch folders of an earlier process belong to attempts that are over.
         shutil.rmtree(paths.scratch, ignore_errors=True)
@@ -142,8 +158,12 @@ class Keeper:
 
     def note(self, text: str) -> None:
         """Add a line for people to the run's ``outputs.log``."""
-        with self.paths.outputs.open("a", encoding="utf-8") as stream:
-            stream.write(f"{time.strftime('%H:%M:%S')} | {text}\n")
+        self.log(f"{time.strftime('%H:%M:%S')} | {text}\n")
+
+    def log(self, text: str) -> None:
+        """Add a text to the run's ``outputs.log`` as it is."""
+        with self.paths.outputs.open("a", encoding="utf-8", errors="replace") as stream:
+            stream.write(text)
 
     def close(self, status: str, *, reason: str | None = None, error: str | None = None) -> RunRecord:
         """End the run with a final state and return its record. The scratch folder goes away."""
@@ -271,6 +291,9 @@ class Keeper:
         record.status, record.complete = run.COMPLETE, complete
         record.step, record.metric, record.metric_name = report.step, report.metric, report.metric_name
         record.lower_is_better, record.inputs = report.lower_is_better, _joined(record.inputs, report.inputs)
+        record.result = report.result
+        if self.spec.kind == "function" and is_concrete(self.spec):
+            self.record.result = report.result
         record.time.ended = run.now()
         write_record(folder.record, record)
         event = self.ledger.append(
@@ -396,6 +419,15 @@ class Keeper:
         if time.monotonic() - self._last_sync > _SYNC_EVERY_S:
             self.ledger.sync()
             self._last_sync = time.monotonic()
+
+
+def _can_go_on(found: Path, spec: Spec, snapshot: Snapshot | None) -> bool:
+    """Whether an unfinished run of a function is gone on with: only its variants can be done in part, and only by equal code.
+
+    A function that runs alone has no state to go on from, and begins anew in the next folder.
+    """
+    code = read_record(found / layout.RUN, RunRecord).code
+    return not is_concrete(spec) and code is not None and code.tree == (None if snapshot is None else snapshot.tree)
 
 
 def _joined(earlier: list[dict[str, Any]], more: list[dict[str, Any]]) -> list[dict[str, Any]]:

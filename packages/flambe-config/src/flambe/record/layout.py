@@ -30,6 +30,11 @@ RAW_CONFIG = "raw_config.yml"
 CONFIG = "config.yml"
 REQUIREMENTS = "frozen_requirements.txt"
 SCRATCH = ".scratch"
+DEBUG = "DEBUG"
+"""Folder of the runs of functions that copy no code, between the output folder and the name."""
+
+RESERVED = frozenset({RUN, SPEC, LEDGER, OUTPUTS, RAW_CONFIG, CONFIG, REQUIREMENTS, STAGES, ARTIFACTS})
+"""Names of a run directory that no package in it can have."""
 
 MANIFEST = "manifest.json"
 STATE_TENSORS = "state.safetensors"

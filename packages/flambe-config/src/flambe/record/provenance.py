@@ -8,29 +8,137 @@ import platform
 import re
 from collections.abc import Sequence
 from importlib.metadata import Distribution, distributions
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from flambe.record import layout
-from flambe.record.run import Command, replace_file
+from flambe.record.run import Code, Command, replace_file
 from flambe.spec.codec import dump_json
-from flambe.spec.nodes import NEW, Spec
+from flambe.spec.nodes import FILE, MAP, NEW, Spec, kind_of
+
+if TYPE_CHECKING:
+    from flambe.record.snapshot import Snapshot
 
 _FIELD = re.compile(r"^(Name|Version):[ \t]*(\S+)[ \t]*$", re.MULTILINE)
 
 
-def write_sources(paths: layout.RunPaths, spec: Spec) -> None:
-    """Write what was asked for, as it was written and resolved, and what was installed. ``spec.json`` comes last."""
+def write_sources(paths: layout.RunPaths, spec: Spec, snapshot: Snapshot | None = None) -> None:
+    """Write what was asked for, as it was written and resolved, the code to copy, and what was installed.
+
+    ``spec.json`` comes last: the rest is whole when it is there.
+    """
     replace_file(paths.root / layout.CONFIG, spec_to_yaml(spec).encode())
-    if spec.source.files:
-        replace_file(paths.root / layout.RAW_CONFIG, spec.source.files[0].text.encode())
-    replace_file(paths.root / layout.REQUIREMENTS, "".join(f"{line}\n" for line in installed_requirements()).encode())
+    raw = spec.source.raw
+    if raw is None and spec.source.files:
+        raw = spec.source.files[0].text
+    if raw is not None:
+        raw = raw_to_run_again(raw, spec) if spec.kind == "function" else raw
+        replace_file(paths.root / layout.RAW_CONFIG, raw.encode())
+    if not (spec.kind == "function" and spec.debug):
+        lines = "".join(f"{line}\n" for line in installed_requirements())
+        replace_file(paths.root / layout.REQUIREMENTS, lines.encode())
+    if snapshot is not None:
+        snapshot.write(paths.root)
     replace_file(paths.spec, dump_json(spec), durable=True)
 
 
+def copies_code(spec: Spec) -> bool:
+    """Whether a run of ``spec`` begins with a copy of its function's code."""
+    if spec.kind != "function" or spec.debug:
+        return False
+    return bool(spec.stages[0].body.get("snapshot", "copy") == "copy")
+
+
+def code_folder(spec: Spec) -> Path:
+    """Return the folder that holds the package of a function."""
+    code = spec.stages[0].body.get("code", ".")
+    return Path(code[FILE] if isinstance(code, dict) else code).expanduser().absolute()
+
+
+def code_to_copy(spec: Spec) -> Snapshot | None:
+    """Return what a run of ``spec`` copies, None when it copies nothing.
+
+    Raises ConfigError, before anything is made, when the code of a function is not there or cannot be copied.
+    """
+    if spec.kind != "function":
+        return None
+    from flambe.record.snapshot import check_main, snapshot_of
+
+    main = str(spec.stages[0].body["main"])
+    if copies_code(spec):
+        return snapshot_of(main, code_folder(spec))
+    check_main(main, code_folder(spec))
+    return None
+
+
+def code_record(spec: Spec, snapshot: Snapshot | None) -> Code | None:
+    """Describe the code of a function for ``run.json``; None for what is no function."""
+    if spec.kind != "function":
+        return None
+    source = str(code_folder(spec))
+    if snapshot is None:
+        return Code(mode="none", source=source)
+    return Code(
+        mode="copy", path=snapshot.path, tree=snapshot.tree, files=len(snapshot.files), source=source,
+        left_out=snapshot.left_out,
+    )  # fmt: skip
+
+
+def raw_to_run_again(text: str, spec: Spec) -> str:
+    """Return the raw config of a function so that it can be run from its run directory: with its code and output folder.
+
+    An output folder that is written with a reference (``{a.b}``) stays, to follow what it refers to.
+    """
+    import yaml
+
+    from flambe.compile.dump import scalar
+
+    for tree in yaml.compose_all(text, Loader=yaml.SafeLoader):
+        run = _value(tree, "__run__")
+        if isinstance(run, yaml.MappingNode) and run.value:
+            break
+    else:
+        return text
+    wanted = {"__code__": _code_again(spec)}
+    written = _value(run, "__output_dir__")
+    if written is None or "{" not in str(written.value):
+        wanted["__output_dir__"] = str(Path(spec.output_dir).expanduser().absolute())
+    first = run.value[0][0].start_mark
+    # From the end to the beginning, so that the places before stay where they are.
+    edits = []
+    for name, value in wanted.items():
+        found = _value(run, name)
+        shown = scalar(value, flow=bool(run.flow_style))
+        if found is not None:
+            edits.append((found.start_mark.index, found.end_mark.index, shown))
+        else:
+            after = ", " if run.flow_style else "\n" + " " * first.column
+            edits.append((first.index, first.index, f"{name}: {shown}{after}"))
+    for start, end, new in sorted(edits, reverse=True):
+        text = text[:start] + new + text[end:]
+    return text
+
+
+def _value(tree: Any, key: str) -> Any:
+    pairs = getattr(tree, "value", None)
+    if not isinstance(pairs, list):
+        return None
+    return next((pair[1] for pair in pairs if isinstance(pair, tuple) and pair[0].value == key), None)
+
+
+def _code_again(spec: Spec) -> str:
+    return "./" if copies_code(spec) else str(code_folder(spec))
+
+
 def spec_to_yaml(spec: Spec) -> str:
-    """Return YAML that compiles to an equal spec: the header with its extensions, then the experiment or single object."""
+    """Return YAML that compiles to an equal spec: the header with its extensions, then the experiment or single object.
+
+    That of a function is its resolved config, to stand in its run directory.
+    """
     from flambe.compile.dump import node_to_yaml
 
+    if spec.kind == "function":
+        return node_to_yaml(_as_resolved(spec))
     around = spec.environment
     if around.extra or (spec.kind == "runnable" and (around.files or spec.debug)):
         fields = {
@@ -47,6 +155,21 @@ def spec_to_yaml(spec: Spec) -> str:
     else:
         header = f"{node_to_yaml(around.extensions)}---\n" if around.extensions else ""
     return header + node_to_yaml(_as_node(spec))
+
+
+def _as_resolved(spec: Spec) -> dict[str, Any]:
+    body = spec.stages[0].body
+    run = {
+        "__main__": body["main"],
+        "__output_dir__": str(Path(spec.output_dir).expanduser().absolute()),
+        "__name__": spec.name,
+        "__code__": _code_again(spec),
+    }
+    if body.get("snapshot", "copy") != "copy":
+        run["__snapshot__"] = body["snapshot"]
+    config = body.get("config") or {}
+    pairs = config[MAP] if kind_of(config) == MAP else list(config.items())
+    return {MAP: [["__resolved__", True], ["__run__", run], *pairs]}
 
 
 def _as_node(spec: Spec) -> Any:

@@ -76,8 +76,26 @@ class Command(msgspec.Struct, omit_defaults=True, kw_only=True):
     overrides: list[str] = []
 
 
+class Code(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """The code of a function. mode: ``copy`` or ``none``. path: of the copy, below the run directory.
+
+    tree: digest of the names and contents of all its files; files: their number. source: the folder it was taken from, or is
+    in. left_out: what lies there and was not copied.
+    """
+
+    mode: str
+    path: str | None = None
+    tree: str | None = None
+    files: int = 0
+    source: str = ""
+    left_out: list[str] = []
+
+
 class RunRecord(msgspec.Struct, omit_defaults=True, kw_only=True):
-    """``run.json`` of a whole run. counts: expected, done, reused, failed, pending units."""
+    """``run.json`` of a whole run. counts: expected, done, reused, failed, pending units.
+
+    entry, code, result: of a function: what is called, where its code is, and what it returned, if that was plain data.
+    """
 
     flambe_record: str = _always(VERSION)
     id: str
@@ -96,6 +114,9 @@ class RunRecord(msgspec.Struct, omit_defaults=True, kw_only=True):
     host: Host | None = None
     counts: dict[str, int] = {}
     result_digest: str | None = None
+    entry: str | None = None
+    code: Code | None = None
+    result: Any = None
 
 
 class StageRecord(msgspec.Struct, omit_defaults=True, kw_only=True):
@@ -103,7 +124,8 @@ class StageRecord(msgspec.Struct, omit_defaults=True, kw_only=True):
 
     params: full dotted path → value, own and inherited. key: name of the result (see ``flambe.record.result``).
     step: number of ``run()`` calls done. metric: last value of ``metric()``; lower_is_better: its direction.
-    inputs: files read, with digests. reused_from: folder of the earlier result this one was taken from.
+    inputs: files read, with digests. reused_from: folder of the earlier result this one was taken from. result: what a function
+    returned, in node form.
     """
 
     flambe_record: str = _always(VERSION)
@@ -127,6 +149,7 @@ class StageRecord(msgspec.Struct, omit_defaults=True, kw_only=True):
     inputs: list[dict[str, Any]] = []
     needs: dict[str, str] = {}
     reused_from: str | None = None
+    result: Any = None
 
 
 _Record = TypeVar("_Record", RunRecord, StageRecord)

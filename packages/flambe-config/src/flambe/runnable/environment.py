@@ -15,6 +15,9 @@ from flambe.errors import ConfigError, did_you_mean
 VARIABLE = "FLAMBE_ENVIRONMENT"
 """The environment variable that holds the environment of this process and of its children, as JSON."""
 
+CWD_VARIABLES = ("FLAMBE_CWD", "EXPYRUN_CWD")
+"""The environment variables that name the folder where the command was given: the code may run in another one."""
+
 
 class Environment(Registrable):
     """Where a program runs and what it was given. The first document of a config may set its fields.

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import sys
+import threading
 from pathlib import Path
 from types import TracebackType
 from typing import TextIO
@@ -16,12 +17,16 @@ _FORMAT = "%(asctime)s | %(levelname)s | %(name)s | %(message)s"
 class Capture:
     """Sends descriptors 1 and 2 of this process, and log records from INFO up, to the end of a file while it is entered.
 
-    It can be entered again and again for the same file: a step at a time.
+    It can be entered again and again for the same file: a step at a time. echo: also copy what comes to where descriptor 2
+    went before.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, echo: bool = False) -> None:
         self.path = path
+        self._echo = echo
+        self._echoing: _Echo | None = None
         self._taken = 0
+        self._ended = 0
         self._kept: list[int | None] = []
         self._streams = (sys.stdout, sys.stderr)
         self._own: TextIO | None = None
@@ -35,6 +40,11 @@ class Capture:
         self._streams = (sys.stdout, sys.stderr)
         os.dup2(target, 1)
         os.dup2(target, 2)
+        began = os.fstat(target).st_size
+        if self._taken == self._ended:
+            self._taken = began  # others may have written to the file meanwhile
+        if self._echo and self._kept[1] is not None:
+            self._echoing = _Echo(self.path, began, self._kept[1])
         if _descriptor(sys.stdout) in (1, 2) and _descriptor(sys.stderr) == 2:
             os.close(target)
         else:
@@ -62,6 +72,11 @@ class Capture:
             with contextlib.suppress(OSError):
                 self._own.close()
             self._own = None
+        if self._echoing is not None:
+            self._echoing.close()
+            self._echoing = None
+        with contextlib.suppress(OSError):
+            self._ended = self.path.stat().st_size
         for kept, descriptor in zip(self._kept, (1, 2), strict=True):
             if kept is None:
                 os.close(descriptor)
@@ -86,6 +101,41 @@ class Capture:
             return b""
         self._taken += len(data)
         return data
+
+
+class _Echo:
+    """Copies what is added to a file to a descriptor, until it is closed.
+
+    It follows the file. A pipe in between would stop a program that fills it while it holds the interpreter's lock, and lose what
+    is in it when the process is killed.
+    """
+
+    _EVERY_S = 0.1
+
+    def __init__(self, path: Path, start: int, target: int) -> None:
+        self._source = os.open(path, os.O_RDONLY)
+        os.lseek(self._source, start, os.SEEK_SET)
+        self._target = target
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._follow, name="echo", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Copy the rest and end."""
+        self._ended.set()
+        self._thread.join()
+        os.close(self._source)
+
+    def _follow(self) -> None:
+        # Nobody may be reading there any more; the file has it all the same.
+        with contextlib.suppress(OSError):
+            while True:
+                last = self._ended.wait(self._EVERY_S)
+                while data := os.read(self._source, 1 << 16):
+                    while data:
+                        data = data[os.write(self._target, data) :]
+                if last:
+                    return
 
 
 def _flush() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from flambe.cli.console import VERBOSE, say
+from flambe.cli.console import NORMAL, VERBOSE, say
 from flambe.errors import ConfigError, UsageError
 from flambe.record.keeper import Keeper
 from flambe.record.layout import OUTPUTS, STEPS, label
@@ -156,7 +156,9 @@ def _one(keeper: Keeper, store: ResultStore, spec: Spec, unit: Unit, interrupt: 
         except (Exception, SystemExit) as error:
             failure = failure_of(error, unit)
             final = failure.is_permanent or state.failures.get(unit.id, 0) >= spec.max_failures
-            say(failure.trace, level=VERBOSE)
+            if unit.log:
+                keeper.log(failure.trace)
+            say(failure.trace, level=NORMAL if unit.log else VERBOSE)
             _tell(keeper, f"{unit.id}: failed{'' if final else ', is tried again'}: {failure.error}")
             streams = run.drain()
             streams[OUTPUTS] = streams.get(OUTPUTS, b"") + failure.trace.encode(errors="replace")

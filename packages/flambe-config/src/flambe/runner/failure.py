@@ -13,7 +13,7 @@ from types import CodeType, TracebackType
 from typing import Any, NamedTuple
 
 from flambe.errors import ConfigError, FlambeError, ProvenanceError
-from flambe.record.layout import RunPaths
+from flambe.record.layout import OUTPUTS, RunPaths
 from flambe.runnable.secrets import hide
 from flambe.runner.unit import Unit
 
@@ -38,8 +38,18 @@ def failure_of(error: BaseException, unit: Unit) -> Failure:
     The place in brackets is the innermost frame that lies in an extension of the unit or outside of what is installed: the
     user's own code. Without one it is the innermost frame; an error of flambe's own says what to do and needs none.
     """
-    trace = "".join(traceback.format_exception(error))
+    trace = "".join(traceback.format_exception(type(error), error, _trace(error, unit)))
     return Failure(hide(_text(error, unit)), hide(trace), isinstance(error, PERMANENT))
+
+
+def _trace(error: BaseException, unit: Unit) -> TracebackType | None:
+    """Return the traceback of an error; that of a plain function begins in its own code."""
+    trace = error.__traceback__
+    while unit.is_program and trace is not None:
+        if _is_outside(trace.tb_frame.f_code.co_filename):
+            return trace
+        trace = trace.tb_next
+    return error.__traceback__
 
 
 def _text(error: BaseException, unit: Unit) -> str:
@@ -54,7 +64,7 @@ def _text(error: BaseException, unit: Unit) -> str:
     place = _place(error, unit)
     if place is None and isinstance(error, FlambeError):
         return text
-    log = RunPaths(Path()).unit(unit.stage, unit.variant).outputs
+    log = OUTPUTS if unit.log else RunPaths(Path()).unit(unit.stage, unit.variant).outputs
     return f"{text} ({f'{place}; ' if place else ''}the whole traceback: {log})"
 
 

@@ -7,12 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from flambe.errors import ConfigError
 from flambe.record.code import local_code
-from flambe.record.layout import RunPaths, variant_name
+from flambe.record.layout import ARTIFACTS, RunPaths, variant_name
+from flambe.record.provenance import copies_code
 from flambe.record.result import modules_of, stage_key, unit_seed
 from flambe.runner.unit import Unit
-from flambe.spec.nodes import Spec, Stage, link_node, links, stages_needed
+from flambe.spec.nodes import FILE, Spec, Stage, is_concrete, link_node, links, stages_needed
 from flambe.spec.origins import link_name, link_origins, origins_of
 
 
@@ -32,7 +35,7 @@ def make_unit(
     keys = {name: unit.key for name, unit in needs.items()}
     exports = exports_of(spec, stage.name)
     paths = RunPaths(Path(run_root))
-    return Unit(
+    unit = Unit(
         stage=stage.name,
         variant=variant_name(everything),
         body=stage.body,
@@ -55,6 +58,27 @@ def make_unit(
         reuse=stage.reuse,
         origins=origins_of(spec, stage.name, everything),
         export_origins=link_origins(spec, stage.name) if exports else {},
+    )
+    return _of_function(unit, spec, paths) if spec.kind == "function" else unit
+
+
+def _of_function(unit: Unit, spec: Spec, paths: RunPaths) -> Unit:
+    """Let a function run from the snapshot and in the run directory, with its own ``seed``.
+
+    Each of several variants writes into a folder of its own instead, which is handed over with the result.
+    """
+    body = dict(unit.body)
+    if copies_code(spec):
+        body["code"] = {FILE: str(paths.root)}
+    seed = body.get("config", {}).get("seed")
+    is_number = isinstance(seed, int) and not isinstance(seed, bool)
+    alone = is_concrete(spec)
+    return msgspec.structs.replace(
+        unit,
+        body=body,
+        seed=seed if is_number and 0 <= seed < 2**63 else spec.seed,
+        folder=str(paths.root) if alone else ARTIFACTS,
+        log=str(paths.outputs) if alone else "",
     )
 
 

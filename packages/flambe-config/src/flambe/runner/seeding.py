@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from flambe.spec.hooks import codecs
+from flambe.spec.hooks import codecs, codecs_in_use
 
 
-def seed_everything(seed: int) -> None:
-    """Seed every generator from one number in [0, 2**63)."""
+def seed_everything(seed: int, *, only_loaded: bool = False) -> None:
+    """Seed every generator from one number in [0, 2**63). only_loaded: load no library for it."""
     random.seed(seed)
     np.random.seed(seed % 2**32)
-    for codec in codecs().values():
+    for codec in (codecs_in_use() if only_loaded else codecs()).values():
         codec.seed(seed)
 
 

@@ -16,11 +16,13 @@ from flambe.build.parts import is_part
 from flambe.build.saved import save_component
 from flambe.build.state import get_state, load_state, read_state, write_state
 from flambe.build.trust import import_extensions
+from flambe.cli.console import QUIET, level
 from flambe.errors import RunFailed
 from flambe.logging.log import MetricBuffer, use_buffer
 from flambe.record.code import check_imported
 from flambe.record.layout import ARTIFACTS, CHECKPOINT, METRICS, OUTPUTS, STEPS
-from flambe.runnable.environment import as_text, get_env, swap
+from flambe.runnable.environment import CWD_VARIABLES, as_text, get_env, swap
+from flambe.runnable.function import Function
 from flambe.runnable.secrets import hide_bytes
 from flambe.runnable.start import make_ready, run_arguments, wants_more
 from flambe.runner.capture import Capture
@@ -30,7 +32,7 @@ from flambe.runner.handover import Handover
 from flambe.runner.interrupt import interruptible
 from flambe.runner.seeding import rng_state, seed_everything, set_rng_state
 from flambe.runner.unit import StepReport, Unit
-from flambe.spec.hooks import codecs
+from flambe.spec.hooks import codecs, codecs_in_use
 from flambe.spec.nodes import LinkTarget
 
 _logger = logging.getLogger("flambe.run")
@@ -51,7 +53,7 @@ class StageRun:
         self.steps_done = 0
         self._more = True
         self._metrics = MetricBuffer()
-        self._capture = Capture(scratch / OUTPUTS)
+        self._capture = Capture(Path(unit.log), echo=level() != QUIET) if unit.log else Capture(scratch / OUTPUTS)
         self._handover = Handover(unit)
         self._scope = Scope(
             stage=unit.stage,
@@ -70,14 +72,21 @@ class StageRun:
         activate(self)
         use_buffer(self._metrics)
         outside = swap(self._environment)
+        variables = {name: os.environ.get(name) for name in CWD_VARIABLES}
         try:
-            if self.unit.cwd and os.path.isdir(self.unit.cwd):
-                os.chdir(self.unit.cwd)
+            os.environ.update(dict.fromkeys(CWD_VARIABLES, self.unit.cwd or back or ""))
+            folder = str(self.folder / self.unit.folder) if self.unit.folder else self.unit.cwd
+            if folder and os.path.isdir(folder):
+                os.chdir(folder)
             with self._capture, interruptible():
                 yield
         finally:
             # What the unit's code changed in it stays so until the unit ends.
             self._environment = swap(outside)
+            for name, value in variables.items():
+                os.environ.pop(name, None)
+                if value is not None:
+                    os.environ[name] = value
             use_buffer(None)
             activate(None)
             if back is not None:
@@ -91,13 +100,12 @@ class StageRun:
         with self._inside():
             (self.folder / ARTIFACTS).mkdir(exist_ok=True)
             # A reused process must be as good as a fresh one.
-            for codec in codecs().values():
-                codec.prepare(threads=self.unit.threads)
+            self._prepare_libraries()
             import_extensions(self.unit.extensions)
             check_imported(self.unit.code, self.unit.extensions)
             self._handover.fetch()
             # After the fetch: whether an immutable was already in this process must not move the generators.
-            seed_everything(self.unit.seed)
+            seed_everything(self.unit.seed, only_loaded=self.unit.is_program)
             self.component = build(self.unit.body, scope=self._scope)
             if not callable(getattr(self.component, "run", None)):
                 raise RunFailed(
@@ -113,6 +121,12 @@ class StageRun:
                 set_rng_state(saved["rng"])
                 self.steps_done = int(saved["step"])
             del state
+
+    def _prepare_libraries(self) -> None:
+        # A plain program may need none of them, and loading torch takes seconds.
+        used = codecs_in_use() if self.unit.is_program else codecs()
+        for codec in used.values():
+            codec.prepare(threads=self.unit.threads)
 
     def step(self) -> StepReport:
         """Call ``run()`` once and report. When there is more to do its state is written to ``steps/<n>``."""
@@ -197,6 +211,7 @@ class StageRun:
             seconds=seconds,
             streams=self.drain(),
             inputs=list(self.inputs.values()),
+            result=self.component.result if isinstance(self.component, Function) else None,
         )
 
 

@@ -7,8 +7,10 @@ from typing import Any
 import msgspec
 
 from flambe.errors import Position
-from flambe.spec.nodes import LinkTarget, Path
+from flambe.spec.nodes import FUNCTION, NEW, SCRIPT, LinkTarget, Path
 from flambe.spec.origins import link_name, position_in, read_position
+
+PROGRAMS = frozenset({FUNCTION, SCRIPT})
 
 
 class Unit(msgspec.Struct, kw_only=True):
@@ -19,6 +21,8 @@ class Unit(msgspec.Struct, kw_only=True):
     resources: ``{"cpus": 1, "gpus": 0}``; cpus is also the number of threads. extensions: module → source.
     code: module → digest of the local code that the key covers; a process that has other code refuses the unit.
     cwd: where relative paths of the user begin. environment: fields of ``flambe.get_env()`` in it.
+    folder: the working folder of its code, below its own scratch folder or absolute; empty: ``cwd``.
+    log: a file that gets what it prints while it prints it, and so does the console; empty: neither.
     reuse: whether an earlier result of this key does as well.
     origins: where what is in the body was written, by pointer below it; export_origins: the links of ``exports``, by name (see
     ``flambe.spec.origins``). Both are for messages: no key and no digest covers them.
@@ -36,6 +40,8 @@ class Unit(msgspec.Struct, kw_only=True):
     extensions: dict[str, str] = {}
     code: dict[str, str] = {}
     cwd: str = ""
+    folder: str = ""
+    log: str = ""
     environment: dict[str, Any] = {}
     reuse: bool = True
     origins: dict[str, str] = {}
@@ -44,6 +50,11 @@ class Unit(msgspec.Struct, kw_only=True):
     @property
     def id(self) -> str:
         return f"{self.stage}/{self.variant}"
+
+    @property
+    def is_program(self) -> bool:
+        """Whether it is code that knows nothing of flambe: no library is loaded for it that it does not load itself."""
+        return isinstance(self.body, dict) and self.body.get(NEW) in PROGRAMS
 
     @property
     def threads(self) -> int:
@@ -64,6 +75,7 @@ class StepReport(msgspec.Struct, kw_only=True):
 
     step: calls so far. more: whether another is wanted. metric: its value, if any, with its name and direction.
     streams: bytes written since the last report, by file name in the unit's folder. inputs: files read so far.
+    result: what a function returned, in node form.
     """
 
     step: int
@@ -74,3 +86,4 @@ class StepReport(msgspec.Struct, kw_only=True):
     seconds: float = 0.0
     streams: dict[str, bytes] = {}
     inputs: list[dict[str, Any]] = []
+    result: Any = None

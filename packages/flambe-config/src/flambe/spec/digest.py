@@ -26,6 +26,9 @@ def spec_digest(spec: Spec) -> str:
     bare = msgspec.to_builtins(msgspec.convert(msgspec.to_builtins(spec), type(spec)))
     for name in ("flambe_spec", "origins", "source", "output_dir"):
         bare.pop(name, None)
+    if spec.kind == "function":
+        for stage in bare["stages"]:
+            stage["body"].pop("code", None)
     extensions = bare.get("environment", {}).get("extensions", {})
     for module, source in extensions.items():
         if os.path.isabs(source):
