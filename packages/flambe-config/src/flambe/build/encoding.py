@@ -243,6 +243,8 @@ class Decoder:
             case "$state":
                 state = State(self._decode(value))
                 state._metadata = OrderedDict(self._decode(node["metadata"]))
+                if not all(isinstance(part.get("version", ""), str) for part in state._metadata.values()):
+                    raise TypeError("the version of a class is no text")
                 return state
             case "$data":
                 class_ = self._find_class(value)

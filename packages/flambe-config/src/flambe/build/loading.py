@@ -27,6 +27,7 @@ from flambe.cli.console import say
 from flambe.errors import FlambeError, ProvenanceError
 from flambe.record.layout import SOURCE_PY, STATE_TENSORS
 from flambe.spec.nodes import ARGS, NEW, arguments
+from flambe.spec.shape import shortened
 
 Results = Callable[[Mapping[str, Any], Path], Any]
 
@@ -84,7 +85,10 @@ class _Loader:
         return root
 
     def _load(self, folder: Path) -> Any:
-        place = folder.resolve()
+        try:
+            place = folder.resolve()
+        except (OSError, ValueError) as error:  # a loop of links, no path at all: a manifest may say anything
+            raise LoadError(f"{str(folder)!r} is no folder: {error}") from error
         if place in self._made:
             return self._made[place]
         if place in self._loading:
@@ -114,6 +118,8 @@ class _Loader:
         tensors = read_tensors(folder / STATE_TENSORS, mmap=self._mmap)
         decoder = Decoder(tensors, functools.partial(find_data_class, extensions=self._extensions))
         state = decoder.decode(read_tree(folder)["state"])
+        if not isinstance(state, State):
+            raise LoadError(f"{folder} holds no state of a component, but a {type(state).__qualname__}")
         return state, decoder.decode
 
     def _make(
@@ -217,10 +223,14 @@ class _Loader:
         return decode(node), None
 
     def _saved(self, folder: Path, node: dict[str, Any]) -> tuple[Any, Origin | None]:
+        if not isinstance(node[SAVED], str):
+            raise LoadError(f"{folder} holds the part {shortened(node[SAVED])}", expected="the name of a folder")
         return _onward(self._load(folder / node[SAVED]), node)
 
     def _result(self, folder: Path, node: dict[str, Any]) -> tuple[Any, Origin | None]:
         reference = node[RESULT]
+        if not (isinstance(reference, dict) and isinstance(reference.get("path"), str) and "\0" not in reference["path"]):
+            raise LoadError(f"{folder} holds the result {shortened(reference)}", expected="its stage and its path")
         if self._results is not None:
             return _onward(self._results(reference, folder), node)
         path = Path(os.path.normpath(folder / reference["path"]))
@@ -245,6 +255,8 @@ class _OfClass:
 
 def _onward(value: Any, node: dict[str, Any]) -> tuple[Any, Origin | None]:
     attr = tuple(node.get("attr", ()))
+    if not all(isinstance(name, str) for name in attr):
+        raise LoadError(f"{shortened(node)} names no attributes")
     call = bool(node.get("call"))
     text = "saved" + "".join(f".{name}" for name in attr)
     found = follow_attributes(value, attr, link=text)

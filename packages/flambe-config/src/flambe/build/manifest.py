@@ -68,6 +68,8 @@ def read_manifest(folder: Path, *, verify: bool = True) -> Manifest:
             f"{folder} holds no saved component (no {MANIFEST})",
             hint="flambe.save writes one; in a run directory it is the folder checkpoint of a stage.",
         ) from error
+    except OSError as error:
+        raise LoadError(f"cannot read {path}: {error.strerror}") from error
     try:
         head = read_document(data, "flambe_component", COMPONENT_VERSION, where=str(path), kind="manifest")
         manifest = msgspec.convert(head, Manifest)
