@@ -18,7 +18,7 @@ from flambe.compile.tags import resolve
 from flambe.compile.yaml import Mapping, Node, documents
 from flambe.errors import ConfigError, ConfigFaults, Notice, Position
 from flambe.spec.codec import needed_version
-from flambe.spec.nodes import NEW, Environment, Source, SourceFile, Spec, Stage, pointer
+from flambe.spec.nodes import NEW, SCRIPT, Environment, Source, SourceFile, Spec, Stage, pointer
 
 EXPERIMENTS = ("Experiment", "Pipeline", "Search")
 
@@ -201,6 +201,8 @@ def _lower_runnable(
 
 def _gives_result(body: dict[str, Any], library: Library) -> bool:
     """Whether what is run is a component, whose result may be kept and taken again; others are run for their effect."""
+    if body.get(NEW) == SCRIPT:
+        return False  # a program: nobody knows what else it reads and writes
     module, _, name = str(body.get(NEW, "")).partition(":")
     found = library.find(module, name.partition(".")[0])
     if found is None or not isinstance(found.item, Class):
