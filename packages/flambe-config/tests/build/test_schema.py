@@ -10,7 +10,8 @@ import pytest
 from flambe.build.component import Component
 from flambe.build.link import Link
 from flambe.build.registrable import target_of
-from flambe.build.schema import Schema, node_of
+from flambe.build.schema import Schema
+from flambe.build.schema_node import node_of
 
 
 class Part(Component):

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from flambe.build.component import Component
+from flambe.build.config import TAG
 from flambe.build.link import Link
-from flambe.build.made import Made, Origin, record, signature_of
+from flambe.build.made import Made, Origin, Written, record, signature_of
 from flambe.build.registrable import Registrable, class_of_tag
 from flambe.build.scope import Open, Scope, follow
 from flambe.build.trust import locate
@@ -34,7 +35,6 @@ from flambe.spec.nodes import (
     link_target,
 )
 
-_PRECOMPILE: Any = Component.precompile
 _LOAD_FROM_PATH: Any = Component.load_from_path
 
 TUPLE = "$tuple"
@@ -110,6 +110,8 @@ def _plain(node: Any, scope: Scope, path: Path) -> Any:
             return node()
         value, origin = follow(node.link_target, scope, scope.where(path))
         _note(scope, path, origin)
+        for hook in node.post_init_hooks:
+            hook(value)
         return value
     build_here = getattr(type(node), "_build_in", None)
     # A Schema; asked for by its method, because schema.py imports this file.
@@ -174,9 +176,12 @@ def build_arguments(
     """Build the arguments of an object that stands at ``path``, in order. Returns them and where they came from."""
     origins: dict[Path, Origin] = {}
     scope.objects.pop(path, None)
+    if _overrides(owner, "setup_dependencies"):
+        given = dict(given)
+        owner.setup_dependencies(given)
     scope.opened.append(Open(path, given, origins))
     try:
-        if _prepares(owner):
+        if _overrides(owner, "precompile") or _overrides(owner, "preinitialize"):
             given = _precompile(owner, given, scope, path)
         values = {key: _build(item, scope, (*path, key)) for key, item in given.items()}
     finally:
@@ -194,8 +199,9 @@ def construct(
     origins: dict[Path, Origin],
     path: Path = (),
     position: Position | None = None,
+    written: Written | None = None,
 ) -> Any:
-    """Call a class, factory or function, and remember the call on what it returns."""
+    """Call a class, factory or function, and remember the call on what it returns. written: in YAML, if it was."""
     call = owner if factory is None else getattr(owner, factory)
     title = _name(path)
     try:
@@ -211,7 +217,7 @@ def construct(
         )
         raise
     if factory is None or _records(call):
-        record(made, Made(target, factory, args, kwargs, call, origins))
+        record(made, Made(target, factory, args, kwargs, call, origins, written))
     return made
 
 
@@ -224,9 +230,11 @@ def _class_target(text: str, factory: str | None) -> str:
     return text if factory is None else text.removesuffix(f".{factory}")
 
 
-def _prepares(owner: Any) -> bool:
-    own = getattr(owner, "precompile", None)
-    return isinstance(owner, type) and issubclass(owner, Component) and own.__func__ is not _PRECOMPILE.__func__  # type: ignore[union-attr]
+def _overrides(owner: Any, hook: str) -> bool:
+    """Whether a component class has a hook of its own."""
+    if not (isinstance(owner, type) and issubclass(owner, Component)):
+        return False
+    return getattr(owner, hook).__func__ is not getattr(Component, hook).__func__
 
 
 def _precompile(owner: Any, given: Mapping[Any, Any], scope: Scope, path: Path) -> dict[Any, Any]:
@@ -250,6 +258,7 @@ def _precompile(owner: Any, given: Mapping[Any, Any], scope: Scope, path: Path) 
         elif kind_of(item) is None and not isinstance(item, dict | list):
             shown[key] = item
     owner.precompile(**shown)
+    owner.preinitialize(shown)
     return ready
 
 
@@ -313,6 +322,7 @@ def _own_yaml(node: dict[str, Any], scope: Scope, path: Path) -> Any:
     import yaml
 
     tag = str(node[YAML]).removeprefix("!")
+    as_written = Written(node[TAG]) if TAG in node else None
     position = scope.where(path)
     class_, factory = class_of_tag(tag), None
     if class_ is None:
@@ -324,9 +334,14 @@ def _own_yaml(node: dict[str, Any], scope: Scope, path: Path) -> Any:
         )
     dumper = yaml.SafeDumper(io.StringIO())
     written = dumper.represent_data(unescape(node["value"]))
-    written.tag = f"!{Registrable.get_default_tag(class_) if issubclass(class_, Registrable) else tag}"
+    written.tag = (
+        as_written.tag
+        if as_written
+        else f"!{Registrable.get_default_tag(class_) if issubclass(class_, Registrable) else tag}"
+    )
     value = reader(yaml.SafeLoader(""), written, factory)
-    record(value, Made(str(node[YAML]), None, (), {}, None, {(): Origin(node=dict(node))}))
+    plain = {YAML: node[YAML], "value": node["value"]}
+    record(value, Made(str(node[YAML]), None, (), {}, None, {(): Origin(node=plain)}, as_written))
     return value
 
 

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
-from flambe.build.made import Made, record
-from flambe.build.registrable import Registrable, all_subclasses, target_of
+from flambe.build.registrable import Remembering, all_subclasses, target_of
 from flambe.errors import FlambeError
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ _Self = TypeVar("_Self", bound="Component")
 ATTRS = "_flambe_attrs"
 
 
-class Component(Registrable):
+class Component(Remembering):
     """Base of everything that can be configured, run and saved. It stands before ``torch.nn.Module`` in the bases.
 
     Class attributes
@@ -36,15 +35,6 @@ class Component(Registrable):
     seedless: ClassVar[bool] = False
     lower_is_better: bool = False
     _flambe_version: ClassVar[str] = "0.0.0"
-
-    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
-        """Make the object and remember the arguments, so that it can be saved however it was made."""
-        parent = super().__new__
-        made = parent(cls) if parent is object.__new__ else parent(cls, *args, **kwargs)
-        if (args or kwargs) and cls.__init__ is object.__init__:
-            raise TypeError(f"{cls.__name__}() takes no arguments")
-        record(made, Made(target_of(cls), None, args, kwargs))
-        return made
 
     def run(self) -> bool:
         """Do one step, in the order of seconds to minutes. Returns True while there is more to do."""
@@ -159,11 +149,13 @@ class Component(Registrable):
     # --- configuration ---
 
     @classmethod
-    def schema(cls, **keywords: Any) -> Schema:
+    def schema(cls, *positional: Any, **keywords: Any) -> Schema:
         """Return a ``Schema``: this class with arguments, not built yet."""
         from flambe.build.schema import Schema
 
-        return Schema(cls, **keywords)
+        schema = Schema(cls, **keywords)
+        schema.positional.extend(positional)
+        return schema
 
     @classmethod
     def compile(cls: type[_Self], _flambe_custom_factory_name: str | None = None, **kwargs: Any) -> _Self:
@@ -189,6 +181,14 @@ class Component(Registrable):
     @classmethod
     def precompile(cls, **kwargs: Any) -> None:
         """Called by the builder before nested objects are built: links are objects already, nested ones are schemas."""
+
+    @classmethod
+    def preinitialize(cls, arguments: Mapping[str, Any]) -> None:
+        """Version 1.0's name for ``precompile``: the same arguments, as one mapping."""
+
+    @classmethod
+    def setup_dependencies(cls, kwargs: dict[str, Any]) -> None:
+        """Called before anything of this object is built: may put arguments (schemas, links, plain data) into ``kwargs``."""
 
     @property
     def _config_str(self) -> str:

@@ -16,6 +16,10 @@ SAVED = "$saved"
 RESULT = "$result"
 MAY_CALL = frozenset({"parameters", "named_parameters"})
 """What a saved config may call on a part: optimizers are made with it. Anything else would be code of its choice."""
+NOTES = "$notes"
+"""Beside ``$new``, in this process only: the comments around what stands there (``flambe.compile.comments``)."""
+TAG = "$tag"
+"""Beside ``$new`` or ``$yaml``, in this process only: the tag that it was written with."""
 _DEEP = "/" + "_/" * 64
 _PLAIN = frozenset({type(None), bool, int, float, str, bytes})
 
@@ -58,6 +62,7 @@ class ConfigWriter:
         named = {key: item for key, item in everything.items() if key in given or (key != ARGS and _is_plain(item))}
         if isinstance(value, Component):
             named = value.saved_arguments(named)
+        named = self._in_order(named, made)
         # What came by position has its origin under its number.
         by_position = (
             {key: index for index, key in enumerate(list(given)[: len(made.args)])} if ARGS not in given else {}
@@ -71,6 +76,9 @@ class ConfigWriter:
             inside: Path = (name,) if (name,) in made.origins or name not in by_position else (by_position[name],)
             node[name] = self._value(item, (*path, name), made.origins, inside)
         return node
+
+    def _in_order(self, named: dict[str, Any], made: Made) -> dict[str, Any]:
+        return named
 
     def _value(self, value: Any, path: Path, origins: Mapping[Path, Origin], inside: Path) -> Any:
         origin = origins.get(inside)
@@ -167,10 +175,31 @@ def _text(path: Path) -> str:
 
 
 class _Inline(ConfigWriter):
-    """Writes an object and all that is in it as one node, as it would stand in a YAML file."""
+    """Writes an object and all that is in it as one node, as it would stand in a YAML file at ``path``."""
 
-    def __init__(self) -> None:
+    def __init__(self, path: Path, as_text: bool) -> None:
         super().__init__(Encoder(), {}, {}, "")
+        self._path = path
+        self._as_text = as_text
+
+    def write(self, value: Any) -> dict[str, Any]:
+        made = made_of(value)
+        if made is None:
+            raise self._unmade(value, ())
+        return self._call(value, made, self._path)
+
+    def _call(self, value: Any, made: Made, path: Path) -> dict[str, Any]:
+        node = super()._call(value, made, path)
+        if self._as_text and made.written is not None:
+            tag, notes = made.written
+            node = {next(iter(node)): next(iter(node.values())), TAG: tag, NOTES: notes, **node}
+        return node
+
+    def _in_order(self, named: dict[str, Any], made: Made) -> dict[str, Any]:
+        # As given, not as declared: a link stands below what it points to. Defaults come last.
+        first = [key for key in list(named)[: len(made.args)] if key not in made.kwargs]
+        given = [key for key in made.kwargs if key in named]
+        return {key: named[key] for key in (*first, *given, *named)}
 
     def _value(self, value: Any, path: Path, origins: Mapping[Path, Origin], inside: Path) -> Any:
         made = made_of(value)
@@ -178,6 +207,9 @@ class _Inline(ConfigWriter):
             return (
                 {LINK: list(self._places[id(value)])} if self._places.get(id(value)) else self._call(value, made, path)
             )
+        origin = origins.get(inside)
+        if origin is not None and origin.node is None and (link := self._through(origin)) is not None:
+            return link  # also to a plain value: a dump keeps what was written
         return super()._value(value, path, origins, inside)
 
     def _through(self, origin: Origin) -> dict[str, Any] | None:
@@ -191,12 +223,13 @@ class _Inline(ConfigWriter):
         }
 
 
-def node_of_object(value: Any) -> dict[str, Any]:
+def node_of_object(value: Any, path: Path = (), *, as_text: bool = False) -> dict[str, Any]:
     """Return the ``$new`` node of an object that remembers how it was made, with all objects in it.
 
+    path: where it will stand, the stage first: links begin there. as_text: with the tags and comments that it was written with.
     Raises FlambeError naming the argument that no YAML can say.
     """
-    return readable(_Inline().write(value))  # type: ignore[no-any-return]
+    return readable(_Inline(path, as_text).write(value))
 
 
 def readable(node: Any) -> Any:
@@ -218,6 +251,7 @@ def readable(node: Any) -> Any:
         return f"<{kind[1:]}>"
     if kind == NEW:
         args = {ARGS: [readable(item) for item in node[ARGS]]} if ARGS in node else {}
+        args.update({key: node[key] for key in (TAG, NOTES) if key in node})
         return {NEW: node[NEW], **args, **{key: readable(item) for key, item in arguments(node).items()}}
     if kind == MAP:
         return {MAP: [[readable(key), readable(item)] for key, item in node[MAP]]}
@@ -230,7 +264,7 @@ def config_text(value: Any) -> str:
     """Return the config of an object as YAML."""
     from flambe.compile.dump import node_to_yaml
 
-    return node_to_yaml(node_of_object(value))
+    return node_to_yaml(node_of_object(value, as_text=True))
 
 
-__all__ = ["RESULT", "SAVED", "ConfigWriter", "config_text", "node_of_object", "readable"]
+__all__ = ["NOTES", "RESULT", "SAVED", "TAG", "ConfigWriter", "config_text", "node_of_object", "readable"]

@@ -14,7 +14,7 @@ part                    meaning
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -188,7 +188,7 @@ class Link(Registrable):
     target: the ``Schema`` (or object) of the root; may be set later, but before the link is called.
     local: kept from version 0.4, where it told Tune's links from global ones; changes nothing here.
 
-    A value is kept once it is found; None is looked for again each time.
+    A value is kept once it is found; None is looked for again each time. ``post_init_hooks`` are called with it then.
     """
 
     _calls = False
@@ -206,6 +206,7 @@ class Link(Registrable):
         self.attr_path: list[str] = list(attr_path or ())
         self.target = target
         self.local = local
+        self.post_init_hooks: list[Callable[[Any], object]] = []
         self._found: Any = None
 
     @classmethod
@@ -258,6 +259,8 @@ class Link(Registrable):
         """
         if self._found is None:
             self._found = self._follow()
+            for hook in self.post_init_hooks:
+                hook(self._found)
         return self._found
 
     def _follow(self) -> Any:

@@ -1,6 +1,6 @@
 """How an object was made: the call that can make it again.
 
-``Component.__new__`` records its arguments, the builder records what it calls for classes that are no components.
+``Remembering.__new__`` records its arguments, the builder records what it calls for classes that are no components.
 """
 
 from __future__ import annotations
@@ -10,11 +10,14 @@ import inspect
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flambe.build.registrable import Registrable, target_of
 from flambe.spec.hooks import codecs_in_use
-from flambe.spec.nodes import ARGS
+from flambe.spec.nodes import ARGS, Path
+
+if TYPE_CHECKING:
+    from flambe.compile.comments import Note
 
 MADE = "_flambe_made"
 
@@ -42,9 +45,19 @@ class _UsedUp:
 USED_UP = _UsedUp()
 
 
+class Written(NamedTuple):
+    """How a component stands in a YAML text. tag: with its ``!``. notes: path from it → comments around what stands there."""
+
+    tag: str
+    notes: Mapping[Path, Note] = {}
+
+
 @dataclass(slots=True)
 class Made:
-    """One call. target: ``module:QualName`` of the class as the config names it; origins: path of an argument → origin."""
+    """One call. target: ``module:QualName`` of the class as the config names it; origins: path of an argument → origin.
+
+    written: where a YAML text was read in this process.
+    """
 
     target: str
     factory: str | None
@@ -52,10 +65,11 @@ class Made:
     kwargs: dict[str, Any]
     call: Callable[..., Any] | None = None
     origins: dict[tuple[str | int, ...], Origin] = field(default_factory=dict)
+    written: Written | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The call is found again by its name; a pickled function would tie the pickle to it.
-        return (Made, (self.target, self.factory, self.args, self.kwargs, None, self.origins))
+        return (Made, (self.target, self.factory, self.args, self.kwargs, None, self.origins, self.written))
 
 
 # Objects that keep their record here and not in their __dict__: a learning-rate scheduler's state_dict is its __dict__.
@@ -152,7 +166,7 @@ def _before_rest(parameter: inspect.Parameter) -> bool:
 def signature_of(call: Callable[..., Any]) -> inspect.Signature | None:
     """Return the signature of a class (its constructor's) or function, None for those of C that have none."""
     if isinstance(call, type):
-        # inspect prefers __new__ when a class has one, and Component's takes anything.
+        # inspect prefers __new__ when a class has one, and Remembering's takes anything.
         initialise = call.__init__  # type: ignore[misc]
         if initialise is object.__init__:
             return inspect.Signature()

@@ -113,24 +113,23 @@ class Registrable:
         return f"{tags[-1]}.{factory_name}"
 
 
-class MappedRegistrable(Registrable, should_register=False):
-    """A registrable that is made directly from the mapping under its tag, and remembers it."""
+class Remembering(Registrable, should_register=False):
+    """A registrable whose objects remember the arguments that they were made with, in YAML or in Python."""
 
-    _given: dict[str, Any]
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        """Make the object and remember the arguments, so that it can be dumped and saved however it was made."""
+        from flambe.build.made import Made, record
 
-    @classmethod
-    def from_yaml(cls, constructor: Any, node: Any, factory_name: str | None = None) -> Any:
-        """Make an object from a PyYAML mapping node."""
-        arguments = constructor.construct_mapping(node, deep=True) if getattr(node, "value", None) else {}
-        made = (getattr(cls, factory_name) if factory_name else cls)(**arguments)
-        if isinstance(made, MappedRegistrable):
-            made._given = dict(arguments)
+        parent = super().__new__
+        made = parent(cls) if parent is object.__new__ else parent(cls, *args, **kwargs)
+        if (args or kwargs) and cls.__init__ is object.__init__:
+            raise TypeError(f"{cls.__name__}() takes no arguments")
+        record(made, Made(target_of(cls), None, args, kwargs))
         return made
 
-    @classmethod
-    def to_yaml(cls, representer: Any, node: Any, tag: str) -> Any:
-        """Return the PyYAML node of an object: the arguments that it was made from."""
-        return representer.represent_mapping(tag, getattr(node, "_given", {}))
+
+class MappedRegistrable(Remembering, should_register=False):
+    """A registrable that is made at once from the mapping under its tag, and remembers it; components below it stay schemas."""
 
 
 class _Factory:
@@ -239,6 +238,16 @@ def class_of_target(target: str) -> type | None:
 def registered_tags() -> dict[str, type]:
     """Return every tag of this process with its class."""
     return dict(_by_tag)
+
+
+def reads_own_yaml(class_: type) -> bool:
+    """Whether a class has a ``from_yaml`` that is none of ours."""
+    return any("from_yaml" in vars(one) for one in class_.__mro__ if not one.__module__.startswith("flambe."))
+
+
+def writes_own_yaml(class_: type) -> bool:
+    """Whether a class has a ``to_yaml`` that is none of ours."""
+    return any("to_yaml" in vars(one) for one in class_.__mro__ if not one.__module__.startswith("flambe."))
 
 
 def all_subclasses(class_: type) -> set[type]:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, MutableMapping
-from typing import Any
+import sys
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from typing import TYPE_CHECKING, Any
 
 from flambe.build.component import Component
-from flambe.build.config import node_of_object
-from flambe.build.link import FunctionCallLink, Link
-from flambe.build.made import made_of
-from flambe.build.registrable import class_of_target, target_of
-from flambe.build.trust import Extensions, is_library_class, locate
+from flambe.build.registrable import target_of
+from flambe.build.trust import Extensions, import_extensions, is_library_class, locate
 from flambe.errors import did_you_mean
-from flambe.spec.codec import escape, unescape
-from flambe.spec.nodes import ARGS, LINK, MAP, NEW, YAML, Path, arguments, kind_of, link_target
+from flambe.spec.nodes import Path
+
+if TYPE_CHECKING:
+    from flambe.build.made import Written
 
 
 class Schema(MutableMapping[str, Any]):
@@ -29,6 +29,10 @@ class Schema(MutableMapping[str, Any]):
     keywords: the arguments.
 
     Raises TypeError for another class.
+
+    Attributes
+    ----------
+    post_init_hooks: called with the object once it is built, in order.
     """
 
     def __init__(
@@ -51,9 +55,11 @@ class Schema(MutableMapping[str, Any]):
             "target": target,
             "keywords": keywords,
             "positional": [],
+            "post_init_hooks": [],
             "_located": None,
             "_built": None,
             "_extensions": {},
+            "_written": None,
         }
         for name, value in fields.items():
             object.__setattr__(self, name, value)
@@ -62,9 +68,11 @@ class Schema(MutableMapping[str, Any]):
     """``module:QualName``, with the factory if there is one."""
     keywords: dict[str, Any]
     positional: list[Any]
+    post_init_hooks: list[Callable[[Any], object]]
     _located: tuple[Any, str | None] | None
     _built: tuple[Any] | None
     _extensions: dict[str, str]
+    _written: Written | None
 
     @classmethod
     def from_node(cls, node: Any, *, extensions: Extensions = ()) -> Schema:
@@ -72,6 +80,8 @@ class Schema(MutableMapping[str, Any]):
 
         A node that stands at several places of the tree (one dict) becomes one schema, and so one object.
         """
+        from flambe.build.schema_node import value_of
+
         schema = value_of(node, extensions=extensions)
         if not isinstance(schema, Schema):
             raise TypeError("the node of a schema has a $new")
@@ -79,7 +89,9 @@ class Schema(MutableMapping[str, Any]):
 
     def to_node(self) -> dict[str, Any]:
         """Return the ``$new`` node of this schema. A schema that stands twice is written in full once, then as a link."""
-        node: dict[str, Any] = _Writer().node_of(self, ())
+        from flambe.build.schema_node import NodeWriter
+
+        node: dict[str, Any] = NodeWriter().node_of(self, ())
         return node
 
     @property
@@ -95,6 +107,10 @@ class Schema(MutableMapping[str, Any]):
 
     def _locate(self) -> tuple[Any, str | None]:
         if self._located is None:
+            module = self.target.partition(":")[0].partition(".")[0]
+            used = {name: source for name, source in self._extensions.items() if name.partition(".")[0] == module}
+            if used and module not in sys.modules:
+                import_extensions(used)
             object.__setattr__(self, "_located", locate(self.target, self._extensions))
         assert self._located is not None
         return self._located
@@ -123,10 +139,13 @@ class Schema(MutableMapping[str, Any]):
             kwargs = {key: value for key, value in values.items() if isinstance(key, str)}
             target = self.target if factory is None else self.target.removesuffix(f".{factory}")
             made = construct(
-                owner, factory, args, kwargs, target=target, origins=origins, path=path, position=scope.where(path)
-            )
+                owner, factory, args, kwargs, target=target, origins=origins, path=path, position=scope.where(path),
+                written=self._written,
+            )  # fmt: skip
             object.__setattr__(self, "_built", (made,))
             scope.objects[path] = made
+            for hook in self.post_init_hooks:
+                hook(made)
             return made
         return self._built[0]
 
@@ -216,83 +235,6 @@ class Schema(MutableMapping[str, Any]):
         return schema
 
 
-def _as_mapping(extensions: Extensions) -> dict[str, str]:
-    return dict(extensions) if isinstance(extensions, Mapping) else {name: name for name in extensions}
-
-
-def value_of(node: Any, *, extensions: Extensions = ()) -> Any:
-    """Return a node as Python data: schemas, links, maps, lists and plain values. One dict at several places is one schema."""
-    return _value_of(node, _as_mapping(extensions), {})
-
-
-def _value_of(node: Any, extensions: dict[str, str], known: dict[int, Schema]) -> Any:
-    kind = kind_of(node)
-    if kind == NEW:
-        if id(node) not in known:
-            schema = Schema.__new__(Schema)
-            schema._set(node[NEW], {})
-            known[id(node)] = schema
-            schema._extensions.update(extensions)
-            schema.positional.extend(_value_of(item, extensions, known) for item in node.get(ARGS, ()))
-            schema.keywords.update({key: _value_of(item, extensions, known) for key, item in arguments(node).items()})
-        return known[id(node)]
-    if kind == LINK and not node.get("copy"):
-        target = link_target(node)
-        return (FunctionCallLink if target.call else Link)(target.path, target.attr)
-    if kind == YAML and class_of_target(str(node[YAML]).removeprefix("!")) is not None:
-        # Such a class has no delayed initialisation: what it reads is the object. Nothing is imported for that here.
-        from flambe.build.builder import Scope, build
-
-        return build(node, scope=Scope(extensions=extensions))
-    if kind == MAP:
-        return {unescape(key): _value_of(item, extensions, known) for key, item in node[MAP]}
-    if isinstance(node, list):
-        return [_value_of(item, extensions, known) for item in node]
-    if kind is None and isinstance(node, dict):
-        return {key: _value_of(item, extensions, known) for key, item in node.items()}
-    # What the builder alone can resolve ($file, $env, $grid, …) stays a node.
-    return unescape(node)
-
-
-class _Writer:
-    """Values of a schema back to nodes."""
-
-    def __init__(self) -> None:
-        self._places: dict[int, Path] = {}
-
-    def node_of(self, value: Any, path: Path) -> Any:
-        if isinstance(value, Schema):
-            if self._places.get(id(value)):
-                return {LINK: list(self._places[id(value)])}
-            self._places[id(value)] = path
-            node: dict[str, Any] = {NEW: value.target}
-            if value.positional:
-                node[ARGS] = [self.node_of(item, (*path, index)) for index, item in enumerate(value.positional)]
-            node.update({key: self.node_of(item, (*path, key)) for key, item in value.keywords.items()})
-            return node
-        if isinstance(value, Link):
-            return value.to_node()
-        if made_of(value) is not None:
-            return node_of_object(value)
-        if isinstance(value, list | tuple):
-            return [self.node_of(item, (*path, index)) for index, item in enumerate(value)]
-        if isinstance(value, dict):
-            if kind_of(value) is not None:
-                return value
-            if all(isinstance(key, str) for key in value):
-                return {key: self.node_of(item, (*path, key)) for key, item in value.items()}
-            return {MAP: [[escape(key), self.node_of(item, (*path, str(key)))] for key, item in value.items()]}
-        return escape(value)
-
-
-def node_of(value: Any) -> Any:
-    """Return the node of a schema, of an object that was built from one (or records its arguments), or of plain data.
-
-    Raises TypeError for anything else.
-    """
-    return _Writer().node_of(value, ())
-
-
 def _schemas_in(values: Any) -> Iterator[Schema]:
     for value in values:
         if isinstance(value, Schema):
@@ -309,4 +251,4 @@ def _all_schemas(schema: Schema) -> Iterator[Schema]:
         yield from _all_schemas(child)
 
 
-__all__ = ["Schema", "node_of", "value_of"]
+__all__ = ["Schema"]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from flambe.build.config import NOTES, TAG
 from flambe.build.link import create_link_str
 from flambe.compile.tags import tag_of
 from flambe.compile.yaml import STANDARD, Alias, Mapping, Node, Scalar, Sequence, plain_value
@@ -21,13 +22,18 @@ from flambe.spec.nodes import (
     MAP,
     NEW,
     YAML,
+    Path,
     arguments,
     kind_of,
     link_target,
 )
 
+if TYPE_CHECKING:
+    from flambe.compile.comments import Notes
+
 _SAFE = re.compile(r"[A-Za-z0-9_./~$^(+\-][^\n\r\t\0-\x1f\x7f-\x9f\u2028\u2029\ufeff\ud800-\udfff]*\Z")
 _WIDTH = 100
+_NO_NOTES: Notes = {}
 _FLOATS = {"NaN": ".nan", "Infinity": ".inf", "-Infinity": "-.inf"}
 
 
@@ -37,18 +43,27 @@ def node_to_yaml(node: Any) -> str:
     ``$new`` gets its short tag where one is installed, else ``!module.Class``; ``$saved`` and ``$result`` of saved
     components are written ``!saved`` and ``!result``.
     """
-    head, lines = _block(node)
-    return "\n".join([head, *lines] if head else lines) + "\n"
+    return _NodeWriter().text(node)
 
 
 def object_to_yaml(obj: Any) -> str:
-    """Return the YAML text of a Schema, of a built component (its arguments as given), or of plain data.
+    """Return the YAML text of a Schema, of an object that remembers its arguments, or of plain data.
 
-    Raises TypeError for anything else.
+    Tags and comments are those that the text had which it was read from. A Schema that stands twice is written once, with an
+    anchor. Raises TypeError for anything else.
     """
-    from flambe.build.schema import node_of
+    from flambe.build.schema_node import NodeWriter
 
-    return node_to_yaml(node_of(obj))
+    node = NodeWriter(as_text=True).node_of(obj, ())
+    return _NodeWriter(_anchors(node)).text(node)
+
+
+def with_header(text: str, obj: Any) -> str:
+    """Return a YAML text with the extensions before it that a Schema or a runnable uses."""
+    from flambe.build.schema import Schema
+
+    used = obj.aggregate_extensions_metadata() if isinstance(obj, Schema) else getattr(obj, "extensions", None)
+    return f"{node_to_yaml(used)}---\n{text}" if used and isinstance(used, dict) else text
 
 
 def scalar(value: Any, *, flow: bool = False) -> str:
@@ -79,101 +94,175 @@ def _text(text: str, flow: bool) -> str:
     return json.dumps(text, ensure_ascii=not text.isprintable())
 
 
-def _block(node: Any) -> tuple[str, list[str]]:
-    """Return what stands beside the key (or dash), and the lines below it, not yet indented."""
-    kind = kind_of(node)
-    if kind == NEW:
-        return _component(node)
-    if kind == LINK:
-        target = link_target(node)
-        word = "!copy" if target.copy else "!call" if target.call else "!@"
-        text = create_link_str(target.path, target.attr)
-        return f"{word} {text if re.search(r'[#:]', text) is None else json.dumps(text)}", []
-    if kind == GRID:
-        return _grid(node)
-    if kind in DISTRIBUTIONS:
-        return _tagged(f"!{str(kind)[1:]}", [*node[kind], *([node["transform"]] if "transform" in node else [])])
-    if kind == FILE:
-        return f"!file {scalar(node[FILE])}", []
-    if kind == ENV:
-        return f"!env {scalar(node[ENV])}", []
-    if kind == YAML:
-        tag = str(node[YAML])
-        return _tagged(tag_of(tag.removeprefix("!")) if ":" in tag else tag, node["value"])
-    if kind == MAP:
-        return _mapping([(key, value) for key, value in node[MAP]])
-    if kind == FLOAT:
-        return _FLOATS[node[FLOAT]], []
-    if kind == BYTES:
-        return f'!!binary "{node[BYTES]}"', []
-    if kind is not None:  # the forms of saved components
-        return _tagged(f"!{kind[1:]}", node[kind])
-    if isinstance(node, dict):
-        return _mapping(list(node.items()))
-    if isinstance(node, list):
-        return _sequence(node)
-    return scalar(node), []
+class _NodeWriter:
+    """Writes node forms. names: id of a dict that stands at several places → its anchor."""
 
+    def __init__(self, names: dict[int, str] | None = None) -> None:
+        self._names = names or {}
+        self._written: set[int] = set()
 
-def _grid(node: dict[str, Any]) -> tuple[str, list[str]]:
-    options = dict(zip(node["names"], node[GRID], strict=True)) if "names" in node else node[GRID]
-    if "probs" in node:
-        return _tagged("!choice", {"options": options, "probs": node["probs"]})
-    # A mapping whose first key is "options" would be read as the long form.
-    if "options" in node.get("names", ()):
-        options = {"options": options}
-    return _tagged("!choice" if "names" in node else "!g", options)
+    def text(self, node: Any) -> str:
+        head, lines = self.block(node)
+        notes = _notes(node)
+        above, beside, after = _around(notes, ())
+        first = [_with_comment(head, beside)] if head or beside else []
+        return "\n".join(line.rstrip() for line in [*above, *first, *lines, *after]) + "\n"
 
+    def block(self, node: Any, notes: Notes = _NO_NOTES, path: Path = ()) -> tuple[str, list[str]]:
+        """Return what stands beside the key (or dash), and the lines below it, not yet indented.
 
-def _component(node: dict[str, Any]) -> tuple[str, list[str]]:
-    tag = tag_of(node[NEW])
-    given = arguments(node)
-    positional = node.get(ARGS, [])
-    if positional and not given:
-        return _tagged(tag, positional)
-    if not given:
-        return tag, []
-    head, lines = _mapping([*enumerate(positional), *given.items()])
-    return f"{tag} {head}".rstrip(), lines
+        notes, path: the comments of the component around, and the way from it to here.
+        """
+        kind = kind_of(node)
+        if kind == NEW:
+            return self._component(node)
+        if kind == LINK:
+            target = link_target(node)
+            word = "!copy" if target.copy else "!call" if target.call else "!@"
+            text = create_link_str(target.path, target.attr)
+            return f"{word} {text if re.search(r'[#:]', text) is None else json.dumps(text)}", []
+        if kind == GRID:
+            return self._grid(node, notes, path)
+        if kind in DISTRIBUTIONS:
+            values = [*node[kind], *([node["transform"]] if "transform" in node else [])]
+            return self._tagged(f"!{str(kind)[1:]}", values, notes, path)
+        if kind == FILE:
+            return f"!file {scalar(node[FILE])}", []
+        if kind == ENV:
+            return f"!env {scalar(node[ENV])}", []
+        if kind == YAML:
+            tag = str(node[YAML])
+            shown = node.get(TAG) or (tag_of(tag.removeprefix("!")) if ":" in tag else tag)
+            return self._tagged(shown, node["value"], notes, path)
+        if kind == MAP:
+            return self._mapping([(key, value) for key, value in node[MAP]], notes, path)
+        if kind == FLOAT:
+            return _FLOATS[node[FLOAT]], []
+        if kind == BYTES:
+            return f'!!binary "{node[BYTES]}"', []
+        if kind is not None:  # the forms of saved components
+            return self._tagged(f"!{kind[1:]}", node[kind], notes, path)
+        if isinstance(node, dict):
+            return self._mapping(list(node.items()), notes, path)
+        if isinstance(node, list):
+            return self._sequence(node, notes, path)
+        return scalar(node), []
 
+    def _grid(self, node: dict[str, Any], notes: Notes, path: Path) -> tuple[str, list[str]]:
+        options = dict(zip(node["names"], node[GRID], strict=True)) if "names" in node else node[GRID]
+        if "probs" in node:
+            return self._tagged("!choice", {"options": options, "probs": node["probs"]}, notes, path)
+        # A mapping whose first key is "options" would be read as the long form.
+        if "options" in node.get("names", ()):
+            options = {"options": options}
+        return self._tagged("!choice" if "names" in node else "!g", options, notes, path)
 
-def _tagged(tag: str, value: Any) -> tuple[str, list[str]]:
-    head, lines = _block(value)
-    if head.startswith(("!", "&")):  # a value has one tag: step into a list, which the reader sees as it is
-        raise ValueError(f"{tag} cannot hold {head}")
-    return f"{tag} {head}".rstrip(), lines
+    def _component(self, node: dict[str, Any]) -> tuple[str, list[str]]:
+        mark = self._names.get(id(node))
+        if mark is not None and id(node) in self._written:
+            return f"*{mark}", []
+        self._written.add(id(node))
+        tag = f"{'' if mark is None else f'&{mark} '}{node.get(TAG) or tag_of(node[NEW])}"
+        given = arguments(node)
+        positional = node.get(ARGS, [])
+        if positional and not given:
+            return self._tagged(tag, positional, _notes(node), ())
+        if not given:
+            return tag, []
+        head, lines = self._mapping([*enumerate(positional), *given.items()], _notes(node), ())
+        return f"{tag} {head}".rstrip(), lines
 
+    def _tagged(self, tag: str, value: Any, notes: Notes, path: Path) -> tuple[str, list[str]]:
+        head, lines = self.block(value, notes, path)
+        if head.startswith(("!", "&", "*")):  # a value has one tag: step into a list, which the reader sees as it is
+            raise ValueError(f"{tag} cannot hold {head}")
+        return f"{tag} {head}".rstrip(), lines
 
-def _mapping(pairs: list[tuple[Any, Any]]) -> tuple[str, list[str]]:
-    if not pairs:
-        return "{}", []
-    lines: list[str] = []
-    for key, value in pairs:
-        key_head, key_lines = _block(key)
-        if key_lines:
-            raise ValueError("a key of a mapping is a single value")
-        head, below = _block(value)
-        lines.append(f"{key_head}: {head}".rstrip())
-        # A list may stand at its key's own indentation, yet people read it easier one step in.
-        lines += ["  " + line for line in below]
-    return "", lines
-
-
-def _sequence(items: list[Any]) -> tuple[str, list[str]]:
-    if all(_is_scalar(item) for item in items):
-        text = "[" + ", ".join(_flow(item) for item in items) + "]"
-        if len(text) <= _WIDTH or not items:
-            return text, []
-    lines: list[str] = []
-    for item in items:
-        head, below = _block(item)
-        if head:
-            lines.append(f"- {head}")
+    def _mapping(self, pairs: list[tuple[Any, Any]], notes: Notes, path: Path) -> tuple[str, list[str]]:
+        if not pairs:
+            return "{}", []
+        lines: list[str] = []
+        for key, value in pairs:
+            key_head, key_lines = self.block(key)
+            if key_lines:
+                raise ValueError("a key of a mapping is a single value")
+            inside = (*path, str(key))
+            above, beside, _ = _around(notes, inside)
+            head, below = self.block(value, notes, inside)
+            lines += above
+            lines.append(_with_comment(f"{key_head}: {head}".rstrip(), beside))
+            # A list may stand at its key's own indentation, yet people read it easier one step in.
             lines += ["  " + line for line in below]
-        else:
-            lines.append(f"- {below[0]}")
-            lines += ["  " + line for line in below[1:]]
-    return "", lines
+        return "", lines
+
+    def _sequence(self, items: list[Any], notes: Notes, path: Path) -> tuple[str, list[str]]:
+        bare = not notes or not any((*path, index) in notes for index in range(len(items)))
+        if bare and all(_is_scalar(item) for item in items):
+            text = "[" + ", ".join(_flow(item) for item in items) + "]"
+            if len(text) <= _WIDTH or not items:
+                return text, []
+        lines: list[str] = []
+        for index, item in enumerate(items):
+            above, beside, _ = _around(notes, (*path, index))
+            head, below = self.block(item, notes, (*path, index))
+            lines += above
+            if head:
+                lines.append(_with_comment(f"- {head}", beside))
+                lines += ["  " + line for line in below]
+            else:
+                # What is above the first line of the item cannot stand between its dash and its text.
+                first = next(number for number, line in enumerate(below) if not _is_comment(line))
+                lines += below[:first]
+                lines.append(_with_comment(f"- {below[first]}", beside))
+                lines += ["  " + line for line in below[first + 1 :]]
+        return "", lines
+
+
+def _notes(node: Any) -> Notes:
+    found: Notes = node.get(NOTES, _NO_NOTES) if kind_of(node) == NEW else _NO_NOTES
+    return found
+
+
+def _around(notes: Notes, path: Path) -> tuple[tuple[str, ...], str, tuple[str, ...]]:
+    """Return the lines above, the comment beside and the lines below of what stands at ``path``."""
+    note = notes.get(path)
+    return ((), "", ()) if note is None else note
+
+
+def _with_comment(line: str, comment: str) -> str:
+    return f"{line}  {comment}".lstrip() if comment else line
+
+
+def _is_comment(line: str) -> bool:
+    return not line.strip() or line.lstrip().startswith("#")
+
+
+def _anchors(node: Any) -> dict[int, str]:
+    """Return id → anchor of the components that stand at several places of a tree: one dict each."""
+    seen: dict[int, str] = {}
+    twice: dict[int, str] = {}
+
+    def visit(value: Any, name: str) -> None:
+        if isinstance(value, list | tuple):
+            for item in value:
+                visit(item, name)
+        elif isinstance(value, dict):
+            if kind_of(value) == NEW:
+                if id(value) in seen:
+                    twice.setdefault(id(value), seen[id(value)])
+                    return
+                seen[id(value)] = name
+            for key, item in value.items():
+                if key not in (TAG, NOTES, NEW):
+                    visit(item, re.sub(r"\W", "", key) or name if key[:1] != "$" else name)
+
+    visit(node, "object")
+    taken: dict[str, int] = {}
+    names: dict[int, str] = {}
+    for one, name in twice.items():
+        taken[name] = taken.get(name, 0) + 1
+        names[one] = name if taken[name] == 1 else f"{name}_{taken[name]}"
+    return names
 
 
 def _is_scalar(item: Any) -> bool:

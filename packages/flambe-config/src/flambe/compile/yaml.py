@@ -86,6 +86,39 @@ class Alias(Node):
         self.target = target
 
 
+def bared(node: Node) -> Node:
+    """Return what an alias names; any other node as it is."""
+    return node.target if isinstance(node, Alias) else node
+
+
+def text_of(node: Node) -> str | None:
+    """Return the text of a single value, None of anything else."""
+    bare = bared(node)
+    return bare.text if isinstance(bare, Scalar) else None
+
+
+def child(node: Node, name: str) -> Node | None:
+    """Return the value of a mapping's key, or the item of a list whose index ``name`` is."""
+    bare = bared(node)
+    if isinstance(bare, Mapping):
+        return next((value for key, value in bare.items if text_of(key) == name), None)
+    if isinstance(bare, Sequence) and name.isdecimal() and len(name) < 10 and int(name) < len(bare.items):
+        return bare.items[int(name)]
+    return None
+
+
+def each(tree: Node) -> Iterator[Node]:
+    """Yield every value of a tree, itself first, in file order. What aliases bring again is left out."""
+    todo = [tree]
+    while todo:
+        node = todo.pop()
+        yield node
+        if isinstance(node, Mapping):
+            todo += [value for _, value in reversed(node.items)]
+        elif isinstance(node, Sequence):
+            todo += reversed(node.items)
+
+
 def describe(node: Node) -> str:
     """Return what a node holds, as a message says it."""
     if isinstance(node, Sequence):
@@ -218,34 +251,43 @@ def plain_value(text: str) -> Any:
     return text
 
 
+_FILE = re.compile(r"[^\s!#\[{]+\.ya?ml\Z")
+
+
+def value_of(node: Scalar) -> Any:
+    """Return what a single value without a tag means: None, bool, int, float or text."""
+    return plain_value(node.text) if node.plain else node.text
+
+
 def load(source: str | IO[str]) -> Schema | Any:
-    """Return the Schema that a YAML text or stream describes (not a path); plain data may hold Schemas.
+    """Return the Schema that a YAML text or stream describes; plain data may hold Schemas.
 
-    Tags that this process registered come before the installed ones. A component that is aliased is one Schema.
-    Raises ``ConfigFaults`` with every fault.
+    source: a single word that ends in ``.yaml`` or ``.yml`` is the path of a file.
+
+    Runnables (``!Experiment``) and other ``Registrable`` classes are made at once, with Schemas below them. Tags that this
+    process registered come before the installed ones. A component that is aliased is one Schema.
+    Raises ``ConfigFaults`` with every fault, FileNotFoundError for a path that is none.
     """
-    from flambe.build.registrable import class_of_tag, target_of
-    from flambe.build.schema import value_of
-    from flambe.compile.compiler import compile_value
+    from flambe.build.schema_node import value_as_written
+    from flambe.compile.value import read_value
 
-    def registered(tag: str) -> str | None:
-        class_ = class_of_tag(tag)
-        if class_ is not None:
-            return target_of(class_)
-        class_ = class_of_tag(tag.rpartition(".")[0])
-        return None if class_ is None else f"{target_of(class_)}.{tag.rpartition('.')[2]}"
-
+    if isinstance(source, str) and _FILE.match(source):
+        with open(source, encoding="utf-8") as stream:
+            return load(stream)
     text = source if isinstance(source, str) else source.read()
     name = getattr(source, "name", None)
-    node, extensions = compile_value(text, name=name if isinstance(name, str) else "<text>", registered=registered)
-    return value_of(node, extensions=extensions)
+    return value_as_written(read_value(text, file=name if isinstance(name, str) else None))
 
 
 def dump(obj: Any, stream: IO[str] | None = None) -> str | None:
-    """Write a Schema, a component that was built from one, or plain data as YAML; return the text without a stream."""
-    from flambe.compile.dump import object_to_yaml
+    """Write a Schema, an object that remembers its arguments, or plain data as YAML; return the text without a stream.
 
-    text = object_to_yaml(obj)
+    Tags, links and anchors are as in the text that it was read from, and for a Schema comments too. The header names the
+    extensions that are used.
+    """
+    from flambe.compile.dump import object_to_yaml, with_header
+
+    text = with_header(object_to_yaml(obj), obj)
     if stream is None:
         return text
     stream.write(text)

@@ -52,21 +52,24 @@ class Environment(Registrable):
 
     def clone(self, **overrides: Any) -> Environment:
         """Return a copy with other values for some fields. Raises TypeError for a field that does not exist."""
-        fields = copy.deepcopy(vars(self))
+        fields = copy.deepcopy(self._fields())
         for name in overrides:
             if name not in fields:
                 hint = did_you_mean(name, fields)
                 raise TypeError(f"Environment has no field {name!r}" + (f". {hint}" if hint else ""))
         return Environment(**{**fields, **overrides})
 
+    def _fields(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if not name.startswith("_")}
+
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Environment) and vars(self) == vars(other)
+        return isinstance(other, Environment) and self._fields() == other._fields()
 
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        plain = vars(Environment())
-        shown = ", ".join(f"{name}={value!r}" for name, value in vars(self).items() if value != plain[name])
+        plain = Environment()._fields()
+        shown = ", ".join(f"{name}={value!r}" for name, value in self._fields().items() if value != plain[name])
         return f"Environment({shown})"
 
 
@@ -109,7 +112,7 @@ def env(env: Environment | None = None, **overrides: Any) -> Iterator[Environmen
 def as_text(env: Environment) -> str:
     """Return an environment as ``FLAMBE_ENVIRONMENT`` holds it. Raises ``ConfigError`` for values that are no plain data."""
     try:
-        return json.dumps({name: value for name, value in vars(env).items() if value or name == "output_path"})
+        return json.dumps({name: value for name, value in env._fields().items() if value or name == "output_path"})
     except (TypeError, ValueError) as error:
         raise ConfigError(
             f"an environment holds plain data only: {error}", hint="Children of this process get it as JSON."

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from flambe.build.made import made_of
-from flambe.build.registrable import Registrable
+from flambe.build.registrable import MappedRegistrable
 from flambe.runnable.secrets import Secrets, read_secrets
 
 if TYPE_CHECKING:
     from flambe.runnable.environment import RemoteEnvironment
 
 
-class Runnable(Registrable):
+class Runnable(MappedRegistrable):
     """The base of what can be started from a config of its own.
 
     A subclass gives ``run``. Objects with a ``run`` need not inherit from it.

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flambe.build.schema import Schema
+from flambe.build.schema_node import NodeWriter
 from flambe.errors import did_you_mean
 from flambe.experiment.options import SampledUniformSearchOptions
 from flambe.runnable.error import ParsingRunnableError, UnsuccessfulRunnableError
@@ -115,7 +117,7 @@ class Experiment(ClusterRunnable):
                     raise ParsingRunnableError(f"{parameter} names {stage!r}, which is no stage. {hint}".rstrip())
         names = {"cpu": "cpus", "gpu": "gpus"}
         extensions = dict(self.extensions)
-        generator = random.Random(self.seed)
+        nodes = _Nodes(self.seed, files, extensions)
         return Spec(
             name=self.name,
             output_dir=os.path.expanduser(self.save_path or "flambe-output"),
@@ -123,10 +125,10 @@ class Experiment(ClusterRunnable):
             stages=[
                 Stage(
                     name=stage,
-                    body=_body(stage, value, generator, files, extensions),
+                    body=nodes.body(stage, value),
                     reduce=self.reduce.get(stage),
-                    scheduler=_plain(self.schedulers.get(stage), generator, files, extensions),
-                    search=_plain(self.search.get(stage), generator, files, extensions),
+                    scheduler=nodes.plain(self.schedulers.get(stage), stage),
+                    search=nodes.plain(self.search.get(stage), stage),
                 )
                 for stage, value in self.pipeline.items()
             ],
@@ -183,32 +185,36 @@ class Experiment(ClusterRunnable):
         return {**local, **{name: str(path) for name, path in remote.items()}}
 
 
-def _body(
-    stage: str, value: Any, generator: random.Random, files: Mapping[str, str], extensions: dict[str, str]
-) -> Any:
-    node = _plain(value, generator, files, extensions)
-    if kind_of(node) != "$new":
-        raise ValueError(f"the stage {stage!r} is a {type(value).__name__}, expected a Schema")
-    return node
+class _Nodes:
+    """The nodes of one experiment's schemas: what stages share is one object, and resources are paths."""
 
+    def __init__(self, seed: int, files: Mapping[str, str], extensions: dict[str, str]) -> None:
+        self._generator = random.Random(seed)
+        self._files = files
+        self._extensions = extensions
+        self._writer = NodeWriter()
 
-def _plain(value: Any, generator: random.Random, files: Mapping[str, str], extensions: dict[str, str]) -> Any:
-    """Return the node of a schema or of plain data, with options drawn and links to resources as paths."""
-    from flambe.build.schema import Schema, node_of
+    def body(self, stage: str, value: Any) -> Any:
+        """Return the body of a stage. Raises ValueError for what is no component."""
+        node = self.plain(value, stage)
+        if kind_of(node) != "$new":
+            raise ValueError(f"the stage {stage!r} is a {type(value).__name__}, expected a Schema")
+        return node
 
-    def walk(node: Any) -> Any:
+    def plain(self, value: Any, stage: str) -> Any:
+        """Return the node of a schema or of plain data that belongs to a stage."""
+        if value is None:
+            return None
+        if isinstance(value, Schema):
+            self._extensions.update(value.aggregate_extensions_metadata())
+            return self._walk(self._writer.stage(value, (stage,)))
+        return self._walk(self._writer.node_of(value, (stage,)))
+
+    def _walk(self, node: Any) -> Any:
         if isinstance(node, SampledUniformSearchOptions):
-            return {GRID: node.draw(generator)}
-        if kind_of(node) == GRID:
-            return {GRID: [walk(node_of(item)) for item in node[GRID]]}
-        if kind_of(node) == LINK and node[LINK][0] in files:
-            return {FILE: files[node[LINK][0]]}
+            return {GRID: node.draw(self._generator)}
+        if kind_of(node) == LINK and node[LINK][0] in self._files:
+            return {FILE: self._files[node[LINK][0]]}
         if isinstance(node, dict):
-            return {key: walk(item) for key, item in node.items()}
-        return [walk(item) for item in node] if isinstance(node, list) else node
-
-    if value is None:
-        return None
-    if isinstance(value, Schema):
-        extensions.update(value.aggregate_extensions_metadata())
-    return walk(node_of(value))
+            return {key: self._walk(item) for key, item in node.items()}
+        return [self._walk(item) for item in node] if isinstance(node, list) else node

@@ -1,0 +1,153 @@
+"""A YAML text that holds a value → its node form, for ``flambe.compile.yaml.load``: what the compiler does for a whole run.
+
+Beside the installed tags it knows those that this process registered, and it keeps how each component was written.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from flambe.build.component import Component
+from flambe.build.config import TAG
+from flambe.build.made import Written
+from flambe.build.registrable import Registrable, class_of_tag, class_of_target, reads_own_yaml, target_of
+from flambe.cli.console import say
+from flambe.compile.comments import notes_of
+from flambe.compile.compiler import EXPERIMENTS, name_of
+from flambe.compile.extensions import read_header
+from flambe.compile.library import Library
+from flambe.compile.lowering import Lowering, Place
+from flambe.compile.source import Class
+from flambe.compile.tags import short_names
+from flambe.compile.yaml import Mapping, Node, documents
+from flambe.errors import ConfigError, ConfigFaults
+from flambe.spec.nodes import NEW, YAML
+
+
+class Value(NamedTuple):
+    """What a text holds. A component that is aliased is one dict, which stands at several places of ``node``.
+
+    extensions: of the header. written: id of a ``$new`` dict → how it was written. ready: ids of those that are made at once:
+    a runnable or another ``Registrable`` that is no component.
+    """
+
+    node: Any
+    extensions: dict[str, str]
+    written: dict[int, Written]
+    ready: set[int]
+
+
+def read_value(text: str, *, file: str | None = None) -> Value:
+    """Read a YAML text of one value. file: what positions call it, and where relative paths start.
+
+    Signatures are not checked: classes of this process may be anything. Raises ``ConfigFaults``.
+    """
+    name = file or "<text>"
+    found = documents(text, name)
+    if not found:
+        return Value(None, {}, {}, set())
+    if len(found) > 2:
+        raise ConfigError(
+            f"{name} holds {len(found)} documents",
+            position=found[2].position,
+            expected="one, or a header and one, separated by '---'",
+        )
+    tree = found[-1]
+    lowering = _lowering(name)
+    header = read_header(found[0] if len(found) == 2 else None, lowering)
+    lowering.extensions, lowering.files = header.extensions, header.files
+    _check_rooms(tree)
+    node = lowering.value(tree, Place((), ()))
+    for warning in lowering.warnings:
+        say(f"warning: {warning}")
+    if lowering.faults:
+        raise ConfigFaults(lowering.faults)
+    if isinstance(node, dict) and (tree.tag or "").removeprefix("!") in EXPERIMENTS and file is not None:
+        node.setdefault("name", name_of(file))
+    made = lowering.made()
+    notes = notes_of(text, tree, [component for component, _ in made])
+    written = {
+        id(result): Written(component.tag or "", notes.get(id(component), {}))
+        for component, result in made
+        if NEW in result
+    }
+    for component, result in made:
+        if YAML in result:
+            result[TAG] = component.tag
+    ready = {id(result) for _, result in made if NEW in result and _is_ready_made(result[NEW], lowering.library)}
+    return Value(node, header.extensions, written, ready)
+
+
+class _Here(Lowering):
+    """Knows the tags of this process, and keeps which tree each component came from."""
+
+    def __init__(self, folder: str) -> None:
+        super().__init__(
+            _LibraryHere(),
+            extensions={},
+            folder=folder,
+            files={},
+            seed=0,
+            link_root=lambda name: None,
+            registered=_registered,
+        )
+        self._trees: dict[int, tuple[Node, dict[str, Any]]] = {}
+
+    def _component(self, node: Node, tag: str, place: Place) -> dict[str, Any]:
+        result = super()._component(node, tag, place)
+        self._trees.setdefault(id(node), (node, result))
+        return result
+
+    def made(self) -> list[tuple[Node, dict[str, Any]]]:
+        """Return every component: its tree and its node."""
+        return list(self._trees.values())
+
+
+class _LibraryHere(Library):
+    def reads_own_yaml(self, target: str) -> bool:
+        class_ = class_of_target(target)
+        return super().reads_own_yaml(target) if class_ is None else reads_own_yaml(class_)
+
+
+def _lowering(file: str) -> _Here:
+    import os
+
+    return _Here(os.path.dirname(os.path.abspath(file)) if os.path.exists(file) else os.getcwd())
+
+
+def _registered(tag: str) -> str | None:
+    class_ = class_of_tag(tag)
+    if class_ is not None:
+        return target_of(class_)
+    prefix, _, factory = tag.rpartition(".")
+    class_ = class_of_tag(prefix)
+    return None if class_ is None else f"{target_of(class_)}.{factory}"
+
+
+def _check_rooms(tree: Node) -> None:
+    """Say what to install where a text asks for an experiment and there is nothing that makes one."""
+    tag = (tree.tag or "").removeprefix("!")
+    if tag in EXPERIMENTS and isinstance(tree, Mapping) and tag not in short_names() and class_of_tag(tag) is None:
+        raise ConfigError(
+            f"!{tag} is not there: flambe-tune is not installed",
+            position=tree.position,
+            hint="pip install flambe-tune.",
+        )
+
+
+def _is_ready_made(target: str, library: Library) -> bool:
+    """Whether a class has no delayed initialisation. One of an extension counts only once it is imported: reading imports nothing."""
+    class_ = class_of_target(target) or class_of_target(target.rpartition(".")[0])
+    if class_ is not None:
+        return issubclass(class_, Registrable) and not issubclass(class_, Component)
+    module, _, name = target.partition(":")
+    if not module.startswith("flambe."):
+        return False
+    found = library.find(module, name.partition(".")[0])
+    if found is None or not isinstance(found.item, Class):
+        return False
+    names = {one.name for one in library.ancestors(found)[0] if one.module.startswith("flambe.build.")}
+    return "Registrable" in names and "Component" not in names
+
+
+__all__ = ["Value", "read_value"]
