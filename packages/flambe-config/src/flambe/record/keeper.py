@@ -39,6 +39,7 @@ from flambe.spec.nodes import Spec, is_concrete
 from flambe.spec.shape import check_names
 
 _SYNC_EVERY_S = 0.2
+_SHOWN = 10
 
 
 class Keeper:
@@ -134,6 +135,9 @@ class Keeper:
         shutil.rmtree(paths.scratch, ignore_errors=True)
         run.sweep(paths.root)
         keeper._write_record()
+        if snapshot is not None and snapshot.left_out:
+            shown = [*snapshot.left_out[:_SHOWN], *(["…"] if len(snapshot.left_out) > _SHOWN else [])]
+            keeper.note(f"out of the snapshot: {', '.join(shown)}")
         ledger.append("open", spec=digest, tool=tool, pid=os.getpid())
         keeper._fall_back()
         keeper._pulse.start()

@@ -57,6 +57,11 @@ class Unit(msgspec.Struct, kw_only=True):
         return isinstance(self.body, dict) and self.body.get(NEW) in PROGRAMS
 
     @property
+    def is_function(self) -> bool:
+        """Whether it is a plain function, which gets a process of its own."""
+        return isinstance(self.body, dict) and self.body.get(NEW) == FUNCTION
+
+    @property
     def threads(self) -> int:
         return max(1, int(self.resources.get("cpus", 1)))
 

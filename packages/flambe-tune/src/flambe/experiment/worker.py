@@ -45,7 +45,8 @@ class Worker:
             event.result = run.commit()
             event.result_folder = str(scratch)
             self.release()
-            event.worn = self._memory.is_worn(unit.stage)
+            # What a plain function leaves behind in its modules must not meet the next one.
+            event.worn = unit.is_function or self._memory.is_worn(unit.stage)
             return event
         except BaseException as error:
             # No signal raises here (the controller's process gets them), so this is from the unit's own code.
