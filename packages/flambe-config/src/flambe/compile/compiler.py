@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from flambe.cli.console import say
@@ -107,27 +107,6 @@ def compile_whole(
     spec.origins = _origins(lowering, file)
     spec.flambe_spec = needed_version(spec)
     return Compiled(spec, lowering.places, tree, header_node, warnings, lowering.library)
-
-
-def compile_value(text: str, *, name: str, registered: Callable[[str], str | None]) -> tuple[Any, dict[str, str]]:
-    """Return the node of a YAML text that holds one value (no experiment), and the extensions of its header.
-
-    registered: the classes that this process knows by tag, before the installed ones. Signatures are not checked: such
-    classes may be anything. A component that is aliased is one dict that stands at several places.
-    Raises ``ConfigFaults``.
-    """
-    header_node, tree = _two_documents(text, name)
-    lowering = _lowering(name)
-    lowering.registered = registered
-    header = read_header(header_node, lowering)
-    lowering.extensions = header.extensions
-    lowering.files = header.files
-    node = lowering.value(tree, Place((), ()))
-    for warning in lowering.warnings:
-        say(f"warning: {warning}")
-    if lowering.faults:
-        raise ConfigFaults(lowering.faults)
-    return node, header.extensions
 
 
 def _two_documents(text: str, file: str) -> tuple[Node | None, Node]:
@@ -247,4 +226,4 @@ def _version() -> str:
     return flambe.__version__
 
 
-__all__ = ["Compiled", "compile_file", "compile_text", "compile_value", "compile_whole", "name_of"]
+__all__ = ["Compiled", "compile_file", "compile_text", "compile_whole", "name_of"]
