@@ -37,7 +37,10 @@ def _shown(text: str, *, one_line: bool = False) -> str:
     """
     if text.isprintable() and len(text) <= LONGEST:
         return text
-    lines = [line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} … {line[-LONGEST // 4 :]}" for line in text.split("\n")]
+    lines = [
+        line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} … {line[-LONGEST // 4 :]}"
+        for line in text.split("\n")
+    ]
     return ("\\n" if one_line else "\n").join(
         "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line) for line in lines
     )
@@ -141,8 +144,8 @@ class MachineError(FlambeError):
     exit_code = 4
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str | None:
-    """Return ``Did you mean 'x'?`` for the nearest of ``known``, or None when nothing is near."""
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """Return the nearest of ``known``, or None when nothing is near."""
     import difflib  # only a file with faults needs it
 
     candidates = list(known)
@@ -150,4 +153,10 @@ def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     if not near:
         folded = {name.casefold(): name for name in candidates}
         near = [folded[word.casefold()]] if word.casefold() in folded else []
-    return f"Did you mean {near[0]!r}?" if near else None
+    return near[0] if near else None
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str | None:
+    """Return ``Did you mean 'x'?`` for the nearest of ``known``, or None when nothing is near."""
+    near = nearest(word, known)
+    return None if near is None else f"Did you mean {near!r}?"

@@ -28,7 +28,7 @@ def test_a_tag_has_its_arguments() -> None:
 
 def test_an_argument_says_who_has_it() -> None:
     arguments = schema()["definitions"]["component"]["properties"]
-    assert arguments["max_steps"]["description"] == "an integer: !Trainer"
+    assert arguments["max_steps"]["description"].startswith("an integer: !Coach, !Trainer")
     assert arguments["dropout"]["description"].startswith("a number: !Classifier, !Encoder")
 
 

@@ -21,10 +21,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Protocol
 
-from flambe.errors import did_you_mean
-from flambe.spec.nodes import BYTES, CONTINUOUS, FILE, FLOAT, GRID, LINK, MAP, NEW, QUNIFORM, kind_of
+from flambe.spec.nodes import BYTES, CONTINUOUS, FILE, FLOAT, GRID, LINK, MAP, NEW, QUNIFORM, kind_of, link_target
 
 Type = Any
+_SHORT = 40
 
 
 class Kinds(Protocol):
@@ -35,6 +35,9 @@ class Kinds(Protocol):
 
     def takes_data(self, type_: Type) -> bool:
         """Whether a number, text, list or mapping may stand where ``["class", …]`` is asked for."""
+
+    def meaning(self, type_: Type) -> Type:
+        """What ``["class", …]`` stands for where the name is no class: an alias, a NewType, the bound of a TypeVar."""
 
 
 def fits(node: Any, type_: Type, kinds: Kinds | None = None) -> bool:
@@ -74,6 +77,9 @@ def fits(node: Any, type_: Type, kinds: Kinds | None = None) -> bool:
             return False
         return all(fits(item, one, kinds) for item, one in zip(node, type_[1:], strict=True))
     if head == "class":
+        meaning = type_ if kinds is None else kinds.meaning(type_)
+        if meaning is not type_:
+            return fits(node, meaning, kinds)
         # What is annotated without "| None" takes null more often than not.
         return node is None or kinds is None or kinds.takes_data(type_)
     if head in ("exact", "type"):
@@ -117,6 +123,7 @@ def misfits(
     """Yield (path below the value, the part that does not fit, what it should be), as deep as can be told."""
     if fits(node, type_, kinds):
         return
+    type_ = type_ if kinds is None else _in_full(type_, kinds)
     kind = kind_of(node)
     head = type_[0] if isinstance(type_, list) else type_
     if kind == GRID:
@@ -135,6 +142,22 @@ def misfits(
             yield from misfits(item, type_[2], (*path, key), kinds)
     else:
         yield path, node, type_
+
+
+def _in_full(type_: Type, kinds: Kinds) -> Type:
+    """Return a type with what its names stand for."""
+    if not isinstance(type_, list):
+        return type_
+    if type_[0] == "class":
+        meaning = kinds.meaning(type_)
+        return type_ if meaning is type_ else _in_full(meaning, kinds)
+    if type_[0] == "union":
+        flat = []
+        for one in type_[1:]:
+            full = _in_full(one, kinds)
+            flat += full[1:] if isinstance(full, list) and full[0] == "union" else [full]
+        return ["union", *flat]
+    return type_
 
 
 def _only_shape(node: Any, type_: Type) -> Type:
@@ -166,11 +189,13 @@ def describe(type_: Type) -> str:
         )
     head = type_[0]
     if head == "union":
-        return _or([describe(one) for one in type_[1:]])
+        return _or([describe(one) for one in type_[1:] if not (one == "int" and "float" in type_)])
     if head == "literal":
         return _or([repr(value) if isinstance(value, str) else written(value) for value in type_[1:]])
     if head == "list":
         return "a list" if type_[1] is None else f"a list of {_plural(describe(type_[1]))}"
+    if head == "dict" and type_[2] is not None:
+        return f"a mapping to {_plural(describe(type_[2]))}"
     if head == "tuple":
         return f"a list of {len(type_) - 1} values ({', '.join(describe(one) for one in type_[1:])})"
     if head in ("class", "exact"):
@@ -196,10 +221,21 @@ def written(node: Any) -> str:
         return {True: "true", False: "false", None: "null"}[node]
     if isinstance(node, str):
         return f"the text {node!r}"
-    if isinstance(node, list):
-        return "a list" if node else "an empty list"
     if kind == FLOAT:
         return str(node[FLOAT])
+    if kind == LINK:
+        return f"the link {str(link_target(node))!r}"
+    if kind == GRID:
+        return "a search"
+    if kind is None and isinstance(node, list | dict) and node:
+        shown = _flow(node)
+        return (
+            shown
+            if len(shown) <= _SHORT and "$" not in shown
+            else f"a {'list' if isinstance(node, list) else 'mapping'}"
+        )
+    if isinstance(node, list):
+        return "an empty list"
     if kind in CONTINUOUS:
         return f"a fraction that !{str(kind)[1:]} draws"
     if kind == QUNIFORM:
@@ -210,26 +246,10 @@ def written(node: Any) -> str:
     return repr(node)
 
 
-def advice(node: Any, type_: Type) -> str | None:
-    """Return what to do about a value that does not fit, where that is clear."""
-    options = type_[1:] if isinstance(type_, list) and type_[0] == "union" else [type_]
-    if kind_of(node) in CONTINUOUS and "int" in options:
-        return "Write !quniform [low, high, n], or !s [low, high, k] with whole numbers."
-    if isinstance(node, str):
-        if any(isinstance(one, list) and one[0] == "class" for one in options):
-            return "Objects are written with a tag."
-        literals = [v for one in options if isinstance(one, list) and one[0] == "literal" for v in one[1:]]
-        if literals:
-            return did_you_mean(node, [value for value in literals if isinstance(value, str)])
-        if node.lower() in ("yes", "no", "on", "off", "y", "n") and "bool" in options:
-            return f"Write {'true' if node.lower() in ('yes', 'on', 'y') else 'false'}."
-        if node.lower() in ("none", "nil") and "none" in options:
-            return "Write null."
-        bare = node.replace("_", "")
-        if ("int" in options or "float" in options) and bare.lstrip("+-").isdigit():
-            return f"Write {int(bare)}." if bare != node else "Remove the quotes."
-    elif isinstance(node, float) and node.is_integer() and "int" in options:
-        return f"Write {int(node)}."
-    elif isinstance(node, int | float) and "str" in options:
-        return "Put it in quotes."
-    return None
+def _flow(node: Any) -> str:
+    """Return plain data as it is written in one line of YAML."""
+    if isinstance(node, list):
+        return f"[{', '.join(map(_flow, node))}]"
+    if isinstance(node, dict):
+        return f"{{{', '.join(f'{key}: {_flow(value)}' for key, value in node.items())}}}"
+    return node if isinstance(node, str) else written(node)

@@ -6,13 +6,14 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from flambe.build.link import ORDER_RULE, create_link_str
-from flambe.compile.annotations import advice, misfits, names_class, written
+from flambe.compile.annotations import Type, misfits, names_class, written
 from flambe.compile.kinds import Kinds, came, wanted_name
 from flambe.compile.library import Library
 from flambe.compile.lowering import FAULT, Where
 from flambe.compile.signatures import KEYWORD, POSITIONAL, POSITIONAL_ONLY, REST, Signature, signature_of, takes_any
 from flambe.compile.source import Parameter
-from flambe.errors import ConfigError, Notice, Position, did_you_mean
+from flambe.compile.tags import flat_names, short_names
+from flambe.errors import ConfigError, Notice, Position, did_you_mean, nearest
 from flambe.spec.nodes import ARGS, GRID, LINK, MAP, NEW, SEARCHES, YAML, LinkTarget, arguments, kind_of, link_target
 
 
@@ -34,6 +35,7 @@ class Checker:
         self._signatures: dict[str, Signature | ConfigError | None] = {}
         self.kinds = Kinds(library, lambda target: None)
         self.faults: list[ConfigError] = []
+        self._faulty: set[Where] = set()
         self.warnings: list[Notice] = []
 
     def check(self, bodies: Sequence[Body], names: Sequence[str] = ()) -> None:
@@ -41,16 +43,23 @@ class Checker:
         stages = {body.stage: body for body in bodies if body.stage is not None}
         links = _LinkCheck(self, stages, list(stages), names)
         self.kinds = Kinds(self._library, links.reached)
+        components: list[tuple[Where, dict[str, Any], Where | None]] = []
         for body in bodies:
             for at, config, node in _walk(body.node, body.at, ()):
                 kind = kind_of(node)
+                before = len(self.faults)
                 if kind == NEW:
-                    self._component(at, node, (body.stage, *config) if body.stage is not None else None)
+                    components.append((at, node, (body.stage, *config) if body.stage is not None else None))
                 elif kind == LINK and body.stage is not None:
                     links.check(body.stage, config, at, link_target(node))
                 elif kind == LINK or (kind in SEARCHES and body.stage is None):
                     what, rule = ("a link", "link-misplaced") if kind == LINK else ("a search", "search-misplaced")
                     self.fault(at, rule, f"{what} cannot stand here, only in the stages of the pipeline")
+                if len(self.faults) > before:
+                    self._faulty.add(at)
+        # After the links: of one that leads nowhere nothing more is said.
+        for at, node, path in components:
+            self._component(at, node, path, list(stages))
 
     def fault(self, at: Where, rule: str, what: str, *, key: bool = False, **more: str | None) -> None:
         """Note a fault of the value at the JSON path ``at``, or of its key."""
@@ -69,23 +78,33 @@ class Checker:
 
     # Arguments ---------------------------------------------------------------------------------------------------
 
-    def _component(self, at: Where, node: dict[str, Any], config: Where | None) -> None:
+    def signature(self, node: dict[str, Any]) -> Signature | ConfigError | None:
+        """Return the arguments that a ``$new`` node may have; None where the source does not tell."""
         target = node[NEW]
         if target not in self._signatures:
             try:
                 self._signatures[target] = signature_of(self._library, target)
             except ConfigError as error:
                 self._signatures[target] = error
-        signature = self._signatures[target]
+        return self._signatures[target]
+
+    def _component(self, at: Where, node: dict[str, Any], config: Where | None, stages: Sequence[str]) -> None:
+        signature = self.signature(node)
         if isinstance(signature, ConfigError):
             self.fault(at, signature.rule, signature.what, expected=signature.expected, hint=signature.hint)
         elif signature is not None:
-            tries = [list(self._faults(at, node, signature.name, form, config)) for form in signature.forms]
+            tries = [list(self._faults(at, node, signature.name, form, config, stages)) for form in signature.forms]
             for fault in min(tries, key=len):
                 self.fault(fault.at, fault.rule, fault.what, key=fault.key, expected=fault.expected, hint=fault.hint)
 
     def _faults(
-        self, at: Where, node: dict[str, Any], name: str, form: Sequence[Parameter], config: Where | None
+        self,
+        at: Where,
+        node: dict[str, Any],
+        name: str,
+        form: Sequence[Parameter],
+        config: Where | None,
+        stages: Sequence[str],
     ) -> Iterator[_ArgumentFault]:
         given = arguments(node)
         given.pop(FAULT, None)
@@ -98,44 +117,58 @@ class Checker:
             parameter = slots[index] if index < len(slots) else rest
             place = (*at, ARGS, index)
             if parameter is None:
-                most = f"at most {len(slots)}" if slots else "none"
-                yield _ArgumentFault(
-                    place, "too-many-arguments", f"{name} takes fewer positional arguments", expected=most
-                )
+                known = ", ".join(slot.name for slot in slots)
+                most = f"at most {len(slots)} ({known})" if slots else "none"
+                count = "argument" if len(positional) == 1 else "arguments"
+                what = f"{name} got {len(positional)} {count} by position"
+                yield _ArgumentFault(place, "too-many-arguments", what, expected=most)
                 break
             filled.add(parameter.name)
-            yield from self._typed(place, value, parameter, name, config)
+            yield from self._typed(place, value, parameter, name, config, stages)
         open_ended = takes_any(form)
+        misspelt: set[str] = set()
         for key, value in given.items():
             place = (*at, key)
             if key in filled and key in named:
-                yield _ArgumentFault(place, "duplicate-argument", f"{name} got the argument {key!r} twice", key=True)
+                yield _ArgumentFault(
+                    place,
+                    "duplicate-argument",
+                    f"{name} got the argument {key!r} by position and by name",
+                    key=True,
+                    hint="Remove one of them.",
+                )
             elif key in named:
                 filled.add(key)
-                yield from self._typed(place, value, named[key], name, config)
+                yield from self._typed(place, value, named[key], name, config, stages)
             elif not open_ended:
-                hint = did_you_mean(key, [known for known in named if known not in given])
+                near = nearest(key, [known for known in named if known not in given])
+                hint = None if near is None else f"Did you mean {near!r}?"
+                if near is not None:
+                    misspelt.add(near)
                 expected = None
                 if hint is None:
                     expected = f"one of {', '.join(named)}" if named else "no arguments"
                 what = f"{name} has no argument {key!r}"
                 yield _ArgumentFault(place, "unknown-argument", what, key=True, expected=expected, hint=hint)
-        missing = [p.name for p in form if p.required and p.kind not in (REST, 4) and p.name not in filled]
+        missing = [p.name for p in form if p.required and p.kind not in (REST, 4) and p.name not in filled | misspelt]
         if missing:
             words = ", ".join(repr(one) for one in missing)
             what = f"{name} needs the argument{'s' if len(missing) > 1 else ''} {words}"
             yield _ArgumentFault(at, "missing-argument", what)
 
     def _typed(
-        self, at: Where, value: Any, parameter: Parameter, name: str, config: Where | None
+        self, at: Where, value: Any, parameter: Parameter, name: str, config: Where | None, stages: Sequence[str]
     ) -> Iterator[_ArgumentFault]:
         """Yield what does not fit. config: the path of the component as people write it, None outside of stages."""
         for below, part, type_ in misfits(value, parameter.type, kinds=self.kinds):
+            if (*at, *below) in self._faulty or _holds_fault(part):
+                continue
             where = parameter.name + "".join(f"[{key}]" for key in below if key != GRID)
             if below and below[-2:-1] == (GRID,):
                 where = parameter.name
             expected = wanted_name(type_, self._library)
-            if kind_of(part) == LINK or (kind_of(part) == NEW and names_class(type_)):
+            is_made = kind_of(part) == NEW and (names_class(type_) or self.kinds.gives(part))
+            if kind_of(part) == LINK or is_made:
                 label = f"{where} of {name}" if config is None else ".".join(map(str, (*config, where)))
                 what = f"{label}: {came(part, self.kinds)}"
                 yield _ArgumentFault((*at, *below), "type-mismatch", what, expected=expected)
@@ -145,8 +178,22 @@ class Checker:
                 "type-mismatch",
                 f"{where} of {name} is {written(part)}",
                 expected=expected,
-                hint=advice(part, type_),
+                hint=self._advice(part, type_, stages),
             )
+
+    def _advice(self, part: Any, type_: Type, stages: Sequence[str]) -> str | None:
+        """Return what to do about a value that does not fit."""
+        from flambe.compile.advice import advice
+
+        if isinstance(part, str) and names_class(type_):
+            if part.lstrip().startswith("!"):
+                return "Remove the quotes."
+            if part in stages:
+                return f"Did you mean the link !@ {part}?"
+            tags = [*short_names(), *flat_names(self._library)]
+            meant = part if part in tags else next((tag for tag in tags if tag.rpartition(".")[2] == part), None)
+            return advice(part, type_) if meant is None else f"Did you mean the tag !{meant}?"
+        return advice(part, type_)
 
 
 class _ArgumentFault(NamedTuple):
@@ -263,9 +310,21 @@ class _LinkCheck:
             nodes = [option for one in reached for option in _options(one)]
         return nodes
 
+    def _parameters(self, node: Any) -> list[Parameter]:
+        signature = self._checker.signature(node) if kind_of(node) == NEW else None
+        return [one for form in signature.forms for one in form] if isinstance(signature, Signature) else []
+
     def _missing(self, at: Where, text: str, path: Where, key: str | int, nodes: list[Any]) -> None:
         place = create_link_str(path)
         known = [str(one) for node in nodes for one in _keys(node)]
+        parameters = [one for node in nodes for one in self._parameters(node) if one.name == key]
+        if any(one.required for one in parameters):
+            return  # it was said already that this argument is missing
+        if parameters:
+            what = f"the link {text!r} leads nowhere: {place} has no [{key}] in the config, it has its default"
+            remedy = f"Write {key} there, or read the attribute of the object: {place}.{key}."
+            self._checker.fault(at, "link-missing", what, hint=remedy)
+            return
         if not known and all(not isinstance(node, dict | list) for node in nodes):
             what = f"the link {text!r} leads nowhere: {place} is a plain value, there is no [{key}] in it"
             self._checker.fault(at, "link-missing", what)
@@ -301,6 +360,12 @@ def _walk(node: Any, at: Where, config: Where) -> Iterator[tuple[Where, Where, A
     elif isinstance(node, list):
         for index, item in enumerate(node):
             yield from _walk(item, (*at, index), (*config, index))
+
+
+def _holds_fault(node: Any) -> bool:
+    if isinstance(node, dict):
+        return FAULT in node or any(map(_holds_fault, node.values()))
+    return isinstance(node, list) and any(map(_holds_fault, node))
 
 
 def _options(node: Any) -> list[Any]:

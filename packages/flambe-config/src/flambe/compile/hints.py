@@ -11,6 +11,8 @@ _LISTS = {
     "list", "List", "Sequence", "Iterable", "Collection", "MutableSequence", "set", "Set", "frozenset", "FrozenSet",
     "AbstractSet", "Container", "deque", "Deque",
 }  # fmt: skip
+# What a text is as well: it gives its characters.
+_OPEN_LISTS = {"Sequence", "Iterable", "Collection", "Container"}
 _DICTS = {"dict", "Dict", "Mapping", "MutableMapping", "OrderedDict", "DefaultDict", "defaultdict"}
 
 
@@ -34,7 +36,7 @@ def read_annotation(node: ast.expr, module: str = "") -> Type:
         if name in _SIMPLE:
             return name
         if name in _LISTS or name in ("tuple", "Tuple"):
-            return ["list", None]
+            return _list(name, None)
         if name in _DICTS:
             return ["dict", None, None]
         return ["type", None] if name in ("type", "Type") else _class(node, module)
@@ -43,6 +45,21 @@ def read_annotation(node: ast.expr, module: str = "") -> Type:
     if isinstance(node, ast.Subscript):
         return _subscript(node, module)
     return None
+
+
+def read_alias(node: ast.expr, module: str) -> Type:
+    """Return the form of the type that ``Name = …`` gives a name; None for a class, and for all that is no type."""
+    if isinstance(node, ast.Call):
+        name = _own_name(node.func)
+        if name == "NewType" and len(node.args) == 2:
+            return read_annotation(node.args[1], module)
+        if name == "TypeVar":
+            bound = [keyword.value for keyword in node.keywords if keyword.arg == "bound"]
+            limits = [read_annotation(one, module) for one in bound or node.args[1:]]
+            return _union(limits) if limits else None
+        return None
+    found = read_annotation(node, module) if isinstance(node, ast.Name | ast.Subscript | ast.BinOp) else None
+    return None if isinstance(found, list) and found[0] == "class" else found
 
 
 def _own_name(node: ast.expr) -> str:
@@ -80,7 +97,7 @@ def _subscript(node: ast.Subscript, module: str) -> Type:
     if name in ("Annotated", "Final", "ClassVar"):
         return read_annotation(inner[0], module)
     if name in _LISTS:
-        return ["list", read_annotation(inner[0], module)]
+        return _list(name, read_annotation(inner[0], module))
     if name in ("tuple", "Tuple"):
         if len(inner) == 2 and isinstance(inner[1], ast.Constant) and inner[1].value is Ellipsis:
             return ["list", read_annotation(inner[0], module)]
@@ -91,6 +108,11 @@ def _subscript(node: ast.Subscript, module: str) -> Type:
     if name in ("type", "Type"):
         return ["type", read_annotation(inner[0], module)]
     return _class(node.value, module)
+
+
+def _list(name: str, item: Type) -> Type:
+    found = ["list", item]
+    return ["union", "str", found] if name in _OPEN_LISTS and item in (None, "str") else found
 
 
 def _union(types: list[Type]) -> Type:

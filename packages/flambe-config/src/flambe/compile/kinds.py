@@ -45,6 +45,7 @@ class Kinds:
         self._library = library
         self._follow = follow
         self._classes: dict[str, Found | None] = {}
+        self._meanings: dict[str, Type] = {}
         self._orders: dict[tuple[str, str], tuple[list[Found], bool]] = {}
 
     # What annotations asks -----------------------------------------------------------------------------------------
@@ -69,6 +70,21 @@ class Kinds:
             return True
         order, _ = self._order(found)
         return not {(one.module, one.name) for one in order} & (_COMPONENTS | LIBRARY_BASES)
+
+    def gives(self, node: Any) -> bool:
+        """Whether a ``$new`` node calls a function or a factory, of which the source says what it gives."""
+        return _head(self.yields(node)) not in ("exact", "None")
+
+    def meaning(self, type_: Type) -> Type:
+        """What ``["class", …]`` stands for where the name is no class: an alias, a NewType, the bound of a TypeVar."""
+        name = type_[1]
+        if name not in self._meanings:
+            module, _, rest = name.partition(":")
+            found = self._library.find(module, rest)
+            info = self._library.module(found.module) if found is not None and found.item is None else None
+            self._meanings[name] = info.types.get(found.name) if info is not None and found is not None else None
+        known = self._meanings[name]
+        return type_ if known is None else known
 
     # What nodes give -----------------------------------------------------------------------------------------------
 
@@ -222,6 +238,10 @@ class Kinds:
             return True
         if _head(given) == "union":
             return any(self._may_be(one, wanted) for one in given[1:])
+        if _head(wanted) == "class" and (meaning := self.meaning(wanted)) is not wanted:
+            return self._may_be(given, meaning)
+        if _head(given) == "class" and (meaning := self.meaning(given)) is not given:
+            return self._may_be(meaning, wanted)
         if _head(wanted) == "union":
             return any(self._may_be(given, one) for one in wanted[1:])
         if _head(given) == "literal":
@@ -305,6 +325,7 @@ def _said(type_: Type) -> str:
 def wanted_name(type_: Type, library: Library) -> str:
     """Return how a message says what was expected: with the module of a library's class."""
     parts = type_[1:] if _head(type_) == "union" else [type_]
+    parts = [one for one in parts if not (one == "int" and "float" in parts)]
     words = [_public(str(one[1]), library) if _head(one) == "class" else describe(one) for one in parts]
     unique = list(dict.fromkeys(words))
     return unique[0] if len(unique) == 1 else f"{', '.join(unique[:-1])} or {unique[-1]}"

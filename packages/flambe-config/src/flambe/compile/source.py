@@ -14,7 +14,7 @@ import msgspec
 
 from flambe.compile.annotations import Type
 
-CACHE_VERSION = "9"  # changes whenever what is read from a file changes
+CACHE_VERSION = "10"  # changes whenever what is read from a file changes
 
 POSITIONAL_ONLY, POSITIONAL, REST, KEYWORD, KEYWORDS = range(5)
 
@@ -63,7 +63,10 @@ class Class(msgspec.Struct, array_like=True):
 
 
 class Module(msgspec.Struct, array_like=True):
-    """The names of one module. imports: local name → ``module:name`` (``module:`` for a module itself)."""
+    """The names of one module. imports: local name → ``module:name`` (``module:`` for a module itself).
+
+    types: names that stand for a type (``Number = int | float``, ``NewType("Weight", float)``, ``TypeVar("T", bound=…)``).
+    """
 
     imports: dict[str, str] = {}
     stars: list[str] = []
@@ -72,6 +75,7 @@ class Module(msgspec.Struct, array_like=True):
     functions: dict[str, Function] = {}
     exported: list[str] | None = None
     dynamic: bool = False
+    types: dict[str, Type] = {}
 
 
 _KEPT = msgspec.msgpack.Decoder(tuple[str, Module])

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 
 from flambe.compile.attributes import Attributes
-from flambe.compile.hints import or_none, read_annotation
+from flambe.compile.hints import or_none, read_alias, read_annotation
 from flambe.compile.source import (
     KEYWORD,
     KEYWORDS,
@@ -67,6 +67,9 @@ class Reader:
                     self.found.exported = [*(self.found.exported or []), *_strings(statement.value)]
                 elif statement.value is not None:
                     self.found.assigned[target.id] = _dotted(statement.value) or ""
+                    alias = read_alias(statement.value, self._module)
+                    if alias is not None:
+                        self.found.types[target.id] = alias
 
     def _origin(self, statement: ast.ImportFrom) -> str:
         if not statement.level:
