@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from flambe.errors import ConfigError
-from flambe.pipeline import Choice, StageGraph, Variant, choices_of, expand
+from flambe.pipeline import Choice, Choices, StageGraph, Variant, choices_of, expand
 from flambe.spec.nodes import Spec, Stage
 
 
@@ -22,7 +22,7 @@ def _graph(**bodies: dict[str, object]) -> StageGraph:
 def _all(graph: StageGraph, choices: dict[str, list[dict[str, object]]]) -> dict[str, list[Variant]]:
     known: dict[str, list[Variant]] = {}
     for name in graph.stages:
-        known[name] = list(expand(graph, name, known, [Choice(own, {}) for own in choices.get(name, [{}])]))
+        known[name] = list(expand(graph, name, known, Choices([Choice(own, {}) for own in choices.get(name, [{}])])))
     return known
 
 
@@ -61,9 +61,9 @@ def test_independent_stages_are_combined():
 def test_only_survivors_are_inherited():
     graph = _graph(data={}, train={"d": _link("data")}, evaluate={"t": _link("train"), "d": _link("data")})
     known = _all(graph, {"data": _grid(x=[1, 2]), "train": _grid(lr=[1, 2])})
-    few = list(expand(graph, "evaluate", {**known, "train": [known["train"][3]]}, [Choice({}, {})]))
+    few = list(expand(graph, "evaluate", {**known, "train": [known["train"][3]]}, Choices([Choice({}, {})])))
     assert [v.params for v in few] == [{"data.x": 2, "train.lr": 2}]
-    assert list(expand(graph, "evaluate", {**known, "train": []}, [Choice({}, {})])) == []
+    assert list(expand(graph, "evaluate", {**known, "train": []}, Choices([Choice({}, {})]))) == []
 
 
 def test_ten_thousand_variants_take_one_pass():
@@ -95,8 +95,10 @@ def test_two_stages_of_one_name():
 
 def test_the_choices_of_a_stage_are_in_file_order():
     body = {"$new": "m:C", "a": {"$grid": [1, 2]}, "b": {"$grid": [{"$new": "m:D", "c": {"$grid": [3, 4]}}, 5]}}
-    found = choices_of(Stage(name="x", body=body))
+    plain = Stage(name="y", body={"$new": "m:C"})
+    choices = choices_of(Spec(name="s", stages=[Stage(name="x", body=body), plain]))
+    found = choices["x"].own
     assert [choice.body["a"] for choice in found] == [1, 1, 1, 2, 2, 2]
     assert [choice.own.get("b.c") for choice in found] == [3, 4, None] * 2
     assert found[1].body["b"] == {"$new": "m:D", "c": 4}
-    assert choices_of(Stage(name="x", body={"$new": "m:C"})) == [Choice({}, {"$new": "m:C"})]
+    assert choices["y"].own == [Choice({}, {"$new": "m:C"})]

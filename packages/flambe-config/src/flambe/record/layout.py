@@ -166,7 +166,7 @@ def _shortest_names(paths: list[str]) -> dict[str, str]:
         parts = path.split(".")
         for size in range(1, len(parts) + 1):
             name = ".".join(parts[-size:])
-            if sum(other == path or other.endswith("." + name) for other in paths) == 1:
+            if sum(f".{other}".endswith(f".{name}") for other in paths) == 1:
                 break
         names[path] = name
     return names

@@ -15,7 +15,7 @@ from flambe.record.layout import ARTIFACTS, RunPaths, variant_name
 from flambe.record.provenance import copies_code
 from flambe.record.result import modules_of, stage_key, unit_seed
 from flambe.runner.unit import Unit
-from flambe.spec.nodes import FILE, Spec, Stage, is_concrete, link_node, links, stages_needed
+from flambe.spec.nodes import FILE, SEED, Spec, Stage, is_concrete, link_node, links, stages_needed
 from flambe.spec.origins import link_name, link_origins, origins_of
 
 
@@ -31,6 +31,11 @@ def make_unit(
     for need in needs.values():
         everything.update(need.params)
     everything.update(params)
+    run_seed = spec.seed
+    if SEED in everything:
+        run_seed = everything[SEED] = everything.pop(SEED)  # comes last
+    if stage.seedless:
+        run_seed = 0
     resources = {_plural(name): value for name, value in (stage.resources or spec.devices or {}).items()}
     keys = {name: unit.key for name, unit in needs.items()}
     exports = exports_of(spec, stage.name)
@@ -43,11 +48,11 @@ def make_unit(
         key=stage_key(
             stage.body,
             needs=keys,
-            seed=spec.seed,
+            seed=run_seed,
             threads=max(1, int(resources.get("cpus", 1))),
             extensions=spec.environment.extensions,
         ),
-        seed=unit_seed(spec.seed, stage.body, {name: str(unit.seed) for name, unit in needs.items()}),
+        seed=unit_seed(run_seed, stage.body, {name: str(unit.seed) for name, unit in needs.items()}),
         needs={name: str(paths.unit(unit.stage, unit.variant).root) for name, unit in needs.items()},
         exports=exports,
         resources=resources,

@@ -54,6 +54,9 @@ DISTRIBUTIONS = (*CONTINUOUS, QUNIFORM)
 SEARCHES = (GRID, *DISTRIBUTIONS)
 """The nodes that have no value before it is chosen."""
 
+SEED = "seed"
+"""The parameter of a unit that says which of the spec's ``seeds`` it was run for. All others have a dot in their names."""
+
 FUNCTION = "flambe.runnable:Function"
 SCRIPT = "flambe.runnable:Script"
 """What runs code that an argument names."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from flambe.compile.trials import GRID_SEARCH, RANDOM_SEARCH, algorithm_name, check_search
 from flambe.errors import ConfigError, did_you_mean
 from flambe.pipeline.graph import StageGraph
 from flambe.search.tune_adapter import check_scheduler
@@ -11,17 +12,20 @@ from flambe.spec.nodes import Spec
 def check_spec(spec: Spec, graph: StageGraph) -> None:
     """Refuse, before anything runs, what cannot be done.
 
-    Raises ConfigError for schedulers that cannot be driven, search algorithms, unknown stages in ``resume``, and an
-    unknown ``ordering``.
+    Raises ConfigError for schedulers that cannot be driven, for search algorithms that choose by results, distributions
+    that none draws from, unknown stages in ``resume``, and an unknown ``ordering``.
     """
     for stage in spec.stages:
         if stage.scheduler is not None:
             check_scheduler(stage.scheduler, stage.name)
-        if stage.search is not None:
+        name = algorithm_name(stage)
+        if stage.search is not None and name not in (GRID_SEARCH, RANDOM_SEARCH):
             raise ConfigError(
-                f"stage {stage.name!r} asks for a search algorithm, which flambe-tune cannot drive yet",
-                hint="Leave it out: grids (!g) and drawn values (!s) are searched as they stand.",
+                f"the search algorithm {name.rpartition(':')[2] or stage.search!r} of stage {stage.name!r} chooses by "
+                "results, which flambe-tune does not do yet",
+                hint="Use !RandomSearch {trial_budget: 20}, with a scheduler such as !ray.ASHAScheduler to end bad variants.",
             )
+    check_search(spec)
     for name in [spec.resume] if isinstance(spec.resume, str) else spec.resume or []:
         if name not in graph.stages:
             raise ConfigError(f"resume names {name!r}, which is no stage", hint=did_you_mean(name, graph.stages))

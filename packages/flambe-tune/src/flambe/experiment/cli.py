@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from flambe.cli.door import enter, standing_options
+from flambe.cli.given import given_options, install_for
 
 NAME = "flambe-tune"
 _DESK = ("status", "best", "stop")
@@ -40,9 +41,10 @@ Example:
     "--workers", type=click.IntRange(1), metavar="N", help="CPUs to use; with --runner local, child processes."
 )
 @click.option("--address", metavar="HOST:PORT", help="Join this running Ray instead of starting one.")
-@click.option("--seed", type=int, metavar="N", help="In place of the spec's seed.")
+@click.option("--seed", type=int, metavar="N", help="In place of the spec's seed, or seeds.")
 @click.option("--output-dir", metavar="DIR", help="In place of the spec's folder for runs.")
 @click.option("--force", is_flag=True, help="Begin a new run directory and reuse nothing. Nothing is deleted.")
+@given_options
 @standing_options(NAME)
 def command(
     words: tuple[str, ...],
@@ -53,6 +55,7 @@ def command(
     seed: int | None,
     output_dir: str | None,
     force: bool,
+    install_extensions: bool,
 ) -> int:
     if len(words) == 2 and words[0] in _DESK:
         from flambe.cli.streams import emit
@@ -67,8 +70,11 @@ def command(
 
     text = read_text(words[0] if words else "-", what="spec")
     settings = Settings(runner, workers, address, output_dir, force)
+    specs = _specs(text, seed)
+    if install_extensions:
+        install_for(specs)
     code = 0
-    for spec in _specs(text, seed):
+    for spec in specs:
         code = max(code, _plan(spec, settings) if plan_only else _run(spec, settings))
         if code > 1:
             break
@@ -85,13 +91,13 @@ def _specs(text: str, seed: int | None) -> list[Any]:
     several = len(lines) > 1 and all(line.startswith("{") and line.rstrip().endswith("}") for line in lines)
     specs = [load_spec(line, where=f"line {number}") for number, line in enumerate(lines, 1)] if several else []
     specs = specs or [load_spec(text)]
-    return specs if seed is None else [msgspec.structs.replace(spec, seed=seed) for spec in specs]
+    return specs if seed is None else [msgspec.structs.replace(spec, seed=seed, seeds=[]) for spec in specs]
 
 
 def _run(spec: Any, settings: Any) -> int:
     from flambe.cli.console import say
     from flambe.cli.streams import data_is_terminal, emit
-    from flambe.experiment.display import choose_display, table_of
+    from flambe.experiment.display import choices_table, choose_display, table_of
     from flambe.experiment.session import run_experiment
     from flambe.record.run import CANCELLED, FAILED
 
@@ -106,6 +112,8 @@ def _run(spec: Any, settings: Any) -> int:
     )
     if people:
         emit(table_of(summary.rows))
+        if summary.choices:
+            emit("\n" + choices_table(summary.choices))
         emit(f"{summary.status}: {summary.run}")
     else:
         emit(_json(summary.row()))

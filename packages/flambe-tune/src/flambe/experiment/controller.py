@@ -40,11 +40,15 @@ class Observer(Protocol):
 
 @dataclass
 class Outcome:
-    """How a run of the loop ended. stopped: it was asked to, before everything was done."""
+    """How a run of the loop ended. stopped: it was asked to, before everything was done.
+
+    best: stage → unit. choices: of runs with several seeds, the units with a metric by stage and choice, best first.
+    """
 
     stopped: bool
     failed: list[str] = field(default_factory=list)
     best: dict[str, str] = field(default_factory=dict)
+    choices: list[list[Work]] = field(default_factory=list)
 
 
 class Controller:
@@ -113,7 +117,8 @@ class Controller:
             raise FlambeError(f"nothing can run, though {len(waiting)} units have not ended, the first is {waiting[0]}")
         failed = [work.unit.id for work in self.works.values() if work.phase is Phase.FAILED]
         best = {name: ids[0].unit for name in self._states if (ids := self._roster.ranking(name))}
-        return Outcome(stopped=self._stop, failed=failed, best=best)
+        choices = [works for name in self._states for works in self._roster.by_choice(name)]
+        return Outcome(stopped=self._stop, failed=failed, best=best, choices=choices)
 
     def _is_stopped(self) -> bool:
         self._stop = self._stop or self._asked_to_stop()

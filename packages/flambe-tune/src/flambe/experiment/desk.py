@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from flambe.errors import MachineError, UsageError
-from flambe.pipeline.reduce import Candidate, best_of
+from flambe.pipeline.reduce import Candidate, best_of, group_of
 from flambe.record.layout import LEDGER, RUN
 from flambe.record.ledger import LedgerState, fold, read_events
 from flambe.record.run import RunRecord, is_alive, read_record, status_of, this_host
@@ -33,12 +33,18 @@ def best(run: str) -> dict[str, Any]:
         units = [unit for unit, event in state.planned.items() if event["stage"] == stage and unit in state.done]
         ranked = best_of(
             (
-                Candidate(unit, order, state.done[unit]["metric"], state.done[unit]["lower_is_better"])
+                Candidate(
+                    unit,
+                    order,
+                    state.done[unit]["metric"],
+                    state.done[unit]["lower_is_better"],
+                    group=group_of(state.planned[unit]["params"]),
+                )
                 for order, unit in enumerate(units)
             ),
             1,
         )
-        for candidate in ranked:
+        for candidate in ranked[:1]:  # of several seeds the best one
             plan = state.planned[candidate.unit]
             stages[stage] = {"variant": plan["variant"], "params": plan["params"], "metric": candidate.metric}
     return {"run": run, "best": stages}

@@ -9,6 +9,7 @@ from typing import Any
 from flambe.cli.console import NORMAL, VERBOSE, level, rich_console, say, stderr_is_terminal
 from flambe.experiment.session import Display
 from flambe.experiment.work import Phase, Work
+from flambe.record.layout import variant_name
 from flambe.spec.nodes import Spec
 
 _COLUMNS = {
@@ -91,6 +92,19 @@ def choose_display() -> Display:
     if stderr_is_terminal() and level() == NORMAL:
         return LiveTable()
     return Lines()
+
+
+def choices_table(choices: list[dict[str, Any]], *, width: int = 120) -> str:
+    """Return the choices of a run with several seeds as a text table: mean ± deviation (number) of their metric."""
+    lines = [("stage", "choice", "metric over seeds")]
+    for row in choices:
+        deviation = "" if row["std"] is None else f" ± {row['std']:.4f}"
+        shown = variant_name(row["params"]) if row["params"] else ""
+        lines.append((row["stage"], shown, f"{row['metric']:.4f}{deviation} ({row['n']})"))
+    sizes = [max(len(line[column]) for line in lines) for column in range(2)]
+    return "\n".join(
+        f"{line[0].ljust(sizes[0])}  {line[1].ljust(sizes[1])}  {line[2]}"[: max(width, 40)] for line in lines
+    )
 
 
 def table_of(rows: list[dict[str, Any]], *, width: int = 120) -> str:

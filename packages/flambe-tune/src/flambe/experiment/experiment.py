@@ -45,7 +45,7 @@ class Experiment(ClusterRunnable):
     stop_on_failure: start no later stage once a variant has failed for good.
     merge_plot: same TensorBoard tags for all variants of a stage.
     user_provider: returns the name of the user; the login name by default.
-    seed: of every random number.
+    seed: of every random number; of several everything is run once for each.
     extensions: module → source, for stages whose classes are in modules of your own.
 
     Raises TypeError when the pipeline is no mapping, ValueError when a stage is no component.
@@ -68,7 +68,7 @@ class Experiment(ClusterRunnable):
         stop_on_failure: bool = False,
         merge_plot: bool = True,
         user_provider: Callable[[], str] | None = None,
-        seed: int = 0,
+        seed: int | Sequence[int] = 0,
         extensions: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(env)
@@ -88,7 +88,8 @@ class Experiment(ClusterRunnable):
         self.stop_on_failure = stop_on_failure
         self.merge_plot = merge_plot
         self.user_provider = user_provider
-        self.seed = seed
+        self.seeds = [] if isinstance(seed, int) else list(seed)
+        self.seed: int = seed if isinstance(seed, int) else self.seeds[0]
         self.inject_extensions(dict(extensions or {}))
 
     def parse(self) -> None:
@@ -110,11 +111,7 @@ class Experiment(ClusterRunnable):
                 f"the name {self.name!r} cannot be used: letters, digits, '-' and '_', beginning with a letter or digit"
             )
         files = self._files()
-        for parameter in ("search", "schedulers", "reduce"):
-            for stage in getattr(self, parameter):
-                if stage not in self.pipeline:
-                    hint = did_you_mean(stage, self.pipeline) or ""
-                    raise ParsingRunnableError(f"{parameter} names {stage!r}, which is no stage. {hint}".rstrip())
+        self.refuse_unknown_stages("search", "schedulers", "reduce")
         names = {"cpu": "cpus", "gpu": "gpus"}
         extensions = dict(self.extensions)
         nodes = _Nodes(self.seed, files, extensions)
@@ -122,6 +119,7 @@ class Experiment(ClusterRunnable):
             name=self.name,
             output_dir=os.path.expanduser(self.save_path or "flambe-output"),
             seed=self.seed,
+            seeds=self.seeds,
             stages=[
                 Stage(
                     name=stage,
@@ -129,6 +127,7 @@ class Experiment(ClusterRunnable):
                     reduce=self.reduce.get(stage),
                     scheduler=nodes.plain(self.schedulers.get(stage), stage),
                     search=nodes.plain(self.search.get(stage), stage),
+                    seedless=isinstance(value, Schema) and getattr(value.component_subclass, "seedless", False),
                 )
                 for stage, value in self.pipeline.items()
             ],
@@ -163,6 +162,14 @@ class Experiment(ClusterRunnable):
                 hint="flambe-report ls shows their errors.",
             )
         return summary
+
+    def refuse_unknown_stages(self, *parameters: str) -> None:
+        """Raise ParsingRunnableError for a name in one of these mappings that is no stage."""
+        for parameter in parameters:
+            for stage in getattr(self, parameter):
+                if stage not in self.pipeline:
+                    hint = did_you_mean(stage, self.pipeline) or ""
+                    raise ParsingRunnableError(f"{parameter} names {stage!r}, which is no stage. {hint}".rstrip())
 
     def get_user(self) -> str:
         """Return the name of the user: what ``user_provider`` says, else the login name."""

@@ -12,7 +12,7 @@ import msgspec
 from flambe.experiment.history import earlier_stage
 from flambe.experiment.work import Phase, Work
 from flambe.pipeline.graph import StageGraph
-from flambe.pipeline.reduce import Candidate, best_of
+from flambe.pipeline.reduce import Candidate, best_of, group_of
 from flambe.pipeline.variants import Variant, choices_of, expand
 from flambe.record.keeper import Keeper
 from flambe.record.layout import UnitPaths
@@ -67,6 +67,7 @@ class Roster:
         self.states = {name: StageState(stage) for name, stage in self.graph.stages.items()}
         self.works: dict[str, Work] = {}
         self.unit_of: dict[Variant, Work] = {}
+        self._choices = choices_of(spec)
         self._spec = spec
         self._keeper = keeper
         self._store = store
@@ -84,8 +85,8 @@ class Roster:
         survivors = {need: self.states[need].survivors for need in self.graph.needs[name]}
         position = self.graph.index(name)
         scheduled = state.stage.scheduler is not None
-        for variant in expand(self.graph, name, survivors, choices_of(state.stage)):
-            needs = {need: self.unit_of[variant.above[need]] for need in self.graph.needs[name]}
+        for variant in expand(self.graph, name, survivors, self._choices[name], self._spec.seeds):
+            needs = {need: self.unit_of[variant.above[need]] for need in variant.needs}
             stage = msgspec.structs.replace(state.stage, body=variant.body)
             units = {need: work.unit for need, work in needs.items()}
             unit = make_unit(self._spec, stage, variant.params, units, self._keeper.paths.root)
@@ -130,8 +131,8 @@ class Roster:
                 self._keeper.mark_best(name, ranking[0].unit if ranking else done[0].unit.id)
             return False
         count = state.stage.reduce or 0
-        kept = [self.works[candidate.unit] for candidate in ranking[:count]]
-        if not ranking and len(done) <= count:
+        kept = [self.works[candidate.unit] for candidate in self.ranking(name, count)]
+        if not ranking and len({group_of(one.unit.params) or one.unit.id for one in done}) <= count:
             kept = done  # nothing to compare, and nothing to leave out
         # What nothing measures may still have one variant only, and then a path through "best" holds.
         best = kept[0].unit.id if kept and (ranking or len(state.works) == 1) else None
@@ -156,18 +157,33 @@ class Roster:
         """Return the folder of every result above a unit, by stage."""
         return {name: str(self.folder(self.unit_of[one]).root) for name, one in work.variant.above.items()}
 
-    def ranking(self, name: str) -> list[Candidate]:
-        """Return the units of a stage that are done and have a metric, best first."""
+    def ranking(self, name: str, count: int | None = None) -> list[Candidate]:
+        """Return the units of a stage that are done and have a metric, best first. count: of how many choices at most."""
         return best_of(
             (
-                Candidate(work.unit.id, work.place[1], work.metric, work.lower_is_better, work.phase is Phase.DONE)
+                Candidate(
+                    work.unit.id,
+                    work.place[1],
+                    work.metric,
+                    work.lower_is_better,
+                    work.phase is Phase.DONE,
+                    group_of(work.unit.params),
+                )
                 for work in self.states[name].works
             ),
-            None,
+            count,
         )
 
+    def by_choice(self, name: str) -> list[list[Work]]:
+        """Return the ranking of a stage with the units together that differ in their seed only; none without seeds."""
+        groups: dict[str, list[Work]] = {}
+        for candidate in self.ranking(name):
+            if candidate.group:
+                groups.setdefault(candidate.group, []).append(self.works[candidate.unit])
+        return list(groups.values())
+
     def _linked(self, work: Work) -> dict[str, Variant]:
-        return {need: work.variant.above[need] for need in self.graph.needs[work.stage]}
+        return {need: work.variant.above[need] for need in work.variant.needs}
 
     def _is_settled(self, name: str) -> bool:
         state = self.states[name]

@@ -16,12 +16,13 @@ from flambe.experiment.environment import ray_environment, usable_cpus
 from flambe.experiment.pool import Pool
 from flambe.experiment.work import ENDED, Phase, Work
 from flambe.pipeline.graph import StageGraph
+from flambe.pipeline.reduce import spread_of
 from flambe.record.keeper import Keeper
 from flambe.record.layout import label
 from flambe.record.result import ResultStore
 from flambe.record.run import CANCELLED, COMPLETE, FAILED
 from flambe.runner.interrupt import Stopped, catch_signals, interruptible
-from flambe.spec.nodes import Spec
+from flambe.spec.nodes import SEED, Spec
 
 AUTO, LOCAL, RAY = "auto", "local", "ray"
 
@@ -46,25 +47,30 @@ class Settings:
 
 @dataclass
 class Summary:
-    """How a run ended. signal: the one that came meanwhile, too late perhaps to stop it. best: the best variant of the last stage with a metric."""
+    """How a run ended. signal: the one that came meanwhile, too late perhaps to stop it. best: the best variant of the last stage with a metric.
+
+    choices: of a run with several seeds, the metric of each choice over them (mean, deviation, number), best first by stage.
+    """
 
     run: Path
     status: str
     counts: dict[str, int]
     result_digest: str | None
     best: Row | None = None
+    choices: list[Row] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
     signal: int | None = None
 
     def row(self) -> Row:
         """Return the last line of the command's output."""
-        return {
+        row = {
             "run": str(self.run),
             "status": self.status,
             "counts": self.counts,
             "result_digest": self.result_digest,
             "best": self.best,
         }
+        return {**row, "choices": self.choices} if self.choices else row
 
 
 class Display:
@@ -143,6 +149,7 @@ def run_experiment(
         record = keeper.close(status, reason=reason)
     summary.status, summary.counts, summary.result_digest = status, record.counts, record.result_digest
     summary.best = _best(controller, outcome, root)
+    summary.choices = [_choice(works) for works in outcome.choices]
     summary.signal = interrupt.number
     return summary
 
@@ -203,6 +210,19 @@ def row_of(root: Path, work: Work) -> Row:
 def shown_params(params: dict[str, Any]) -> Row:
     """Return parameters for people: objects and links by their label."""
     return {path: label(value) if isinstance(value, dict) else value for path, value in params.items()}
+
+
+def _choice(works: Sequence[Work]) -> Row:
+    """Return the metric of one choice over its seeds."""
+    spread = spread_of(work.metric for work in works if work.metric is not None)
+    params = {name: value for name, value in works[0].unit.params.items() if name != SEED}
+    return {
+        "stage": works[0].stage,
+        "params": shown_params(params),
+        "metric": spread.mean,
+        "std": spread.std,
+        "n": spread.n,
+    }
 
 
 def _best(controller: Controller, outcome: Outcome, root: Path) -> Row | None:

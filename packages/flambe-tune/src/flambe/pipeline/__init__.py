@@ -9,6 +9,8 @@ from flambe.lazy import lazily
 __all__ = [
     "Candidate",
     "Choice",
+    "Choices",
+    "Pipeline",
     "PlannedUnit",
     "StageGraph",
     "Variant",
@@ -26,6 +28,8 @@ __getattr__ = lazily(
         "expand": "variants",
         "Candidate": "reduce",
         "Choice": "variants",
+        "Choices": "variants",
+        "Pipeline": "pipeline",
         "choices_of": "variants",
         "best_of": "reduce",
         "PlannedUnit": "plan",
@@ -35,6 +39,7 @@ __getattr__ = lazily(
 
 if TYPE_CHECKING:
     from flambe.pipeline.graph import StageGraph
+    from flambe.pipeline.pipeline import Pipeline
     from flambe.pipeline.plan import PlannedUnit, plan_units
     from flambe.pipeline.reduce import Candidate, best_of
-    from flambe.pipeline.variants import Choice, Variant, choices_of, expand
+    from flambe.pipeline.variants import Choice, Choices, Variant, choices_of, expand

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from flambe.pipeline.graph import StageGraph
-from flambe.pipeline.reduce import Candidate, best_of
+from flambe.pipeline.reduce import Candidate, best_of, group_of
 from flambe.pipeline.variants import Variant, choices_of, expand
 from flambe.record.result import Found
 from flambe.runner.plan import make_unit
@@ -54,12 +54,13 @@ def plan_units(spec: Spec, run_root: Path, find: Callable[[str], Found | None]) 
     survivors: dict[str, list[Variant]] = {}
     guessed: set[str] = set()
     unit_of: dict[Variant, Unit] = {}
+    choices = choices_of(spec)
     for name, stage in graph.stages.items():
         is_guess = any(need in guessed for need in graph.needs[name])
         results: dict[Variant, Found | None] = {}
-        for variant in expand(graph, name, survivors, choices_of(stage)):
+        for variant in expand(graph, name, survivors, choices[name], spec.seeds):
             concrete = msgspec.structs.replace(stage, body=variant.body)
-            needs = {need: unit_of[variant.above[need]] for need in graph.needs[name]}
+            needs = {need: unit_of[variant.above[need]] for need in variant.needs}
             unit = unit_of[variant] = make_unit(spec, concrete, variant.params, needs, run_root)
             found = results[variant] = find(unit.key) if stage.scheduler is None and stage.reuse else None
             yield PlannedUnit(unit, REUSE if found else RUN, found.folder if found else None, is_guess)
@@ -74,16 +75,23 @@ def plan_units(spec: Spec, run_root: Path, find: Callable[[str], Found | None]) 
 
 def _kept(results: dict[Variant, Found | None], count: int) -> tuple[list[Variant], bool]:
     """Return which variants stay after a reduce, and whether that is known."""
-    if len(results) <= count:
+    groups = {variant: group_of(variant.params) for variant in results}
+    names = list(dict.fromkeys(group or str(variant.index) for variant, group in groups.items()))
+    if len(names) <= count:
         return list(results), True
     candidates = {
         str(variant.index): Candidate(
-            str(variant.index), variant.index, found.record.metric, found.record.lower_is_better
+            str(variant.index),
+            variant.index,
+            found.record.metric,
+            found.record.lower_is_better,
+            group=groups[variant],
         )
         for variant, found in results.items()
         if found is not None
     }
     if len(candidates) < len(results):
-        return list(results)[:count], False
-    names = {candidate.unit for candidate in best_of(candidates.values(), count)}
-    return [variant for variant in results if str(variant.index) in names], True
+        first = set(names[:count])
+        return [variant for variant in results if (groups[variant] or str(variant.index)) in first], False
+    kept = {candidate.unit for candidate in best_of(candidates.values(), count)}
+    return [variant for variant in results if str(variant.index) in kept], True

@@ -1,4 +1,4 @@
-"""Search: the schedulers that decide between steps which variants go on."""
+"""Search: what is tried, the algorithms that choose it, and the schedulers that decide between steps who goes on."""
 
 from __future__ import annotations
 
@@ -6,11 +6,40 @@ from typing import TYPE_CHECKING
 
 from flambe.lazy import lazily
 
-__all__ = ["Algorithm", "SchedulerAdapter", "StageSchedule", "Verdict", "check_scheduler"]
+__all__ = [
+    "BOHB",
+    "Algorithm",
+    "BayesOptGP",
+    "BayesOptKDE",
+    "Beta",
+    "Choice",
+    "GridSearch",
+    "Hyperband",
+    "Normal",
+    "QUniform",
+    "RandomSearch",
+    "SchedulerAdapter",
+    "Search",
+    "StageSchedule",
+    "Uniform",
+    "Verdict",
+    "beta",
+    "check_scheduler",
+    "choice",
+    "normal",
+    "quniform",
+    "uniform",
+]
+
+_DISTRIBUTIONS = ("Choice", "Uniform", "Normal", "Beta", "QUniform", "choice", "uniform", "normal", "beta", "quniform")
+_ALGORITHMS = ("GridSearch", "RandomSearch", "BayesOptGP", "BayesOptKDE", "Hyperband", "BOHB")
 
 __getattr__ = lazily(
     __name__,
     {
+        **dict.fromkeys(_DISTRIBUTIONS, "distribution"),
+        **dict.fromkeys(_ALGORITHMS, "algorithm"),
+        "Search": "search",
         "Algorithm": "tune_adapter",
         "SchedulerAdapter": "tune_adapter",
         "StageSchedule": "schedule",
@@ -20,5 +49,19 @@ __getattr__ = lazily(
 )
 
 if TYPE_CHECKING:
+    from flambe.search.algorithm import BOHB, BayesOptGP, BayesOptKDE, GridSearch, Hyperband, RandomSearch
+    from flambe.search.distribution import (
+        Beta,
+        Choice,
+        Normal,
+        QUniform,
+        Uniform,
+        beta,
+        choice,
+        normal,
+        quniform,
+        uniform,
+    )
     from flambe.search.schedule import StageSchedule, Verdict
+    from flambe.search.search import Search
     from flambe.search.tune_adapter import Algorithm, SchedulerAdapter, check_scheduler
