@@ -12,8 +12,8 @@ from flambe.compile.annotations import written
 from flambe.compile.extensions import Header, file_path, is_remote_path
 from flambe.compile.lowering import FAULT, GRID_TAGS, Lowering, Place, Where
 from flambe.compile.yaml import Alias, Mapping, Node, Scalar, Sequence
-from flambe.errors import ConfigError, Position, did_you_mean
-from flambe.spec.nodes import FILE, GRID, NEW, Environment, Spec, Stage, kind_of
+from flambe.errors import ConfigError, Position, did_you_mean, nearest
+from flambe.spec.nodes import FILE, GRID, NEW, Environment, Spec, Stage
 
 if TYPE_CHECKING:
     from flambe.compile.single_search import SingleSearch
@@ -25,6 +25,9 @@ EXPERIMENT = (
 PIPELINE = ("name", "stages", "algorithm", "reduce", "cpus_per_trial", "gpus_per_trial", "seed", "save_path")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*\Z")
 _STAGE = re.compile(r"[^\W\d][\w-]*\Z")
+
+# What the other of the two calls the same thing.
+_OTHER_NAMES = {"stages": "pipeline", "pipeline": "stages", "algorithm": "search", "search": "algorithm"}
 
 _Pairs = dict[str, tuple[Node, Node]]
 
@@ -57,6 +60,7 @@ class _Experiment:
         self._checks: list[tuple[Any, Where, str | None]] = []
         self._files: dict[str, str] = {}
         self._remote: list[str] = []
+        self._meant: set[str] = set()  # the parameters that misspelt ones were probably meant to be
         self._lost: set[str] = set()  # stages whose algorithm is a fault already
 
     def lower(self) -> tuple[Spec, list[tuple[Any, Where, str | None]], list[str]]:
@@ -108,15 +112,16 @@ class _Experiment:
                     self._top.position, f"{what} holds no parameters", rule="invalid-parameter", expected="a mapping"
                 )
             elif self._top:
-                self._low.fault(
-                    self._top.position, f"{what} needs the parameter {known[1]!r}", rule="missing-parameter"
-                )
+                self._no_stages(what, known[1])
             return pairs
         for key, key_node, value in self._low._pairs(self._top):
             if key in known:
                 pairs[str(key)] = (key_node, value)
             else:
-                hint = did_you_mean(str(key), known)
+                same = _OTHER_NAMES.get(str(key))
+                meant = same or nearest(str(key), known)
+                self._meant.add(str(meant))
+                hint = None if meant is None else f"Did you mean {meant!r}?"
                 if hint is None and isinstance(_bare(value), Mapping | Scalar) and _bare(value).tag:
                     hint = "A stage stands below 'pipeline:', indented further than it."
                 self._low.fault(
@@ -128,6 +133,10 @@ class _Experiment:
                 )
         return pairs
 
+    def _no_stages(self, what: str, parameter: str) -> None:
+        expected = f"its stages below '{parameter}:', each as name: !Component"
+        self._low.fault(self._top.position, f"{what} has no {parameter!r}", rule="missing-parameter", expected=expected)
+
     # Plain parameters --------------------------------------------------------------------------------------------
 
     def _plain(self, given: _Pairs, name: str) -> Any:
@@ -136,9 +145,12 @@ class _Experiment:
         at = {"save_path": "output_dir"}.get(name, name)
         return self._low.value(given[name][1], Place((at,), None))
 
-    def _wrong(self, given: _Pairs, name: str, value: Any, expected: str) -> None:
-        position = given[name][1].position
-        self._low.fault(position, f"{name} is {_shown(value)}", rule="invalid-parameter", expected=expected)
+    def _wrong(self, given: _Pairs, name: str, value: Any, expected: str, type_: str = "") -> None:
+        from flambe.compile.advice import advice
+
+        position, hint = given[name][1].position, advice(value, type_)
+        what = f"{name} is {written(value)}"
+        self._low.fault(position, what, rule="invalid-parameter", expected=expected, hint=hint)
 
     def _text(self, given: _Pairs, name: str) -> str | None:
         value = self._plain(given, name)
@@ -156,7 +168,7 @@ class _Experiment:
             return default
         if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
             return value
-        self._wrong(given, name, value, "an integer, 0 or more")
+        self._wrong(given, name, value, "an integer, 0 or more", "int")
         return default
 
     def _seed(self, given: _Pairs, spec: Spec) -> None:
@@ -179,7 +191,7 @@ class _Experiment:
         value = self._plain(given, name)
         if value is None or isinstance(value, bool):
             return default if value is None else value
-        self._wrong(given, name, value, "true or false")
+        self._wrong(given, name, value, "true or false", "bool")
         return default
 
     def _ordering(self, given: _Pairs, spec: Spec) -> None:
@@ -206,7 +218,7 @@ class _Experiment:
         if node is None or (isinstance(node, Scalar) and not node.text):
             return
         if not isinstance(node, Mapping):
-            shown = _shown(self._low.value(node, Place(("resources",), None)))
+            shown = written(self._low.value(node, Place(("resources",), None)))
             self._low.fault(
                 node.position, f"resources is {shown}", rule="invalid-parameter", expected="a mapping of name: path"
             )
@@ -250,9 +262,8 @@ class _Experiment:
         parameter = "stages" if self._is_pipeline else "pipeline"
         low = self._low
         if parameter not in given:
-            if isinstance(self._top, Mapping):
-                what = f"the experiment has no {parameter!r}"
-                low.fault(self._top.position, what, rule="missing-parameter", expected="a mapping of its stages")
+            if isinstance(self._top, Mapping) and parameter not in self._meant:
+                self._no_stages("!Pipeline" if self._is_pipeline else "!Experiment", parameter)
             return
         node = _bare(given[parameter][1])
         if not isinstance(node, Mapping) or node.tag is not None or not node.items:
@@ -307,10 +318,10 @@ class _Experiment:
             if parameter not in given:
                 continue
             node = _bare(given[parameter][1])
-            if isinstance(node, Scalar) and node.text in ("", "~", "null"):
+            if isinstance(node, Scalar) and node.tag is None and node.text in ("", "~", "null"):
                 continue
             if not isinstance(node, Mapping) or node.tag is not None:
-                shown = _shown(self._low.value(node, Place((parameter,), None)))
+                shown = written(self._low.value(node, Place((parameter,), None)))
                 what = f"{parameter} is {shown}"
                 self._low.fault(node.position, what, rule="invalid-parameter", expected="a mapping of stage: value")
                 continue
@@ -360,7 +371,7 @@ class _Experiment:
         else:
             example = "!ray.ASHAScheduler" if field == "scheduler" else "!RandomSearch"
             expected = f"a tag such as {example}, with its arguments"
-        what = f"{parameter} of {stage.name!r} is {_shown(value)}"
+        what = f"{parameter} of {stage.name!r} is {written(value)}"
         self._low.fault(node.position, what, rule="invalid-parameter", expected=expected)
         return stage
 
@@ -413,15 +424,6 @@ class _Experiment:
 
 def _bare(node: Node) -> Node:
     return node.target if isinstance(node, Alias) else node
-
-
-def _shown(value: Any) -> str:
-    """Return a value as a message shows it; a list or mapping too, when it is plain and short."""
-    if isinstance(value, list | dict) and kind_of(value) is None:
-        text = str(msgspec.json.encode(value), "utf-8")
-        if len(text) <= 40 and "$" not in text:
-            return text
-    return written(value)
 
 
 def _is_amount(value: Any) -> bool:
