@@ -192,6 +192,8 @@ def tool_for(spec: Spec, *, cluster: str | None = None, file: str = "-") -> tupl
             if file == "-" or spec.source.overrides:
                 raise UsageError("a cluster is read from its file, as it is", hint="Change the file.")
             return "cluster", ["up", file]
+    if spec.kind == "function" and is_concrete(spec):
+        return "exec", ["-"]  # no library is loaded that the function does not load itself
     return ("train" if is_concrete(spec) else "tune"), ["-"]
 
 
