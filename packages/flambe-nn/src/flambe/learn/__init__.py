@@ -11,14 +11,16 @@ if TYPE_CHECKING:
     from flambe.learn.evaluator import Evaluator
     from flambe.learn.torch_codec import TorchCodec
     from flambe.learn.trainer import Trainer
+    from flambe.runnable.script import Script
 
-__all__ = ["DistillationTrainer", "Evaluator", "TorchCodec", "Trainer"]
+__all__ = ["DistillationTrainer", "Evaluator", "Script", "TorchCodec", "Trainer"]
 
 __getattr__ = lazily(
     __name__,
     {
         "DistillationTrainer": "distillation",
         "Evaluator": "evaluator",
+        "Script": "flambe.runnable.script",  # version 0.4 had it here
         "TorchCodec": "torch_codec",
         "Trainer": "trainer",
     },
