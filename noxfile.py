@@ -18,6 +18,7 @@ NAMES = ("config", "nn", "tune", "cluster", "report", "export")
 EXTRAS = {"nn": "[sru,transformers]", "tune": "[optuna]", "export": "[s3]"}
 COMMANDS = [
     "flambe",
+    "expyrun",
     *("flambe-" + name for name in ("compile", "train", "tune", "cluster", "report", "site", "build")),
 ]
 TEST_TOOLS = (

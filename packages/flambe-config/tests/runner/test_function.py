@@ -176,7 +176,9 @@ def test_what_runs_is_the_copy_and_each_run_is_the_next(project: Project) -> Non
     again, three = project.run(spec)
     assert [root.name for root in (first, second, again)] == ["exp.0", "exp.1", "exp.2"]
     assert [seen(root)["rows"] for root in (first, second, again)] == [3, 4, 4]
-    assert one.code and two.code and three.code
+    assert one.code is not None
+    assert two.code is not None
+    assert three.code is not None
     assert one.code.tree != two.code.tree == three.code.tree
     assert one.result_digest == two.result_digest
     # The code of the first run, from its folder: the same spec, the same seed, the same code.
@@ -215,7 +217,7 @@ def test_a_single_file(project: Project) -> None:
 
 
 def test_without_a_copy(project: Project) -> None:
-    root, record = project.run(project.spec(snapshot="none"))
+    root, _ = project.run(project.spec(snapshot="none"))
     assert seen(root)["file"] == str(project.folder / "my_code/method.py")
     assert (root / "frozen_requirements.txt").exists()
     assert "  __snapshot__: none\n" in (root / "config.yml").read_text()
