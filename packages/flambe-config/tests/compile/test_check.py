@@ -159,6 +159,6 @@ def test_a_known_library_is_checked_too(kit: Any, tmp_path: Path) -> None:
     done = kit.command("flambe.compile.cli", "c.yaml", cwd=tmp_path)
     assert done.stderr.splitlines() == [
         "flambe-compile: error: c.yaml:5:19: Other has no argument 'sise'. Did you mean 'size'?",
-        "flambe-compile: error: c.yaml:6:6: _hidden needs the argument 'x'",
+        "flambe-compile: error: c.yaml:6:6: the tag !mine._hidden may not reach mine:_hidden: _hidden is private",
         "flambe-compile: error: c.yaml:7:6: unknown tag !mine.Othr: the module 'mine' has no 'Othr'. Did you mean '!mine.Other'?",
     ]

@@ -33,6 +33,18 @@ _PIECE = re.compile(
 _ROOT = re.compile(r"[^\[\].\s]+")
 
 
+# Where Python keeps what runs (https://docs.python.org/3/reference/datamodel.html): from there every object could be reached.
+_INNARDS = frozenset(
+    "f_back f_builtins f_globals f_locals f_code tb_frame tb_next gi_frame gi_code gi_yieldfrom cr_frame cr_code cr_await cr_origin "
+    "ag_frame ag_code ag_await".split()
+)
+
+
+def is_forbidden(attribute: str) -> bool:
+    """Whether no link may follow this attribute."""
+    return attribute.startswith("__") or attribute in _INNARDS
+
+
 class LinkError(ConfigError):
     """A link that cannot be followed. ``link`` is its text."""
 
@@ -157,7 +169,7 @@ def step_into(value: Any, key: str | int, *, link: str, position: Position | Non
 def follow_attributes(value: Any, attrs: Sequence[str], *, link: str, position: Position | None = None) -> Any:
     """Follow the attributes of a link. Raises ``LinkError`` naming the one that is missing."""
     for name in attrs:
-        if name.startswith("__") or isinstance(value, ModuleType):
+        if is_forbidden(name) or isinstance(value, ModuleType):
             # From there on every object of the interpreter could be reached.
             raise _broken(link, f"{name} is no attribute that a link may follow", None, position)
         try:

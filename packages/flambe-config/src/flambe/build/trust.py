@@ -33,6 +33,7 @@ from typing import Any, cast
 from flambe.build.reach import FUNCTIONS, LIBRARY_BASES, RAY_BASES, RAY_ROOMS, TORCH_ROOMS
 from flambe.build.registrable import Registrable, class_of_tag, class_of_target
 from flambe.errors import ConfigError, FlambeError, ProvenanceError, did_you_mean
+from flambe.spec.shape import module_fault
 
 Extensions = Mapping[str, str] | Collection[str]
 
@@ -217,9 +218,9 @@ def find_data_class(target: str, extensions: Extensions = ()) -> type:
     named = any(module_name == name or module_name.startswith(name + ".") for name in extensions)
     if module_name not in sys.modules and not named and top != "flambe":
         raise refused(target)
-    found: Any = importlib.import_module(module_name)
+    found: Any = _import(module_name, target)
     for part in qualname.split("."):
-        found = vars(found).get(part)
+        found = vars(found).get(part) if isinstance(found, ModuleType | type) else None
     plain = isinstance(found, type) and (
         issubclass(found, enum.Enum) or dataclasses.is_dataclass(found) or hasattr(found, "_fields")
     )
@@ -247,6 +248,9 @@ def import_extensions(extensions: Mapping[str, str], base: Path | None = None) -
 
 
 def _import_extension(module: str, source: str, base: Path) -> None:
+    fault = module_fault(module)
+    if fault is not None:
+        raise ConfigError(f"the extension {module!r} {fault}", hint="Rename it.")
     folder = _search_folder(module, source, base)
     if folder is not None:
         text = str(folder)

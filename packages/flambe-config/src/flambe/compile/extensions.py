@@ -12,6 +12,7 @@ from flambe.compile.library import Library
 from flambe.compile.lowering import Lowering, Place
 from flambe.compile.yaml import Mapping, Node, Scalar
 from flambe.errors import ConfigError, Position, did_you_mean
+from flambe.spec.shape import module_fault
 
 if TYPE_CHECKING:
     from flambe.compile.git import GitSource
@@ -156,13 +157,10 @@ def _extensions(node: Mapping, lowering: Lowering, *, install: bool) -> dict[str
     found: dict[str, str] = {}
     asked: list[Extension] = []
     for module, position, source in _texts(node, lowering):
-        if not all(part.isidentifier() for part in module.split(".")):
-            lowering.fault(
-                position,
-                f"{module!r} is no module name",
-                rule="invalid-extension",
-                expected="the name that Python code imports",
-            )
+        fault = module_fault(module)
+        if fault is not None:
+            what, expected = f"{module!r} {fault}", "the name that Python code imports"
+            lowering.fault(position, what, rule="invalid-extension", expected=expected)
             continue
         if source.startswith("-"):
             what = f"{source!r} is no source of an extension"

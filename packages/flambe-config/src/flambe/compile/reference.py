@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from flambe.build.link import MalformedLinkError, create_link_str, parse_link_str
+from flambe.build.link import MalformedLinkError, create_link_str, is_forbidden, parse_link_str
 from flambe.compile.yaml import Node, Scalar, describe
 from flambe.errors import did_you_mean
 from flambe.spec.nodes import ENV, FILE, LinkTarget, link_node
@@ -37,7 +37,7 @@ def link(node: Node, tag: str, lowering: Lowering) -> Any:
     except MalformedLinkError as error:
         return lowering.note(error, node.position)
     text = create_link_str(path, attributes)
-    walks = next((name for name in attributes if name.startswith("__")), None)
+    walks = next(filter(is_forbidden, attributes), None)
     if walks is not None:
         what = f"the link {text!r} reads {walks!r}, which no link may"
         return lowering.fault(node.position, what, rule="link-forbidden")

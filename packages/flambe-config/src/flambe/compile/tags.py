@@ -88,8 +88,17 @@ def resolve(tag: str, library: Library, extensions: dict[str, str], folder: str 
     """Return what a tag (without ``!``) stands for. folder: of the config; only used to say what its header lacks.
 
     Tried in order: the short names; a short name with a factory; a module of the extensions header; the flat names
-    of torch and Tune; the import path of one of the open packages. Raises ``ConfigError`` (without a position).
+    of torch and Tune; the import path of one of the open packages. Raises ``ConfigError`` (without a position), also for
+    what building would refuse (``flambe.build.trust``), as far as the source tells.
     """
+    target = _named(tag, library, extensions, folder)
+    private = next((name for name in target.partition(":")[2].split(".") if name.startswith("_")), None)
+    if private is not None:
+        raise _unreachable(tag, target, why=f"{private} is private")
+    return target
+
+
+def _named(tag: str, library: Library, extensions: dict[str, str], folder: str | None) -> str:
     names = short_names()
     if tag.endswith(":"):
         raise ConfigError(f"unknown tag !{tag}", rule="unknown-tag", hint="Remove the colon after the tag.")
@@ -106,7 +115,7 @@ def resolve(tag: str, library: Library, extensions: dict[str, str], folder: str 
                 target = f"{module}:{rest}"
                 return target if head in extensions else _allowed(tag, target, library)
     if head in extensions and rest:
-        return _in_module(tag, library)
+        return _own(tag, _in_module(tag, library), library)
     if head in FLAT and rest and not library.exists(head):
         what, hint = f"unknown tag !{tag}", f"The package {head!r} is not installed here."
         raise ConfigError(what, rule="unknown-tag", hint=hint)
@@ -160,7 +169,9 @@ def _allowed(tag: str, target: str, library: Library) -> str:
     head = target.partition(".")[0].partition(":")[0]
     module, _, name = target.partition(":")
     found = library.find(module, name.partition(".")[0])
-    if head not in FLAT or target in FUNCTIONS or (found is None and module != head):
+    if head not in FLAT:
+        return _own(tag, target, library)
+    if target in FUNCTIONS or (found is None and module != head):
         return target
     if found is not None and isinstance(found.item, Class):
         ancestors, complete = library.ancestors(found)
@@ -168,12 +179,40 @@ def _allowed(tag: str, target: str, library: Library) -> str:
         if not complete or bases & (LIBRARY_BASES if head == "torch" else RAY_BASES):
             return target
     kinds = "modules, optimizers, schedulers and samplers" if head == "torch" else "schedulers and searchers"
-    raise ConfigError(
-        f"the tag !{tag} may not reach {target}",
-        rule="unreachable-tag",
-        expected=f"one of {head}'s {kinds}",
-        hint=f"To allow all of {head}, declare it before the experiment: '{head}: {head}', then '---'.",
-    )
+    hint = f"To allow all of {head}, declare it before the experiment: '{head}: {head}', then '---'."
+    raise _unreachable(tag, target, expected=f"one of {head}'s {kinds}", hint=hint)
+
+
+def _own(tag: str, target: str, library: Library) -> str:
+    """Return the target unless it is something that a module of ours or of the header only imports."""
+    from flambe.compile.source import Class, Function, Module
+
+    module, _, name = target.partition(":")
+    head = module.partition(".")[0]
+    first = name.partition(".")[0]
+    found = library.find(module, first)
+    if found is None:
+        return target
+    info = library.module(module)
+    imported = info.imports.get(first, "") if info is not None else ""
+    if imported.endswith(":") or not found.name or isinstance(found.item, Module):
+        raise _unreachable(tag, target, why=f"{first} is a module that {module} imports")
+    top = found.module.partition(".")[0]
+    # What comes from another package may have been registered under this tag; Python's own library never is.
+    if top != head and top in sys.stdlib_module_names:
+        raise _unreachable(tag, target, why=f"{first} is {found.module}.{found.name}, which {module} only imports")
+    if head == "flambe" and target not in _tags_of_targets():
+        is_class = isinstance(found.item, Class)
+        ancestors, complete = library.ancestors(found) if is_class else ([], True)
+        registrable = any((one.module, one.name) == ("flambe.build.registrable", "Registrable") for one in ancestors)
+        if isinstance(found.item, Class | Function) and complete and not registrable:
+            raise _unreachable(tag, target, expected="a component of flambe", hint="`flambe-compile --schema` has them all.")
+    return target
+
+
+def _unreachable(tag: str, target: str, *, why: str | None = None, **more: str | None) -> ConfigError:
+    what = f"the tag !{tag} may not reach {target}" + (f": {why}" if why else "")
+    return ConfigError(what, rule="unreachable-tag", **more)
 
 
 def flat_names(library: Library) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from flambe.errors import ConfigError
@@ -39,9 +40,26 @@ def check_names(spec: Spec, where: str = "") -> None:
         seen.add(stage.name)
 
 
+def module_fault(name: str) -> str | None:
+    """Return why ``name`` can be no module that a header names (``is …``), or None.
+
+    One that has the name of a module of Python would be imported in its place, by everybody.
+    """
+    top = name.partition(".")[0]
+    if not all(part.isidentifier() for part in name.split(".")):
+        return "is no module name"
+    if top == "flambe":
+        return "is the name of flambe itself"
+    return "is the name of a module of Python itself" if top in sys.stdlib_module_names else None
+
+
 def check_shape(spec: Spec, where: str) -> None:
     """Raise ConfigError, naming ``where`` and the place, for what no tool could run."""
     check_names(spec, where)
+    for module in spec.environment.extensions:
+        fault = module_fault(module)
+        if fault is not None:
+            raise ConfigError(f"{where}: the extension {module!r} {fault}", hint="Rename it.")
     names = {stage.name for stage in spec.stages}
     for stage in spec.stages:
         check_body(stage.body, f"{where}: stage {stage.name!r}")
