@@ -21,6 +21,27 @@ def is_package(folder: Path | str) -> bool:
     return any(os.path.isfile(os.path.join(folder, name)) for name in ("pyproject.toml", "setup.py"))
 
 
+def install_extensions(extensions: Mapping[str, str]) -> None:
+    """Fetch and install what a spec names: module → folder, git address or requirement. A folder without a build needs nothing.
+
+    Raises ``ConfigError`` for what cannot be fetched or installed.
+    """
+    targets: list[str] = []
+    for module, source in extensions.items():
+        path = source
+        if "://" in source:
+            from flambe.compile.git import fetch, parse_source
+
+            git = parse_source(source)
+            path = source if git is None else str(fetch(module, git).folder)
+        if os.path.exists(path):
+            targets += [path] if is_package(path) else []
+        elif not os.path.isabs(path):
+            targets.append(source)
+    if targets:
+        install(targets)
+
+
 def install(targets: Sequence[str]) -> dict[str, tuple[str | None, str | None]]:
     """Install folders and requirements into the environment of this Python, and say what changed there.
 

@@ -11,6 +11,7 @@ import click
 
 from flambe.cli.console import say
 from flambe.cli.door import enter, standing_options
+from flambe.cli.given import given_options, install_for
 from flambe.cli.streams import emit_json, read_text
 from flambe.errors import UsageError
 
@@ -26,6 +27,7 @@ BUILDERS = ("flambe.export.builder:Builder", "flambe.export:Builder")
 @click.option("--inspect", metavar="PATH", help="Print what the component at PATH is made of, and build nothing.")
 @click.option("--verify", metavar="PATH", help="Check every file of the artifact at PATH against its digest.")
 @click.option("--diff", nargs=2, metavar="A B", help="Print how the components at A and B differ.")
+@given_options
 @standing_options("flambe-export")
 def command(
     file: str,
@@ -33,6 +35,7 @@ def command(
     inspect: str | None,
     verify: str | None,
     diff: tuple[str, str] | None,
+    install_extensions: bool,
 ) -> int:
     """Build the component that FILE describes and store it: a folder, or s3://.
 
@@ -64,21 +67,26 @@ def command(
         emit_json(found)
         return 0 if found["equal"] else 1
     else:
-        emit_json(build_artifact(read_builder(file), force=force))
+        emit_json(build_artifact(read_builder(file, install=install_extensions), force=force))
     return 0
 
 
-def read_builder(file: str) -> Spec:
-    """Read a spec (``-`` is stdin), or compile a YAML file. Raises UsageError when it is not that of a builder."""
+def read_builder(file: str, *, install: bool = False) -> Spec:
+    """Read a spec (``-`` is stdin), or compile a YAML file. install: its extensions.
+
+    Raises UsageError when it is not that of a builder.
+    """
     from flambe.spec.codec import load_spec
     from flambe.spec.nodes import NEW
 
     if file == "-" or file.endswith(".json"):
         spec = load_spec(read_text(file, what="spec"), where="stdin" if file == "-" else file)
+        if install:
+            install_for([spec])
     else:
         from flambe.compile import compile_file
 
-        spec = compile_file(file)
+        spec = compile_file(file, install=install)
     made = spec.stages[0].body.get(NEW) if len(spec.stages) == 1 and isinstance(spec.stages[0].body, dict) else None
     if made not in BUILDERS:
         raise UsageError(

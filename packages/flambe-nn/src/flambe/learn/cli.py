@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from flambe.cli.door import enter, standing_options
+from flambe.cli.given import given_options, install_for
 from flambe.cli.streams import emit, read_text
 
 _NAME = "flambe-train"
@@ -26,8 +27,9 @@ Examples:
 @click.option(
     "--device", metavar="NAME", help="Device of stages that name none: cpu, cuda, cuda:1. [cuda if there is one]"
 )
+@given_options
 @standing_options("flambe-nn")
-def train(spec: str, output_dir: str | None, device: str | None) -> int:
+def train(spec: str, output_dir: str | None, device: str | None, install_extensions: bool) -> int:
     """Run SPEC: concrete specs as JSON, one a line, from a file or (-) stdin.
 
     Prints a JSON line for each stage that ended, and a last one that names the run directory. The same command
@@ -38,7 +40,10 @@ def train(spec: str, output_dir: str | None, device: str | None) -> int:
         # Read by every stage that names no device, in this process and in those it starts.
         os.environ["FLAMBE_DEVICE"] = device
     from flambe.runner.execute import execute_lines
-    from flambe.spec.codec import dump_json
+    from flambe.spec.codec import dump_json, load_spec
+
+    if install_extensions:
+        install_for(map(load_spec, lines))
 
     def on_unit(row: dict[str, Any]) -> None:
         emit(dump_json(row).decode())
