@@ -55,8 +55,8 @@ def test_a_link_is_read(text: str, path: list[str | int], attrs: list[str]) -> N
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("", "is empty"),
-        ("  ", "is empty"),
+        ("", "names nothing"),
+        ("  ", "names nothing"),
         ("[b]", "begins with '['"),
         (".a", "begins with '.'"),
         ("a]b[", "was never opened"),
@@ -76,7 +76,7 @@ def test_a_malformed_link_is_refused(text: str, fault: str) -> None:
     with pytest.raises(MalformedLinkError) as caught:
         parse_link_str(text)
     assert fault in str(caught.value)
-    assert "expected root[key][0].attribute" in str(caught.value)
+    assert "expected stage[key].attribute" in str(caught.value)
     assert caught.value.exit_code == 2
 
 

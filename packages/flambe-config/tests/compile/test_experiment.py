@@ -145,7 +145,7 @@ def test_pipeline_of_version_1() -> None:
         ("reduce: {a: best}", "5:13: reduce of 'a' is the text 'best'; expected how many variants to keep, 1 or more"),
         ("reduce: 2", "5:9: reduce is 2; expected a mapping of stage: value"),
         ("schedulers: {aa: !Anything }", "5:14: schedulers names 'aa', which is no stage. Did you mean 'a'?"),
-        ("search: {a: 3}", "5:13: search of 'a' is 3; expected a tag such as !ray.ASHAScheduler, with its arguments"),
+        ("search: {a: 3}", "5:13: search of 'a' is 3; expected a tag such as !RandomSearch, with its arguments"),
         ("resume: b", "5:9: resume names 'b', which is no stage; expected one of a"),
         ("resume: [a, b]", "5:13: resume names 'b', which is no stage; expected one of a"),
         ("resume: {a: 1}", "5:9: resume is {a: 1}; expected the name of a stage, or a list of names"),

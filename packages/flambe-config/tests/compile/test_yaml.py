@@ -131,5 +131,5 @@ def test_dump_of_a_schema_reads_back() -> None:
 
 
 def test_load_reports_faults() -> None:
-    with pytest.raises(ConfigError, match="<text>:2:4: the link '' is empty"):
+    with pytest.raises(ConfigError, match="<text>:2:4: the link '' names nothing"):
         yaml.load("!leaves.Leaf\nx: !@ ''\n")

@@ -26,7 +26,7 @@ ORDER_RULE = (
     "A link reaches what is built already: what stands above it in the file, not what stands below, "
     "and not an object that the link is a part of"
 )
-_GRAMMAR = "root[key][0].attribute"
+_GRAMMAR = "stage[key].attribute"
 _PIECE = re.compile(
     r"""\[ \s* (?: '(?P<single>[^']*)' | "(?P<double>[^"]*)" | (?P<bare>[^\[\]'"]*?) ) \s* \] | \.(?P<attr>\w+)""", re.X
 )
@@ -53,8 +53,9 @@ class LinkError(ConfigError):
 
 
 class MalformedLinkError(LinkError):
-    """A link that is written wrongly."""
+    """A link that is written wrongly. at: the index of the first character that does not fit."""
 
+    at = 0
     rule = "malformed-link"
 
 
@@ -74,7 +75,7 @@ def parse_link_str(text: str) -> tuple[list[str | int], list[str]]:
     """
     link = text.strip()
     if not link:
-        raise _malformed(text, "is empty")
+        raise _malformed(text, "names nothing")
     root = _ROOT.match(link)
     if root is None:
         raise _malformed(link, f"begins with {link[0]!r}")
@@ -84,14 +85,14 @@ def parse_link_str(text: str) -> tuple[list[str | int], list[str]]:
     while at < len(link):
         piece = _PIECE.match(link, at)
         if piece is None:
-            raise _malformed(link, _complaint(link, at))
+            raise _malformed(link, _complaint(link, at), at)
         if piece["attr"] is not None:
             attrs.append(piece["attr"])
         elif attrs:
-            raise _malformed(link, f"has brackets after an attribute, at character {at + 1}")
+            raise _malformed(link, f"has brackets after an attribute, at character {at + 1}", at)
         elif piece["bare"] is not None:
             if not piece["bare"]:
-                raise _malformed(link, f"has an empty key, at character {at + 1}")
+                raise _malformed(link, f"has an empty key, at character {at + 1}", at)
             path.append(int(piece["bare"]) if re.fullmatch(r"-?\d+", piece["bare"]) else piece["bare"])
         else:
             path.append(piece["single"] if piece["single"] is not None else piece["double"])
@@ -131,9 +132,15 @@ def _complaint(link: str, at: int) -> str:
     return f"has {rest[0]!r} where '[' or '.' belongs, {where}"
 
 
-def _malformed(link: str, fault: str) -> MalformedLinkError:
-    error = MalformedLinkError(f"the link {link!r} {fault}", expected=_GRAMMAR)
+def _malformed(link: str, fault: str, at: int = 0) -> MalformedLinkError:
+    hint = None
+    if link[at:] == "()":
+        hint = f"To call what a link finds write !call {link[:at]}."
+    elif link[at : at + 1].isspace() and at:
+        hint = "A link has no spaces."
+    error = MalformedLinkError(f"the link {link!r} {fault}", expected=_GRAMMAR, hint=hint)
     error.link = link
+    error.at = at
     return error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -220,6 +221,13 @@ class _LinkCheck:
         root = str(target.path[0])
         if root not in self._stages:
             known = [*self._order, *self._names]
+            head = re.split(r"[^\w-]", root)[0]
+            if head in known and head != root:
+                hint = "Keys stand in brackets, attributes of the object after dots: stage[key].attribute."
+                self._checker.fault(
+                    at, "link-unknown", f"the link {text!r} begins with {root!r}, which is no stage", hint=hint
+                )
+                return
             self._checker.fault(
                 at,
                 "link-unknown",

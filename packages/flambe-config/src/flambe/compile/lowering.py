@@ -132,6 +132,8 @@ class Lowering:
         if tag is None or tag.startswith(STANDARD):
             return self._data(node, place)
         name = tag.removeprefix("!")
+        if name == FAULT:
+            return {FAULT: True}  # a reference that is wrong, which is noted already
         if name in LINK_TAGS:
             return link(node, name, self)
         if name in GRID_TAGS:
@@ -148,7 +150,8 @@ class Lowering:
             return self._seeds(node, place)
         if name == "cluster":
             what = "!cluster stands only in the resources of an experiment"
-            return self.fault(node.position, what, rule="invalid-value")
+            hint = "Name the file there, files: !cluster /path, and link to the name: !@ files."
+            return self.fault(node.position, what, rule="invalid-value", hint=hint)
         if name in ("$", "PickledDataLink"):
             what = f"!{name} refers to pickled data, which is never read"
             return self.fault(node.position, what, rule="invalid-value")
@@ -188,6 +191,11 @@ class Lowering:
                     self.quiet.add(below.at)
             return result
         assert isinstance(node, Mapping)
+        if kind.startswith("python/"):
+            what = f"!!{kind} makes objects of Python, which reading a config never does"
+            return self.fault(
+                node.position, what, rule="invalid-scalar", hint="A component is written !Name or !module.Name."
+            )
         if kind not in ("", "map", "omap"):
             return self.fault(node.position, f"!!{kind} cannot hold a mapping", rule="invalid-scalar")
         return self._mapping(node, place)
@@ -248,6 +256,10 @@ class Lowering:
                 continue
             key = self._scalar(bare, (bare.tag or "").removeprefix(STANDARD))
             if isinstance(key, dict) and FAULT in key:
+                continue
+            if key == "<<" and bare.plain:
+                what, hint = "YAML 1.2 merges nothing at '<<'", "Write the keys out, or an alias as the whole value."
+                self.fault(key_node.position, what, rule="invalid-key", hint=hint)
                 continue
             name = repr(key)
             if name in lines:
@@ -332,7 +344,13 @@ class Lowering:
         if tag == "choice" and isinstance(node, Mapping):
             return self._named_choice(node, place)
         if not isinstance(node, Sequence):
-            return self._malformed(node, f"!{tag} holds {describe(node)}", "a list of values")
+            hint = None
+            if isinstance(node, Scalar) and node.text:
+                hint = f"Write !{tag} [{node.text}]."
+                if node.text[0] == "-" and " " in node.text:
+                    hint = "Put a space after each '-' of the list."
+            what = f"!{tag} holds {describe(node)}"
+            return self.fault(node.position, what, rule="malformed-search", expected="a list of values", hint=hint)
         return self._options(node, tag, place, None)
 
     def _named_choice(self, node: Mapping, place: Place) -> Any:

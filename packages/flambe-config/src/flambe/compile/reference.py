@@ -35,7 +35,9 @@ def link(node: Node, tag: str, lowering: Lowering) -> Any:
     try:
         path, attributes = parse_link_str(node.text)
     except MalformedLinkError as error:
-        return lowering.note(error, node.position)
+        position = node.position
+        column = position.column + (node.inner + error.at if node.inner and node.text.strip() else 0)
+        return lowering.note(error, position._replace(column=column))
     text = create_link_str(path, attributes)
     walks = next(filter(is_forbidden, attributes), None)
     if walks is not None:
@@ -75,7 +77,9 @@ def file(node: Node, lowering: Lowering) -> Any:
     from flambe.runnable.error import NonExistentResourceError
 
     if "/" in name:
-        return lowering.note(NonExistentResourceError(f"there is no file {path}"), node.position)
+        folder, last = os.path.split(path)
+        hint = did_you_mean(last, os.listdir(folder)) if os.path.isdir(folder) else f"There is no folder {folder}."
+        return lowering.note(NonExistentResourceError(f"there is no file {path}", hint=hint), node.position)
     hint = did_you_mean(name, lowering.files) or "Declare it under resources, or under local_files of !Environment."
     error = NonExistentResourceError(f"no file is called {name!r}", rule="unknown-file", hint=hint)
     return lowering.note(error, node.position)

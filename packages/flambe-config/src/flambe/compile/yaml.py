@@ -45,14 +45,18 @@ class Node:
 
 
 class Scalar(Node):
-    """A single value. plain: written without quotes, so that ``5`` means a number."""
+    """A single value. plain: written without quotes, so that ``5`` means a number.
 
-    __slots__ = ("plain", "text")
+    inner: how many columns after ``position`` (of the tag, where it has one) the text begins.
+    """
 
-    def __init__(self, tag: str | None, position: Position, text: str, plain: bool) -> None:
+    __slots__ = ("inner", "plain", "text")
+
+    def __init__(self, tag: str | None, position: Position, text: str, plain: bool, inner: int = 0) -> None:
         super().__init__(tag, position)
         self.text = text
         self.plain = plain
+        self.inner = inner
 
 
 class Sequence(Node):
@@ -165,7 +169,10 @@ def _documents(parser: Any, file: str, place: type[Position]) -> Iterator[Node]:
             mark = event.start_mark
             position = place(file, mark.line + 1, mark.column + 1)
             tag = event.tag
-            node = Scalar(None if tag == "!" else tag, position, event.value, not event.style and tag != "!")
+            inner = 0
+            if tag is not None and event.end_mark.line == mark.line:
+                inner = max(event.end_mark.column - len(event.value) - bool(event.style) - mark.column, 0)
+            node = Scalar(None if tag == "!" else tag, position, event.value, not event.style and tag != "!", inner)
         elif kind is MappingStartEvent or kind is SequenceStartEvent:
             mark = event.start_mark
             position = place(file, mark.line + 1, mark.column + 1)
