@@ -114,11 +114,19 @@ def _imported(target: str, module_name: str, qualname: str, extensions: Extensio
 def refused(target: str, why: str | None = None) -> ProvenanceError:
     """Return the error for a target that a tag may not reach, with the remedy."""
     module = target.partition(":")[0].partition(".")[0]
+    # Naming a module of Python would not help, and should not.
+    hint = (
+        None
+        if module_fault(module)
+        else (
+            f"If you trust it, name its module: `{module}: path/to/{module}` in the header of the file, or "
+            f'extensions={{"{module}": "path/to/{module}"}} in flambe.load.'
+        )
+    )
     return ProvenanceError(
         f"{target} may not be reached from here" + (f": {why}" if why else ""),
         expected="a class of flambe, torch or ray.tune, or of a module that is named",
-        hint=f"If you trust it, name its module: `{module}: path/to/{module}` in the header of the file, or "
-        f'extensions={{"{module}": "path/to/{module}"}} in flambe.load.',
+        hint=hint,
     )
 
 
