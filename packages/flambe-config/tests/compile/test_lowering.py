@@ -87,7 +87,7 @@ FAULTS = [
     ("!seeds {m: 1}", "!seeds does not say how many seeds to draw; expected N, [seed, seed, …] or {n: N, seed: FROM}"),
     ("!g []", "!g holds an empty list; expected one value or more"),
     ("!s [1, 2]", "!s does not say how many values to draw; expected [low, high, k] or [low, high, k, decimals]"),
-    ("!s [1]", "!s holds 1 values; expected [low, high, k] or [low, high, k, decimals]"),
+    ("!s [1]", "!s holds 1 value; expected [low, high, k] or [low, high, k, decimals]"),
     ("!s [1, 2, 0]", "!s draws 0 values; expected 1 or more"),
     ("!s [3, 2, 1]", "!s has low 3 above high 2; expected [low, high, k] or [low, high, k, decimals]"),
     ("!s [a, 2, 1]", "!s holds something else than numbers; expected [low, high, k] or [low, high, k, decimals]"),

@@ -17,6 +17,8 @@ from flambe.compile.tags import flat_names, short_names
 from flambe.errors import ConfigError, Notice, Position, did_you_mean, nearest
 from flambe.spec.nodes import ARGS, GRID, LINK, MAP, NEW, SEARCHES, YAML, LinkTarget, arguments, kind_of, link_target
 
+_WHOLE = "Write whole numbers at both ends of !s."
+
 
 class Body(NamedTuple):
     """A node to check. at: its JSON path. stage: the stage whose body it is, None for schedulers and the like."""
@@ -162,7 +164,10 @@ class Checker:
     ) -> Iterator[_ArgumentFault]:
         """Yield what does not fit. config: the path of the component as people write it, None outside of stages."""
         for below, part, type_ in misfits(value, parameter.type, kinds=self.kinds):
-            if (*at, *below) in self._faulty or _holds_fault(part):
+            place = (*at, *below)
+            # The values that !s drew stand where it stands: they are wrong in the same way, which is said once.
+            drawn = below[-2:-1] == (GRID,) and self._position(place) == self._position(place[:-2])
+            if place in self._faulty or _holds_fault(part) or (drawn and place[-1] != 0):
                 continue
             where = parameter.name + "".join(f"[{key}]" for key in below if key != GRID)
             if below and below[-2:-1] == (GRID,):
@@ -179,7 +184,7 @@ class Checker:
                 "type-mismatch",
                 f"{where} of {name} is {written(part)}",
                 expected=expected,
-                hint=self._advice(part, type_, stages),
+                hint=_WHOLE if drawn and isinstance(part, float) else self._advice(part, type_, stages),
             )
 
     def _advice(self, part: Any, type_: Type, stages: Sequence[str]) -> str | None:

@@ -491,6 +491,8 @@ class Lowering:
         if len(values) < sample.size:
             what = f"there are only {len(values)} different values to draw, not {sample.size}"
             self.warn(node.position, what, "duplicate-option")
+        for index in range(max(len(values), len(given))):  # what was drawn is written nowhere
+            self.places[*place.at, GRID, index] = node.position
         return {GRID: values}
 
 

@@ -34,7 +34,7 @@ def read_sample(given: Sequence[Any]) -> Sample:
     if len(given) == 2:
         raise SampleError("does not say how many values to draw")
     if len(given) not in (3, 4):
-        raise SampleError(f"holds {len(given)} values")
+        raise SampleError(f"holds {len(given)} value{'' if len(given) == 1 else 's'}")
     if any(isinstance(one, bool) or not isinstance(one, int | float) for one in given):
         raise SampleError("holds something else than numbers")
     sample = Sample(given[0], given[1], *(int(one) for one in given[2:]))
