@@ -34,10 +34,8 @@ _ROOT = re.compile(r"[^\[\].\s]+")
 
 
 # Where Python keeps what runs (https://docs.python.org/3/reference/datamodel.html): from there every object could be reached.
-_INNARDS = frozenset(
-    "f_back f_builtins f_globals f_locals f_code tb_frame tb_next gi_frame gi_code gi_yieldfrom cr_frame cr_code cr_await cr_origin "
-    "ag_frame ag_code ag_await".split()
-)
+_FRAMES = "f_back f_builtins f_globals f_locals f_code tb_frame tb_next gi_frame gi_code gi_yieldfrom cr_frame cr_code cr_await ag_frame ag_code"
+_INNARDS = frozenset(_FRAMES.split())
 
 
 def is_forbidden(attribute: str) -> bool:
