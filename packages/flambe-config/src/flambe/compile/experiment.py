@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 EXPERIMENT = (
     "name", "pipeline", "resume", "debug", "devices", "save_path", "resources", "search", "schedulers", "reduce", "env",
-    "max_failures", "stop_on_failure", "merge_plot", "user_provider", "seed", "ordering",
+    "max_failures", "stop_on_failure", "merge_plot", "user_provider", "seed", "ordering", "cpus_per_trial",
+    "gpus_per_trial",
 )  # fmt: skip
 PIPELINE = ("name", "stages", "algorithm", "reduce", "cpus_per_trial", "gpus_per_trial", "seed", "save_path")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*\Z")
@@ -44,6 +45,8 @@ def lower_experiment(
         from flambe.compile.single_search import single_search
 
         search = single_search(top, lowering)
+        if search is None:
+            return Spec(name=name, stages=[]), [], []
     return _Experiment(top, lowering, header, name, search).lower()
 
 

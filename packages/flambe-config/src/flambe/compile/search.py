@@ -235,10 +235,12 @@ def expand(spec: Spec) -> Iterator[Spec]:
     Raises ConfigError for a distribution that nothing draws from, and for an algorithm that chooses while it runs.
     """
     from flambe.compile.trials import trials_of
+    from flambe.spec.codec import needed_version
 
     plans = trials_of(spec)
     fillers = [Filler(stage.body) for stage in spec.stages]
     plain = [msgspec.structs.replace(one, search=None) if one.search is not None else one for one in spec.stages]
+    version = ""
     for seed in spec.seeds or [spec.seed]:
         for chosen in _product([plan.assignments for plan in plans]):
             stages = list(plain)
@@ -247,7 +249,9 @@ def expand(spec: Spec) -> Iterator[Spec]:
                     if params:
                         body = fillers[index](params)
                         stages[index] = msgspec.structs.replace(plain[index], body=body, params=params)
-            yield msgspec.structs.replace(spec, stages=stages, seed=seed, seeds=[])
+            concrete = msgspec.structs.replace(spec, stages=stages, seed=seed, seeds=[])
+            version = concrete.flambe_spec = version or needed_version(concrete)  # the same for all
+            yield concrete
 
 
 def _product(

@@ -23,14 +23,14 @@ class SingleSearch(NamedTuple):
     roots: dict[str, Where]
 
 
-def single_search(top: Node, lowering: Lowering) -> SingleSearch:
-    """Return the pipeline that ``!Search`` stands for. Faults are noted in ``lowering``."""
+def single_search(top: Node, lowering: Lowering) -> SingleSearch | None:
+    """Return the pipeline that ``!Search`` stands for, None where it has no task. Faults are noted in ``lowering``."""
     pipeline = Mapping("!Pipeline", top.position)
     found = SingleSearch(pipeline, {})
     if not isinstance(top, Mapping):
         what = "!Search holds no parameters"
         lowering.fault(top.position, what, rule="invalid-parameter", expected="a mapping with the key task")
-        return found
+        return None
     given: dict[str, tuple[Node, Node]] = {}
     for key, key_node, value in lowering._pairs(top):
         if key in SEARCH:
@@ -49,7 +49,7 @@ def single_search(top: Node, lowering: Lowering) -> SingleSearch:
         what = "!Search has both task and searchable" if tasks else "!Search needs the parameter 'task'"
         rule = "duplicate-argument" if tasks else "missing-parameter"
         lowering.fault(top.position, what, rule=rule, expected="one of them" if tasks else "a tag such as !Trainer")
-        return found
+        return None
     task_key, task = tasks[0]
     bare = task.target if isinstance(task, Alias) else task
     stage = stage_name((bare.tag or "").removeprefix("!"), lowering)

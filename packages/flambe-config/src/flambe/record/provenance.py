@@ -177,7 +177,7 @@ def _as_node(spec: Spec) -> Any:
         return spec.stages[0].body
     node: dict[str, Any] = {NEW: "flambe.experiment:Experiment", "name": spec.name, "save_path": spec.output_dir}
     plain = Spec(name=spec.name, stages=[])
-    node["seed"] = spec.seed
+    node["seed"] = _seeds(spec) if spec.seeds else spec.seed
     for name in ("resume", "devices", "debug", "max_failures", "stop_on_failure", "merge_plot", "ordering"):
         if getattr(spec, name) != getattr(plain, name):
             node[name] = getattr(spec, name)
@@ -192,7 +192,20 @@ def _as_node(spec: Spec) -> Any:
         found = {name: value for name, value in found.items() if value is not None}
         if found:
             node[key] = found
+    for key, resource in (("cpus_per_trial", "cpus"), ("gpus_per_trial", "gpus")):
+        amounts = {stage.name: stage.resources[resource] for stage in spec.stages if resource in (stage.resources or {})}
+        if amounts:
+            node[key] = amounts
     return node
+
+
+def _seeds(spec: Spec) -> dict[str, Any]:
+    """Return the ``!seeds`` that gives the seeds of a spec, and what they and other draws come from."""
+    from flambe.compile.sample import derive_seeds
+
+    if spec.seeds == derive_seeds(spec.seed, len(spec.seeds)):
+        return {"$seeds": {"n": len(spec.seeds), "seed": spec.seed} if spec.seed else len(spec.seeds)}
+    return {"$seeds": spec.seeds}
 
 
 def installed_requirements() -> Sequence[str]:
