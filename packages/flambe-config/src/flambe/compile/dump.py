@@ -343,8 +343,9 @@ class _TreeWriter:
         lines = []
         for item in node.items:
             head, below = self._block(item)
-            lines.append(f"- {head}" if head else f"- {below[0]}")
-            lines += ["  " + line for line in (below if head else below[1:])]
+            first, *rest = below if below and not head else [head, *below]
+            lines.append(f"- {first}".rstrip())
+            lines += ["  " + line for line in rest]
         return "", lines
 
 
