@@ -17,7 +17,7 @@ import pytest
 
 from flambe.errors import ConfigError
 from flambe.record.run import RunRecord, read_record
-from flambe.runner.execute import execute
+from flambe.runner.execute import execute, execute_lines
 from flambe.spec.codec import dump_spec, escape
 from flambe.spec.digest import spec_digest
 from flambe.spec.nodes import Source, Spec, Stage
@@ -362,3 +362,34 @@ def test_it_is_ended_by_a_signal_and_begun_anew(project: Project) -> None:
     (project.folder / "spec.json").write_bytes(dump_spec(project.spec("my_code.slow:main", seconds=0)))
     done = subprocess.run([*program, "spec.json"], cwd=project.folder, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout.splitlines()[-1])["run"].endswith("exp.1")
+
+
+def test_several_functions_do_not_meet(project: Project) -> None:
+    specs = [project.spec(name=f"f/{n}", how=how) for n, how in enumerate(("draw", "raise", "draw"))]
+    rows: list[dict[str, Any]] = []
+    summary = execute_lines([dump_spec(spec).decode() for spec in specs], tool="flambe exec", on_unit=rows.append)
+    assert [root.parent.name for root in summary.run_dirs] == ["0", "1", "2"]
+    assert [row["status"] for row in rows if "stage" not in row] == ["COMPLETE", "FAILED", "COMPLETE"]
+    assert summary.failed == 1
+    assert [seen(root)["calls"] for root in summary.run_dirs] == [1, 1, 1]
+    assert "my_code" not in sys.modules
+
+
+@pytest.mark.slow
+def test_a_signal_ends_several_functions(project: Project) -> None:
+    project.write(
+        "my_code/slow.py", "import time\n\n\ndef main(name, config):\n    print('it began')\n    time.sleep(60)\n"
+    )
+    lines = b"\n".join(dump_spec(project.spec("my_code.slow:main", name=name)) for name in ("one", "two"))
+    (project.folder / "specs.jsonl").write_bytes(lines)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "flambe.cli.umbrella", "exec", "specs.jsonl"],
+        cwd=project.folder,
+        stdout=subprocess.DEVNULL,
+    )
+    log = project.folder / "out/one/exp.0/outputs.log"
+    wait_for(lambda: log.exists() and "it began" in log.read_text())
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 143
+    assert read_record(log.parent / "run.json", RunRecord).status == "CANCELLED"
+    assert not (project.folder / "out/two").exists()

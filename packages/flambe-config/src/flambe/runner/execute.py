@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,6 +17,7 @@ from flambe.record.layout import OUTPUTS, STEPS, label
 from flambe.record.ledger import Event
 from flambe.record.result import ResultStore
 from flambe.record.run import CANCELLED, COMPLETE, FAILED
+from flambe.runner.debugger import offer_terminal
 from flambe.runner.failure import failure_of
 from flambe.runner.interrupt import Interrupt, Stopped, catch_signals, interruptible
 from flambe.runner.plan import check_order, concrete_units
@@ -46,7 +48,8 @@ def execute_lines(
     output_dir: str | Path | None = None,
     argv: Iterable[str] = (),
 ) -> ExecuteSummary:
-    """Run each concrete spec of ``lines`` (JSON, one a line), each in a run directory of its own.
+    """Run each concrete spec of ``lines`` (JSON, one a line), each in a run directory of its own; of several functions each in
+    a process of its own too.
 
     on_unit: called with a JSON-able row per finished unit, and one per run (it has no ``stage``).
     Raises UsageError for no spec, ConfigError for a spec with search left in it.
@@ -54,9 +57,8 @@ def execute_lines(
     run_dirs: list[Path] = []
     failed = 0
     first: Spec | None = None
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
+    several = [(number, line) for number, line in enumerate(lines, start=1) if line.strip()]
+    for number, line in several:
         spec = load_spec(line, where=f"line {number}")
         # The variants of one file say where its values were written on the first line only.
         if first is None or spec.source.files != first.source.files:
@@ -67,12 +69,29 @@ def execute_lines(
                 f"line {number}: the spec {spec.name!r} still has search in it",
                 hint="Search with flambe-tune, or write out its variants: flambe-compile FILE --expand | flambe-train.",
             )
-        root, lost = execute(spec, tool=tool, on_unit=on_unit, output_dir=output_dir, argv=list(argv))
+        asked = partial(execute, spec, tool=tool, output_dir=output_dir, argv=list(argv))
+        apart = spec.kind == "function" and len(several) > 1
+        root, lost = _apart(asked, on_unit, tool) if apart else asked(on_unit=on_unit)
         run_dirs.append(root)
         failed += lost
     if not run_dirs:
         raise UsageError("no spec came in", hint="Pipe one in: flambe-compile FILE | flambe-train.")
     return ExecuteSummary(run_dirs, failed)
+
+
+def _apart(
+    asked: Callable[..., tuple[Path, int]], on_unit: Callable[[dict[str, Any]], None], tool: str
+) -> tuple[Path, int]:
+    from flambe.runner.apart import call_apart
+
+    rows: list[dict[str, Any]] = []
+
+    def take(row: dict[str, Any]) -> None:
+        rows.append(row)
+        on_unit(row)
+
+    call_apart(lambda tell: int(asked(on_unit=tell)[1] > 0), take, tool)
+    return Path(rows[-1]["run"]), sum(row["status"] == FAILED for row in rows if "stage" in row)
 
 
 def execute(
@@ -89,6 +108,8 @@ def execute(
     Raises ConfigError for links to later stages, ``Stopped`` after SIGINT or SIGTERM, with the record of the run written.
     """
     check_order(spec)
+    if spec.debug:
+        offer_terminal()
     with catch_signals() as interrupt:
         keeper = Keeper.open(spec, tool=tool, argv=list(argv), output_dir=output_dir)
         try:
