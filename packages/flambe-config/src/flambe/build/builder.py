@@ -9,9 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from flambe.build.component import Component
-from flambe.build.config import TAG
 from flambe.build.link import Link
-from flambe.build.made import Made, Origin, Written, record, signature_of
+from flambe.build.made import TAG, Made, Origin, Written, record, signature_of
 from flambe.build.registrable import Registrable, class_of_tag
 from flambe.build.scope import Open, Scope, follow
 from flambe.build.trust import locate

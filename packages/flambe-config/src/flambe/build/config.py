@@ -8,7 +8,7 @@ from typing import Any
 
 from flambe.build.component import Component
 from flambe.build.encoding import TENSOR, Encoder, unsavable
-from flambe.build.made import USED_UP, Made, Origin, arguments_of, made_of
+from flambe.build.made import NOTES, TAG, USED_UP, Made, Origin, arguments_of, made_of
 from flambe.errors import FlambeError
 from flambe.spec.nodes import ARGS, LINK, MAP, NEW, Path, arguments, kind_of
 
@@ -16,10 +16,6 @@ SAVED = "$saved"
 RESULT = "$result"
 MAY_CALL = frozenset({"parameters", "named_parameters"})
 """What a saved config may call on a part: optimizers are made with it. Anything else would be code of its choice."""
-NOTES = "$notes"
-"""Beside ``$new``, in this process only: the comments around what stands there (``flambe.compile.comments``)."""
-TAG = "$tag"
-"""Beside ``$new`` or ``$yaml``, in this process only: the tag that it was written with."""
 _DEEP = "/" + "_/" * 64
 _PLAIN = frozenset({type(None), bool, int, float, str, bytes})
 
@@ -267,4 +263,4 @@ def config_text(value: Any) -> str:
     return node_to_yaml(node_of_object(value, as_text=True))
 
 
-__all__ = ["NOTES", "RESULT", "SAVED", "TAG", "ConfigWriter", "config_text", "node_of_object", "readable"]
+__all__ = ["RESULT", "SAVED", "ConfigWriter", "config_text", "node_of_object", "readable"]

@@ -42,6 +42,11 @@ class _UsedUp:
         return "<an iterator, used up>"
 
 
+NOTES = "$notes"
+"""Beside ``$new``, in this process only: the comments around what stands there (``flambe.compile.comments``)."""
+TAG = "$tag"
+"""Beside ``$new`` or ``$yaml``, in this process only: the tag that it was written with."""
+
 USED_UP = _UsedUp()
 
 

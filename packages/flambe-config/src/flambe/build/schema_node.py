@@ -6,9 +6,9 @@ from collections.abc import Container, Mapping
 from typing import TYPE_CHECKING, Any
 
 from flambe.build.builder import construct
-from flambe.build.config import NOTES, TAG, node_of_object
+from flambe.build.config import node_of_object
 from flambe.build.link import FunctionCallLink, Link
-from flambe.build.made import Written, arguments_of, made_of
+from flambe.build.made import NOTES, TAG, Written, arguments_of, made_of
 from flambe.build.registrable import MappedRegistrable, Registrable, class_of_target, writes_own_yaml
 from flambe.build.schema import Schema
 from flambe.build.trust import Extensions, locate

@@ -11,8 +11,7 @@ from typing import Any
 
 import yaml
 
-from flambe.build.config import TAG
-from flambe.build.made import made_of
+from flambe.build.made import TAG, made_of
 from flambe.build.registrable import Registrable
 from flambe.errors import FlambeError
 from flambe.spec.codec import escape

@@ -6,8 +6,8 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from flambe.build.config import NOTES, TAG
 from flambe.build.link import create_link_str
+from flambe.build.made import NOTES, TAG
 from flambe.compile.tags import tag_of
 from flambe.compile.yaml import STANDARD, Alias, Mapping, Node, Scalar, Sequence, plain_value
 from flambe.spec.nodes import (
