@@ -19,6 +19,16 @@ import os
 import socket
 import time
 from flambe.build.component import Component
+from flambe.runnable import Runnable
+
+
+class Teller(Runnable):
+    """Tells its secret wherever it can."""
+
+    def run(self):
+        token = self.config["AWS"]["TOKEN"]
+        print("the token is", token, "of", len(token))
+        raise ValueError(f"{token} is refused")
 
 
 class Walk(Component):
@@ -226,6 +236,31 @@ def test_a_failing_job_gives_its_exit_code_and_its_log(shell: Shell) -> None:
     assert done.returncode == 1
     assert b"/nowhere/at/all" in done.stderr
     assert json.loads(done.stdout.splitlines()[-1])["state"] == "FAILED"
+
+
+def test_secrets_reach_a_runnable_on_a_factory_and_nothing_else(shell: Shell) -> None:
+    token = "ABCDEFGHI123456789%x"
+    (shell.folder / "secrets.ini").write_text(f"[AWS]\nTOKEN = {token}\n")
+    (shell.folder / "secrets.ini").chmod(0o600)
+    spec = shell.compile("tinyext: ./tinyext\n---\n!tinyext.Teller\n")
+    done = shell.raw("submit", "--wait", "--secrets", "secrets.ini", stdin=spec)
+    assert done.returncode == 1
+    assert b"[secret] is refused" in done.stderr
+    job = json.loads(done.stdout.splitlines()[0])["job"]
+    fetched = shell("fetch", job)[0]
+    home = shell.folder / fetched["run"]
+    log = "".join(path.read_text() for path in home.glob("stages/teller/*/outputs.log"))
+    assert f"the token is [secret] of {len(token)}" in log
+    texts = [path.read_bytes() for path in home.rglob("*") if path.is_file()]
+    assert not any(token.encode() in text for text in [*texts, done.stdout, done.stderr])
+    # On the machines it stands in its own file, which is for the user alone.
+    answers = shell("exec", f"cd flambe/walkers; grep -rlF {token} . ; stat -c %a jobs/{job}/secrets.ini")
+    assert [answer["stdout"] for answer in answers] == [f"./jobs/{job}/secrets.ini\n600\n"] * 3
+    (shell.folder / "secrets.ini").write_text(f"TOKEN = {token}\n")
+    refused = shell.raw("submit", "--secrets", "secrets.ini", stdin=spec)
+    assert refused.returncode == 2
+    assert b"secrets.ini is no INI file (MissingSectionHeaderError, line 1)" in refused.stderr
+    assert token.encode() not in refused.stderr
 
 
 def test_a_powered_off_machine_is_noticed_and_repaired(shell: Shell, machines: Any) -> None:

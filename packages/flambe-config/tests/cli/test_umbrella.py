@@ -104,6 +104,7 @@ def test_show_prints_the_pipe_and_runs_nothing(tools: Path) -> None:
         (["-d", "--num-cpus", "2", "--num-gpus", "1"], "flambe-compile x.yaml debug=true 'devices={cpus: 2, gpus: 1}' | flambe-tune"),
         (["--num-gpus", "0.5", "-o", "out", "--force"], "flambe-compile x.yaml 'devices={gpus: 0.5}' | flambe-tune --output-dir out --force"),
         (["-s", "keys.ini"], "flambe-compile x.yaml | FLAMBE_SECRETS=keys.ini flambe-tune"),
+        (["-s", "keys.ini", "-c", "c.yaml"], "flambe-compile x.yaml | flambe-cluster submit c.yaml --secrets keys.ini"),
         (["-c", "c.yaml", "--num-cpus", "2"], "flambe-compile x.yaml 'devices={cpus: 2}' | flambe-cluster submit c.yaml"),
     ],
 )  # fmt: skip
@@ -147,7 +148,7 @@ def test_submit_has_a_help_of_its_own(tools: Path) -> None:
     assert "run it on a cluster" in done.stdout
     assert "-c, --cluster FILE        The cluster to run on.  [required]" in done.stdout
     assert "--debug" not in done.stdout
-    assert "--secrets" not in done.stdout
+    assert "-a, --attach" in done.stdout
     assert "--debug" in flambe(tools, "run", "--help").stdout
 
 

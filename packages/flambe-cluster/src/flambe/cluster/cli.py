@@ -130,7 +130,18 @@ def exec(file: str, command: tuple[str, ...], names: tuple[str, ...]) -> int:
     "--follow", "--wait", "-w", is_flag=True, help="Stay until it ends, pass on what it writes; its exit code."
 )
 @click.option("--option", "-o", "options", multiple=True, metavar="TEXT", help="One more argument for flambe-tune.")
-def submit(file: str, spec: str, force: bool, names: tuple[str, ...], follow: bool, options: tuple[str, ...]) -> int:
+@click.option(
+    "--secrets", "-s", metavar="FILE", help="INI file for self.config of a Runnable; it lies on the machines, mode 600."
+)
+def submit(
+    file: str,
+    spec: str,
+    force: bool,
+    names: tuple[str, ...],
+    follow: bool,
+    options: tuple[str, ...],
+    secrets: str | None,
+) -> int:
     """Copy SPEC (default: stdin) with its extensions and files to the cluster and start flambe-tune there.
 
     The job goes on when this machine is switched off. Its results stay on the orchestrator until `fetch`.
@@ -142,7 +153,7 @@ def submit(file: str, spec: str, force: bool, names: tuple[str, ...], follow: bo
     loaded = load_spec(read_text(spec, what="spec"), where="stdin" if spec == "-" else spec)
     with _opened(file) as cluster:
         cluster.report = _words
-        started = jobs.submit(cluster, loaded, force=force, names=names, arguments=options)
+        started = jobs.submit(cluster, loaded, force=force, names=names, arguments=options, secrets=secrets)
         _remember(file, cluster, last_job=started["job"])
         _event(started)
         if not follow:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from secrets import token_hex
 from typing import Any, NamedTuple
 
 import msgspec
@@ -22,12 +22,16 @@ from flambe.compile.git import fetched, parse_source
 from flambe.errors import ConfigError, RunFailed, UsageError
 from flambe.record import layout
 from flambe.record.run import RunRecord, read_record
+from flambe.runnable.secrets import VARIABLE as SECRETS
+from flambe.runnable.secrets import read_secrets, secrets_file
 from flambe.spec.codec import dump_spec, load_spec
 from flambe.spec.digest import digest_of, file_digest
 from flambe.spec.nodes import ENV, FILE, Spec, kind_of, walk
 
 LARGE_MB = 10
 RUN_SHOWS_WITHIN_S = 20.0
+PASSED = "FLAMBE_PASS_ENV"
+"""The variable that names those which the workers on the factories need."""
 
 
 class Ended(NamedTuple):
@@ -46,17 +50,20 @@ def submit(
     names: Sequence[str] = (),
     command: Sequence[str] | None = None,
     arguments: Sequence[str] = (),
+    secrets: str | os.PathLike[str] | None = None,
 ) -> dict[str, Any]:
     """Copy a spec and what it needs to the machines and start it on the orchestrator. It goes on without us.
 
     force: end the job that is running. names: environment variables of ours that the job gets. command: what is run
-    instead of ``flambe-tune --address …``; the spec's path is added. arguments: more options for flambe-tune.
+    instead of ``flambe-tune --address …``; the spec's path is added. arguments: more options for flambe-tune. secrets: an INI
+    file, which is written beside the job on every machine that runs units, mode 600; only its path is told to the job.
 
     Returns ``{"event": "submitted", "job": …, "run": path on the orchestrator or None when it does not show yet}``.
 
     Raises ``ClusterError`` for a busy cluster, and one that is not up; ``ConfigError`` for a spec that cannot be moved.
     """
     environment = _environment(spec, names)
+    secret_text = None if secrets is None else _secrets_of(secrets)
     head = cluster.head
     if not all(host.facts for host in cluster.hosts):
         cluster.connect_all()
@@ -71,9 +78,14 @@ def submit(
     remote, moved = relocate(spec, head.workdir)
     for source, target in moved.items():
         _send(cluster, Path(source), target)
-    job = f"{re.sub(r'[^A-Za-z0-9_-]+', '-', spec.name).strip('-') or 'job'}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+    job = f"{re.sub(r'[^A-Za-z0-9_-]+', '-', spec.name).strip('-') or 'job'}-{time.strftime('%Y%m%d-%H%M%S')}-{token_hex(2)}"
     folder = f"{head.workdir}/jobs/{job}"
     head.ask("write", path=f"{folder}/{layout.SPEC}", text=dump_spec(remote).decode(), mode=0o644)
+    if secret_text is not None:
+        place = f"{folder}/secrets.ini"
+        cluster.each(lambda host: host.ask("write", path=place, text=secret_text, mode=0o600))
+        environment[SECRETS] = place
+        environment[PASSED] = ",".join(filter(None, (environment[PASSED], SECRETS)))
     # Without --runner a single unit would run on the orchestrator itself.
     tune = [f"{head.facts['scripts']}/flambe-tune", "--runner", "ray", "--address", cluster.ray_address, *arguments]
     try:
@@ -294,8 +306,15 @@ def _environment(spec: Spec, names: Sequence[str]) -> dict[str, str]:
     missing = [name for name in names if name not in os.environ]
     if missing:
         raise UsageError(f"--env {missing[0]}: there is no such variable here")
-    # The second tells flambe-tune which of its variables the workers on the factories need.
-    return {**{name: os.environ[name] for name in names}, "FLAMBE_PASS_ENV": ",".join(names)}
+    return {**{name: os.environ[name] for name in names}, PASSED: ",".join(names)}
+
+
+def _secrets_of(path: str | os.PathLike[str]) -> str:
+    """Return the text of a file of secrets. Raises ``MissingSecretsError``, and ``ResourceError`` for what is no INI file."""
+    file = secrets_file(os.fspath(path))
+    assert file is not None
+    read_secrets(file)
+    return file.read_text(encoding="utf-8")
 
 
 def _ask_for_modules(cluster: Cluster, spec: Spec) -> None:

@@ -333,7 +333,7 @@ class Machines(Runnable):
 
         whitelist: the sections; None sends none of them: say which are needed.
         """
-        wanted = configparser.ConfigParser()
+        wanted = configparser.ConfigParser(interpolation=None)
         for section in whitelist or ():
             if not self.config.has_section(section):
                 raise ClusterError(f"the secrets have no section {section!r}")

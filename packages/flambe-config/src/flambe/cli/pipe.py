@@ -34,7 +34,7 @@ def pipe(name: str, arguments: Sequence[str], spec: Spec, asked: Asked) -> tuple
         left.append(f"--output {asked.output}")
     shown = shlex.join(tool)
     settings = []
-    if asked.secrets is not None:
+    if asked.secrets is not None and "--secrets" not in tool:
         settings.append(f"FLAMBE_SECRETS={shlex.quote(asked.secrets)}")
     if asked.force and "--force" not in tool:
         settings.append("FLAMBE_FORCE=1")

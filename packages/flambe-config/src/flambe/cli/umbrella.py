@@ -14,6 +14,8 @@ import click
 
 from flambe.cli.console import say, set_level
 from flambe.cli.door import enter, standing_options
+from flambe.cli.given import given_options, install_for
+from flambe.cli.older import as_ours, is_older
 from flambe.cli.streams import claim_stdout, emit, read_text
 from flambe.errors import FlambeError, UsageError, did_you_mean
 
@@ -50,7 +52,10 @@ def _help() -> str:
         "  flambe submit      the same on a cluster: flambe submit X.yaml --cluster C.yaml\n"
         "  flambe exec        run concrete specs with the floor alone, without flambe-nn\n"
         "  flambe diff A B    what differs between two configs, specs or runs\n"
-        "  flambe fmt FILE    lay out configs alike\n" + "\n".join(lines) + "\n\n\b\nExamples:\n"
+        "  flambe fmt FILE    lay out configs alike\n"
+        "  flambe import DIR  write the configs of Hydra, mlxp or expyrun as ours\n"
+        + "\n".join(lines)
+        + "\n\n\b\nExamples:\n"
         "  flambe experiment.yaml\n"
         "  flambe run experiment.yaml train.max_steps=2 --show\n"
         "  flambe compile experiment.yaml | flambe tune | flambe report ls -"
@@ -101,6 +106,8 @@ def run(
     show: bool,
     verbose: bool,
     quiet: bool,
+    job: str | None = None,
+    attach: bool = False,
 ) -> None:
     from flambe.compile.compiler import compile_file
 
@@ -108,11 +115,6 @@ def run(
     if secrets is not None:
         from flambe.runnable.secrets import hand_on
 
-        if cluster is not None:
-            raise UsageError(
-                "secrets are not sent to a cluster",
-                hint="Put them there yourself: ~/.flambe/secrets.ini on each machine.",
-            )
         hand_on(secrets)
     if debug and cluster is not None:
         raise UsageError("--debug works on this machine only", hint="Leave out --cluster.")
@@ -121,7 +123,12 @@ def run(
     amounts = {kind: n for kind, n in (("cpus", num_cpus), ("gpus", num_gpus)) if n is not None}
     if amounts:
         spec.devices = {**(spec.devices or {}), **amounts}
+    if job is not None:
+        spec.name = job
     name, arguments = tool_for(spec, cluster=cluster, file=file)
+    if cluster is not None:
+        arguments += ["--secrets", secrets] if secrets is not None else []
+        arguments += ["--follow"] if attach else []
     if name == "train" and spec.kind == "runnable" and not _is_installed("train"):
         name = "exec"  # the floor alone runs what needs no torch
     if output is not None:
@@ -157,15 +164,19 @@ def _submit() -> click.Command:
     params = [copy.copy(param) for param in run.params]
     for param in params:
         if isinstance(param, click.Option):
-            param.hidden = param.hidden or param.name in ("debug", "secrets")
+            param.hidden = param.hidden or param.name == "debug"
             if param.name == "cluster":
                 param.help = "The cluster to run on.  [required]"
+        elif param.name == "overrides":
+            param.metavar = "[NAME] [OVERRIDE]..."
+    params.append(click.Option(["-a", "--attach"], is_flag=True, help="Stay until it ends, pass on what it writes."))
     return click.Command(
         "submit",
         callback=_run_there,
         params=params,
         context_settings=run.context_settings,
-        help="Compile a config and run it on a cluster that is up; the run directory comes back with flambe fetch.\n\n\b\n"
+        help="Compile a config and run it on a cluster that is up; the run directory comes back with flambe fetch.\n\n"
+        "NAME: of the run, in place of the config's.\n\n\b\n"
         "Examples:\n  flambe submit experiment.yaml --cluster cluster.yaml\n"
         "  flambe submit experiment.yaml train.max_steps=2 --cluster cluster.yaml --show",
     )
@@ -175,6 +186,9 @@ def _run_there(**given: Any) -> Any:
     if given["cluster"] is None:
         raise UsageError("no cluster is named", hint="Add --cluster FILE.")
     assert run.callback is not None
+    first, *rest = given["overrides"] or ("",)
+    if first and "=" not in first and first[0].isalnum():
+        given.update(job=first, overrides=tuple(rest))
     return run.callback(**given)
 
 
@@ -260,23 +274,21 @@ def _as_file(data: bytes) -> int:
 )
 @click.argument("spec", default="-", metavar="[SPEC]")
 @click.option("-o", "--output-dir", metavar="DIR", help="Where run directories are made.")
-@click.option("-s", "--secrets", metavar="FILE", help="INI file; default ~/.flambe/secrets.ini.")
+@given_options
 @click.option("-v", "--verbose", is_flag=True, help="Say more.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
-def execute(spec: str, output_dir: str | None, secrets: str | None, verbose: bool, quiet: bool) -> int:
+def execute(spec: str, output_dir: str | None, install_extensions: bool, verbose: bool, quiet: bool) -> int:
     from flambe.runner.execute import execute_lines
-    from flambe.spec.codec import dump_json
+    from flambe.spec.codec import dump_json, load_spec
 
     set_level(quiet=quiet, verbose=verbose)
-    if secrets is not None:
-        from flambe.runnable.secrets import hand_on
-
-        hand_on(secrets)
 
     def on_unit(row: dict[str, Any]) -> None:
         emit(dump_json(row).decode())
 
     text = read_text(spec, what="spec")
+    if install_extensions:
+        install_for(load_spec(line) for line in text.splitlines() if line.strip())
     summary = execute_lines(
         text.splitlines(), tool="flambe exec", on_unit=on_unit, output_dir=output_dir, argv=sys.argv
     )
@@ -297,6 +309,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return enter(run, "flambe run", words[1:])
     if first == "submit":
         return enter(_submit(), "flambe submit", words[1:])
+    if is_older(first, words[1:]):
+        return enter(_older(first, words[1:]), f"flambe {first}", [])
     if first == "exec":
         return enter(execute, "flambe exec", words[1:])
     if first == "diff":
@@ -307,6 +321,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from flambe.cli.fmt import fmt
 
         return enter(fmt, "flambe fmt", words[1:])
+    if first == "import":
+        from flambe.cli.importing import import_
+
+        return enter(import_, "flambe import", words[1:])
     if first in TOOLS:
         return enter(_forward(first, words[1:]), f"flambe {first}", [])
     if first in _CLUSTER_WORDS:
@@ -322,12 +340,13 @@ def _complete() -> int:
     from flambe.cli.completion import Words, hand_on, tool_asked
     from flambe.cli.diff import diff
     from flambe.cli.fmt import fmt
+    from flambe.cli.importing import import_
 
     asked = tool_asked(TOOLS)
     if asked is not None and _is_installed(asked):
         hand_on(asked)
         os.execv(find_tool(asked), [find_tool(asked)])  # noqa: S606 - no shell is wanted
-    commands = {"run": run, "submit": _submit(), "exec": execute, "diff": diff, "fmt": fmt}
+    commands = {"run": run, "submit": _submit(), "exec": execute, "diff": diff, "fmt": fmt, "import": import_}
     summaries = {name: command.get_short_help_str(80) for name, command in commands.items()}
     summaries.update({name: tool.summary for name, tool in TOOLS.items()})
     summaries.update(dict.fromkeys(_CLUSTER_WORDS, "of a cluster"))
@@ -346,10 +365,18 @@ def _forward(name: str, words: list[str]) -> click.Command:
     return forward
 
 
+def _older(word: str, rest: list[str]) -> click.Command:
+    @click.command()
+    def older() -> None:
+        become("cluster", as_ours(word, rest))
+
+    return older
+
+
 def _refuse(word: str) -> click.Command:
     @click.command()
     def refuse() -> None:
-        hint = did_you_mean(word, ("run", "submit", "exec", "diff", "fmt", *TOOLS, *_CLUSTER_WORDS))
+        hint = did_you_mean(word, ("run", "submit", "exec", "diff", "fmt", "import", *TOOLS, *_CLUSTER_WORDS))
         raise UsageError(f"there is no tool and no file called {word!r}", hint=hint or "See flambe --help.")
 
     return refuse
