@@ -17,8 +17,8 @@ from flambe.record.layout import OUTPUTS, RunPaths
 from flambe.runnable.secrets import hide
 from flambe.runner.unit import Unit
 
-PERMANENT = (SyntaxError, ImportError, NameError, AttributeError, TypeError, ConfigError, ProvenanceError)
-"""Faults of what is written. The seed of a unit is fixed, so the next attempt would come to the same line again."""
+PERMANENT = (SyntaxError, ImportError, NameError, AttributeError, TypeError, ConfigError, ProvenanceError, KeyboardInterrupt)
+"""Faults of what is written. The seed of a unit is fixed, so the next attempt would come to the same line again. And somebody's will."""
 
 _PLACED = re.compile(r".+?:\d+:\d+: ")
 """A note that says where in the config it was, as those of the builder do."""

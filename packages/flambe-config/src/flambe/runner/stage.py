@@ -25,6 +25,7 @@ from flambe.runnable.environment import CWD_VARIABLES, as_text, get_env, swap
 from flambe.runnable.function import Function
 from flambe.runnable.secrets import hide_bytes
 from flambe.runnable.start import make_ready, run_arguments, wants_more
+from flambe.runner import debugger
 from flambe.runner.capture import Capture
 from flambe.runner.environment import activate
 from flambe.runner.exports import write_exports
@@ -132,7 +133,7 @@ class StageRun:
         """Call ``run()`` once and report. When there is more to do its state is written to ``steps/<n>``."""
         began = time.monotonic()
         with self._inside():
-            result = self.component.run(**run_arguments(self.component))
+            result = self._call_run()
             self._more = more = wants_more(self.component, result)
             self.steps_done += 1
             metric = self._metric()
@@ -143,6 +144,12 @@ class StageRun:
                 "step %d%s (%.1f s)", self.steps_done, "" if metric is None else f", metric {metric:.6g}", seconds
             )
         return self._report(more=more, metric=metric, seconds=seconds)
+
+    def _call_run(self) -> Any:
+        arguments = run_arguments(self.component)
+        if self.unit.environment.get("debug") and debugger.TERMINAL in os.environ:
+            return debugger.call(self.component.run, arguments, stop=self.steps_done == 0)
+        return self.component.run(**arguments)
 
     def commit(self) -> StepReport:
         """Write the result to ``checkpoint/`` and ``exports.json``. Returns a last report with what was still to drain.

@@ -108,7 +108,7 @@ def _run(spec: Any, settings: Any) -> int:
         tool=NAME,
         argv=sys.argv,
         on_row=None if people else lambda row: emit(_json(row)),
-        display=choose_display(),
+        display=choose_display(spec.debug),
     )
     if people:
         emit(table_of(summary.rows))

@@ -87,9 +87,9 @@ class LiveTable(Display):
         return table
 
 
-def choose_display() -> Display:
-    """Return the live table for a person at a terminal, else lines."""
-    if stderr_is_terminal() and level() == NORMAL:
+def choose_display(debug: bool) -> Display:
+    """Return the live table for a person at a terminal, else lines. debug: the terminal is the debugger's."""
+    if stderr_is_terminal() and level() == NORMAL and not debug:
         return LiveTable()
     return Lines()
 

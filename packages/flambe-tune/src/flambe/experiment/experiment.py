@@ -155,7 +155,9 @@ class Experiment(ClusterRunnable):
 
         set_level(verbose=verbose)
         settings = Settings(runner=LOCAL if debug or self.debug else AUTO, workers=workers, force=force)
-        summary = run_experiment(self.spec(), settings, tool="Experiment.run", display=choose_display())
+        spec = self.spec()
+        spec.debug = spec.debug or debug
+        summary = run_experiment(spec, settings, tool="Experiment.run", display=choose_display(spec.debug))
         if summary.counts["failed"]:
             raise UnsuccessfulRunnableError(
                 f"{summary.counts['failed']} variants failed: see {summary.run}",

@@ -21,6 +21,7 @@ from flambe.record.keeper import Keeper
 from flambe.record.layout import label
 from flambe.record.result import ResultStore
 from flambe.record.run import CANCELLED, COMPLETE, FAILED
+from flambe.runner.debugger import offer_terminal
 from flambe.runner.interrupt import Stopped, catch_signals, interruptible
 from flambe.spec.nodes import SEED, Spec
 
@@ -164,8 +165,9 @@ def make_pool(settings: Settings, spec: Spec, count: int, root: Path) -> Pool:
         if runner == LOCAL:
             raise UsageError("--address joins a Ray, --runner local uses none", hint="Leave one of them out.")
         runner = RAY
-    if runner == AUTO and spec.debug:
-        runner = LOCAL
+    if spec.debug:
+        offer_terminal()
+        runner = LOCAL if runner == AUTO else runner
     if runner == AUTO:
         each = max((int((stage.resources or spec.devices or {}).get("cpus", 1)) for stage in spec.stages), default=1)
         at_once = min(count, cpus // max(1, each))
