@@ -26,11 +26,15 @@ class DistributionError(ValueError):
 
 
 class Distribution(NamedTuple):
-    """A distribution whose numbers were checked. kind: keyword of its node. transform: of what is drawn, None for none."""
+    """A distribution whose numbers were checked. kind: keyword of its node. transform: of what is drawn, None for none.
+
+    ends: what it never leaves, where it has ends.
+    """
 
     kind: str
     numbers: tuple[int | float, ...]
     transform: str | None = None
+    ends: tuple[float, float] | None = None
 
     def node(self) -> dict[str, Any]:
         """Return it as a node of a spec."""
@@ -60,13 +64,15 @@ class Distribution(NamedTuple):
         if self.kind == QUNIFORM:
             return generator.choice(self.values())
         first, second = self.numbers
-        if self.kind == UNIFORM:
-            drawn = generator.uniform(first, second)
-            # Rounding may step over an end.
-            low, high = (_transformed(float(end), self.transform) for end in (first, second))
-            return min(max(_transformed(drawn, self.transform), low), high)
-        drawn = generator.gauss(first, second) if self.kind == NORMAL else generator.betavariate(first, second)
-        return _transformed(drawn, self.transform)
+        if self.kind == NORMAL:
+            return _transformed(generator.gauss(first, second), self.transform)
+        if self.kind == BETA:
+            return _transformed(generator.betavariate(first, second), self.transform)
+        drawn = _transformed(first + (second - first) * generator.random(), self.transform)
+        if self.ends is None:
+            return drawn
+        low, high = self.ends
+        return low if drawn < low else high if drawn > high else drawn  # rounding may step over an end
 
 
 def distribution_of(node: dict[str, Any]) -> Distribution:
@@ -99,7 +105,10 @@ def distribution(kind: str, numbers: Sequence[Any], transform: Any = None) -> Di
     highest = first + 12 * second if kind == NORMAL else 1.0 if kind == BETA else second
     if not _fits(highest, transform):
         raise DistributionError(f"gives numbers that are too large: {transform} of {highest}", "smaller numbers")
-    return Distribution(kind, tuple(numbers), transform)
+    ends = None
+    if kind == UNIFORM:
+        ends = _transformed(float(first), transform), _transformed(float(second), transform)
+    return Distribution(kind, tuple(numbers), transform, ends)
 
 
 def form_of(kind: str) -> str:

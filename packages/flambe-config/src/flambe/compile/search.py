@@ -7,6 +7,7 @@ bring dimensions of its own (a conditional search). Only the dimensions of the c
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -27,13 +28,14 @@ Assignment = dict[str, Any]
 class Option(NamedTuple):
     """One value of a dimension. node: as written. inner: the dimensions in it. weight: how likely it is drawn.
 
-    name: that it was given, which stands for it in an assignment.
+    name: that it was given, which stands for it in an assignment. source: what it is drawn from, where it has no value yet.
     """
 
     node: Any
     inner: tuple[Dimension, ...]
     weight: float
     name: str | None = None
+    source: Distribution | None = None
 
     @property
     def shown(self) -> Any:
@@ -41,16 +43,21 @@ class Option(NamedTuple):
 
 
 class Dimension(NamedTuple):
-    """One search node. path: the dotted path inside the stage (a dot in a key is written ``\\.``)."""
+    """One search node. path: the dotted path inside the stage (a dot in a key is written ``\\.``).
+
+    likely: how likely one of the options up to each is drawn.
+    """
 
     path: str
     options: tuple[Option, ...]
+    likely: tuple[float, ...]
 
 
 def dimensions(body: Any, path: str = "") -> tuple[Dimension, ...]:
     """Return the search nodes of a body, in file order. A search whose option is a search is one dimension."""
     if kind_of(body) in SEARCHES:
-        return (Dimension(path, tuple(_options(body, path))),)
+        options = tuple(_options(body, path))
+        return (Dimension(path, options, tuple(accumulate(option.weight for option in options))),)
     found: list[Dimension] = []
     for key, node in _parts(body, path):
         found += dimensions(node, key)
@@ -60,7 +67,7 @@ def dimensions(body: Any, path: str = "") -> tuple[Dimension, ...]:
 def _options(node: dict[str, Any], path: str, weight: float = 1.0) -> Iterator[Option]:
     kind = kind_of(node)
     if kind in CONTINUOUS:
-        yield Option(node, (), weight)
+        yield Option(node, (), weight, source=_distribution(node))
         return
     if kind == QUNIFORM:
         values = _distribution(node).values()
@@ -127,7 +134,7 @@ def choices(todo: Sequence[Dimension]) -> Iterator[Assignment]:
         return
     first, rest = todo[0], todo[1:]
     for option in first.options:
-        if kind_of(option.node) in CONTINUOUS:
+        if option.source is not None:
             raise _endless(first.path, option.node)
         head = {first.path: option.shown}
         for own in choices(option.inner):
@@ -145,7 +152,7 @@ def size(todo: Sequence[Dimension]) -> int:
     product = 1
     for dimension in todo:
         for option in dimension.options:
-            if kind_of(option.node) in CONTINUOUS:
+            if option.source is not None:
                 raise _endless(dimension.path, option.node)
         product *= sum(size(option.inner) for option in dimension.options)
     return product
@@ -155,7 +162,7 @@ def endless(todo: Sequence[Dimension]) -> Iterator[tuple[str, Any]]:
     """Yield the path and the node of what has no list of values, in whichever choice."""
     for dimension in todo:
         for option in dimension.options:
-            if kind_of(option.node) in CONTINUOUS:
+            if option.source is not None:
                 yield dimension.path, option.node
             yield from endless(option.inner)
 
@@ -185,11 +192,9 @@ def draw(todo: Sequence[Dimension], generator: random.Random) -> Assignment:
     for dimension in todo:
         option = dimension.options[0]
         if len(dimension.options) > 1:
-            (option,) = generator.choices(dimension.options, [one.weight for one in dimension.options])
-        if kind_of(option.node) in CONTINUOUS:
-            drawn[dimension.path] = _distribution(option.node).draw(generator)
-        else:
-            drawn[dimension.path] = option.shown
+            (option,) = generator.choices(dimension.options, cum_weights=dimension.likely)
+        drawn[dimension.path] = option.shown if option.source is None else option.source.draw(generator)
+        if option.inner:
             drawn.update(draw(option.inner, generator))
     return drawn
 

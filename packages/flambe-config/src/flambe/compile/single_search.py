@@ -32,6 +32,7 @@ def single_search(top: Node, lowering: Lowering) -> SingleSearch | None:
         lowering.fault(top.position, what, rule="invalid-parameter", expected="a mapping with the key task")
         return None
     given: dict[str, tuple[Node, Node]] = {}
+    faults = len(lowering.faults)
     for key, key_node, value in lowering._pairs(top):
         if key in SEARCH:
             given[str(key)] = (key_node, value)
@@ -45,6 +46,8 @@ def single_search(top: Node, lowering: Lowering) -> SingleSearch | None:
                 hint=hint,
             )
     tasks = [given[name] for name in ("task", "searchable") if name in given]
+    if not tasks and len(lowering.faults) > faults:
+        return None  # one of the unknown ones was meant
     if len(tasks) != 1:
         what = "!Search has both task and searchable" if tasks else "!Search needs the parameter 'task'"
         rule = "duplicate-argument" if tasks else "missing-parameter"

@@ -28,14 +28,13 @@ class Trials:
 
     def __init__(self, spec: Spec, stages: Sequence[int], search: RandomSearch | None) -> None:
         self.stages = tuple(stages)
-        self._todo: list[Dimension] = []
+        self._by_stage = [dimensions(spec.stages[index].body) for index in self.stages]
         self._search = search
-        self._owners: list[int] = []
-        for position, index in enumerate(self.stages):
-            for dimension in dimensions(spec.stages[index].body):
-                self._todo.append(dimension)
-                self._owners.append(position)
         self._drawn: list[tuple[Assignment, ...]] | None = None
+
+    @property
+    def _todo(self) -> list[Dimension]:
+        return [dimension for todo in self._by_stage for dimension in todo]
 
     def count(self) -> int:
         """Return how many there are."""
@@ -64,14 +63,12 @@ class Trials:
         seen: set[int] = set()
         tries = 0
         while len(seen) < most and tries < _TRIES:
-            drawn: list[Assignment] = [{} for _ in self.stages]
-            for position, dimension in zip(self._owners, self._todo, strict=True):
-                drawn[position].update(draw([dimension], generator))
+            drawn = tuple(draw(todo, generator) for todo in self._by_stage)
             mark = hash(repr(drawn))
             tries = tries + 1 if mark in seen else 0
             if mark not in seen:
                 seen.add(mark)
-                yield tuple(drawn)
+                yield drawn
 
 
 class RandomSearch(NamedTuple):

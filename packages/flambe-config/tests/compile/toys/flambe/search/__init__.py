@@ -14,7 +14,7 @@ class RandomSearch:
 
 
 class Hyperband:
-    def __init__(self, step_budget: int, max_steps: int, min_steps: int = 1) -> None: ...
+    def __init__(self, step_budget: int, drop_rate: float = 3) -> None: ...
 
 
 class Data:
