@@ -300,13 +300,17 @@ class _Experiment:
         at: Where = ("stages", len(spec.stages), "body")
         body = low.value(node, Place(at, (name,)))
         if not (isinstance(body, dict) and (NEW in body or FAULT in body)):
-            hint = "A list of components to try is a search of arguments: put !g inside of the stage."
+            from flambe.compile.advice import advice
+
+            hint = advice(body, None) if isinstance(body, dict) else None
+            if isinstance(body, dict) and "$grid" in body:
+                hint = "A list of components to try is a search of arguments: put !g inside of the stage."
             low.fault(
                 node.position,
                 f"the stage {name!r} is no component",
                 rule="not-a-component",
                 expected="a tag such as !Trainer, with its arguments",
-                hint=hint if isinstance(body, dict) and "$grid" in body else None,
+                hint=hint,
             )
             body = {FAULT: True}
         seedless = NEW in body and low.library.flag(body[NEW], "seedless")

@@ -48,6 +48,7 @@ def read_value(text: str, *, file: str | None = None) -> Value:
     if len(found) > 2:
         raise ConfigError(
             f"{name} holds {len(found)} documents",
+            rule="too-many-documents",
             position=found[2].position,
             expected="one, or a header and one, separated by '---'",
         )
