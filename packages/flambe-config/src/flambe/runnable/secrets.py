@@ -7,6 +7,7 @@ that runs the object: it is in no spec, no argument list and no message, and ``h
 from __future__ import annotations
 
 import configparser
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -75,7 +76,7 @@ def read_secrets(path: str | os.PathLike[str]) -> Secrets:
         ) from None
     except OSError as error:
         raise ResourceError(f"cannot read the secrets {path}: {error.strerror}") from None
-    _values.update(value for value in _all_values(secrets) if len(value) >= _SHORTEST)
+    _values.update(form for value in _all_values(secrets) for form in _forms(value) if len(form) >= _SHORTEST)
     return secrets
 
 
@@ -102,16 +103,24 @@ def hand_on(given: str) -> None:
     os.environ[VARIABLE] = str(file)
 
 
+def _forms(value: str) -> Iterator[str]:
+    """Yield a value as prints, tracebacks and JSON lines have it; of a key of several lines each alone."""
+    for text in (value, *value.splitlines()):
+        yield text
+        yield repr(text)[1:-1]
+        yield json.dumps(text)[1:-1]
+
+
 def hide(text: str) -> str:
     """Return a text without the values of the secrets that this process has read."""
-    for value in _values:
+    for value in sorted(_values, key=len, reverse=True):
         text = text.replace(value, HIDDEN)
     return text
 
 
 def hide_bytes(data: bytes) -> bytes:
     """As ``hide``, for bytes."""
-    for value in _values:
+    for value in sorted(_values, key=len, reverse=True):
         data = data.replace(value.encode(), HIDDEN.encode())
     return data
 

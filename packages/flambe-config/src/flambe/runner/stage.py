@@ -179,7 +179,7 @@ class StageRun:
     def drain(self) -> dict[str, bytes]:
         """Return what was logged and printed since the last drain, by file name in the unit's folder."""
         streams = {
-            f"{METRICS}/{self.unit.stage}.jsonl": self._metrics.take(),
+            f"{METRICS}/{self.unit.stage}.jsonl": hide_bytes(self._metrics.take()),
             OUTPUTS: hide_bytes(self._capture.take()),
         }
         return {name: data for name, data in streams.items() if data}
