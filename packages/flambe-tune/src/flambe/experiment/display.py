@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +52,8 @@ class LiveTable(Display):
 
     def begin(self, run: Path, spec: Spec) -> None:
         say(f"flambe-tune: {run}")
+        if find_spec("flambe.report") is not None:
+            say(f"flambe-tune: to watch it in a browser: flambe-report serve {shlex.quote(str(run))}")
         self._rows = {stage.name: dict.fromkeys(_COLUMNS, 0) for stage in spec.stages}
         self._live.start()
 
