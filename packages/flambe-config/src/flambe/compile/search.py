@@ -6,6 +6,7 @@ bring dimensions of its own (a conditional search). Only the dimensions of the c
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -56,12 +57,21 @@ class Dimension(NamedTuple):
 def dimensions(body: Any, path: str = "") -> tuple[Dimension, ...]:
     """Return the search nodes of a body, in file order. A search whose option is a search is one dimension."""
     if kind_of(body) in SEARCHES:
-        options = tuple(_options(body, path))
+        options = _all_options(body, path)
         return (Dimension(path, options, tuple(accumulate(option.weight for option in options))),)
     found: list[Dimension] = []
     for key, node in _parts(body, path):
         found += dimensions(node, key)
     return tuple(found)
+
+
+def _all_options(node: dict[str, Any], path: str) -> tuple[Option, ...]:
+    """Return the options of a search and of those that are its options; a name that tells no option from others is none."""
+    options = tuple(_options(node, path))
+    if all(option.name is None for option in options):
+        return options
+    times = Counter(option.shown for option in options if isinstance(option.shown, str))
+    return tuple(option._replace(name=None) if times[option.name or ""] > 1 else option for option in options)
 
 
 def _options(node: dict[str, Any], path: str, weight: float = 1.0) -> Iterator[Option]:
@@ -276,7 +286,7 @@ def _filler(node: Any, path: str) -> _Fill | None:
     if kind in DISTRIBUTIONS:
         return lambda assignment: assignment[path]
     if kind == GRID:
-        options = list(_options(node, path))
+        options = _all_options(node, path)
         fillers = {id(option.node): _filler(option.node, path) for option in options}
         named = {option.name: option.node for option in options if option.name is not None}
 
