@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from flambe.compile.dump import node_to_yaml, tree_to_yaml
+from flambe.compile.placeholder import protected_node
 from flambe.compile.yaml import documents
 
 BODY = {
@@ -50,7 +51,7 @@ def read(kit: Any, text: str) -> Any:
 
 
 def test_a_body_reads_back_as_it_was(kit: Any) -> None:
-    text = node_to_yaml(BODY)
+    text = node_to_yaml(protected_node(BODY))
     assert read(kit, text) == BODY
     assert list(read(kit, text)) == list(BODY)
 

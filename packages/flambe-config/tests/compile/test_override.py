@@ -82,7 +82,7 @@ def test_a_value_from_a_file(tmp_path: Path) -> None:
         (["size"], "override 'size': there is no value; expected key.key=value, +key.key=value, ~key.key or --key.key value"),
         (["a..b=1"], "override 'a..b=1': this is no override; expected key.key=value, +key.key=value, ~key.key or --key.key value"),
         (["+b.x=1"], "override '+b.x=1': b is !Anything without arguments. Write !Anything {} in the file."),
-        (["a.inner=@/nowhere.yaml"], "override 'a.inner=@/nowhere.yaml': cannot read /nowhere.yaml: No such file or directory"),
+        (["a.inner=@/nowhere.yaml"], "override 'a.inner=@/nowhere.yaml': there is no file /nowhere.yaml"),
         (["a.word=!Nope"], "override 'a.word=!Nope': unknown tag !Nope. The components of flambe-nn are not installed: pip install flambe-nn."),
         (["+a.x=!Encoder {input_size: z}"], "override '+a.x=!Encoder {input_size: z}': input_size of Encoder is the text 'z'; expected an integer"),
     ],

@@ -46,7 +46,11 @@ Examples:
 @click.option("--check", is_flag=True, help="Only check, and write no spec.")
 @click.option("--expand", is_flag=True, help="Write one concrete spec a line, one for each variant.")
 @click.option("--count", is_flag=True, help="Write how many variants there are.")
-@click.option("--stage", type=click.Choice(["raw", "resolved"]), help="Write YAML: after overrides, or resolved.")
+@click.option(
+    "--stage",
+    type=click.Choice(["composed", "raw", "resolved"]),
+    help="Write YAML: with its parents, after overrides too, or resolved.",
+)
 @click.option("--explain", metavar="KEY", help="Write where the value of a key such as train.max_steps comes from.")
 @click.option("--schema", is_flag=True, help="Write the JSON Schema of configs, for an editor; needs no FILE.")
 @click.option(
@@ -102,6 +106,8 @@ def command(
         assert fault is not None
         raise fault
     if check:
+        if len(compiled.files) > 1:
+            say(f"flambe-compile: {len(compiled.files)} files checked")
         return 0
     if explain is not None:
         _explain(compiled, explain, text, shown, overrides, form)
@@ -109,16 +115,21 @@ def command(
         from flambe.compile.search import total
 
         emit(str(total(compiled.spec)))
-    elif stage == "raw":
+    elif stage == "composed":
+        from flambe.compile.compose import Composer
         from flambe.compile.dump import tree_to_yaml
 
-        emit(text if not overrides else tree_to_yaml(compiled.header, compiled.tree))
+        emit(text if len(compiled.files) == 1 else tree_to_yaml(*Composer([]).config(text, shown)))
+    elif stage == "raw":
+        emit(text if compiled.raw is None else compiled.raw)
+    elif expand:
+        _expand(compiled)
+    elif compiled.follows:
+        raise ConfigFaults(compiled.follows)
     elif stage == "resolved" or form == "yaml":
         from flambe.record.provenance import spec_to_yaml
 
         emit(spec_to_yaml(compiled.spec))
-    elif expand:
-        _expand(compiled)
     else:
         from flambe.spec.codec import dump_spec
 
@@ -128,11 +139,10 @@ def command(
 
 def _expand(compiled: Compiled) -> None:
     """Write every concrete spec. The origins of the values, which say the same each time, go into the first line only."""
-    from flambe.compile.search import expand
     from flambe.spec.codec import dump_spec
 
     def lines() -> Iterator[bytes]:
-        for number, spec in enumerate(expand(compiled.spec)):
+        for number, spec in enumerate(compiled.variants()):
             if number:
                 spec.origins = {}
             yield dump_spec(spec) + b"\n"

@@ -1,13 +1,14 @@
-"""One config file → one spec: read, override, lower, check, emit. Every fault is raised at once."""
+"""One config file → one spec: read, compose, override, resolve, lower, check, emit. Every fault is raised at once."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from flambe.cli.console import say
 from flambe.compile.check import Body, Checker
+from flambe.compile.compose import DEFAULT, POLICY, Composer, is_resolved, may_refer
 from flambe.compile.experiment import lower_experiment
 from flambe.compile.extensions import Header, read_header
 from flambe.compile.library import Library
@@ -15,7 +16,8 @@ from flambe.compile.lowering import FAULT, FORMS, Lowering, Place, Where
 from flambe.compile.override import apply_overrides
 from flambe.compile.source import Class
 from flambe.compile.tags import resolve
-from flambe.compile.yaml import Mapping, Node, documents
+from flambe.compile.yaml import Mapping, Node, bared, child, text_of
+from flambe.compile.yaml import Sequence as Many
 from flambe.errors import ConfigError, ConfigFaults, Notice, Position
 from flambe.spec.codec import needed_version
 from flambe.spec.nodes import NEW, SCRIPT, Environment, Source, SourceFile, Spec, Stage, pointer
@@ -24,7 +26,12 @@ EXPERIMENTS = ("Experiment", "Pipeline", "Search")
 
 
 class Compiled(NamedTuple):
-    """A spec and what was learnt on the way. places: JSON path → position. tree: the config after overrides."""
+    """A spec and what was learnt on the way.
+
+    places: JSON path → position. tree, header: the config after overrides, its references as they are written. raw: its text,
+    where that differs from the file's. files: path → text of all that were read. follows: references to what a search
+    decides; where there are any, only ``variants`` are right.
+    """
 
     spec: Spec
     places: dict[Where, Position]
@@ -32,6 +39,28 @@ class Compiled(NamedTuple):
     header: Node | None
     warnings: list[Notice]
     library: Library
+    files: dict[str, str]
+    follows: list[ConfigError]
+    config: _Config
+
+    @property
+    def raw(self) -> str | None:
+        return self.spec.source.raw
+
+    def variants(self) -> Iterator[Spec]:
+        """Yield the spec of every variant. A function's name and values follow the choice."""
+        if self.spec.kind != "function":
+            from flambe.compile.search import expand
+
+            yield from expand(self.spec)
+            return
+        from flambe.compile.function import variants
+
+        for tree, params in variants(self.tree, self.config.options(self)):
+            spec = _compile(self.config, tree).spec if params else self.spec
+            for stage in spec.stages:
+                stage.params = params
+            yield spec
 
 
 def compile_file(
@@ -71,6 +100,8 @@ def compile_text(
     compiled = compile_whole(text, name=name, file=file or f"<{name}>", overrides=overrides, argv=argv, install=install)
     for warning in compiled.warnings:
         say(f"warning: {warning}")
+    if compiled.follows:
+        raise ConfigFaults(compiled.follows)
     return compiled.spec
 
 
@@ -78,54 +109,150 @@ def compile_whole(
     text: str, *, name: str, file: str, overrides: Sequence[str], argv: Sequence[str], install: bool = False
 ) -> Compiled:
     """Compile a YAML text and keep what was learnt on the way. Raises as ``compile_file``; prints nothing."""
-    header_node, tree = _two_documents(text, file)
     faults: list[ConfigError] = []
-    override_warnings = apply_overrides(tree, overrides, faults)
-    lowering = _lowering(file)
-    lowering.faults = faults
-    header = read_header(header_node, lowering, install=install)
-    lowering.extensions = header.extensions
-    lowering.files = header.files
-    checks: list[tuple[Any, Where, str | None]]
-    names: list[str] = []
-    if (tree.tag or "").removeprefix("!") in EXPERIMENTS or tree.tag == "!flambe.experiment.Experiment":
-        spec, checks, names = lower_experiment(tree, lowering, header, name)
-    else:
-        spec, checks = _lower_runnable(tree, lowering, header, name)
-    checker = Checker(lowering.library, lowering.places, lowering.keys)
-    checker.check([Body(*check) for check in checks], names)
-    warnings = override_warnings + lowering.warnings + checker.warnings
-    if faults or checker.faults:
-        raise ConfigFaults(faults + checker.faults, warnings)
-    spec.source = Source(
-        files=[SourceFile(path=file, sha256=_sha256(text), text=text)],
+    composer = Composer(faults)
+    header, tree = composer.config(text, file)
+    if faults:
+        raise ConfigFaults(faults, composer.warnings)
+    warnings = apply_overrides(tree, overrides, faults, composer)
+    raw = _raw(tree, header, text, file, overrides, composer)
+    files = composer.files
+    source = Source(
+        files=[SourceFile(path=path, sha256=_sha256(content), text=content) for path, content in files.items()],
+        raw=raw,
         overrides=list(overrides),
         argv=list(argv),
         cwd=os.getcwd(),
         tools={"flambe-config": _version()},
     )
-    spec.origins = _origins(lowering, file)
+    refers = not is_resolved(tree) and any(may_refer(content) for content in (*files.values(), *overrides))
+    config = _Config(name, file, header, source, refers, install)
+    compiled = _compile(config, tree, faults, composer.warnings + warnings)
+    if compiled.follows:
+        next(compiled.variants())  # what refers to a search is checked with its first value
+    return compiled
+
+
+class _Config(NamedTuple):
+    """What the variants of a config have in common. refers: whether there may be references in it."""
+
+    name: str
+    file: str
+    header: Node | None
+    source: Source
+    refers: bool
+    install: bool
+
+    def options(self, compiled: Compiled) -> Any:
+        """Return what gives the values of a search in a function's config."""
+        from flambe.compile.function import Options
+
+        return Options(compiled, _lowering(self.file))
+
+
+def _compile(
+    config: _Config, tree: Node, faults: list[ConfigError] | None = None, warnings: Sequence[Notice] = ()
+) -> Compiled:
+    """Compile a config that is composed and overridden. Raises ``ConfigFaults``."""
+    faults = [] if faults is None else faults
+    follows: list[ConfigError] = []
+    header_node, body = config.header, tree
+    if config.refers:
+        from flambe.compile.function import name_node
+        from flambe.compile.interpolate import Interpolation
+
+        _refuse_defaults(tree, faults)
+        interpolation = Interpolation(tree, faults, name=name_node(tree))
+        header_node = None if header_node is None else interpolation.resolved(header_node)
+        body = interpolation.resolved(tree)
+        follows += interpolation.follows
+    noted = {fault.position for fault in (*faults, *follows)}
+    lowering = _lowering(config.file)
+    header = read_header(header_node, lowering, install=config.install)
+    lowering.extensions = header.extensions
+    lowering.files = header.files
+    checks: list[tuple[Any, Where, str | None]]
+    names: list[str] = []
+    if _is_function(body):
+        from flambe.compile.function import lower_function
+
+        assert isinstance(body, Mapping)
+        spec, checks = lower_function(body, lowering, header)
+    else:
+        faults += follows
+        if (body.tag or "").removeprefix("!") in EXPERIMENTS or body.tag == "!flambe.experiment.Experiment":
+            spec, checks, names = lower_experiment(body, lowering, header, config.name)
+        else:
+            spec, checks = _lower_runnable(body, lowering, header, config.name)
+    checker = Checker(lowering.library, lowering.places, lowering.keys)
+    checker.check([Body(*check) for check in checks], names)
+    # One fault a place: what a wrong reference could not give has others.
+    faults += [one for one in (*lowering.faults, *checker.faults) if one.position is None or one.position not in noted]
+    noticed = [*warnings, *lowering.warnings, *checker.warnings]
+    if faults:
+        raise ConfigFaults(faults, noticed)
+    spec.source = config.source
+    spec.origins = _origins(lowering, config.source)
     spec.flambe_spec = needed_version(spec)
-    return Compiled(spec, lowering.places, tree, header_node, warnings, lowering.library)
+    files = {file.path: file.text for file in config.source.files}
+    return Compiled(spec, lowering.places, tree, config.header, noticed, lowering.library, files, follows, config)
 
 
-def _two_documents(text: str, file: str) -> tuple[Node | None, Node]:
-    found = documents(text, file)
-    if not found:
-        raise ConfigError(f"{file} is empty", rule="empty-file", expected="an object to run, such as !Experiment")
-    if len(found) > 2:
-        raise ConfigError(
-            f"{file} holds {len(found)} documents",
-            rule="too-many-documents",
-            position=found[2].position,
-            expected="one, or a header and one, separated by '---'",
+def _raw(
+    tree: Node, header: Node | None, text: str, file: str, overrides: Sequence[str], composer: Composer
+) -> str | None:
+    """Return the text of a config that means the same in any folder; None where that is the file's own."""
+    changed = bool(overrides) or DEFAULT in text or POLICY in text
+    if _is_function(tree):
+        from flambe.compile.function import anchor_run
+
+        changed |= anchor_run(tree)
+    if changed or header is not None or "!file" in text or "resources" in text:
+        from flambe.compile.anchor import anchor
+
+        changed |= anchor(tree, header, _folder(file))
+    if not changed:
+        return None
+    from flambe.compile.dump import tree_to_yaml
+
+    return tree_to_yaml(header, tree)
+
+
+def _is_function(tree: Node) -> bool:
+    """Whether a config says what function to run."""
+    return tree.tag is None and child(tree, "__run__") is not None
+
+
+def _refuse_defaults(tree: Node, faults: list[ConfigError]) -> None:
+    """Note a ``defaults`` list as Hydra has it."""
+    node = bared(child(tree, "defaults") or tree)
+    if not isinstance(node, Many) or node is tree:
+        return
+    groups = [bared(item) for item in node.items]
+    if any(text_of(item) == "_self_" for item in groups) or (
+        groups and all(isinstance(item, Mapping) and len(item.items) == 1 for item in groups)
+    ):
+        if isinstance(tree, Mapping):  # nothing more is to be said of it
+            tree.items = [pair for pair in tree.items if text_of(pair[0]) != "defaults"]
+        names = [(text_of(item.items[0][0]), text_of(item.items[0][1])) for item in groups if isinstance(item, Mapping)]
+        group, option = names[0] if names else ("model", "small")
+        faults.append(
+            ConfigError(
+                "a list of defaults has no meaning here",
+                rule="invalid-parent",
+                position=node.position,
+                hint=f"Name the files of parents: '{group}: {{{DEFAULT}: ./{group}/{option}.yaml}}', "
+                f"or '{DEFAULT}: [./base.yaml]' for a whole config.",
+            )
         )
-    return (found[0] if len(found) == 2 else None), found[-1]
 
 
 def _lowering(file: str) -> Lowering:
-    folder = os.path.dirname(os.path.abspath(file)) if os.path.exists(file) else os.getcwd()
-    return Lowering(Library(), extensions={}, folder=folder, files={}, seed=0, link_root=lambda name: None)
+    return Lowering(Library(), extensions={}, folder=_folder(file), files={}, seed=0, link_root=lambda name: None)
+
+
+def _folder(file: str) -> str:
+    return os.path.dirname(os.path.abspath(file)) if os.path.exists(file) else os.getcwd()
 
 
 def _lower_runnable(
@@ -203,11 +330,12 @@ def _is_known(tag: str, tree: Node, lowering: Lowering) -> bool:
     return True
 
 
-def _origins(lowering: Lowering, file: str) -> dict[str, list[int]]:
+def _origins(lowering: Lowering, source: Source) -> dict[str, list[int]]:
+    order = {file.path: index for index, file in enumerate(source.files)}
     return {
-        pointer(at): [0, position.line, position.column]
+        pointer(at): [order[position.file], position.line, position.column]
         for at, position in lowering.places.items()
-        if position.file == file and at not in lowering.quiet
+        if position.file in order and at not in lowering.quiet
     }
 
 

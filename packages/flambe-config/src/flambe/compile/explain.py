@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 
 from flambe.build.link import MalformedLinkError, parse_link_str
 from flambe.compile.compiler import Compiled
+from flambe.compile.compose import Composer, whole_path
 from flambe.compile.dump import tree_to_yaml
-from flambe.compile.override import apply_each
+from flambe.compile.override import OverridePosition, apply_each
 from flambe.compile.reference import LINK_TAGS
-from flambe.compile.yaml import Alias, Mapping, Node, Scalar, documents
+from flambe.compile.yaml import Alias, Mapping, Node, Scalar, child
 from flambe.compile.yaml import Sequence as Many
 from flambe.errors import ConfigError, Position, UsageError, did_you_mean
 
@@ -60,13 +61,14 @@ def explain(compiled: Compiled, key: str, text: str, file: str, overrides: Seque
     text, file: what was compiled. Raises ``UsageError`` with the nearest key for one that is not there.
     """
     path = key.split(".")
-    tree = documents(text, file)[-1]
+    composer = Composer([])
+    tree = composer.config(text, file).tree
     found = _find(tree, path)
     steps: list[Step] = []
     if found is not None:
-        steps += [*found.way, Step(found.node.position, None, _short(found.node))]
+        steps += [*found.way, *_written(composer, found.node)]
     shown = _text(found.node) if found is not None else None
-    for override in apply_each(tree, overrides):
+    for override in apply_each(tree, overrides, composer):
         now = _find(tree, path)
         value = _text(now.node) if now is not None else None
         if value != shown or (now and found and now.node.position != found.node.position):
@@ -77,7 +79,31 @@ def explain(compiled: Compiled, key: str, text: str, file: str, overrides: Seque
         if default is None:
             raise _unknown(tree, key)
         return Explained(key, None, [default])
+    if found is not None and isinstance(found.node, Scalar) and ("{" in found.node.text or "$" in found.node.text):
+        from flambe.compile.interpolate import Interpolation
+
+        interpolation = Interpolation(tree, [])
+        steps += [Step(position, _override_at(position), words) for position, words in interpolation.trace(found.node)]
+        value_now = interpolation.peek(found.node)
+        shown = shown if value_now is None else _text(value_now)
     return Explained(key, shown, steps)
+
+
+def _written(composer: Composer, node: Node) -> list[Step]:
+    """Return where a value was written: in the first of the parents that have it, in those that beat it, in the file."""
+    steps: list[Step] = []
+    while True:
+        _, before = composer.replaced.get(id(node), (None, None))
+        if not (before is not None and before.position == node.position):
+            steps.append(Step(node.position, None, _short(node)))
+        if before is None:
+            return steps[::-1]
+        node = before
+
+
+def _override_at(position: Position) -> str | None:
+    """Return the override that a position is in, None for one of a file."""
+    return position.file.removeprefix("override ").strip("'") if isinstance(position, OverridePosition) else None
 
 
 class _Found(NamedTuple):
@@ -87,16 +113,11 @@ class _Found(NamedTuple):
 
 def _find(tree: Node, path: Sequence[str], depth: int = 0) -> _Found | None:
     """Return the node at a path, and the aliases and links that lie on the way."""
-    if isinstance(tree, Mapping) and _child(tree, path[0]) is None:
-        for name in ("pipeline", "stages"):
-            stages = _child(tree, name)
-            if isinstance(stages, Mapping) and _child(stages, path[0]) is not None:
-                path = [name, *path]
-                break
+    path = whole_path(tree, path)
     node = tree
     way: list[Step] = []
     for index, key in enumerate(path):
-        inner = _child(node, key)
+        inner = child(node, key)
         if inner is None:
             target = _linked(node)
             if target is None or depth > 20 or index == 0:
@@ -109,17 +130,6 @@ def _find(tree: Node, path: Sequence[str], depth: int = 0) -> _Found | None:
             inner = inner.target
         node = inner
     return _Found(node, way)
-
-
-def _child(node: Node, key: str) -> Node | None:
-    if isinstance(node, Mapping):
-        for name, value in node.items:
-            bare = name.target if isinstance(name, Alias) else name
-            if isinstance(bare, Scalar) and bare.text == key:
-                return value
-    elif isinstance(node, Many) and key.isdigit() and int(key) < len(node.items):
-        return node.items[int(key)]
-    return None
 
 
 def _linked(node: Node) -> list[str] | None:

@@ -4,12 +4,13 @@
 ``a.b=V``                   set what is there; another name is an error
 ``+a.b=V``  ``++a.b=V``     set it, creating it when needed
 ``~a.b``                    take it away
-``a=V1,V2``  ``a=range(…)`` try each: the same as ``a: !g [V1, V2]``
-``a=@file.yml``             the value of that file
+``a=V1,V2``                 try each: the same as ``a: !g [V1, V2]``; so do ``a=choice(V1, V2)`` and ``a=range(1, 10, 2)``
+``a=@file.yml``             the value of that file, with its parents
 ``--a.b V``  ``--a.b=V``    set what is there; a comma makes a list where there is a list
 ==========================  ============================================================================
 
-A first key that is no parameter of an experiment may be a stage: ``train.max_steps=3``.
+A first key that is no parameter of an experiment may be a stage: ``train.max_steps=3``. A value may hold references; what
+it replaces has the type that its own references give it.
 """
 
 from __future__ import annotations
@@ -17,15 +18,32 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from collections.abc import Sequence as Many
-from typing import Any
+from typing import TYPE_CHECKING
 
-from flambe.compile.yaml import LARGEST, STANDARD, Alias, Mapping, Node, Scalar, Sequence, documents, plain_value
+from flambe.compile.compose import whole_path
+from flambe.compile.yaml import (
+    STANDARD,
+    Alias,
+    Mapping,
+    Node,
+    Scalar,
+    Sequence,
+    child,
+    documents,
+    plain_value,
+    text_of,
+    value_of,
+)
 from flambe.errors import ConfigError, Notice, Position, did_you_mean
+
+if TYPE_CHECKING:
+    from flambe.compile.compose import Composer
 
 _FORM = re.compile(r"(?P<sign>\+{0,2}|~|--)(?P<path>(?!--)[^=\s+~][^=\s]*?)(?:=(?P<value>.*))?\Z", re.S)
 MOST = 10_000
 """Numbers of one ``range(…)``."""
 _RANGE = re.compile(r"range\(\s*(-?\d+)\s*(?:,\s*(-?\d+)\s*)?(?:,\s*(-?\d+)\s*)?\)\Z")
+_CHOICE = re.compile(r"choice\((.*)\)\Z", re.S)
 
 
 class OverridePosition(Position):
@@ -38,7 +56,13 @@ class OverridePosition(Position):
 
 
 class _Override:
-    def __init__(self, text: str, sign: str, path: list[str], value: str | None) -> None:
+    """One override of the config ``root``, whose files ``composer`` reads."""
+
+    def __init__(
+        self, text: str, sign: str, path: list[str], value: str | None, root: Node, composer: Composer
+    ) -> None:
+        self.root = root
+        self.composer = composer
         self.text = text
         self.sign = sign
         self.path = path
@@ -56,11 +80,11 @@ class _Override:
         return found[0] if found else Scalar(None, self.position, "", True)
 
 
-def apply_overrides(tree: Node, overrides: Many[str], faults: list[ConfigError]) -> list[Notice]:
-    """Change ``tree`` as the overrides say, left to right; note faults, return warnings."""
+def apply_overrides(tree: Node, overrides: Many[str], faults: list[ConfigError], composer: Composer) -> list[Notice]:
+    """Change ``tree`` as the overrides say, left to right; note faults, return warnings. composer: reads files."""
     seen: dict[str, str] = {}
     warnings: list[Notice] = []
-    for override in _read(overrides, faults):
+    for override in _read(overrides, faults, tree, composer):
         path = ".".join(override.path)
         if path in seen:
             what = f"{path} is set by {seen[path]!r} too; the last one counts"
@@ -73,19 +97,19 @@ def apply_overrides(tree: Node, overrides: Many[str], faults: list[ConfigError])
     return warnings
 
 
-def apply_each(tree: Node, overrides: Many[str]) -> Iterator[str]:
+def apply_each(tree: Node, overrides: Many[str], composer: Composer) -> Iterator[str]:
     """Change ``tree`` by one override after another and yield the text of each when it is done.
 
     For overrides that ``apply_overrides`` found right. Raises ``ConfigError`` otherwise.
     """
     faults: list[ConfigError] = []
-    for override in _read(overrides, faults):
+    for override in _read(overrides, faults, tree, composer):
         _apply(tree, override)
         yield override.text
 
 
-def _read(overrides: Many[str], faults: list[ConfigError]) -> Iterator[_Override]:
-    words = iter(overrides)
+def _read(overrides: Many[str], faults: list[ConfigError], tree: Node, composer: Composer) -> Iterator[_Override]:
+    words = _joined(overrides)
     for word in words:
         match = _FORM.match(word)
         text, value = word, match["value"] if match else None
@@ -101,20 +125,27 @@ def _read(overrides: Many[str], faults: list[ConfigError]) -> Iterator[_Override
                     rule="malformed-override",
                     position=OverridePosition(f"override {text!r}", 1, 1),
                     expected="key.key=value, +key.key=value, ~key.key or --key.key value",
+                    hint="Write it without spaces." if " = " in word else None,
                 )
             )
             continue
-        yield _Override(text, match["sign"], path, value)
+        yield _Override(text, match["sign"], path, value, tree, composer)
+
+
+def _joined(overrides: Many[str]) -> Iterator[str]:
+    """Yield the words; those of ``a = 3`` as one, so that its fault is one."""
+    words = iter(overrides)
+    word = next(words, None)
+    while word is not None:
+        after = next(words, None)
+        if after == "=" and (value := next(words, None)) is not None:
+            word, after = f"{word} = {value}", next(words, None)
+        yield word
+        word = after
 
 
 def _apply(tree: Node, override: _Override) -> None:
-    path = override.path
-    if isinstance(tree, Mapping) and _find(tree, path[0]) is None:
-        for name in ("pipeline", "stages"):
-            stages = _find(tree, name)
-            if stages is not None and isinstance(stages, Mapping) and _find(stages, path[0]) is not None:
-                path = [name, *path]
-                break
+    path = whole_path(tree, override.path)
     node = tree
     for depth, key in enumerate(path[:-1]):
         node = _step(node, key, override, path[: depth + 1])
@@ -132,25 +163,31 @@ def _apply(tree: Node, override: _Override) -> None:
         return
     if not isinstance(node, Mapping):
         raise override.error(f"{_shown(path[:-1])} holds no keys", hint=None)
-    place = next((i for i, (key, _) in enumerate(node.items) if _text(key) == last), None)
+    place = next((i for i, (key, _) in enumerate(node.items) if text_of(key) == last), None)
     if override.sign == "~":
         if place is None:
             raise _unknown(node, last, override, path)
         del node.items[place]
     elif place is None:
-        if not override.sign.startswith("+") and not (node is tree and _is_parameter(tree, last)):
+        if not override.sign.startswith("+") and not _is_parameter(tree, path):
             raise _unknown(node, last, override, path)
         node.items.append((Scalar(None, override.position, last, False), _value(override, None)))
     else:
         node.items[place] = (node.items[place][0], _value(override, node.items[place][1]))
 
 
-def _is_parameter(tree: Mapping, name: str) -> bool:
-    """Whether ``name`` is a documented parameter of the experiment: it is there, only with its default."""
-    from flambe.compile.experiment import EXPERIMENT, PIPELINE
-    from flambe.compile.single_search import SEARCH
+def _is_parameter(tree: Node, path: list[str]) -> bool:
+    """Whether a path is a documented parameter of what is run: it is there, only with its default."""
+    if len(path) == 1:
+        from flambe.compile.experiment import EXPERIMENT, PIPELINE
+        from flambe.compile.single_search import SEARCH
 
-    return name in {"!Experiment": EXPERIMENT, "!Pipeline": PIPELINE, "!Search": SEARCH}.get(tree.tag or "", ())
+        return path[0] in {"!Experiment": EXPERIMENT, "!Pipeline": PIPELINE, "!Search": SEARCH}.get(tree.tag or "", ())
+    if path[:-1] == ["__run__"]:
+        from flambe.compile.function import KEYS
+
+        return path[1] in KEYS
+    return False
 
 
 def _shown(path: list[str]) -> str:
@@ -159,20 +196,11 @@ def _shown(path: list[str]) -> str:
     return ".".join(names) or "the config"
 
 
-def _find(node: Mapping, name: str) -> Node | None:
-    return next((value for key, value in node.items if _text(key) == name), None)
-
-
-def _text(key: Node) -> str | None:
-    bare = key.target if isinstance(key, Alias) else key
-    return bare.text if isinstance(bare, Scalar) else None
-
-
 def _step(node: Node, key: str, override: _Override, path: list[str]) -> Node:
     """Return the part of ``node`` called ``key``; an alias on the way becomes a copy, so that only this place changes."""
     if isinstance(node, Mapping):
         for index, (name, value) in enumerate(node.items):
-            if _text(name) == key:
+            if text_of(name) == key:
                 if isinstance(value, Alias):
                     value = _copy(value.target)
                     node.items[index] = (name, value)
@@ -211,10 +239,10 @@ def _index(node: Sequence, key: str, override: _Override, path: list[str]) -> in
 
 def _unknown(node: Mapping, key: str, override: _Override, path: list[str]) -> ConfigError:
     """Return the error of a key that is not in ``node``. path: where it was looked for, itself last."""
-    known = [text for name, _ in node.items if (text := _text(name)) is not None]
-    stages = next((v for n, v in node.items if _text(n) in ("pipeline", "stages") and isinstance(v, Mapping)), None)
+    known = [text for name, _ in node.items if (text := text_of(name)) is not None]
+    stages = next((v for n, v in node.items if text_of(n) in ("pipeline", "stages") and isinstance(v, Mapping)), None)
     if isinstance(stages, Mapping):
-        known += [text for name, _ in stages.items if (text := _text(name)) is not None]
+        known += [text for name, _ in stages.items if (text := text_of(name)) is not None]
     hint = did_you_mean(key, known)
     rest = override.path[override.path.index(key) :]
     deeper = None if hint else next(_deeper(node, rest), None)
@@ -231,7 +259,7 @@ def _deeper(node: Node, rest: list[str]) -> Iterator[list[str]]:
     """Yield the paths below ``node`` that end like the override's."""
     if isinstance(node, Mapping):
         for name, value in node.items:
-            key = _text(name)
+            key = text_of(name)
             if key is not None and not isinstance(value, Alias):
                 if key == rest[0] and (len(rest) == 1 or _has(value, rest[1:])):
                     yield rest
@@ -239,7 +267,7 @@ def _deeper(node: Node, rest: list[str]) -> Iterator[list[str]]:
 
 
 def _has(node: Node, path: list[str]) -> bool:
-    inner = _find(node, path[0]) if isinstance(node, Mapping) else None
+    inner = child(node, path[0]) if isinstance(node, Mapping) else None
     return inner is not None and (len(path) == 1 or _has(inner, path[1:]))
 
 
@@ -255,11 +283,12 @@ def _value(override: _Override, present: Node | None) -> Node:
     if override.sign == "--":
         return _pair_value(override, text, present)
     span = _RANGE.match(text)
+    listed = _CHOICE.match(text)
     if span is not None:
         values = [str(number) for number in _numbers(override, span)]
     else:
-        values = list(_split(text))
-    if len(values) == 1 and span is None:
+        values = list(_split(listed[1] if listed is not None else text))
+    if len(values) == 1 and span is None and listed is None:
         return _typed(override, text, present)
     grid = Sequence("!g", override.position)
     grid.items = [_typed(override, value, present) for value in values]
@@ -279,14 +308,16 @@ def _numbers(override: _Override, span: re.Match[str]) -> range:
 
 
 def _pair_value(override: _Override, text: str, present: Node | None) -> Node:
+    present = _without_references(override, present)
     if isinstance(present, Sequence) and present.tag is None:
         if text.startswith("["):
             return override.tree(text)
         items = Sequence(None, override.position)
-        like = present.items[0] if present.items else None
-        items.items = [_typed(override, value, like) for value in _split(text)]
+        values = list(_split(text)) if text else []
+        alike = present.items if len(present.items) == len(values) else present.items[:1] * len(values)
+        items.items = [_typed(override, value, alike[index] if alike else None) for index, value in enumerate(values)]
         return items
-    if isinstance(present, Scalar) and len(list(_split(text))) > 1 and not isinstance(_present_value(present), str):
+    if isinstance(present, Scalar) and len(list(_split(text))) > 1 and not isinstance(value_of(present), str):
         key = ".".join(override.path)
         raise override.error(
             f"{text!r} is no single value", "override-type", hint=f"To try each of them write {key}={text}"
@@ -296,14 +327,10 @@ def _pair_value(override: _Override, text: str, present: Node | None) -> Node:
 
 def _from_file(override: _Override, path: str) -> Node:
     try:
-        with open(path, encoding="utf-8") as stream:
-            found = documents(stream.read(LARGEST + 1), path)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text, or not a path"
-        raise override.error(f"cannot read {path}: {reason}", "unreadable-file") from error
-    if len(found) != 1:
-        raise override.error(f"{path} holds {len(found)} documents", "too-many-documents", expected="one")
-    return found[0]
+        return override.composer.value(path, override.position)
+    except ConfigError as error:
+        error.position = error.position or override.position
+        raise
 
 
 def _split(text: str) -> Iterator[str]:
@@ -325,10 +352,6 @@ def _split(text: str) -> Iterator[str]:
     yield text[start:].strip()
 
 
-def _present_value(node: Scalar) -> Any:
-    return plain_value(node.text) if node.plain else node.text
-
-
 def _shown_value(text: str, plain: bool = True) -> str:
     """Return a value as a message shows it: only text has quotes."""
     return text if plain and text and not isinstance(plain_value(text), str) else repr(text)
@@ -336,11 +359,18 @@ def _shown_value(text: str, plain: bool = True) -> str:
 
 def _typed(override: _Override, text: str, present: Node | None) -> Node:
     """Return a value, in the type of what it replaces."""
+    if "{" in text or "$" in text:
+        from flambe.compile.placeholder import is_reference
+
+        # Quotes and tags are YAML; what else refers to something is text, though {a} might be a mapping.
+        if is_reference(text) and not re.match(r"['\"!\[]|\{[^{}]*:", text):
+            return Scalar(None, override.position, text, False)
+    present = _without_references(override, present)
     is_data = isinstance(present, Scalar) and (present.tag is None or present.tag.startswith(STANDARD))
     if not is_data:
         return override.tree(text)
     assert isinstance(present, Scalar)
-    old = _present_value(present)
+    old = value_of(present)
     if isinstance(old, str) and not re.match(r"['\"!\[{]", text):
         return Scalar(None, override.position, text, False)
     new = override.tree(text)
@@ -354,7 +384,7 @@ def _typed(override: _Override, text: str, present: Node | None) -> Node:
     )
     if not isinstance(new, Scalar):
         raise problem
-    value = _present_value(new)
+    value = value_of(new)
     if isinstance(old, str):
         return Scalar(None, override.position, new.text, False)
     if isinstance(old, bool):
@@ -373,3 +403,12 @@ def _typed(override: _Override, text: str, present: Node | None) -> Node:
     if isinstance(old, float) and isinstance(value, int):
         return Scalar(None, override.position, repr(float(value)), True)
     return new
+
+
+def _without_references(override: _Override, present: Node | None) -> Node | None:
+    """Return what is there now, its references followed; None when they lead nowhere."""
+    if not isinstance(present, Scalar) or not ("{" in present.text or "$" in present.text or "!P" in present.text):
+        return present
+    from flambe.compile.interpolate import Interpolation
+
+    return Interpolation(override.root, []).peek(present)

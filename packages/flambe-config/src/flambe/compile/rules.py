@@ -32,7 +32,7 @@ RULES = {
     "duplicate-argument": "The argument is given by position and by name.",
     "type-mismatch": "The value is not of the type that the signature asks for.",
     # Links
-    "malformed-link": "The text of the link is not of the form root[key].attribute.",
+    "malformed-link": "The text of the link is not of the form stage[key].attribute.",
     "link-without-space": "A link has a space after its tag.",
     "link-unknown": "The link begins with a name that no stage and no resource has.",
     "link-later": "The link points to what is built after it.",
@@ -62,6 +62,19 @@ RULES = {
     "extension-version": "The installed extension is another version than the header asks for.",
     "extension-source": "The repository of an extension cannot be fetched, or has not what is asked of it.",
     "extension-install": "pip cannot install the extensions.",
+    # Parents
+    "invalid-parent": "What __default__ names is no mapping, leads back to itself, or is no path.",
+    "new-key": "A config has a key that none of its parents has.",
+    "changed-type": "A value is of another type than that of the parent which it replaces.",
+    # References and environment
+    "unknown-reference": "The reference names a key that is not in the config.",
+    "reference-cycle": "A reference leads back to itself.",
+    "reference-to-object": "The reference names an object or a search, which is no data.",
+    "malformed-reference": "The reference or variable is not written so, or cannot stand here.",
+    "unset-variable": "The environment has no such variable.",
+    "secret-in-text": "A variable whose name says that it is a secret stands inside of longer text.",
+    # Functions
+    "missing-function": "The function that __main__ names is not there, or takes other arguments.",
     # Files
     "missing-file": "The file is not there.",
     "unknown-file": "No file is declared by this name.",

@@ -1,0 +1,411 @@
+"""A config with ``__run__`` → a spec of kind ``function``: a function of the user's own, called with a name and a config."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from flambe.compile.extensions import Header
+from flambe.compile.interpolate import SEARCHES, Interpolation
+from flambe.compile.lowering import FAULT, GRID_TAGS, Lowering, Place, Where
+from flambe.compile.source import Class, Function
+from flambe.compile.yaml import (
+    STANDARD,
+    Mapping,
+    Node,
+    Scalar,
+    Sequence,
+    bared,
+    child,
+    describe,
+    documents,
+    text_of,
+    value_of,
+)
+from flambe.errors import ConfigError, Position, did_you_mean
+from flambe.spec.nodes import FILE, GRID, NEW, Environment, Spec, Stage
+
+if TYPE_CHECKING:
+    from flambe.compile.compiler import Compiled
+
+RUN = "__run__"
+STAGE = "main"
+TARGET = "flambe.runnable:Function"
+SNAPSHOTS = ("copy", "none")
+_NEEDED = ("__main__", "__output_dir__", "__name__")
+# What is not done here yet: the values that mean what is done anyway.
+_FIXED: dict[str, tuple[Any, ...]] = {
+    "__dirty__": ("include",),
+    "__requirements__": ("freeze",),
+    "__log__": (True,),
+    "__streams__": ("tee",),
+    "__seeding__": ("auto",),
+    "__retries__": (0,),
+    "__resources__": (),
+    "__scheduler__": ("local",),
+}
+_HARMLESS = ("__requirements__", "__streams__", "__resources__", "__retries__")
+_REMEDIES = {
+    "__scheduler__": "Submit the spec: flambe-compile FILE | flambe-cluster submit.",
+    "__log__": "Nothing is kept of a run in debug mode but its folder.",
+}
+KEYS = (*_NEEDED, "__code__", "__snapshot__", *_FIXED)
+
+
+def name_node(tree: Node) -> Node | None:
+    """Return the value of ``__name__``."""
+    run = child(tree, RUN)
+    found = child(run, "__name__") if run is not None else None
+    return None if found is None else bared(found)
+
+
+def anchor_run(tree: Node) -> bool:
+    """Make the folders of ``__run__`` absolute, the code's also where it is left out; return whether that changed any.
+
+    ``./`` and ``../`` of ``__code__`` start at the file, all else at the working directory. What begins with a variable or
+    a reference stays.
+    """
+    run = bared(child(tree, RUN) or tree)
+    if not isinstance(run, Mapping):
+        return False
+    changed = False
+    if child(run, "__code__") is None:
+        run.items.append((Scalar(None, run.position, "__code__", True), Scalar(None, run.position, os.getcwd(), False)))
+        changed = True
+    for key in ("__output_dir__", "__code__"):
+        node = bared(child(run, key) or run)
+        if isinstance(node, Scalar) and node.text and not node.text.startswith(("/", "~", "$", "{", "!P")):
+            node.text, node.plain = _absolute(node.text, node.position if key == "__code__" else None), False
+            changed = True
+    return changed
+
+
+def _absolute(text: str, position: Position | None) -> str:
+    """Return a folder's absolute path. position: where it is written, when ``./`` starts at that file."""
+    path = os.path.expanduser(text)
+    if position is not None and f"{path}/".startswith(("./", "../")) and path != "." and os.path.isfile(position.file):
+        path = os.path.join(os.path.dirname(position.file), path)
+    return os.path.abspath(path)
+
+
+def lower_function(
+    tree: Mapping, lowering: Lowering, header: Header
+) -> tuple[Spec, list[tuple[Any, Where, str | None]]]:
+    """Return the spec of a config without references, and what of it is to be checked. Faults are noted in ``lowering``."""
+    return _Function(tree, lowering, header).lower()
+
+
+class _Function:
+    def __init__(self, tree: Mapping, lowering: Lowering, header: Header) -> None:
+        self._tree = tree
+        self._low = lowering
+        self._header = header
+        self._at: Where = ("stages", 0, "body")
+
+    def lower(self) -> tuple[Spec, list[tuple[Any, Where, str | None]]]:
+        low, around = self._low, self._header
+        config = Mapping(None, self._tree.position)
+        config.items = [(key, value) for key, value in self._tree.items if text_of(key) != RUN]
+        names = {text_of(key) for key, _ in config.items}
+        low.link_root = lambda root: (STAGE, "config", root) if root in names else (root,)
+        # Before anything is lowered: a search draws from it.
+        low.seed = self._seed(config)
+        run = self._run()
+        code = self._code(run)
+        main = self._main(run, code)
+        name = self._name(run)
+        folder = self._text(run, "__output_dir__")
+        body = {
+            NEW: TARGET,
+            "main": main,
+            "name": name,
+            "config": low.value(config, Place((*self._at, "config"), (STAGE, "config"))),
+            "code": {FILE: code},
+            "snapshot": self._snapshot(run),
+        }
+        self._fixed(run)
+        for place in low.endless:
+            low.endless_fault(place, "A function is run once for each value: name them")
+        spec = Spec(
+            kind="function",
+            name=name,
+            output_dir=_absolute(folder, None) if folder else "",
+            seed=low.seed,
+            max_failures=0,
+            debug=around.debug,
+            stages=[Stage(name=STAGE, body=body, reuse=False)],
+            environment=Environment(
+                extensions=dict(around.extensions), files=dict(around.files), remote=around.remote, extra=around.extra
+            ),
+        )
+        return spec, [({"config": body["config"]}, self._at, STAGE)]
+
+    def _seed(self, config: Mapping) -> int:
+        node = bared(child(config, "seed") or config)
+        value = value_of(node) if isinstance(node, Scalar) and node.tag is None else None
+        return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else 0
+
+    def _run(self) -> dict[str, tuple[Node, Node]]:
+        """Return the keys of ``__run__``: (key, value) trees."""
+        node = bared(child(self._tree, RUN) or self._tree)
+        if not isinstance(node, Mapping) or node.tag is not None:
+            what = f"{RUN} is {node.tag or describe(node)}"
+            self._low.fault(
+                node.position, what, rule="invalid-parameter", expected=f"a mapping of {', '.join(_NEEDED)}"
+            )
+            return {}
+        found = {str(key): (key_node, bared(value)) for key, key_node, value in self._low._pairs(node)}
+        for key, (key_node, _) in found.items():
+            if key not in KEYS:
+                hint = did_you_mean(key, KEYS)
+                expected = None if hint else f"one of {', '.join(KEYS)}"
+                what = f"{RUN} has no key {key!r}"
+                self._low.fault(key_node.position, what, rule="unknown-parameter", expected=expected, hint=hint)
+        missing = [key for key in _NEEDED if key not in found]
+        if missing:
+            words = {"__main__": "package.module:function", "__output_dir__": "the folder of all runs",
+                     "__name__": "the name of the run"}  # fmt: skip
+            what = f"{RUN} has no {' and no '.join(missing)}"
+            expected = ", ".join(f"{key}: {words[key]}" for key in missing)
+            self._low.fault(node.position, what, rule="missing-parameter", expected=expected)
+        return found
+
+    def _text(self, run: dict[str, tuple[Node, Node]], key: str) -> str | None:
+        """Return a text of ``__run__``; None where there is none, which is noted."""
+        if key not in run:
+            return None
+        node = run[key][1]
+        self._low.places[(*self._at, key.strip("_"))] = node.position
+        if node.tag == f"!{FAULT}":
+            return None
+        if isinstance(node, Scalar) and node.text.strip() and node.tag in (None, f"{STANDARD}str"):
+            value = value_of(node)
+            if isinstance(value, str | int | float) and not isinstance(value, bool):
+                return node.text
+        what = f"{key} is {node.tag if node.tag and node.tag.startswith('!') else describe(node)}"
+        self._low.fault(node.position, what, rule="invalid-parameter", expected="text")
+        return None
+
+    def _name(self, run: dict[str, tuple[Node, Node]]) -> str:
+        name = self._text(run, "__name__")
+        if name is None:
+            return ""
+        parts = name.split("/")
+        wrong = None
+        if name.startswith("/"):
+            wrong = "is absolute"
+        elif "" in parts:
+            wrong = "has an empty part"
+        elif {".", ".."} & set(parts):
+            wrong = f"has the part {'..' if '..' in parts else '.'!r}"
+        elif any(len(part.encode()) > 200 for part in parts):
+            wrong = "has a part of more than 200 bytes"
+        elif re.search(r"[\x00-\x1f\x7f]", name):
+            wrong = "has characters that cannot be seen"
+        if wrong is not None:
+            self._low.fault(
+                run["__name__"][1].position,
+                f"__name__ is {name if len(name) < 100 else f'{name[:100]}…'!r}, which {wrong}",
+                rule="invalid-name",
+                expected="names of folders, separated by '/', below __output_dir__",
+            )
+        return name
+
+    def _code(self, run: dict[str, tuple[Node, Node]]) -> str:
+        text = self._text(run, "__code__")
+        if text is None:
+            return os.getcwd()
+        node = run["__code__"][1]
+        folder = _absolute(text, node.position)
+        if not os.path.isdir(folder):
+            above, name = os.path.split(folder)
+            hint = did_you_mean(name, os.listdir(above)) if os.path.isdir(above) else None
+            self._low.fault(node.position, f"__code__: there is no folder {folder}", rule="missing-file", hint=hint)
+        return folder
+
+    def _snapshot(self, run: dict[str, tuple[Node, Node]]) -> str:
+        text = self._text(run, "__snapshot__")
+        if text is not None and text not in SNAPSHOTS:
+            node = run["__snapshot__"][1]
+            what = f"__snapshot__ is {text!r}"
+            hint = "A copy has uncommitted edits too." if text == "git" else did_you_mean(text, SNAPSHOTS)
+            self._low.fault(node.position, what, rule="invalid-parameter", expected="copy or none", hint=hint)
+        return text if text in SNAPSHOTS else SNAPSHOTS[0]
+
+    def _fixed(self, run: dict[str, tuple[Node, Node]]) -> None:
+        """Note the keys that ask for something else than what is done."""
+        for key, allowed in _FIXED.items():
+            if key not in run:
+                continue
+            key_node, node = run[key]
+            asked = node
+            if key == "__scheduler__" and isinstance(node, Mapping):
+                asked = bared(child(node, "name") or node)
+            if isinstance(asked, Scalar) and (
+                value_of(asked) in allowed and type(value_of(asked)) in map(type, allowed)
+            ):
+                continue
+            shown = "" if not allowed else f"; only {str(allowed[0]).lower()} does"
+            what = f"{key} has no effect yet{shown}" if key in _HARMLESS else f"{key} cannot be {_shown(asked)} yet"
+            if key in _HARMLESS:
+                self._low.warn(key_node.position, what, "unused-value")
+            else:
+                expected, hint = str(allowed[0]).lower(), _REMEDIES.get(key)
+                self._low.fault(asked.position, what, rule="invalid-parameter", expected=expected, hint=hint)
+
+    # The function ----------------------------------------------------------------------------------------------------
+
+    def _main(self, run: dict[str, tuple[Node, Node]], code: str) -> str:
+        main = self._text(run, "__main__")
+        if main is None:
+            return ""
+        position = run["__main__"][1].position
+        module, colon, name = main.partition(":")
+        if not colon or not name.isidentifier() or not all(part.isidentifier() for part in module.split(".")):
+            hint = None
+            if module.endswith(".py") or "/" in module:
+                dotted = module.removesuffix(".py").strip("./").replace("/", ".")
+                hint = f"Write {dotted}:{name or 'main'}"
+            elif not colon and "." in main:
+                hint = f"Write {module.rpartition('.')[0]}:{module.rpartition('.')[2]}"
+            what = f"__main__ is {main!r}"
+            expected = "package.module:function"
+            self._low.fault(position, what, rule="invalid-parameter", expected=expected, hint=hint)
+        elif os.path.isdir(code):
+            error = self._missing(module, name, code)
+            if error is not None:
+                self._low.note(error, position)
+        return main
+
+    def _missing(self, module: str, name: str, code: str) -> ConfigError | None:
+        """Return what is wrong with the function below the folder ``code``, from its source."""
+        library = self._low.library
+        top, *rest = module.split(".")
+        if not (os.path.isdir(os.path.join(code, top)) or os.path.isfile(os.path.join(code, f"{top}.py"))):
+            hint: str | None = did_you_mean(top, _modules([code])) or "Set __code__ to the folder that holds it."
+            return ConfigError(f"there is no module {top!r} in {code}", rule="missing-function", hint=hint)
+        root = os.path.join(code, f"{top}.py")
+        library.add_root(top, root if os.path.isfile(root) else code)
+        whole = top
+        for part in rest:
+            if not library.exists(f"{whole}.{part}"):
+                folder = os.path.join(code, *whole.split("."))
+                hint = did_you_mean(part, _modules([folder]))
+                return ConfigError(f"there is no module {whole}.{part} in {code}", rule="missing-function", hint=hint)
+            whole = f"{whole}.{part}"
+        found = library.find(module, name)
+        if found is None and not library.may_export(module, name):
+            hint = did_you_mean(name, library.names(module))
+            return ConfigError(f"{module} has no function {name!r}", rule="missing-function", hint=hint)
+        if found is not None and isinstance(found.item, Class):
+            what = f"{module}:{name} is a class"
+            return ConfigError(what, rule="missing-function", expected="a function of the name and the config")
+        if found is not None and isinstance(found.item, Function):
+            return _wrong_arguments(f"{module}:{name}", found.item)
+        return None
+
+
+def _wrong_arguments(main: str, function: Function) -> ConfigError | None:
+    slots = [one for one in function.parameters if one.kind in (0, 1)]
+    rest = any(one.kind == 2 for one in function.parameters)
+    required = sum(one.required for one in slots)
+    by_name = [one.name for one in function.parameters if one.kind == 3 and one.required]
+    if required <= 2 and (rest or len(slots) >= 1) and not by_name:
+        return None
+    names = ", ".join(one.name for one in function.parameters)
+    return ConfigError(
+        f"{main} takes ({names})", rule="missing-function", expected="a function of (name, config), or of (context)"
+    )
+
+
+def _modules(folders: list[str]) -> list[str]:
+    return [
+        entry.name.removesuffix(".py")
+        for folder in folders
+        if os.path.isdir(folder)
+        for entry in os.scandir(folder)
+        if entry.name.endswith(".py") or (entry.is_dir() and entry.name.isidentifier())
+    ]
+
+
+def _shown(node: Node) -> str:
+    return node.text if isinstance(node, Scalar) and node.plain else describe(node)
+
+
+class Options:
+    """Gives the values of a search: as a spec has them, and as the config of a variant does.
+
+    compiled: the whole config. lowering: to draw with, and to read the values.
+    """
+
+    def __init__(self, compiled: Compiled, lowering: Lowering) -> None:
+        self._tree = compiled.tree
+        self._lowering = lowering
+        lowering.extensions = compiled.spec.environment.extensions
+        lowering.files = compiled.spec.environment.files
+        lowering.seed = compiled.spec.seed
+
+    def __call__(self, search: Node, path: Where) -> list[tuple[Any, Node]]:
+        from flambe.compile.dump import node_to_yaml
+
+        # The values of a list may refer to other searches; what draws needs its numbers now.
+        node = search if (search.tag or "")[1:] in GRID_TAGS else Interpolation(self._tree, []).resolved(search)
+        found = self._lowering.value(node, Place((), (STAGE, "config", *path)))
+        values = found.get(GRID, []) if isinstance(found, dict) else []
+        return [
+            (value, documents(node_to_yaml(value), "", place=lambda *_: search.position)[0])  # type: ignore[arg-type]
+            for value in values
+        ]
+
+
+def variants(
+    tree: Node, options: Callable[[Node, Where], list[tuple[Any, Node]]]
+) -> Iterator[tuple[Node, dict[str, Any]]]:
+    """Yield a function's config once for each choice of its searches, and the choices: dotted path → the option.
+
+    options: gives the values of the search at a path. References stay, so that they follow the choice. The last search changes
+    fastest; one inside of an option comes after it.
+    """
+    found = next(_searches(tree, ()), None)
+    if found is None:
+        yield tree, {}
+        return
+    path, search = found
+    dotted = ".".join(str(part).replace(".", "\\.") for part in ("config", *path))
+    for value, option in options(search, path):
+        for rest, chosen in variants(_with(tree, path, option), options):
+            yield rest, {dotted: value, **chosen}
+
+
+def _searches(node: Node, path: Where) -> Iterator[tuple[Where, Node]]:
+    bare = bared(node)
+    if bare.tag in SEARCHES:
+        yield path, bare
+    elif isinstance(bare, Mapping):
+        for key, value in bare.items:
+            yield from _searches(value, (*path, text_of(key) or ""))
+    elif isinstance(bare, Sequence):
+        for index, value in enumerate(bare.items):
+            yield from _searches(value, (*path, index))
+
+
+def _with(node: Node, path: Where, value: Node) -> Node:
+    """Return a tree with another value at a path; what is not on the way is shared."""
+    if not path:
+        return value
+    bare = bared(node)
+    copy: Mapping | Sequence
+    if isinstance(bare, Mapping):
+        copy = Mapping(bare.tag, bare.position)
+        copy.items = [
+            (key, _with(inner, path[1:], value) if text_of(key) == path[0] else inner) for key, inner in bare.items
+        ]
+        return copy
+    assert isinstance(bare, Sequence)
+    copy = Sequence(bare.tag, bare.position)
+    copy.items = [
+        _with(inner, path[1:], value) if index == path[0] else inner for index, inner in enumerate(bare.items)
+    ]
+    return copy

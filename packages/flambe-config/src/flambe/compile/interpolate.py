@@ -1,0 +1,380 @@
+"""References and environment variables in the texts of a config → what they stand for (see ``placeholder`` for how they are written).
+
+Keys, links and ``!env`` are never touched, and what was put in is not read again.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from itertools import islice
+from typing import NamedTuple
+
+from flambe.compile.compose import whole_path
+from flambe.compile.lowering import DISTRIBUTIONS, FAULT, GRID_TAGS, SAMPLE_TAGS
+from flambe.compile.placeholder import OFF, Piece, Variable, inside, pieces, secret_inside
+from flambe.compile.reference import LINK_TAGS
+from flambe.compile.yaml import (
+    DEEPEST,
+    STANDARD,
+    Alias,
+    Mapping,
+    Node,
+    Scalar,
+    Sequence,
+    bared,
+    child,
+    describe,
+    each,
+    plain_value,
+    text_of,
+    value_of,
+)
+from flambe.errors import ConfigError, Position, did_you_mean
+
+MOST_CHARACTERS = 16 * 2**20
+"""Of all that references put in: real configs stay far below, ``a: "{b}{b}", b: "{c}{c}", …`` does not."""
+MOST_COPIES = 100_000
+MOST_STEPS = 50
+"""From one reference to the next."""
+
+SEARCHES = frozenset(f"!{tag}" for tag in (*GRID_TAGS, *SAMPLE_TAGS, *DISTRIBUTIONS, "seeds"))
+_CLOSED = frozenset(f"!{tag}" for tag in (*LINK_TAGS, "env", FAULT))
+_VALUES = ("!file", "!env")  # tags of values that are no objects
+
+
+class Searched(ConfigError):
+    """A reference to what a search decides: only a variant knows its value."""
+
+
+class Interpolation:
+    """Replaces the references of one config. tree: its root. name: the value whose parts become folder names.
+
+    faults: what is wrong. follows: references to what a search decides, which only a variant can have.
+    """
+
+    def __init__(self, tree: Node, faults: list[ConfigError], *, name: Node | None = None) -> None:
+        self._tree = tree
+        self._name = name
+        self.faults = faults
+        self.follows: list[Searched] = []
+        self._done: dict[int, Node] = {}
+        self._active: dict[int, str] = {}  # the texts that are being read, and the reference that led to each
+        self._last = ""  # reference that is followed
+        self._sizes: dict[int, _Size] = {}
+        self._characters = MOST_CHARACTERS
+        self._copies = MOST_COPIES
+
+    def resolved(self, tree: Node) -> Node:
+        """Return a tree without references; what holds none is shared with ``tree``, which stays as it is.
+
+        What is wrong becomes a fault, and a value with the tag ``!$fault`` in its place.
+        """
+        try:
+            result = self._node(tree)
+            if self._copies < MOST_COPIES and self._size(result).depth > DEEPEST:
+                what = f"references make this nest more than {DEEPEST} deep"
+                raise ConfigError(what, rule="too-large", position=tree.position)
+        except RecursionError:
+            self.faults.append(ConfigError("references make this nest too deep", rule="too-large"))
+            return _faulty(tree.position)
+        return result
+
+    def peek(self, node: Node) -> Node | None:
+        """Return a value without references, None where it has a fault; notes nothing."""
+        return None if (found := Interpolation(self._tree, []).resolved(node)).tag == f"!{FAULT}" else found
+
+    def trace(self, node: Node, depth: int = 0) -> Iterator[tuple[Position, str]]:
+        """Yield where the value of a text comes from: the references and variables in it, and in what these name."""
+        from flambe.compile.dump import tree_to_yaml
+
+        if not (isinstance(node, Scalar) and _is_open(node)) or depth > MOST_STEPS:
+            return
+        for piece in pieces(node.text, node.position):
+            if isinstance(piece, str):
+                continue
+            if piece.variable is not None:
+                yield node.position, _traced(piece.variable)
+                continue
+            target = self._target(piece.name, node.position)
+            first, *more = tree_to_yaml(None, target).splitlines()
+            yield target.position, f"{piece.name} is {first}{' …' if more else ''}"
+            yield from self.trace(target, depth + 1)
+
+    # Nodes -----------------------------------------------------------------------------------------------------------
+
+    def _node(self, node: Node) -> Node:
+        if isinstance(node, Scalar):
+            return self._scalar(node) if _is_open(node) else node
+        if id(node) in self._done:
+            return self._done[id(node)]
+        result: Node = node
+        if isinstance(node, Alias):
+            target = self._node(node.target)
+            if target is not node.target:
+                result = Alias(node.position, node.name, target)
+        elif isinstance(node, Mapping):
+            pairs = [(key, self._node(value)) for key, value in node.items]
+            if any(new is not old for (_, new), (_, old) in zip(pairs, node.items, strict=True)):
+                result = Mapping(node.tag, node.position)
+                result.items = pairs
+        elif isinstance(node, Sequence):
+            items = [self._node(item) for item in node.items]
+            if any(new is not old for new, old in zip(items, node.items, strict=True)):
+                result = Sequence(node.tag, node.position)
+                result.items = items
+        if node.tag == "!P":
+            what = f"!P holds {describe(node)}"
+            self.faults.append(
+                ConfigError(what, rule="malformed-reference", position=node.position, expected="text", hint="Quote it.")
+            )
+            result = _faulty(node.position)
+        self._done[id(node)] = result
+        return result
+
+    def _scalar(self, node: Scalar) -> Node:
+        """Return what a text stands for."""
+        if id(node) in self._done:
+            return self._done[id(node)]
+        if id(node) in self._active:
+            steps = [*self._active]
+            chain = " → ".join((self._last, *(self._active[step] for step in steps[steps.index(id(node)) + 1 :])))
+            raise ConfigError(f"the references {chain} go in a circle", rule="reference-cycle", position=node.position)
+        if len(self._active) >= MOST_STEPS:
+            what = f"more than {MOST_STEPS} references follow one another"
+            raise ConfigError(what, rule="too-large", position=node.position)
+        self._active[id(node)] = self._last
+        result: Node
+        try:
+            result = self._value(node)
+        except Searched as error:
+            error.position = error.position or node.position
+            self.follows.append(error)
+            result = _faulty(node.position)
+        except _Broken:
+            result = _faulty(node.position)
+        except ConfigError as error:
+            error.position = error.position or node.position
+            self.faults.append(error)
+            result = _faulty(node.position)
+        del self._active[id(node)]
+        self._done[id(node)] = result
+        return result
+
+    def _value(self, node: Scalar) -> Node:
+        tag, text = node.tag, node.text
+        if tag == "!P":
+            return Scalar(None, node.position, text, False)
+        if OFF.match(text):
+            return Scalar(tag, node.position, text[3:], False)
+        found_pieces = list(pieces(text, node.position))
+        if found_pieces == [text]:
+            return node
+        only = found_pieces[0] if len(found_pieces) == 1 else ""
+        if not isinstance(only, str) and node is not self._name:
+            found = self._alone(only, node)
+            if tag is None:
+                return found
+            if not isinstance(found, Scalar) or found.tag is not None:
+                came = found.tag or describe(found)
+                raise ConfigError(
+                    f"{only} stands for {came}", rule="malformed-reference", expected=f"text, after {tag}"
+                )
+            return Scalar(tag, node.position, found.text, found.plain)
+        parts = [piece if isinstance(piece, str) else self._part(piece, node) for piece in found_pieces]
+        result = Scalar(tag, node.position, "".join(parts), False)
+        self._spend(node.position, len(result.text))
+        return result
+
+    def _part(self, piece: Piece, node: Scalar) -> str:
+        """Return what a reference or variable puts into a longer text."""
+        if piece.variable is not None:
+            text = inside(piece, node.position)
+        else:
+            try:
+                text = self._text(self._found(piece, node), piece)
+            except Searched:
+                if node is not self._name:
+                    raise
+                text = piece.name.rpartition(".")[2]  # of the whole search; each variant has a name of its own
+        return text.replace("/", "_") if node is self._name else text
+
+    def _alone(self, piece: Piece, node: Scalar) -> Node:
+        """Return what a reference or variable that is the whole value stands for, at the place of ``node``."""
+        if piece.variable is not None:
+            variable = piece.variable
+            if variable.is_secret and (variable.default is None or os.environ.get(variable.name)):
+                return Scalar("!env", node.position, variable.name, False)
+            text = variable.value(node.position)
+            is_typed = isinstance(plain_value(text), bool | int | float)
+            return Scalar(None, node.position, text, is_typed)
+        found = self._found(piece, node)
+        size = self._size(found)
+        self._copies -= size.nodes
+        self._spend(node.position, size.characters)
+        copy: Node
+        if isinstance(found, Scalar):
+            return Scalar(found.tag, node.position, found.text, found.plain)
+        if isinstance(found, Mapping):
+            copy = Mapping(None, node.position)
+            copy.items = found.items
+            return copy
+        assert isinstance(found, Sequence)
+        copy = Sequence(None, node.position)
+        copy.items = found.items
+        return copy
+
+    def _spend(self, position: Position, characters: int) -> None:
+        self._characters -= characters
+        if self._characters < 0 or self._copies < 0:
+            most = f"{MOST_CHARACTERS:,} characters" if self._characters < 0 else f"{MOST_COPIES:,} values"
+            what = f"references make this config too large: more than {most}"
+            raise ConfigError(what, rule="too-large", position=position)
+
+    # Targets ---------------------------------------------------------------------------------------------------------
+
+    def _found(self, piece: Piece, node: Scalar) -> Node:
+        """Return the data that a reference names, itself without references. Raises ``ConfigError``."""
+        target = self._target(piece.name, node.position)
+        self._last = str(piece)
+        result = bared(self._node(target))
+        for inner in each(result):
+            bare = bared(inner)
+            tag = bare.tag
+            if tag is None or tag.startswith(STANDARD) or tag in _VALUES:
+                continue
+            if tag == f"!{FAULT}":
+                raise _Broken("")
+            if tag in SEARCHES:
+                raise _searched(piece.name, tag)
+            where = "is" if bare is result else "holds"
+            link = piece.name.removeprefix("pipeline.").removeprefix("stages.").split(".")
+            text = link[0] + "".join(f"[{part}]" for part in link[1:])
+            what = f"{piece} {where} {tag}, which is an object and no data"
+            raise ConfigError(what, rule="reference-to-object", hint=f"Write a link: !@ {text}")
+        return result
+
+    def _target(self, path: str, position: Position) -> Node:
+        """Return the value at a path of the config as it stands there. Raises ``ConfigError``."""
+        parts = whole_path(self._tree, path.split("."))
+        node = bared(self._tree)
+        for depth, part in enumerate(parts):
+            inner = child(node, part)
+            if inner is None and isinstance(node, Scalar) and _is_open(node):
+                self._last = f"{{{'.'.join(parts[:depth])}}}"
+                node = bared(self._scalar(node))
+                if node.tag == f"!{FAULT}":
+                    raise _Broken("")
+                inner = child(node, part)
+            if inner is None:
+                if node.tag in SEARCHES:
+                    raise _searched(path, str(node.tag))
+                raise self._unknown(path, position)
+            node = bared(inner)
+        return node
+
+    def _unknown(self, path: str, position: Position) -> ConfigError:
+        known = list(islice(paths(self._tree), 5000))
+        last = path.rpartition(".")[2]
+        same = [one for one in known if one.rpartition(".")[2] == last]
+        hint = f"Did you mean '{{{same[0]}}}'?" if len(same) == 1 else did_you_mean(path, known)
+        if hint is None:
+            hint = f"For the text itself write {{{{{path}}}}}, or !P before it."
+        elif len(same) != 1:
+            hint = hint.replace("mean '", "mean '{").replace("'?", "}'?")
+        what = f"{{{path}}} names nothing in this config"
+        return ConfigError(what, rule="unknown-reference", position=position, hint=hint)
+
+    def _text(self, node: Node, piece: Piece) -> str:
+        """Return the text of a value inside of longer text."""
+        if isinstance(node, Sequence):
+            return f"[{','.join(self._text(bared(item), piece) for item in node.items)}]"
+        if isinstance(node, Scalar) and node.tag == "!env":
+            raise secret_inside(node.text)
+        if not isinstance(node, Scalar) or node.tag in _VALUES:
+            came = node.tag or describe(node)
+            what = f"{piece} stands for {came}, which has no text"
+            raise ConfigError(
+                what, rule="malformed-reference", hint="Name a value in it, or let the reference stand alone."
+            )
+        value = value_of(node) if node.tag is None else node.text
+        if value is None or isinstance(value, bool):
+            return {None: "null", True: "true", False: "false"}[value]
+        return repr(value) if isinstance(value, float) else str(value)
+
+    def _size(self, node: Node) -> _Size:
+        """Return how much there is below a node, what aliases bring again counted each time."""
+        found = self._sizes.get(id(node))
+        if found is None:
+            inner: list[Node] = []
+            if isinstance(node, Alias):
+                inner = [node.target]
+            elif isinstance(node, Mapping):
+                inner = [part for pair in node.items for part in pair]
+            elif isinstance(node, Sequence):
+                inner = node.items
+            sizes = [self._size(part) for part in inner]
+            found = _Size(
+                1 + sum(size.nodes for size in sizes),
+                len(text_of(node) or "") + sum(size.characters for size in sizes),
+                max((size.depth for size in sizes), default=0) + (not isinstance(node, Alias)),
+            )
+            self._sizes[id(node)] = found
+        return found
+
+
+class _Size(NamedTuple):
+    nodes: int
+    characters: int
+    depth: int
+
+
+class _Broken(ConfigError):
+    """What a reference names has a fault, which is noted already."""
+
+
+def _searched(path: str, tag: str) -> Searched:
+    link = path.removeprefix("pipeline.").removeprefix("stages.").split(".")
+    text = link[0] + "".join(f"[{part}]" for part in link[1:])
+    return Searched(
+        f"{{{path}}} names a search ({tag}), whose value only a variant knows",
+        rule="reference-to-object",
+        hint=f"In an experiment write a link: !@ {text}; of a function, --expand writes every variant.",
+    )
+
+
+def _traced(variable: Variable) -> str:
+    if variable.is_secret:
+        return f"${variable.name} is read when it is needed"
+    found = os.environ.get(variable.name)
+    if found is None and variable.default is None:
+        return f"${variable.name} is not set"
+    return f"${variable.name} is {found!r}" if found else f"${variable.name} is not set, so {variable.default!r}"
+
+
+def _is_open(node: Scalar) -> bool:
+    """Whether the text of a value may refer to something."""
+    text = node.text
+    if not ("{" in text or "$" in text or node.tag == "!P" or text.startswith("!P")):
+        return False
+    return node.tag not in _CLOSED
+
+
+def _faulty(position: Position) -> Scalar:
+    return Scalar(f"!{FAULT}", position, "", False)
+
+
+def paths(node: Node, start: str = "") -> Iterator[str]:
+    """Yield the dotted path of every value of a config; that of a stage without ``pipeline``."""
+    bare = bared(node) if not start else node
+    pairs: list[tuple[str | None, Node]] = []
+    if isinstance(bare, Mapping):
+        pairs = [(text_of(key), value) for key, value in bare.items]
+    elif isinstance(bare, Sequence):
+        pairs = [(str(index), value) for index, value in enumerate(bare.items)]
+    for name, value in pairs:
+        if name is None:
+            continue
+        whole = f"{start}.{name}" if start and start not in ("pipeline", "stages") else name
+        yield whole
+        yield from paths(value, whole)
