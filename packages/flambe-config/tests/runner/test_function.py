@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from flambe.errors import ConfigError
+from flambe.record.keeper import Keeper
 from flambe.record.run import RunRecord, read_record
 from flambe.runner.execute import execute, execute_lines
 from flambe.spec.codec import dump_spec, escape
@@ -393,3 +394,18 @@ def test_a_signal_ends_several_functions(project: Project) -> None:
     assert process.wait(30) == 143
     assert read_record(log.parent / "run.json", RunRecord).status == "CANCELLED"
     assert not (project.folder / "out/two").exists()
+
+
+def test_which_unfinished_runs_go_on(project: Project) -> None:
+    def begun(spec: Spec) -> str:
+        keeper = Keeper.open(spec, tool="test")
+        keeper.close("CANCELLED")
+        return keeper.paths.root.name
+
+    alone, several = project.spec(name="alone"), project.spec(name="several")
+    several.stages[0].body["config"]["lr"] = {"$grid": [1, 2]}
+    # What one function has done is in its folder, and nowhere to go on from; of several variants some may be done.
+    assert [begun(alone), begun(alone)] == ["exp.0", "exp.1"]
+    assert [begun(several), begun(several)] == ["exp.0", "exp.0"]
+    project.write("my_code/data.py", "def load():\n    return 5\n")
+    assert [begun(several), begun(several)] == ["exp.1", "exp.1"]

@@ -6,9 +6,26 @@ from pathlib import Path
 
 from flambe.errors import ConfigError
 from flambe.record import run
-from flambe.record.layout import RUN, RunPaths
+from flambe.record.layout import DEBUG, RUN, RunPaths
+from flambe.record.snapshot import Snapshot
+from flambe.spec.nodes import Spec, is_concrete
 
 CONTINUABLE = frozenset({run.CREATED, run.QUEUED, run.RUNNING, run.PAUSED, run.CANCELLED})
+
+
+def home_of(spec: Spec) -> Path:
+    """Return the folder of the runs of a spec: ``{output_dir}/{name}``, of functions in debug mode ``{output_dir}/DEBUG/{name}``."""
+    folder = Path(spec.output_dir).expanduser().absolute()
+    return folder / DEBUG / spec.name if spec.kind == "function" and spec.debug else folder / spec.name
+
+
+def can_go_on(found: Path, spec: Spec, snapshot: Snapshot | None) -> bool:
+    """Whether an unfinished run of a function is gone on with: only its variants can be done in part, and only by equal code.
+
+    A function that runs alone has no state to go on from, and begins anew in the next folder.
+    """
+    code = run.read_record(found / RUN, run.RunRecord).code
+    return not is_concrete(spec) and code is not None and code.tree == (None if snapshot is None else snapshot.tree)
 
 
 def claim(home: Path) -> RunPaths:

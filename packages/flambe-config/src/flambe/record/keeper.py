@@ -22,7 +22,7 @@ import msgspec
 from flambe import __version__
 from flambe.errors import ConfigError, FlambeError
 from flambe.record import layout, run
-from flambe.record.claim import claim, unfinished
+from flambe.record.claim import can_go_on, claim, home_of, unfinished
 from flambe.record.code import forget_code
 from flambe.record.ledger import PENDING, Event, Ledger, LedgerState
 from flambe.record.parcel import take, unpack
@@ -77,13 +77,12 @@ class Keeper:
         check_names(spec)
         if output_dir is not None:
             spec = msgspec.structs.replace(spec, output_dir=str(output_dir))
-        home = Path(spec.output_dir).expanduser().absolute()
-        home = home / layout.DEBUG / spec.name if spec.kind == "function" and spec.debug else home / spec.name
+        home = home_of(spec)
         forget_code()
         snapshot = code_to_copy(spec)
         home.mkdir(parents=True, exist_ok=True)
         found = None if fresh else unfinished(home, spec_digest(spec))
-        if found is not None and spec.kind == "function" and not _can_go_on(found, spec, snapshot):
+        if found is not None and spec.kind == "function" and not can_go_on(found, spec, snapshot):
             found = None
         paths = layout.RunPaths(found) if found is not None else claim(home)
         ledger = Ledger(paths.ledger)
@@ -129,7 +128,9 @@ class Keeper:
             entry=str(spec.stages[0].body["main"]) if spec.kind == "function" else None,
         )
         if not paths.spec.exists():
-            write_sources(paths, spec, snapshot)
+            if snapshot is not None:
+                snapshot.write(paths.root)
+            write_sources(paths, spec)
         keeper = cls(paths, spec, record, ledger)
         # Scratch folders of an earlier process belong to attempts that are over.
         shutil.rmtree(paths.scratch, ignore_errors=True)
@@ -423,15 +424,6 @@ class Keeper:
         if time.monotonic() - self._last_sync > _SYNC_EVERY_S:
             self.ledger.sync()
             self._last_sync = time.monotonic()
-
-
-def _can_go_on(found: Path, spec: Spec, snapshot: Snapshot | None) -> bool:
-    """Whether an unfinished run of a function is gone on with: only its variants can be done in part, and only by equal code.
-
-    A function that runs alone has no state to go on from, and begins anew in the next folder.
-    """
-    code = read_record(found / layout.RUN, RunRecord).code
-    return not is_concrete(spec) and code is not None and code.tree == (None if snapshot is None else snapshot.tree)
 
 
 def _joined(earlier: list[dict[str, Any]], more: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -14,9 +14,14 @@ from flambe.record.ignore import Ignore
 from flambe.record.layout import RESERVED
 from flambe.spec.digest import digest_of, file_digest
 
+# fmt: off
 SUFFIXES = frozenset(
-    ".py .pyi .pyx .pxd .so .c .cc .cpp .cu .cuh .h .hpp .json .yaml .yml .toml .ini .cfg .txt .sql .jinja .j2 .sh".split()
+    {
+        ".py", ".pyi", ".pyx", ".pxd", ".so", ".c", ".cc", ".cpp", ".cu", ".cuh", ".h", ".hpp",
+        ".json", ".yaml", ".yml", ".toml", ".ini", ".cfg", ".txt", ".sql", ".jinja", ".j2", ".sh",
+    }
 )
+# fmt: on
 """The files of a package that are code, or so small that it reads them from beside its code."""
 
 LARGEST_BYTES = 32 * 2**20

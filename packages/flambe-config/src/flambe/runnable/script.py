@@ -40,12 +40,13 @@ class Script(Component):
     Parameters
     ----------
     script: a module that can be run (of an extension, say), or the path of a Python file.
-    args: positional arguments as a list; or a mapping, which stands for ``kwargs``. ``pos_args`` is another name of it.
+    args: positional arguments as a list; or a mapping, which stands for ``kwargs``.
     kwargs: name → value, given as ``--name value``. None and True give ``--name`` alone, False nothing, a list several words;
-        a name that begins with ``-`` stays as it is. ``keyword_args`` is another name of it.
+        a name that begins with ``-`` stays as it is.
     output_dir_arg: name of an argument that gets the folder for what the program writes.
     max_steps: how often the program is run, a step each; once by default.
     metric_fn: called with that folder after each run; returns what variants are compared by. A function, or ``module:function``.
+    pos_args, keyword_args: other names of ``args`` and ``kwargs``.
     lower_is_better: direction of the metric.
 
     The program finds the folder as ``flambe.get_env().output_path`` too, and ``flambe.log`` in it logs to the unit.
