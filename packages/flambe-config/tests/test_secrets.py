@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -69,3 +70,11 @@ def test_where_they_are_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert secrets_file(str(default)) == default
     with pytest.raises(MissingSecretsError, match="there is no file of secrets nowhere.ini"):
         secrets_file("nowhere.ini")
+
+
+def test_every_form_of_a_value_is_taken_out(tmp_path: Path) -> None:
+    read_secrets(write(tmp_path, '[A]\nquoted = say "hunter2" \\o/\nkey = first line\n  second line\n'))
+    value = 'say "hunter2" \\o/'
+    assert hide(value) == hide(json.dumps(value)[1:-1]) == hide(repr(value)[1:-1]) == "[secret]"
+    assert hide("first line\nsecond line") == "[secret]"
+    assert hide("a second line") == "a [secret]"
