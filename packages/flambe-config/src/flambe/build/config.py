@@ -56,9 +56,7 @@ class ConfigWriter:
         # Defaults of other libraries come and go with their releases, ours are kept: a later default must not change what was saved.
         everything = (arguments_of(value, defaults=True) or {}) if isinstance(value, Component) else given
         named = {key: item for key, item in everything.items() if key in given or (key != ARGS and _is_plain(item))}
-        if isinstance(value, Component):
-            named = value.saved_arguments(named)
-        named = self._in_order(named, made)
+        named = self._chosen(named, value, made)
         # What came by position has its origin under its number.
         by_position = (
             {key: index for index, key in enumerate(list(given)[: len(made.args)])} if ARGS not in given else {}
@@ -73,8 +71,9 @@ class ConfigWriter:
             node[name] = self._value(item, (*path, name), made.origins, inside)
         return node
 
-    def _in_order(self, named: dict[str, Any], made: Made) -> dict[str, Any]:
-        return named
+    def _chosen(self, named: dict[str, Any], value: Any, made: Made) -> dict[str, Any]:
+        """Return the arguments to write."""
+        return value.saved_arguments(named) if isinstance(value, Component) else named
 
     def _value(self, value: Any, path: Path, origins: Mapping[Path, Origin], inside: Path) -> Any:
         origin = origins.get(inside)
@@ -191,8 +190,8 @@ class _Inline(ConfigWriter):
             node = {next(iter(node)): next(iter(node.values())), TAG: tag, NOTES: notes, **node}
         return node
 
-    def _in_order(self, named: dict[str, Any], made: Made) -> dict[str, Any]:
-        # As given, not as declared: a link stands below what it points to. Defaults come last.
+    def _chosen(self, named: dict[str, Any], value: Any, made: Made) -> dict[str, Any]:
+        # All, since no state goes with a text; as given, not as declared: a link stands below what it points to. Defaults come last.
         first = [key for key in list(named)[: len(made.args)] if key not in made.kwargs]
         given = [key for key in made.kwargs if key in named]
         return {key: named[key] for key in (*first, *given, *named)}
