@@ -265,3 +265,60 @@ def test_flambe_is_the_same(project: Project) -> None:
     assert done.returncode == 0, done.stderr
     shown = project.start("run", FIRST, "--show", program="flambe")
     assert shown.stdout == f"flambe-compile {FIRST} | flambe exec\n"
+
+
+ODD = """\
+__run__: {__main__: "my_code.odd:main", __output_dir__: $OUTPUT_DIR, __name__: "odd/{a-b}-{list}-{small}-{flag}-{none}"}
+a-b: x/y
+list: [1, 2.5, text]
+small: 1e-5
+flag: true
+none: null
+empty: {}
+nothing: []
+maps: [{a: 1, b: [2, {c: 3}]}, {}]
+1: integer key
+"0": text key
+price: !P 5$ and {braces}
+whole: "{maps}"
+inside: "{{literal}} {small} {flag} {list}"
+home: ${HOME}/x
+missing: ${NOT_THERE_AT_ALL:-else}
+long: |
+  several
+    lines: {a-b}
+text: "1e3"
+date: 2001-01-01
+yes: no
+infinite: .inf
+METRIC: ARTIFACT
+"""
+
+
+def test_odd_values_come_through_and_back(project: Project) -> None:
+    code = "import json\n\n\ndef main(name, config):\n    open('seen.json', 'w').write(json.dumps([[k, v] for k, v in config.items()]))\n"
+    project.write("my_code/odd.py", code)
+    project.write("odd.yml", ODD)
+    first = project.expyrun("odd.yml")
+    assert str(first) == "odd/x_y-[1,2.5,text]-1e-05-true-null/exp.0"
+    seen = dict(map(tuple, json.loads(project.read(first, "seen.json"))))
+    maps = [{"a": 1, "b": [2, {"c": 3}]}, {}]
+    assert seen["maps"] == seen["whole"] == maps
+    assert (seen["empty"], seen["nothing"], seen[1], seen["0"], seen["METRIC"]) == (
+        {},
+        [],
+        "integer key",
+        "text key",
+        "ARTIFACT",
+    )
+    assert seen["price"] == "5$ and {braces}"
+    assert seen["inside"] == "{literal} 1e-05 true [1,2.5,text]"
+    assert (seen["home"], seen["missing"]) == (f"{os.environ['HOME']}/x", "else")
+    assert seen["long"] == "several\n  lines: x/y\n"
+    assert (seen["text"], seen["date"], seen["yes"], seen["infinite"]) == ("1e3", "2001-01-01", "no", float("inf"))
+    again = project.expyrun(str(project.output / first / "config.yml"))
+    assert again == first.with_name("exp.1")
+    for name in ("config.yml", "seen.json", "my_code/odd.py"):
+        assert project.read(again, name) == project.read(first, name)
+    raw = project.expyrun(str(project.output / first / "raw_config.yml"))
+    assert project.read(raw, "config.yml") == project.read(first, "config.yml")

@@ -117,7 +117,7 @@ class Project:
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
-    made = Project(tmp_path / "my project")
+    made = Project(tmp_path / "my 'project' ü")
     monkeypatch.chdir(made.folder)
     monkeypatch.setattr(sys, "path", list(sys.path))
     yield made
