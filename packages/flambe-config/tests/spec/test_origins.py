@@ -91,3 +91,26 @@ def test_a_unit_carries_them_and_its_key_does_not(spec):
     assert made[0].where_exported(LinkTarget(("words",), ("embedding_dim",))) == Position("<exp.yaml>", 9, 20)
     assert made[1].where(("words",)) is None
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(made[2]), type=type(made[2])).origins == made[0].origins
+
+
+def test_what_was_drawn_stands_where_its_distribution_is_and_a_named_option_where_it_is_written():
+    text = textwrap.dedent(
+        """\
+        !Experiment
+        name: t
+        pipeline:
+          words: !torch.Embedding
+            num_embeddings: !quniform {n: 2, low: 4, high: 5}
+            embedding_dim: !choice {small: 2, large: 4}
+            max_norm: !choice
+              options: {low: !g [1.0, 1.5], high: 2.0}
+              probs: [0.25, 0.75]
+        """
+    )
+    spec = compile_text(text, name="exp.yaml")
+    params = {"words.num_embeddings": 5, "words.embedding_dim": "large", "words.max_norm": 1.5}
+    for origins in (origins_of(spec, "words", params), origins_of(load_spec(dump_spec(spec)), "words", params)):
+        assert line(origins, "num_embeddings") == (5, 21)
+        assert line(origins, "embedding_dim") == (6, 46)
+        assert line(origins, "max_norm") == (8, 31)
+        assert not any("$" in pointer for pointer in origins)

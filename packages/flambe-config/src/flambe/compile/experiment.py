@@ -177,7 +177,7 @@ class _Experiment:
     def _seed(self, given: _Pairs, spec: Spec) -> None:
         node = _bare(given["seed"][1]) if "seed" in given else None
         if node is not None and node.tag == "!seeds":
-            found = self._low.read_seeds(node, "", Place(("seed",), None))
+            found = self._low.read_seeds(node, "", Place(("seeds",), None))
             spec.seed, spec.seeds = found or (spec.seed, [])
         elif node is not None and (node.tag or "").removeprefix("!") in GRID_TAGS:
             value = self._plain(given, "seed")

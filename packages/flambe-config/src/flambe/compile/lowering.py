@@ -415,14 +415,14 @@ class Lowering:
             if not len(fields) - 1 <= len(node.items) <= len(fields):
                 count = f"{len(node.items)} value{'s' if len(node.items) != 1 else ''}"
                 return self._malformed(node, f"!{name} holds {count}", form_of(kind))
-            for field, item in zip(fields, node.items, strict=False):
-                values[field] = self.value(item, Place((*place.at, field), None))
+            for index, (field, item) in enumerate(zip(fields, node.items, strict=False)):
+                values[field] = self.value(item, Place((*place.at, kind, index), None))
         elif isinstance(node, Mapping):
             for key, key_node, item in self._pairs(node):
                 if key not in fields:
                     what = f"!{name} has no {key!r}"
                     return self._malformed(key_node, what, f"{', '.join(fields[:-1])} and perhaps transform")
-                values[key] = self.value(item, Place((*place.at, key), None))
+                values[key] = self.value(item, Place((*place.at, kind, fields.index(key)), None))
         else:
             return self._malformed(node, f"!{name} holds {describe(node)}", form_of(kind))
         missing = [field for field in fields[:-1] if field not in values]
@@ -439,7 +439,7 @@ class Lowering:
         return found.node()
 
     def _seeds(self, node: Node, place: Place) -> Any:
-        found = self.read_seeds(node, ".".join(map(str, place.config or place.at)), place)
+        found = self.read_seeds(node, ".".join(map(str, place.config or place.at)), Place((*place.at, GRID), None))
         return {FAULT: True} if found is None else {GRID: found[1]}
 
     def read_seeds(self, node: Node, stream: str, place: Place) -> tuple[int, list[int]] | None:
@@ -451,7 +451,7 @@ class Lowering:
 
         bare = _untagged(node)
         faults = len(self.faults)
-        given = self.value(bare, Place(place.at, None))
+        given = self.value(bare, place)
         if len(self.faults) > faults:
             return None
         try:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from flambe.errors import Position
-from flambe.spec.nodes import ARGS, GRID, LINK, LinkTarget, Path, Spec, kind_of, link_target, pointer
+from flambe.spec.nodes import ARGS, DISTRIBUTIONS, GRID, LINK, LinkTarget, Path, Spec, kind_of, link_target, pointer
 
 
 def origins_of(spec: Spec, stage: str, params: Mapping[str, Any]) -> dict[str, str]:
@@ -75,21 +75,29 @@ def _in_variant(parts: list[str], body: Any, stage: str, params: Mapping[str, An
     node = body
     while parts:
         name, *parts = parts
-        node = _child(node, name)
+        search, node = node, _child(node, name)
         if name == GRID:
             if not isinstance(node, list) or not parts:
                 return None  # the body holds no search any more, and nothing says which option it was
             place, *parts = parts
-            node = _child(node, place)
-            while kind_of(node) == GRID and parts:  # options of a search in a search are options of the outer one
+            option, name_of = _child(node, place), _name(search, place)
+            while kind_of(option) == GRID and parts:  # options of a search in a search are options of the outer one
                 _, place, *parts = parts
-                node = _child(node[GRID], place)
+                option, name_of = _child(option[GRID], place), _name(option, place)
+            node = option
             dotted = f"{stage}." + ".".join(step.replace(".", "\\.") for step in path)
-            if dotted not in params or params[dotted] != node:
+            if dotted not in params or params[dotted] not in (node, name_of):
                 return None
+        elif name in DISTRIBUTIONS:
+            return None  # the number that was drawn stands in its place
         elif name != ARGS:
             path.append(name)
     return tuple(path)
+
+
+def _name(search: Any, place: str) -> Any:
+    """Return the name of an option, which stands for it among the parameters; the option itself where it has none."""
+    return _child(search.get("names", search[GRID]), place)
 
 
 def _child(node: Any, name: str) -> Any:
