@@ -23,7 +23,9 @@ def advice(node: Any, type_: Type) -> str | None:
         return "Objects are written with a tag."
     if isinstance(node, list) and node:
         if all(fits(item, type_) for item in node):
-            return f"Write {written(node)[1:-1]}." if len(node) == 1 else f"To try each of them write !g {written(node)}."
+            if len(node) > 1:
+                return f"To try each of them write !g {written(node)}."
+            return None if " " in written(node) else f"Write {written(node)[1:-1]}."
     elif isinstance(node, str):
         if node.startswith("${"):
             return "This is Hydra's spelling: a link is !@ stage[key], an environment variable !env NAME."
