@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Container, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +14,10 @@ from flambe.build.made import NOTES, TAG, Written, arguments_of, made_of
 from flambe.build.registrable import MappedRegistrable, Registrable, class_of_target, writes_own_yaml
 from flambe.build.schema import Schema
 from flambe.build.trust import Extensions, locate
+from flambe.compile.tags import OPEN
+from flambe.errors import ConfigError
 from flambe.spec.codec import escape, unescape
-from flambe.spec.nodes import ARGS, GRID, LINK, MAP, NEW, YAML, Path, arguments, kind_of, link_target
+from flambe.spec.nodes import ARGS, GRID, LINK, MAP, NEW, YAML, Path, arguments, kind_of, link_target, walk
 
 if TYPE_CHECKING:
     from flambe.compile.value import Value
@@ -91,6 +95,27 @@ class _Reader:
         if self._extensions and hasattr(made, "inject_extensions"):
             made.inject_extensions(self._extensions)
         return made
+
+
+def modules_in(node: Any) -> dict[str, str]:
+    """Return the top-level modules of this process that a node names beside our own, torch and Ray: module → its file or folder.
+
+    Raises ConfigError for a class of ``__main__``: another process cannot import that.
+    """
+    found: dict[str, str] = {}
+    for _, value in walk(node):
+        if kind_of(value) != NEW:
+            continue
+        top = str(value[NEW]).partition(":")[0].partition(".")[0]
+        if top == "__main__":
+            raise ConfigError(
+                f"{value[NEW].partition(':')[2]} is defined in the program itself, where workers cannot find it",
+                hint="Move it to a module of its own and import it from there.",
+            )
+        file = getattr(sys.modules.get(top), "__file__", None)
+        if top not in OPEN and file is not None:
+            found[top] = os.path.dirname(file) if os.path.basename(file) == "__init__.py" else file
+    return found
 
 
 def _registered(target: str) -> bool:
@@ -186,4 +211,4 @@ def node_of(value: Any) -> Any:
     return NodeWriter().node_of(value, ())
 
 
-__all__ = ["NodeWriter", "node_of", "value_as_written", "value_of"]
+__all__ = ["NodeWriter", "modules_in", "node_of", "value_as_written", "value_of"]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flambe.build.schema import Schema
-from flambe.build.schema_node import NodeWriter
+from flambe.build.schema_node import NodeWriter, modules_in
 from flambe.errors import did_you_mean
 from flambe.experiment.options import SampledUniformSearchOptions
 from flambe.runnable.error import ParsingRunnableError, UnsuccessfulRunnableError
@@ -46,7 +46,7 @@ class Experiment(ClusterRunnable):
     merge_plot: same TensorBoard tags for all variants of a stage.
     user_provider: returns the name of the user; the login name by default.
     seed: of every random number; of several everything is run once for each.
-    extensions: module → source, for stages whose classes are in modules of your own.
+    extensions: module → source, for stages whose classes are in modules of your own that are not imported yet.
 
     Raises TypeError when the pipeline is no mapping, ValueError when a stage is no component.
     """
@@ -216,7 +216,10 @@ class _Nodes:
             return None
         if isinstance(value, Schema):
             self._extensions.update(value.aggregate_extensions_metadata())
-            return self._walk(self._writer.stage(value, (stage,)))
+            node = self._writer.stage(value, (stage,))
+            for module, file in modules_in(node).items():
+                self._extensions.setdefault(module, file)
+            return self._walk(node)
         return self._walk(self._writer.node_of(value, (stage,)))
 
     def _walk(self, node: Any) -> Any:
