@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from flambe.compile.search import Filler
 from flambe.compile.trials import trials_of
 from flambe.pipeline.graph import StageGraph
-from flambe.spec.nodes import SEED, Spec, links
+from flambe.spec.nodes import GRID, LINK, SEED, Spec, children, kind_of, link_target, links
 
 
 class Choice(NamedTuple):
@@ -121,8 +121,14 @@ def expand(
     seeds: those of the spec, for a stage whose result depends on them.
     """
     by_needs: dict[tuple[str, ...], list[int]] = {}
+    everything = graph.needs[stage]
+    chosen = set(everything) - _always_linked(graph.stages[stage].body)
     for place, choice in enumerate(choices.own):
-        by_needs.setdefault(_needs_of(graph, stage, choice), []).append(place)
+        needs = everything
+        if chosen:
+            linked = {target.stage for _, target in links(choice.body)}
+            needs = tuple(need for need in everything if need not in chosen or need in linked)
+        by_needs.setdefault(needs, []).append(place)
     if graph.stages[stage].seedless:
         seeds = ()
     index = 0
@@ -139,13 +145,12 @@ def expand(
                     index += 1
 
 
-def _needs_of(graph: StageGraph, stage: str, choice: Choice) -> tuple[str, ...]:
-    """Return the stages that a choice links to: of a choice between links the chosen one."""
-    needs = graph.needs[stage]
-    if len(needs) < 2 or not choice.own:
-        return needs
-    linked = {target.stage for _, target in links(choice.body)}
-    return tuple(need for need in needs if need in linked)
+def _always_linked(node: Any) -> set[str]:
+    """Return the stages that a body links to whatever is chosen."""
+    kind = kind_of(node)
+    if kind == LINK:
+        return {link_target(node).stage}
+    return set() if kind == GRID else set().union(*(_always_linked(part) for _, part in children(node)))
 
 
 def _lineages(
