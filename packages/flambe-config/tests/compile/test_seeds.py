@@ -23,6 +23,7 @@ INSTALLED = list(flambe.__path__)  # before the toy room takes its place
 
 # What the blocks name: modules under /path/to, which are moved to a folder of the test, and modules that are installed.
 STAGE = "class {}:\n    def __init__(self{}): ...\n    def run(self): ...\n"
+MAIN = "def main(name, config):\n    print(name, config['data'])\n"
 FILES = {
     "path/to/extension/foo.py": STAGE.format("ACustomRunnable", ""),
     "path/to/extension/my_extension.py": STAGE.format("MyCustomTrainer", ""),
@@ -60,12 +61,24 @@ FILES = {
     "path/to/my_pip_installable/my_project/train.py": "import sys\nprint(sys.argv)\n",
     "path/to/train.csv": "text\nfine\n",
     "path/to/embeddings.txt": "fine 0.1 0.2\n",
+    "package/module.py": "def entry_point(name, config): ...\n",
+    "my_code/__init__.py": "",
+    "my_code/experiments/__init__.py": "",
+    "my_code/experiments/first_method.py": MAIN,
+    "my_code/experiments/second_method.py": MAIN,
     "installed/other_ext.py": STAGE.format("CustomComponent", ""),
     "installed/my_other_extension.py": STAGE.format("AnotherCustomObject", ""),
     "installed/another_extension.py": STAGE.format("Third", ""),
     "installed/extensions.py": STAGE.format("ACustomRunnable", ""),
     "installed/other_extension.py": STAGE.format("Third", ""),
 }  # fmt: skip
+
+# Blocks that name one another by these paths.
+PLACES = {
+    "004-example-data": "configs/data.yml",
+    "004-example-first": "configs/experiments/first_method.yml",
+    "004-example-second": "configs/experiments/second_method.yml",
+}
 
 
 class Block(NamedTuple):
@@ -105,19 +118,23 @@ def installed(toys: None, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with what the blocks name."""
-    for name, text in FILES.items():
+    """A folder with what the blocks name, which is the working directory."""
+    blocks = {path: (SEEDS / f"{name}.yaml").read_text(encoding="utf-8") for name, path in PLACES.items()}
+    for name, text in (FILES | blocks).items():
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     monkeypatch.syspath_prepend(str(tmp_path / "installed"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DATA_FOLDER", "/data")
+    monkeypatch.setenv("OUTPUT_DIR", str(tmp_path / "out"))
     return tmp_path
 
 
 def placed(name: str, folder: Path) -> Path:
     """Return a copy of a block in ``folder``, whose /path/to lies there too."""
     text = (SEEDS / f"{name}.yaml").read_text(encoding="utf-8")
-    path = folder / f"{name}.yaml"
+    path = folder / PLACES.get(name, f"{name}.yaml")
     # Always as long: the columns of faults stay.
     path.write_text(text.replace(" /path/to", " ./path/to").replace("'/path/to", "'./path/to"))
     return path
@@ -171,3 +188,16 @@ def test_page_one_in_full(folder: Path) -> None:
     assert spec.stage("train").scheduler == {"$new": "ray.tune.schedulers:HyperBandScheduler"}
     assert spec.stage("model").body["embedder"]["embedding"]["$new"] == "torch.nn:Embedding"
     assert spec.stage("eval").body["model"] == {"$link": ["train"], "attr": ["model"]}
+
+
+def test_the_second_example_of_expyrun_in_full(folder: Path) -> None:
+    spec = compile_file(placed("004-example-second", folder), ["--training.lr", "0.5"])
+    assert (spec.kind, spec.name, spec.output_dir) == (
+        "function",
+        "second_method/MyModelBis-[10,10]",
+        str(folder / "out"),
+    )
+    assert spec.stages[0].body["config"] == {
+        "data": {"location": "/data", "train_size": 0.7}, "seed": 777, "model": {"name": "MyModelBis"},
+        "training": {"seed": 777, "lr": 0.5, "batch_size": 10, "size": [10, 10]},
+    }  # fmt: skip
