@@ -74,7 +74,7 @@ def read_value(text: str, *, file: str | None = None) -> Value:
     for component, result in made:
         if YAML in result:
             result[TAG] = component.tag
-    ready = {id(result) for _, result in made if NEW in result and _is_ready_made(result[NEW], lowering.library)}
+    ready = {id(result) for _, result in made if NEW in result and _is_ready_made(result[NEW], lowering)}
     return Value(node, header.extensions, written, ready)
 
 
@@ -135,18 +135,20 @@ def _check_rooms(tree: Node) -> None:
         )
 
 
-def _is_ready_made(target: str, library: Library) -> bool:
-    """Whether a class has no delayed initialisation. One of an extension counts only once it is imported: reading imports nothing."""
+def _is_ready_made(target: str, lowering: Lowering) -> bool:
+    """Whether an object is made at once. One of an extension is not: reading imports nothing, imported already or not."""
+    if target.partition(":")[0].partition(".")[0] in {module.partition(".")[0] for module in lowering.extensions}:
+        return False
     class_ = class_of_target(target) or class_of_target(target.rpartition(".")[0])
     if class_ is not None:
         return issubclass(class_, Registrable) and not issubclass(class_, Component)
     module, _, name = target.partition(":")
     if not module.startswith("flambe."):
         return False
-    found = library.find(module, name.partition(".")[0])
+    found = lowering.library.find(module, name.partition(".")[0])
     if found is None or not isinstance(found.item, Class):
         return False
-    names = {one.name for one in library.ancestors(found)[0] if one.module.startswith("flambe.build.")}
+    names = {one.name for one in lowering.library.ancestors(found)[0] if one.module.startswith("flambe.build.")}
     return "Registrable" in names and "Component" not in names
 
 
