@@ -108,7 +108,7 @@ def test_what_cannot_be_told_is_left_alone(tmp_path: Path) -> None:
         ("typing.Union[int, str]", [1, "a"], [1.5, []], "an integer or text"),
         ("list[int] | None", [[], [1], None], [1, ["a"]], "a list of integers or null"),
         ("Tuple[int, ...]", [[1, 2]], [["a"]], "a list of integers"),
-        ("Dict[str, float]", [{"a": 1}, {}], [{"a": "x"}, [1]], "a mapping"),
+        ("Dict[str, float]", [{"a": 1}, {}], [{"a": "x"}, [1]], "a mapping to numbers"),
         ("Literal['a', 1, None]", ["a", 1, None], ["b", 2, True], "'a', 1 or null"),
         ("'Optional[\"int\"]'", [1, None], ["a"], "an integer or null"),
         ("Callable[[int], int]", [1, "a", None], [], "anything"),

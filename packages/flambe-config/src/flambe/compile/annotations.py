@@ -10,7 +10,9 @@ None                           anything
 ``["tuple", a, b]``            a list of exactly these
 ``["dict", k, v]``             a mapping
 ``["literal", 1, "a"]``        one of these values
-``["class", "module:Name"]``   an object of the class that ``module`` calls so; a name that is no class means anything
+``["class", "module:Name"]``   an object of the class that ``module`` calls so; a name that is no class means anything;
+                               what stands in its brackets follows
+``["typevar"]``                what a TypeVar without bounds stands for: anything
 ``["exact", "module:Name"]``   the same of a class that was found, and of none below it: what a tag makes
 ``["type", a]``                the class itself
 =============================  =====================================================
@@ -82,6 +84,8 @@ def fits(node: Any, type_: Type, kinds: Kinds | None = None) -> bool:
             return fits(node, meaning, kinds)
         # What is annotated without "| None" takes null more often than not.
         return node is None or kinds is None or kinds.takes_data(type_)
+    if head == "typevar":
+        return True
     if head in ("exact", "type"):
         return head == "type" and (node is None or isinstance(node, str))
     if head == "dict":

@@ -56,10 +56,10 @@ def read_alias(node: ast.expr, module: str) -> Type:
         if name == "TypeVar":
             bound = [keyword.value for keyword in node.keywords if keyword.arg == "bound"]
             limits = [read_annotation(one, module) for one in bound or node.args[1:]]
-            return _union(limits) if limits else None
+            return _union(limits) if limits else ["typevar"]
         return None
     found = read_annotation(node, module) if isinstance(node, ast.Name | ast.Subscript | ast.BinOp) else None
-    return None if isinstance(found, list) and found[0] == "class" else found
+    return None if isinstance(found, list) and found[0] == "class" and len(found) == 2 else found
 
 
 def _own_name(node: ast.expr) -> str:
@@ -107,7 +107,8 @@ def _subscript(node: ast.Subscript, module: str) -> Type:
         return ["dict", *types] if len(types) == 2 else ["dict", None, None]
     if name in ("type", "Type"):
         return ["type", read_annotation(inner[0], module)]
-    return _class(node.value, module)
+    found = _class(node.value, module)
+    return found if found is None else [*found, *(read_annotation(part, module) for part in inner)]
 
 
 def _list(name: str, item: Type) -> Type:

@@ -84,7 +84,20 @@ class Kinds:
             info = self._library.module(found.module) if found is not None and found.item is None else None
             self._meanings[name] = info.types.get(found.name) if info is not None and found is not None else None
         known = self._meanings[name]
-        return type_ if known is None else known
+        if known is None:
+            return type_
+        return self._with(known, type_[2:], []) if len(type_) > 2 else known
+
+    def _with(self, type_: Type, given: list[Type], seen: list[str]) -> Type:
+        """Return a generic alias with what stands in its brackets in place of its type variables."""
+        if not isinstance(type_, list):
+            return type_
+        if type_[0] == "class" and self.meaning(type_[:2]) == ["typevar"]:
+            if type_[1] not in seen:
+                seen.append(type_[1])
+            index = seen.index(type_[1])
+            return given[index] if index < len(given) else None
+        return [self._with(part, given, seen) for part in type_]
 
     # What nodes give -----------------------------------------------------------------------------------------------
 
@@ -234,7 +247,7 @@ class Kinds:
     # Types ---------------------------------------------------------------------------------------------------------
 
     def _may_be(self, given: Type, wanted: Type) -> bool:
-        if given is None or wanted is None:
+        if given is None or wanted is None or "typevar" in (_head(given), _head(wanted)):
             return True
         if _head(given) == "union":
             return any(self._may_be(one, wanted) for one in given[1:])
