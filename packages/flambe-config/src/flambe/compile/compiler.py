@@ -202,20 +202,22 @@ def _raw(
     tree: Node, header: Node | None, text: str, file: str, overrides: Sequence[str], composer: Composer
 ) -> str | None:
     """Return the text of a config that means the same in any folder; None where that is the file's own."""
-    changed = bool(overrides) or DEFAULT in text or POLICY in text
+    is_rewritten = bool(overrides) or DEFAULT in text or POLICY in text
+    edits: list[Any] = []
     if _is_function(tree):
         from flambe.compile.function import anchor_run
 
-        changed |= anchor_run(tree)
-    if changed or header is not None or "!file" in text or "resources" in text:
+        edits += anchor_run(tree)
+    if is_rewritten or header is not None or "!file" in text or "resources" in text:
         from flambe.compile.anchor import anchor
 
-        changed |= anchor(tree, header, _folder(file))
-    if not changed:
+        edits += anchor(tree, header, _folder(file))
+    if not is_rewritten and not edits:
         return None
+    from flambe.compile.anchor import edited
     from flambe.compile.dump import tree_to_yaml
 
-    return tree_to_yaml(header, tree)
+    return (None if is_rewritten else edited(text, edits)) or tree_to_yaml(header, tree)
 
 
 def _is_function(tree: Node) -> bool:
@@ -242,7 +244,7 @@ def _refuse_defaults(tree: Node, faults: list[ConfigError]) -> None:
                 rule="invalid-parent",
                 position=node.position,
                 hint=f"Name the files of parents: '{group}: {{{DEFAULT}: ./{group}/{option}.yaml}}', "
-                f"or '{DEFAULT}: [./base.yaml]' for a whole config.",
+                f"or '{DEFAULT}: [./base.yaml]' for a whole config. All of a folder at once: flambe import --from hydra DIR",
             )
         )
 
@@ -276,6 +278,10 @@ def _lower_runnable(
             getattr(key, "text", "") in ("pipeline", "stages") for key, _ in tree.items
         ):
             hint = "Write !Experiment in the line above."
+        if hint is None:
+            from flambe.compile.importing.recognition import import_hint
+
+            hint = import_hint(tree, lowering.folder)
         lowering.fault(
             tree.position,
             "this is nothing that can be run: the document has no tag",

@@ -32,11 +32,12 @@ FORMS = (
     "file",
     "env",
     "cluster",
+    "required",
     "$",
     "PickledDataLink",
 )
-OWN_TAGS = ("@", "g", "s", "link", "ref", "call", "copy", "choice", *DISTRIBUTIONS, "seeds", "file", "env", "Experiment",
-            "Pipeline", "Search")  # fmt: skip
+OWN_TAGS = ("@", "g", "s", "link", "ref", "call", "copy", "choice", *DISTRIBUTIONS, "seeds", "file", "env", "required",
+            "Experiment", "Pipeline", "Search")  # fmt: skip
 
 # Copies that aliases make; real files make a few, a bomb makes billions.
 MOST_COPIES = 100_000
@@ -152,6 +153,10 @@ class Lowering:
             what = "!cluster stands only in the resources of an experiment"
             hint = "Name the file there, files: !cluster /path, and link to the name: !@ files."
             return self.fault(node.position, what, rule="invalid-value", hint=hint)
+        if name == "required":
+            what = "there is no value here yet"
+            hint = "Write one in its place, or give it on the command line: key=VALUE."
+            return self.fault(node.position, what, rule="required-value", hint=hint)
         if name in ("$", "PickledDataLink"):
             what = f"!{name} refers to pickled data, which is never read"
             return self.fault(node.position, what, rule="invalid-value")

@@ -55,6 +55,7 @@ RULES = {
     "duplicate-name": "Two things that links can name have the same name.",
     "not-a-component": "A stage is a tag with its arguments.",
     "invalid-value": "The value cannot be used where it stands.",
+    "required-value": "!required stands for a value that is given each time.",
     # The header
     "invalid-header": "The first of two documents is no header.",
     "invalid-extension": "The line of the header is not module: source.",
