@@ -435,3 +435,41 @@ def test_failures_of_other_code_do_not_count(lab, tmp_path):
         # Once for each unit, which is what the new code is allowed.
         fails=lambda unit, attempt, step: step == 2 and attempt == state.attempts.get(unit.id, 0) + 1,
     )[1].counts["failed"] == 0  # fmt: skip
+
+
+def test_seeds_are_reduced_together_and_run_as_they_would_alone(lab, tmp_path, monkeypatch):
+    spec = _spec(seeds=[3, 5, 8])
+    spec.stages[0].seedless = True
+    outcome, record = lab.run(spec)
+    ran = Counter(unit.partition("/")[0] for unit, step in lab.pools[0].ran if step == 1)
+    assert ran == {"data": 1, "model": 9, "train": 27, "evaluate": 6}
+    works = lab.controller.works.values()
+    groups: dict[str, list[float]] = {}
+    for work in works:
+        if work.stage == "train":
+            groups.setdefault(work.unit.variant.rpartition(",")[0], []).append(work.metric)
+    best = sorted(groups, key=lambda group: -sum(groups[group]))[:2]
+    evaluated = {work.unit.variant for work in works if work.stage == "evaluate"}
+    assert evaluated == {f"{group},seed={seed}" for group in best for seed in (3, 5, 8)}
+    assert [len(units) for units in outcome.choices] == [3] * 9 + [3] * 2
+    # One of the seeds alone has the same results: nothing is left to run.
+    (alone,) = _labs(tmp_path, monkeypatch, 1)
+    alone.folder = lab.folder
+    single = _spec(seed=5)
+    single.stages[0].seedless = True
+    _, record = alone.run(single, steps=_steps)
+    assert record.counts["done"] == 15
+    assert {unit.partition("/")[0] for pool in alone.pools for unit, step in pool.ran} <= {"evaluate"}
+
+
+@pytest.mark.parametrize("scheduler", [None, ASHA], ids=["none", "asha"])
+def test_drawn_choices_and_seeds_survive_a_crash(tmp_path, monkeypatch, scheduler):
+    spec = _spec(scheduler, seeds=[1, 2])
+    spec.stages[2].body["lr"] = {"$uniform": [-4, -1], "transform": "pow10"}
+    spec.stages[2].search = {"$new": "flambe.search:RandomSearch", "trial_budget": 5}
+    whole, broken = _labs(tmp_path, monkeypatch, 2)
+    _, expected = whole.run(spec)
+    assert Counter(work.stage for work in whole.controller.works.values())["train"] == 10
+    assert broken.run(spec, seed=3, kill_at=60) is None
+    _, record = broken.run(spec, seed=4)
+    assert (record.result_digest, record.counts["done"]) == (expected.result_digest, expected.counts["done"])

@@ -117,3 +117,74 @@ def test_it_runs(tmp_path):
     pipeline["own"]["size"]["$grid"].append(0)
     with pytest.raises(UnsuccessfulRunnableError, match="1 variants failed"):
         _experiment(tmp_path, pipeline=pipeline, reduce={}, extensions={"own_parts": str(module)}, debug=True).run()
+
+
+def test_distributions_algorithms_and_seeds_in_python(tmp_path):
+    from flambe.compile.search import expand, total
+    from flambe.search import RandomSearch, choice, quniform, uniform
+
+    part = Schema(Part, size=choice({"few": 1, "many": quniform(5, 7, 3)}, probs=[0.75, 0.25]))
+    experiment = _experiment(
+        tmp_path,
+        pipeline={"part": part, "whole": Schema(Whole, part=Link(("part",)), rate=uniform(-4, -1, transform="pow10"))},
+        search={"whole": RandomSearch(6)},
+        seed=[4, 9],
+        extensions={__name__: __file__},
+    )
+    experiment.parse()
+    spec = experiment.spec()
+    assert spec.stages[0].body["size"] == {
+        "$grid": [1, {"$quniform": [5, 7, 3]}], "names": ["few", "many"], "probs": [0.75, 0.25],
+    }  # fmt: skip
+    assert (spec.seed, spec.seeds, total(spec)) == (4, [4, 9], 12)
+    rates = [one.stages[1].body["rate"] for one in expand(spec)]
+    assert rates[:6] == rates[6:]
+    assert all(0.0001 <= rate <= 0.1 for rate in rates)
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda s: s.uniform(2, 1), "!uniform has low 2 above high 1, expected !uniform [low, high]"),
+        (lambda s: s.uniform(0, 1, transform=abs), "a spec cannot hold a function: transform is pow2, pow10 or exp"),
+        (lambda s: s.normal(0, -1), "!normal has the scale -1, expected 0 or more"),
+        (lambda s: s.beta(0, 1), "!beta has a 0, expected more than 0"),
+        (lambda s: s.quniform(0, 1, 0), "!quniform has 0 values, expected an integer from 1 to 100,000"),
+        (lambda s: s.choice([]), "a choice needs at least one option"),
+        (lambda s: s.choice([1, 2], probs=[1]), "probs are [1], expected 2 numbers that add up to 1"),
+        (lambda s: s.RandomSearch(0), "trial_budget is 0, expected 1 or more"),
+        (lambda s: s.GridSearch(space={}), "an algorithm has no space of its own: what is searched stands in the arguments of a stage"),
+        (lambda s: s.Search(3), "the task is a int, expected a Schema"),
+    ],
+)  # fmt: skip
+def test_what_is_no_distribution_or_algorithm(make, text):
+    import flambe.search
+
+    with pytest.raises(ValueError) as error:
+        make(flambe.search)
+    assert str(error.value) == text
+
+
+def test_an_algorithm_that_chooses_by_results_is_refused(tmp_path):
+    from flambe.search import BOHB, Hyperband, Search, uniform
+
+    for algorithm in (BOHB(9), Hyperband(9, max_steps=3)):
+        with pytest.raises(ConfigError, match=f"{type(algorithm).__name__} of stage 'part' chooses by results"):
+            Search(Schema(Part, size=uniform(1, 2)), algorithm).parse()
+    with pytest.raises(ConfigError, match=r"part\.size is !uniform \[1, 2\], which has no list of values to try"):
+        Search(Schema(Part, size=uniform(1, 2))).parse()
+
+
+def test_search_and_pipeline_of_1_0():
+    from flambe.pipeline import Pipeline
+    from flambe.search import GridSearch, Search, choice
+
+    search = Search(Schema(Part, size=choice([1, 2])), GridSearch(), cpus_per_trial=2, gpus_per_trial=0.5).spec()
+    assert [(stage.name, stage.resources) for stage in search.stages] == [("part", {"cpus": 2, "gpus": 0.5})]
+    stages = {"part": Schema(Part, size=choice([1, 2])), "whole": Schema(Whole, part=Link(("part",)))}
+    spec = Pipeline("two", stages, reduce={"part": 1}, gpus_per_trial={"whole": 1}).spec()
+    assert [(stage.reduce, stage.resources) for stage in spec.stages] == [(1, None), (None, {"gpus": 1})]
+    with pytest.raises(
+        ParsingRunnableError, match="cpus_per_trial names 'hole', which is no stage. Did you mean 'whole'"
+    ):
+        Pipeline("two", stages, cpus_per_trial={"hole": 1}).spec()

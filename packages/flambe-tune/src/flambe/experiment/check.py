@@ -21,7 +21,7 @@ def check_spec(spec: Spec, graph: StageGraph) -> None:
         name = algorithm_name(stage)
         if stage.search is not None and name not in (GRID_SEARCH, RANDOM_SEARCH):
             raise ConfigError(
-                f"the search algorithm {name.rpartition(':')[2] or stage.search!r} of stage {stage.name!r} chooses by "
+                f"the search algorithm {name.rpartition(':')[2] or 'without a class'} of stage {stage.name!r} chooses by "
                 "results, which flambe-tune does not do yet",
                 hint="Use !RandomSearch {trial_budget: 20}, with a scheduler such as !ray.ASHAScheduler to end bad variants.",
             )
