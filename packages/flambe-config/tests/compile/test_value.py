@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import re
 from pathlib import Path
@@ -237,3 +238,24 @@ def test_the_header_comes_back(tmp_path: Path) -> None:
     text = yaml.dump(schema)
     assert text == f"own_kinds: {tmp_path}/own_kinds.py\n---\n!own_kinds.Own\na: 2\n"
     assert yaml.load(text)().a == 2
+
+
+def test_an_experiment_needs_the_package_that_runs_it(kit: Any) -> None:
+    done = kit.python("from flambe.compile import yaml\nyaml.load('!Experiment {pipeline: {}}')")
+    assert "<text>:1:1: !Experiment is not there: flambe-tune is not installed. pip install flambe-tune." in done.stderr
+
+
+@pytest.mark.parametrize("is_imported", [False, True])
+def test_what_an_extension_has_is_a_schema_imported_or_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_imported: bool
+) -> None:
+    name = f"job_ext_{is_imported}".lower()
+    (tmp_path / f"{name}.py").write_text(
+        "from flambe.runnable import Runnable\n\nclass Job(Runnable):\n    def run(self):\n        return 'done'\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    if is_imported:
+        importlib.import_module(name)
+    schema = yaml.load(f"{name}: {tmp_path}/{name}.py\n---\n!{name}.Job\n")
+    assert isinstance(schema, Schema)
+    assert schema().run() == "done"

@@ -1,0 +1,117 @@
+"""Experiments and pipelines as Python objects: read from YAML, written back, run without a command."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from flambe import Component, Link, Schema
+from flambe.compile import yaml
+from flambe.errors import ConfigError
+from flambe.experiment import Experiment, GridSearchOptions
+from flambe.pipeline import Pipeline
+
+PARTS = """
+from flambe import Component
+
+class Own(Component):
+    def __init__(self, size=1, inner=None):
+        super().__init__()
+        self.size, self.inner = size, inner
+
+    def metric(self):
+        return 1 / self.size
+"""
+TEXT = """\
+# of the first stage
+!Experiment
+name: e
+pipeline:
+  # first
+  first: !door_parts.Own
+    size: !g [1, 2]  # two sizes
+  second: !door_parts.Own
+    inner: !door_parts.Own
+      inner: !@ first
+reduce:
+  first: 1
+seed: 5
+"""
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    (tmp_path / "door_parts.py").write_text(PARTS)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield tmp_path
+    sys.modules.pop("door_parts", None)
+
+
+def test_an_experiment_comes_and_goes_and_runs(desk: Path) -> None:
+    header = f"door_parts: {desk}/door_parts.py\n---\n"
+    experiment = yaml.load(header + TEXT)
+    assert isinstance(experiment, Experiment)
+    assert isinstance(experiment.pipeline["first"], Schema)
+    assert experiment.pipeline["second"].inner.inner == Link(["first"])
+    assert yaml.dump(experiment) == header + TEXT
+    experiment.pipeline["first"].size = GridSearchOptions([1, 2, 4])
+    summary = experiment.run(debug=True)
+    assert (summary.status, summary.counts["done"]) == ("COMPLETE", 4)
+    assert (desk / "flambe-output" / "e" / "exp.0" / "stages" / "first" / "size=4").is_dir()
+
+
+def test_a_name_is_the_files(desk: Path) -> None:
+    (desk / "my exp.yaml").write_text("!Experiment\npipeline:\n  a: !TextField\n")
+    with open("my exp.yaml") as stream:
+        assert yaml.load(stream).name == "my-exp"
+
+
+def test_one_made_in_python_finds_its_modules_and_can_be_read_again(desk: Path) -> None:
+    from door_parts import Own
+
+    experiment = Experiment(
+        name="py", pipeline={"a": Schema(Own, size=GridSearchOptions([1, 2])), "b": Schema(Own, inner=Link(["a"]))}
+    )
+    assert experiment.spec().environment.extensions == {"door_parts": str(desk / "door_parts.py")}
+    text = yaml.dump(experiment)
+    assert text == (
+        "!Experiment\nname: py\npipeline:\n  a: !door_parts.Own\n    size: !g [1, 2]\n  b: !door_parts.Own\n    inner: !@ a\n"
+    )
+    assert yaml.load(text).spec().stages == experiment.spec().stages
+    assert experiment.run(debug=True).counts["done"] == 4
+
+
+def test_what_stages_share_is_one_object_and_a_stage_is_one_of_its_own(desk: Path) -> None:
+    from door_parts import Own
+
+    shared, whole = Own.schema(size=3), Own.schema(size=4)
+    experiment = Experiment(
+        name="py", pipeline={"a": Own.schema(inner=shared), "b": Own.schema(inner=shared), "c": whole, "d": whole}
+    )
+    bodies = {stage.name: stage.body for stage in experiment.spec().stages}
+    assert bodies["b"]["inner"] == {"$link": ["a", "inner"]}
+    assert bodies["c"] == bodies["d"] == {"$new": "door_parts:Own", "size": 4}
+
+
+class Here(Component):
+    pass
+
+
+def test_a_class_of_the_program_itself_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Here, "__module__", "__main__")
+    with pytest.raises(
+        ConfigError, match="Here is defined in the program itself, where workers cannot find it. Move it"
+    ):
+        Experiment(name="e", pipeline={"a": Schema(Here)}).parse()
+
+
+def test_a_pipeline_comes_and_goes(desk: Path) -> None:
+    text = f"door_parts: {desk}/door_parts.py\n---\n!Pipeline\nname: p\nstages:\n  # one\n  a: !door_parts.Own\n    size: 2\nreduce:\n  a: 1\n"
+    pipeline = yaml.load(text)
+    assert isinstance(pipeline, Pipeline)
+    assert yaml.dump(pipeline) == text
+    assert pipeline.spec().stages[0].reduce == 1
