@@ -27,7 +27,8 @@ class Position(NamedTuple):
 
 
 LONGEST = 2000
-"""Characters of one line of a message. What came may be a value of any size."""
+"""Characters of a message with a place. What came may be a value of any size."""
+MOST_FAULTS = 200
 
 
 def _shown(text: str, *, one_line: bool = False) -> str:
@@ -37,13 +38,11 @@ def _shown(text: str, *, one_line: bool = False) -> str:
     """
     if text.isprintable() and len(text) <= LONGEST:
         return text
-    lines = [
-        line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} … {line[-LONGEST // 4 :]}"
-        for line in text.split("\n")
-    ]
-    return ("\\n" if one_line else "\n").join(
-        "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line) for line in lines
-    )
+    lines = text.split("\n")
+    if not text.isprintable():
+        lines = ["".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line) for line in lines]
+    whole = ("\\n" if one_line else "\n").join(lines)
+    return whole if len(whole) <= LONGEST or not one_line else f"{whole[: LONGEST // 2]} … {whole[-LONGEST // 4 :]}"
 
 
 class FlambeError(Exception):
@@ -126,6 +125,21 @@ class ConfigFaults(ConfigError):
         self.warnings = list(warnings)
         self.faults: Sequence[ConfigError] = sorted(faults, key=lambda fault: fault.position or Position("", 0, 0))
         super().__init__("\n".join(str(fault) for fault in self.faults))
+
+
+class Faults(list[ConfigError]):
+    """What is wrong with a config, as it is found. The one after ``MOST_FAULTS`` raises them all: nobody reads thousands."""
+
+    def append(self, fault: ConfigError) -> None:
+        """Add one. Raises ``ConfigFaults`` when there are too many."""
+        super().append(fault)
+        if len(self) > MOST_FAULTS:
+            self[-1] = ConfigError(
+                f"there are more than {MOST_FAULTS} faults; what comes after was not looked at",
+                rule="too-large",
+                position=fault.position,
+            )
+            raise ConfigFaults(self)
 
 
 class RunFailed(FlambeError):

@@ -15,7 +15,7 @@ from flambe.build.registrable import Registrable, class_of_tag
 from flambe.build.scope import Open, Scope, follow
 from flambe.build.trust import locate
 from flambe.errors import ConfigError, FlambeError, Position, did_you_mean
-from flambe.spec.codec import unescape
+from flambe.spec.codec import unescape, unescape_key
 from flambe.spec.nodes import (
     ARGS,
     BYTES,
@@ -75,7 +75,7 @@ def _build(node: Any, scope: Scope, path: Path) -> Any:
     elif kind == FILE:
         value = _file(str(node[FILE]))
     elif kind == MAP:
-        value = {unescape(key): _build(item, scope, (*path, str(key))) for key, item in node[MAP]}
+        value = {unescape_key(key): _build(item, scope, (*path, str(key))) for key, item in node[MAP]}
     elif kind == TUPLE:
         value = tuple(_build(item, scope, (*path, index)) for index, item in enumerate(node[TUPLE]))
     elif kind in (FLOAT, BYTES):

@@ -78,6 +78,8 @@ def read_manifest(folder: Path, *, verify: bool = True) -> Manifest:
         raise
     except (msgspec.ValidationError, ConfigError) as error:
         raise LoadError(f"{path} is no manifest: {error}") from error
+    if any("\0" in name for name in manifest.parts):
+        raise LoadError(f"{path} is no manifest: a part has a name that no folder can have")
     if kind_of(manifest.config) != NEW:
         raise LoadError(f"{path} is no manifest: its config names no class")
     if verify:

@@ -14,7 +14,7 @@ from flambe.compile.lowering import FAULT, Where
 from flambe.compile.signatures import KEYWORD, POSITIONAL, POSITIONAL_ONLY, REST, Signature, signature_of, takes_any
 from flambe.compile.source import Parameter
 from flambe.compile.tags import flat_names, short_names
-from flambe.errors import ConfigError, Notice, Position, did_you_mean, nearest
+from flambe.errors import ConfigError, Faults, Notice, Position, did_you_mean, nearest
 from flambe.spec.nodes import ARGS, GRID, LINK, MAP, NEW, SEARCHES, YAML, LinkTarget, arguments, kind_of, link_target
 
 _WHOLE = "Write whole numbers at both ends of !s."
@@ -37,7 +37,7 @@ class Checker:
         self._keys = keys
         self._signatures: dict[str, Signature | ConfigError | None] = {}
         self.kinds = Kinds(library, lambda target: None)
-        self.faults: list[ConfigError] = []
+        self.faults: list[ConfigError] = Faults()
         self._faulty: set[Where] = set()
         self.warnings: list[Notice] = []
 

@@ -18,7 +18,7 @@ from flambe.compile.source import Class
 from flambe.compile.tags import resolve
 from flambe.compile.yaml import Mapping, Node, bared, child, text_of
 from flambe.compile.yaml import Sequence as Many
-from flambe.errors import ConfigError, ConfigFaults, Notice, Position
+from flambe.errors import ConfigError, ConfigFaults, Faults, Notice, Position
 from flambe.spec.codec import needed_version
 from flambe.spec.nodes import NEW, SCRIPT, Environment, Source, SourceFile, Spec, Stage, pointer
 
@@ -109,7 +109,7 @@ def compile_whole(
     text: str, *, name: str, file: str, overrides: Sequence[str], argv: Sequence[str], install: bool = False
 ) -> Compiled:
     """Compile a YAML text and keep what was learnt on the way. Raises as ``compile_file``; prints nothing."""
-    faults: list[ConfigError] = []
+    faults: list[ConfigError] = Faults()
     composer = Composer(faults)
     header, tree = composer.config(text, file)
     if faults:

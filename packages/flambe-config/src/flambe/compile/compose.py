@@ -40,7 +40,7 @@ DEFAULT = "__default__"
 POLICY = "__new_key_policy__"
 RESOLVED = "__resolved__"
 POLICIES = ("raise", "warn", "pass")
-MOST_FILES = 1000
+MOST_FILES = 250
 _KINDS = {type(None): "null", bool: "true or false", int: "an integer", float: "a number", str: "text"}
 
 

@@ -52,7 +52,10 @@ class Address(NamedTuple):
 def address(text: str) -> Address:
     """Read ``URL`` or ``URL#sha256=…``. Raises ``DownloadError`` for another fragment."""
     url, _, fragment = text.partition("#")
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise DownloadError(f"{url!r} is no address: {error}") from error
     sha256 = None
     if fragment:
         found = re.fullmatch(r"sha256=([0-9a-fA-F]{64})", fragment)

@@ -303,7 +303,8 @@ class _TreeWriter:
         if isinstance(node, Alias):
             self._names.setdefault(id(node.target), node.name)
         elif isinstance(node, Mapping):
-            for _, value in node.items:
+            for key, value in node.items:
+                self._find(key)
                 self._find(value)
         elif isinstance(node, Sequence):
             for value in node.items:

@@ -15,7 +15,7 @@ from flambe.compile.library import Library
 from flambe.compile.reference import LINK_TAGS, file, link, variable
 from flambe.compile.tags import resolve
 from flambe.compile.yaml import STANDARD, Alias, Mapping, Node, Scalar, Sequence, describe, plain_value
-from flambe.errors import ConfigError, Notice, Position
+from flambe.errors import ConfigError, Faults, Notice, Position
 from flambe.spec.codec import escape
 from flambe.spec.nodes import ARGS, BYTES, CONTINUOUS, ENV, FILE, GRID, MAP, NEW, SEARCHES, YAML, LinkTarget, link_node
 
@@ -41,6 +41,8 @@ OWN_TAGS = ("@", "g", "s", "link", "ref", "call", "copy", "choice", *DISTRIBUTIO
 
 # Copies that aliases make; real files make a few, a bomb makes billions.
 MOST_COPIES = 100_000
+# Values that all !s of a file draw.
+MOST_DRAWN = 200_000
 
 Where = tuple[str | int, ...]
 
@@ -90,7 +92,7 @@ class Lowering:
         self.seed = seed
         self.link_root = link_root
         self.registered = registered
-        self.faults: list[ConfigError] = []
+        self.faults: list[ConfigError] = Faults()
         self.warnings: list[Notice] = []
         self.places: dict[Where, Position] = {}
         self.keys: dict[Where, Position] = {}
@@ -99,6 +101,7 @@ class Lowering:
         self._made: dict[int, dict[str, Any]] = {}
         self.endless: list[Place] = []  # what has no list of values: somebody has to draw from it
         self._copies = 0
+        self._drawn = 0
         self._inside_alias = 0
 
     def fault(
@@ -126,7 +129,8 @@ class Lowering:
         if isinstance(node, Alias):
             return self._alias(node, place)
         if self._inside_alias:
-            self._copies += 1
+            # What a copy takes: a long text more than a number.
+            self._copies += 1 + (len(node.text) >> 6 if isinstance(node, Scalar) else 0)
             if self._copies > MOST_COPIES:
                 raise ConfigError("aliases make this file too large", rule="too-large", position=node.position)
         tag = node.tag
@@ -492,6 +496,11 @@ class Lowering:
             sample = read_sample(given)
         except SampleError as error:
             return self.fault(node.position, f"!{tag} {error}", rule="malformed-search", expected=error.expected)
+        self._drawn += sample.size
+        if self._drawn > MOST_DRAWN:
+            return self.fault(
+                node.position, f"the searches of this file draw more than {MOST_DRAWN:,} values", rule="too-large"
+            )
         values = draw(sample, self.seed, ".".join(map(str, place.config or place.at)))
         if len(values) < sample.size:
             what = f"there are only {len(values)} different values to draw, not {sample.size}"

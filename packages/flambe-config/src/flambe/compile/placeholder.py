@@ -25,8 +25,9 @@ from flambe.spec.nodes import BYTES, ENV, FLOAT, LINK, MAP, kind_of
 _KEY = r"[^\W\d][\w-]*"
 PATH = rf"{_KEY}(?:\.(?:{_KEY}|\d+))*"
 _TOKEN = re.compile(
-    rf"(?P<open>\{{+)(?P<path>{PATH})(?P<close>\}}+)"
-    r"|(?P<dollars>\$+)(?:(?P<bare>[A-Za-z_][A-Za-z0-9_]*)|\{(?P<body>[A-Za-z_.](?:[^{}]|\{[^{}]*\})*)\})"
+    # A run is looked at from its beginning only: from each of a thousand braces would be a million steps.
+    rf"(?P<open>(?<!\{{)\{{++)(?P<path>{PATH})(?P<close>\}}+)"
+    r"|(?P<dollars>(?<!\$)\$++)(?:(?P<bare>[A-Za-z_][A-Za-z0-9_]*)|\{(?P<body>[A-Za-z_.](?:[^{}]|\{[^{}]*\})*)\})"
 )
 _VARIABLE = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>.*))?\Z", re.S)
 OFF = re.compile(r"!P(?:\s|\Z)")

@@ -63,7 +63,7 @@ def unescape(node: Any) -> Any:
             if kind == BYTES:
                 return base64.b64decode(node[BYTES], validate=True)
             if kind == MAP:
-                return {_key(unescape(key)): unescape(item) for key, item in node[MAP]}
+                return {unescape_key(key): unescape(item) for key, item in node[MAP]}
         except (KeyError, TypeError, ValueError):
             raise ConfigError(f"{node!r} is no {kind}") from None
         return {key: unescape(item) for key, item in node.items()}
@@ -73,9 +73,9 @@ def unescape(node: Any) -> Any:
 _FLOATS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
-def _key(value: Any) -> Any:
-    # A list cannot be a key: it was a tuple.
-    return tuple(map(_key, value)) if isinstance(value, list) else value
+def unescape_key(node: Any) -> Any:
+    """Return the Python data of a key of ``$map``. A list cannot be one: it was a tuple."""
+    return tuple(map(unescape_key, node)) if isinstance(node, list) else unescape(node)
 
 
 def dump_json(value: Any) -> bytes:
@@ -179,4 +179,5 @@ __all__ = [
     "needed_version",
     "read_document",
     "unescape",
+    "unescape_key",
 ]

@@ -8,6 +8,8 @@ from typing import Any
 from flambe.errors import ConfigError
 from flambe.spec.nodes import (
     ARGS,
+    BYTES,
+    FLOAT,
     Path,
     Spec,
     children,
@@ -115,9 +117,18 @@ def _is_sound(kind: str, node: dict[str, Any]) -> bool:
         case "$file" | "$env" | "$float" | "$bytes":
             return isinstance(value, str)
         case "$map":
-            return isinstance(value, list) and all(isinstance(pair, list) and len(pair) == 2 for pair in value)
+            return isinstance(value, list) and all(
+                isinstance(pair, list) and len(pair) == 2 and _is_key(pair[0]) for pair in value
+            )
     # A kind of node that is younger than this program: whoever builds it will say so.
     return True
+
+
+def _is_key(node: Any) -> bool:
+    """Whether a node can be the key of a mapping: single values, and lists of them, which were tuples."""
+    if isinstance(node, list):
+        return all(map(_is_key, node))
+    return not isinstance(node, dict) or kind_of(node) in (FLOAT, BYTES)
 
 
 def _is_number(value: Any) -> bool:
