@@ -33,7 +33,7 @@ from flambe.runner.handover import Handover
 from flambe.runner.interrupt import interruptible
 from flambe.runner.seeding import rng_state, seed_everything, set_rng_state
 from flambe.runner.unit import StepReport, Unit
-from flambe.spec.hooks import codecs, codecs_in_use
+from flambe.spec.hooks import codecs
 from flambe.spec.nodes import LinkTarget
 
 _logger = logging.getLogger("flambe.run")
@@ -101,7 +101,9 @@ class StageRun:
         with self._inside():
             (self.folder / ARTIFACTS).mkdir(exist_ok=True)
             # A reused process must be as good as a fresh one.
-            self._prepare_libraries()
+            if not self.unit.is_program:  # what knows nothing of us sets its libraries itself, and needs perhaps none
+                for codec in codecs().values():
+                    codec.prepare(threads=self.unit.threads)
             import_extensions(self.unit.extensions)
             check_imported(self.unit.code, self.unit.extensions)
             self._handover.fetch()
@@ -114,6 +116,10 @@ class StageRun:
                     hint="A stage is a Component, or any object with run().",
                 )
             make_ready(self.component, self.unit.extensions)
+            if isinstance(self.component, Function):
+                # Its imports may have loaded torch, and drawn numbers.
+                self.component.load()
+                seed_everything(self.unit.seed, only_loaded=True)
             # What cannot be saved fails in the first second, by path, and not after an hour.
             state = get_state(self.component, borrowed=self._handover.borrowed)
             if resume is not None:
@@ -122,12 +128,6 @@ class StageRun:
                 set_rng_state(saved["rng"])
                 self.steps_done = int(saved["step"])
             del state
-
-    def _prepare_libraries(self) -> None:
-        # A plain program may need none of them, and loading torch takes seconds.
-        used = codecs_in_use() if self.unit.is_program else codecs()
-        for codec in used.values():
-            codec.prepare(threads=self.unit.threads)
 
     def step(self) -> StepReport:
         """Call ``run()`` once and report. When there is more to do its state is written to ``steps/<n>``."""
