@@ -45,7 +45,7 @@ PAGES = sorted(
 )
 _FENCE = re.compile(r"^(?P<indent> *)```(?P<info>[^\n`]*)\n(?P<text>.*?)^ *```", re.M | re.S)
 _LINK = re.compile(r"(?<!`)!?\[[^\]]*\]\((?P<target>[^)\s]+)\)")
-_HELP = re.compile(r"\$ flambe\S*( \w+)* --help\n")
+_HELP = re.compile(r"\$ (flambe\S*|expyrun)( \w+)* --help\n")
 _HEADING = re.compile(r"^#+ +(.+)$", re.M)
 
 
