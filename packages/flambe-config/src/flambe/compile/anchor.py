@@ -6,70 +6,107 @@ Those of ``!file``, of the resources and of the header are such; all other text 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence as Many
+from typing import NamedTuple
 
 from flambe.compile.placeholder import protected
 from flambe.compile.yaml import Mapping, Node, Scalar, bared, child, each, text_of
+from flambe.errors import Position
 
 
-def anchor(tree: Node, header: Node | None, folder: str) -> bool:
+class Edit(NamedTuple):
+    """A value that was changed. old: its text; None for a pair that is new, before the key at ``position``."""
+
+    position: Position
+    old: str | None
+    new: str
+
+
+def anchor(tree: Node, header: Node | None, folder: str) -> list[Edit]:
     """Make the paths that start at their YAML file absolute: those of ``!file``, resources and the header.
 
-    folder: where those start that were written on the command line. Returns whether there were any.
+    folder: where those start that were written on the command line. Returns what was changed.
     """
-    changed = False if header is None else anchor_header(header)
+    edits = [] if header is None else anchor_header(header)
     for node in each(tree):
         if node.tag == "!file" and isinstance(node, Scalar) and "/" in node.text:
-            changed |= _anchor(node, folder)
+            edits += _anchor(node, folder)
     if tree.tag in ("!Experiment", "!Pipeline"):
         resources = child(tree, "resources")
         if resources is not None:
-            changed |= _anchor_files(bared(resources), folder)
-    return changed
+            edits += _anchor_files(bared(resources), folder)
+    return edits
 
 
-def anchor_header(header: Node) -> bool:
-    """Make the paths of a header absolute; return whether there were any."""
-    if not isinstance(header, Mapping):
-        return False
-    changed = False
-    extensions = child(header, "extensions") if header.tag == "!Environment" else header
-    for _, value in _pairs(extensions):
+def anchor_header(header: Node) -> list[Edit]:
+    """Make the paths of a header absolute; return what was changed."""
+    edits: list[Edit] = []
+    is_long = header.tag == "!Environment"
+    for _, value in _pairs(child(header, "extensions") if is_long else header):
         source = bared(value)
         if isinstance(source, Scalar) and (
             source.text.startswith(".") or source.text.endswith(".py") or os.path.exists(_joined(source, ""))
         ):
-            changed |= _anchor(source, "")
-    files = child(header, "local_files") if header.tag == "!Environment" else None
-    return (files is not None and _anchor_files(bared(files), "")) or changed
+            edits += _anchor(source, "")
+    files = child(header, "local_files") if is_long else None
+    return edits if files is None else edits + _anchor_files(bared(files), "")
 
 
 def _pairs(node: Node | None) -> list[tuple[Node, Node]]:
     return node.items if isinstance(node, Mapping) else []
 
 
-def _anchor_files(files: Node, folder: str) -> bool:
+def _anchor_files(files: Node, folder: str) -> list[Edit]:
     values = {text_of(key): bared(value) for key, value in _pairs(files)}
     if values and all(key in ("local", "remote") and isinstance(value, Mapping) for key, value in values.items()):
-        return "local" in values and _anchor_files(values["local"], folder)
-    changed = False
-    for value in values.values():
-        if isinstance(value, Scalar) and value.tag is None:
-            changed |= _anchor(value, folder)
-    return changed
+        return _anchor_files(values["local"], folder) if "local" in values else []
+    paths = [value for value in values.values() if isinstance(value, Scalar) and value.tag is None]
+    return [edit for path in paths for edit in _anchor(path, folder)]
 
 
-def _anchor(node: Scalar, folder: str) -> bool:
-    text = node.text
-    if not text or text.startswith(("/", "~", "$", "{", "!P")) or "://" in text:
-        return False
-    # A path with a reference in it keeps that; the folder before it may hold anything.
-    start = protected(os.path.abspath(_start(node, folder)))
-    if start.startswith("!P") and protected(text) != text:
-        return False
-    node.text, node.plain = os.path.normpath(_joined(node, folder)), False
-    if start.startswith("!P"):
-        node.text = protected(node.text)
-    return True
+def _anchor(node: Scalar, folder: str) -> list[Edit]:
+    if not node.text or is_fixed(node.text) or "://" in node.text:
+        return []
+    path = os.path.normpath(_joined(node, folder))
+    # A reference in the path stays one; in the folder before it there is none.
+    refers = protected(node.text) != node.text
+    if refers and protected(path.removesuffix(os.path.normpath(node.text))) == path:
+        return []
+    return [rewrite(node, path if refers else protected(path))]
+
+
+def is_fixed(path: str) -> bool:
+    """Whether a path means the same in every folder, or begins with what nobody knows yet."""
+    return path.startswith(("/", "~", "$", "{", "!P"))
+
+
+def rewrite(node: Scalar, text: str) -> Edit:
+    """Change the text of a value."""
+    edit = Edit(node.position, node.text, text)
+    node.text, node.plain = text, False
+    return edit
+
+
+def edited(text: str, edits: Many[Edit]) -> str | None:
+    """Return a text of YAML with its values changed and all else as it is; None where that cannot be done in place."""
+    from flambe.compile.dump import scalar
+
+    lines = text.split("\n")
+    for edit in sorted(edits, key=lambda edit: edit.position, reverse=True):
+        line, column = edit.position.line - 1, edit.position.column - 1
+        before, after = lines[line][:column], lines[line][column:]
+        if edit.old is None:
+            if before.strip():
+                return None  # a mapping in braces
+            lines[line] = f"{before}{edit.new}\n{lines[line]}"
+            continue
+        plain = scalar(edit.new)
+        place = after.find(edit.old)
+        quoted = place > 0 and after[place - 1] in "'\""
+        if place < 0 or "\n" in edit.old or (quoted and plain != edit.new) or (before.lstrip()[:1] in ("{", "[")):
+            return None
+        lines[line] = before + after[:place] + (edit.new if quoted else plain) + after[place + len(edit.old) :]
+    return "\n".join(lines)
 
 
 def _start(node: Node, folder: str) -> str:

@@ -7,6 +7,8 @@ import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from flambe.compile.anchor import Edit, is_fixed, rewrite
+from flambe.compile.dump import node_to_yaml, scalar
 from flambe.compile.extensions import Header
 from flambe.compile.interpolate import SEARCHES, Interpolation
 from flambe.compile.lowering import FAULT, GRID_TAGS, Lowering, Place, Where
@@ -61,25 +63,26 @@ def name_node(tree: Node) -> Node | None:
     return None if found is None else bared(found)
 
 
-def anchor_run(tree: Node) -> bool:
-    """Make the folders of ``__run__`` absolute, the code's also where it is left out; return whether that changed any.
+def anchor_run(tree: Node) -> list[Edit]:
+    """Make the folders of ``__run__`` absolute, the code's also where it is left out; return what was changed.
 
     ``./`` and ``../`` of ``__code__`` start at the file, all else at the working directory. What begins with a variable or
     a reference stays.
     """
     run = bared(child(tree, RUN) or tree)
-    if not isinstance(run, Mapping):
-        return False
-    changed = False
+    if not isinstance(run, Mapping) or not run.items:
+        return []
+    edits: list[Edit] = []
     if child(run, "__code__") is None:
-        run.items.append((Scalar(None, run.position, "__code__", True), Scalar(None, run.position, os.getcwd(), False)))
-        changed = True
+        here = run.items[0][0].position
+        code = Scalar(None, here, os.getcwd(), False)
+        run.items.insert(0, (Scalar(None, here, "__code__", True), code))
+        edits.append(Edit(here, None, f"__code__: {scalar(code.text)}"))
     for key in ("__output_dir__", "__code__"):
         node = bared(child(run, key) or run)
-        if isinstance(node, Scalar) and node.text and not node.text.startswith(("/", "~", "$", "{", "!P")):
-            node.text, node.plain = _absolute(node.text, node.position if key == "__code__" else None), False
-            changed = True
-    return changed
+        if isinstance(node, Scalar) and node.text and not is_fixed(node.text):
+            edits.append(rewrite(node, _absolute(node.text, node.position if key == "__code__" else None)))
+    return edits
 
 
 def _absolute(text: str, position: Position | None) -> str:
@@ -348,8 +351,6 @@ class Options:
         lowering.seed = compiled.spec.seed
 
     def __call__(self, search: Node, path: Where) -> list[tuple[Any, Node]]:
-        from flambe.compile.dump import node_to_yaml
-
         # The values of a list may refer to other searches; what draws needs its numbers now.
         node = search if (search.tag or "")[1:] in GRID_TAGS else Interpolation(self._tree, []).resolved(search)
         found = self._lowering.value(node, Place((), (STAGE, "config", *path)))

@@ -138,8 +138,10 @@ class Interpolation:
             return self._done[id(node)]
         if id(node) in self._active:
             steps = [*self._active]
-            chain = " → ".join((self._last, *(self._active[step] for step in steps[steps.index(id(node)) + 1 :])))
-            raise ConfigError(f"the references {chain} go in a circle", rule="reference-cycle", position=node.position)
+            chain = (self._last, *(self._active[step] for step in steps[steps.index(id(node)) + 1 :]), self._last)
+            raise ConfigError(
+                f"a reference leads back to itself: {' → '.join(chain)}", rule="reference-cycle", position=node.position
+            )
         if len(self._active) >= MOST_STEPS:
             what = f"more than {MOST_STEPS} references follow one another"
             raise ConfigError(what, rule="too-large", position=node.position)

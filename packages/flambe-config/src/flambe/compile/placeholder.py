@@ -145,7 +145,7 @@ def _variable(body: str, position: Position) -> Piece:
     if asked is not None:
         right = f"${{{asked[1]}}}" if asked[2] is None else f"${{{asked[1]}:-{asked[2]}}}"
     else:
-        right = f"{{{body}}}" if re.fullmatch(PATH, body) else None  # type: ignore[assignment]
+        right = f"{{{body}}}" if "." in body and re.fullmatch(PATH, body) else None  # type: ignore[assignment]
     raise ConfigError(
         f"${{{body}}} is no variable",
         rule="malformed-reference",
