@@ -103,14 +103,11 @@ def _read_settings(folder: str, translation: Translation) -> str:
 def _note(dotted: str, position: Position, value: Any, translation: Translation) -> None:
     option = OPTIONS.get(dotted)
     if option is None:
-        group = dotted.partition(".")[0]
-        hint = did_you_mean(dotted, OPTIONS)
-        custom = group in ("logger", "scheduler", "version_manager")
-        what = (
-            f"{dotted} is an argument of a class of yours"
-            if custom and hint is None
-            else f"{dotted} is no option of mlxp"
-        )
+        group, _, name = dotted.rpartition(".")
+        known = [one.rpartition(".")[2] for one in OPTIONS if one.rpartition(".")[0] == group]
+        hint = did_you_mean(name, known)
+        is_argument = group != "" and hint is None  # settings of a group go to its class
+        what = f"{dotted} is an argument of a class of yours" if is_argument else f"{dotted} is no option of mlxp"
         translation.note(position, f"{what}, and is left out", hint or "Give it to your function, in its config.")
     elif value not in option.defaults:
         translation.note(position, f"{dotted}: {_shown(value)} is left out", option.remedy)
