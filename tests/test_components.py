@@ -40,6 +40,8 @@ ROOMS = {
     "model": "other whole models",
     "optim": "learning-rate schedules; optimizers are PyTorch's",
     "experiment": "the experiment itself",
+    "pipeline": "the experiment as version 1.0 writes it",
+    "search": "what chooses the variants of a stage",
     "export": "finished objects",
     "cluster": "machines; the top of a file of their own",
     "runnable": "what a running program is told",

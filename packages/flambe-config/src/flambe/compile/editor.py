@@ -34,7 +34,7 @@ _WORDS = {
     "max_failures": "How often a unit that fails is tried again.",
     "stop_on_failure": "Whether a unit that fails ends the run.",
     "merge_plot": "Whether the variants share one plot.",
-    "seed": "What every random number of the run comes from.",
+    "seed": "What every random number of the run comes from. !seeds 5 runs everything for five of them.",
     "ordering": "step, or arrival (quicker, not repeatable).",
     "cpus_per_trial": "For each stage the CPUs of a variant.",
     "gpus_per_trial": "For each stage the GPUs of a variant.",
@@ -96,8 +96,9 @@ def schema() -> dict[str, Any]:
     for name in ("pipeline", "stages", "schedulers", "search", "algorithm"):
         parameters[name] |= stages
     parameters["reduce"] |= {"type": "object", "additionalProperties": {"type": "integer"}}
-    for name in ("seed", "max_failures"):
-        parameters[name] |= {"type": "integer", "minimum": 0}
+    count = {"type": "integer", "minimum": 0}
+    parameters["max_failures"] |= count
+    parameters["seed"] |= {"anyOf": [count, _TAGGED]}
     for name in ("debug", "merge_plot", "stop_on_failure"):
         parameters[name] |= {"type": "boolean"}
     parameters["ordering"] |= {"enum": ["step", "arrival"]}

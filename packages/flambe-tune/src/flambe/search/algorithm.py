@@ -2,7 +2,7 @@
 
 They are nodes of a spec (plain maps) that say what is asked for; who plans a run makes the choices. ``GridSearch`` and
 ``RandomSearch`` are planned by ``flambe.compile.trials`` before anything runs. The others choose by results, which
-flambe-tune does not do yet: it says so. What they search stands in the arguments of the stage, so ``space`` is never given.
+flambe-tune does not do yet: it says so.
 """
 
 from __future__ import annotations
@@ -25,16 +25,23 @@ class Algorithm(dict[str, Any]):
 
 
 class GridSearch(Algorithm):
-    """Every choice. What it searches has to be finite: ``!choice``, ``!g``, ``!s`` and ``!quniform``."""
+    """Every choice. What it searches has to be finite: ``!choice``, ``!g``, ``!s`` and ``!quniform``.
+
+    space: of 1.0; never given, as what is searched stands in the arguments of the stage.
+    """
 
     def __init__(self, space: None = None) -> None:
         super().__init__(space=space)
 
 
 class RandomSearch(Algorithm):
-    """As many different choices as ``trial_budget``, drawn for the stage and what it links to together.
+    """Different choices, drawn for the stage and for what it links to together.
 
-    seed: of the draws, the experiment's by default. Raises ValueError for a budget below 1.
+    trial_budget: how many variants the stage gets; fewer where there are no more.
+    seed: of the draws; the experiment's by default.
+    space: never given, see ``GridSearch``.
+
+    Raises ValueError for a budget below 1.
     """
 
     def __init__(self, trial_budget: int, seed: int | None = None, space: None = None) -> None:
@@ -43,7 +50,16 @@ class RandomSearch(Algorithm):
 
 
 class BayesOptGP(Algorithm):
-    """Gaussian processes over numbers. aq_func: ``ei``, ``ucb`` or ``poi``, with ``kappa`` and ``xi``."""
+    """Choices from a Gaussian process over the numbers that were tried. flambe-tune does not run it yet.
+
+    trial_budget: how many variants the stage gets.
+    min_configs_in_model: how many are drawn at random first.
+    aq_func: the acquisition function, ``ei``, ``ucb`` or ``poi``.
+    kappa: how much ``ucb`` explores.
+    xi: how much ``ei`` and ``poi`` explore.
+    seed: of the draws; the experiment's by default.
+    space: never given, see ``GridSearch``.
+    """
 
     def __init__(
         self,
@@ -68,7 +84,17 @@ class BayesOptGP(Algorithm):
 
 
 class BayesOptKDE(Algorithm):
-    """Kernel density estimates of good and bad choices (TPE)."""
+    """Choices from kernel density estimates of good and bad ones (TPE). flambe-tune does not run it yet.
+
+    trial_budget: how many variants the stage gets.
+    min_configs_per_model: how many are drawn at random first; one more than there are dimensions by default.
+    top_n_frac: the part of the choices that counts as good.
+    num_samples: of each draw, the best of which is tried.
+    random_fraction: how often a choice is drawn at random all the same.
+    bandwidth_factor: how much wider than the estimate samples are drawn.
+    min_bandwidth: of an estimate.
+    space: never given, see ``GridSearch``.
+    """
 
     def __init__(
         self,
@@ -95,7 +121,15 @@ class BayesOptKDE(Algorithm):
 
 
 class Hyperband(Algorithm):
-    """Random choices, of which most end early (https://arxiv.org/abs/1603.06560). Budgets are counted in steps."""
+    """Random choices, of which most end early (https://arxiv.org/abs/1603.06560). flambe-tune does not run it yet.
+
+    step_budget: steps of all variants together.
+    max_steps: of one variant.
+    min_steps: before a variant may end.
+    drop_rate: one of so many goes on at each halving.
+    seed: of the draws; the experiment's by default.
+    space: never given, see ``GridSearch``.
+    """
 
     def __init__(
         self,
@@ -118,7 +152,21 @@ class Hyperband(Algorithm):
 
 
 class BOHB(Algorithm):
-    """Hyperband whose choices come from ``BayesOptKDE`` (https://arxiv.org/abs/1807.01774)."""
+    """``Hyperband`` with the choices of ``BayesOptKDE`` (https://arxiv.org/abs/1807.01774). flambe-tune does not run it yet.
+
+    step_budget: steps of all variants together.
+    max_steps: of one variant.
+    min_steps: before a variant may end.
+    drop_rate: one of so many goes on at each halving.
+    min_configs_per_model: how many are drawn at random first; one more than there are dimensions by default.
+    top_n_frac: the part of the choices that counts as good.
+    num_samples: of each draw, the best of which is tried.
+    random_fraction: how often a choice is drawn at random all the same.
+    bandwidth_factor: how much wider than the estimate samples are drawn.
+    min_bandwidth: of an estimate.
+    seed: of the draws; the experiment's by default.
+    space: never given, see ``GridSearch``.
+    """
 
     def __init__(
         self,
