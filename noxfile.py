@@ -79,6 +79,15 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def torture(session: nox.Session) -> None:
+    """Read a million hostile inputs, and every bomb: 15 minutes. ``nox -s torture -- --count 100000 --seed 7`` reads others."""
+    _install(session, "-e", _package("config"))
+    hostile = "packages/flambe-config/tests/compile/hostile"
+    session.run("python", f"{hostile}/bombs.py", "--seconds", "5")
+    session.run("python", f"{hostile}/torture.py", *session.posargs)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check style with ruff."""
     _install(session, "ruff")
