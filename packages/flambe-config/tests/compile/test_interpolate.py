@@ -111,6 +111,12 @@ def test_replacement_is_switched_off(text: str, expected: str) -> None:
     assert value(text) == expected
 
 
+def test_a_mapping_with_an_empty_value_is_no_reference() -> None:
+    assert value("{i: null}") == {"i": None}
+    assert value("{other}") == {"other": None}
+    assert value("\n  i:") == {"i": None}
+
+
 def test_keys_links_and_names_of_variables_are_not_touched() -> None:
     text = "!Experiment\npipeline:\n  a: !Anything {'k{b}$INT': 1}\n  b: !Anything\n    x: !@ a['k{b}$INT']\n    y: !env $INT\n"
     spec = compile_text(text, name="t")
@@ -172,6 +178,8 @@ def test_the_type_that_an_override_has_to_have_is_that_of_the_resolved_value() -
          "Let $API_KEY stand alone as a value: it is read when the object is built, and stored nowhere."),
         ("'x{w}'\nw: $API_KEY", "$API_KEY looks like a secret, and would be readable in every spec and log inside of this text. "
          "Let $API_KEY stand alone as a value: it is read when the object is built, and stored nowhere."),
+        ("{m.p}", '{m.p} without quotes is a mapping with the key \'m.p\'. Write "{m.p}" for the value of that key.'),
+        ("[{i}]", '{i} without quotes is a mapping with the key \'i\'. Write "{i}" for the value of that key.'),
         ("!P {i: 1}", "!P holds a mapping; expected text. Quote it."),
     ],
     ids=str,

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from flambe.compile.compose import whole_path
 from flambe.compile.lowering import DISTRIBUTIONS, FAULT, GRID_TAGS, SAMPLE_TAGS
-from flambe.compile.placeholder import OFF, Piece, Variable, inside, pieces, secret_inside
+from flambe.compile.placeholder import OFF, Piece, Variable, inside, is_reference, pieces, secret_inside
 from flambe.compile.reference import LINK_TAGS
 from flambe.compile.yaml import (
     DEEPEST,
@@ -25,7 +25,6 @@ from flambe.compile.yaml import (
     bared,
     child,
     describe,
-    each,
     plain_value,
     text_of,
     value_of,
@@ -62,6 +61,7 @@ class Interpolation:
         self._active: dict[int, str] = {}  # the texts that are being read, and the reference that led to each
         self._last = ""  # reference that is followed
         self._sizes: dict[int, _Size] = {}
+        self._keys: dict[int, dict[str | None, Node]] = {}
         self._characters = MOST_CHARACTERS
         self._copies = MOST_COPIES
 
@@ -113,6 +113,11 @@ class Interpolation:
             target = self._node(node.target)
             if target is not node.target:
                 result = Alias(node.position, node.name, target)
+        elif isinstance(node, Mapping) and (name := self._unquoted(node)) is not None:
+            what = f"{{{name}}} without quotes is a mapping with the key {name!r}"
+            hint = f'Write "{{{name}}}" for the value of that key.'
+            self.faults.append(ConfigError(what, rule="malformed-reference", position=node.position, hint=hint))
+            result = _faulty(node.position)
         elif isinstance(node, Mapping):
             pairs = [(key, self._node(value)) for key, value in node.items]
             if any(new is not old for (_, new), (_, old) in zip(pairs, node.items, strict=True)):
@@ -131,6 +136,21 @@ class Interpolation:
             result = _faulty(node.position)
         self._done[id(node)] = result
         return result
+
+    def _unquoted(self, node: Mapping) -> str | None:
+        """Return the path of ``{a.b}`` where it was meant as a reference: it names something, and no value stands there."""
+        if node.tag is not None or len(node.items) != 1:
+            return None
+        key, value = node.items[0]
+        # A mapping in lines begins where its first key does.
+        if not isinstance(key, Scalar) or not isinstance(value, Scalar) or key.position == node.position:
+            return None
+        if value.text or not value.plain or value.tag or not is_reference(f"{{{key.text}}}"):
+            return None
+        target: Node | None = self._tree
+        for part in whole_path(self._tree, key.text.split(".")):
+            target = None if target is None else child(target, part)
+        return None if target is None else key.text
 
     def _scalar(self, node: Scalar) -> Node:
         """Return what a text stands for."""
@@ -240,40 +260,45 @@ class Interpolation:
         target = self._target(piece.name, node.position)
         self._last = str(piece)
         result = bared(self._node(target))
-        for inner in each(result):
-            bare = bared(inner)
-            tag = bare.tag
-            if tag is None or tag.startswith(STANDARD) or tag in _VALUES:
-                continue
-            if tag == f"!{FAULT}":
-                raise _Broken("")
-            if tag in SEARCHES:
-                raise _searched(piece.name, tag)
-            where = "is" if bare is result else "holds"
-            link = piece.name.removeprefix("pipeline.").removeprefix("stages.").split(".")
-            text = link[0] + "".join(f"[{part}]" for part in link[1:])
-            what = f"{piece} {where} {tag}, which is an object and no data"
-            raise ConfigError(what, rule="reference-to-object", hint=f"Write a link: !@ {text}")
-        return result
+        odd = self._size(result).odd
+        if odd is None:
+            return result
+        tag = str(odd.tag)
+        if tag == f"!{FAULT}":
+            raise _Broken("")
+        if tag in SEARCHES:
+            raise _searched(piece.name, tag)
+        what = f"{piece} {'is' if odd is result else 'holds'} {tag}, which is an object and no data"
+        raise ConfigError(what, rule="reference-to-object", hint=f"Write a link: !@ {_link(piece.name)}")
 
     def _target(self, path: str, position: Position) -> Node:
         """Return the value at a path of the config as it stands there. Raises ``ConfigError``."""
-        parts = whole_path(self._tree, path.split("."))
+        parts = path.split(".")
+        if self._child(self._tree, parts[0]) is None:
+            parts = whole_path(self._tree, parts)
         node = bared(self._tree)
         for depth, part in enumerate(parts):
-            inner = child(node, part)
+            inner = self._child(node, part)
             if inner is None and isinstance(node, Scalar) and _is_open(node):
                 self._last = f"{{{'.'.join(parts[:depth])}}}"
                 node = bared(self._scalar(node))
                 if node.tag == f"!{FAULT}":
                     raise _Broken("")
-                inner = child(node, part)
+                inner = self._child(node, part)
             if inner is None:
                 if node.tag in SEARCHES:
                     raise _searched(path, str(node.tag))
                 raise self._unknown(path, position)
             node = bared(inner)
         return node
+
+    def _child(self, node: Node, name: str) -> Node | None:
+        """Return what ``child`` does; a mapping is gone through once, however many references lead into it."""
+        if not isinstance(node, Mapping):
+            return child(node, name)
+        if id(node) not in self._keys:
+            self._keys[id(node)] = {text_of(key): value for key, value in reversed(node.items)}
+        return self._keys[id(node)].get(name)
 
     def _unknown(self, path: str, position: Position) -> ConfigError:
         known = list(islice(paths(self._tree), 5000))
@@ -305,7 +330,7 @@ class Interpolation:
         return repr(value) if isinstance(value, float) else str(value)
 
     def _size(self, node: Node) -> _Size:
-        """Return how much there is below a node, what aliases bring again counted each time."""
+        """Return how much there is below a node; what stands at several places is counted at each."""
         found = self._sizes.get(id(node))
         if found is None:
             inner: list[Node] = []
@@ -320,28 +345,36 @@ class Interpolation:
                 1 + sum(size.nodes for size in sizes),
                 len(text_of(node) or "") + sum(size.characters for size in sizes),
                 max((size.depth for size in sizes), default=0) + (not isinstance(node, Alias)),
+                next((size.odd for size in sizes if size.odd is not None), None) if _is_data(node) else node,
             )
             self._sizes[id(node)] = found
         return found
 
 
 class _Size(NamedTuple):
+    """What there is below a node, itself counted. odd: the first value that is no data."""
+
     nodes: int
     characters: int
     depth: int
+    odd: Node | None
 
 
 class _Broken(ConfigError):
     """What a reference names has a fault, which is noted already."""
 
 
+def _link(path: str) -> str:
+    """Return the text of the link that leads where a reference does."""
+    first, *rest = path.removeprefix("pipeline.").removeprefix("stages.").split(".")
+    return first + "".join(f"[{part}]" for part in rest)
+
+
 def _searched(path: str, tag: str) -> Searched:
-    link = path.removeprefix("pipeline.").removeprefix("stages.").split(".")
-    text = link[0] + "".join(f"[{part}]" for part in link[1:])
     return Searched(
         f"{{{path}}} names a search ({tag}), whose value only a variant knows",
         rule="reference-to-object",
-        hint=f"In an experiment write a link: !@ {text}; of a function, --expand writes every variant.",
+        hint=f"In an experiment write a link: !@ {_link(path)}; of a function, --expand writes every variant.",
     )
 
 
@@ -352,6 +385,10 @@ def _traced(variable: Variable) -> str:
     if found is None and variable.default is None:
         return f"${variable.name} is not set"
     return f"${variable.name} is {found!r}" if found else f"${variable.name} is not set, so {variable.default!r}"
+
+
+def _is_data(node: Node) -> bool:
+    return node.tag is None or node.tag.startswith(STANDARD) or node.tag in _VALUES
 
 
 def _is_open(node: Scalar) -> bool:
