@@ -236,3 +236,29 @@ def test_the_program_ends_with_the_run(folder: Path, number: int) -> None:
     while alive(pid):
         assert time.monotonic() < limit
         time.sleep(0.02)
+
+
+COUNTER = """
+import os
+import sys
+
+import flambe
+
+os.chdir(flambe.get_env().output_path)
+with open("kept.txt", "a") as file:
+    file.write("x")
+if os.path.getsize("kept.txt") == 3 and os.path.exists(sys.argv[1]):
+    os.remove(sys.argv[1])
+    sys.exit(5)
+"""
+
+
+def test_a_step_goes_on_from_what_the_last_one_wrote(folder: Path) -> None:
+    (folder / "counter.py").write_text(COUNTER)
+    (folder / "stop").touch()
+    given = spec(folder, {"script": "counter.py", "args": [str(folder / "stop")], "max_steps": 4})
+    given.max_failures = 1
+    root, rows = run(given)
+    assert (rows[0]["status"], rows[0]["step"]) == ("COMPLETE", 4)
+    assert not (folder / "stop").exists()
+    assert (root / "stages/stage_0/0/artifacts/kept.txt").read_text() == "xxxx"

@@ -18,23 +18,23 @@ def seed_everything(seed: int, *, only_loaded: bool = False) -> None:
         codec.seed(seed)
 
 
-def rng_state() -> dict[str, Any]:
-    """Return the state of every generator, as storable values."""
+def rng_state(*, only_loaded: bool = False) -> dict[str, Any]:
+    """Return the state of every generator, as storable values. only_loaded: load no library for it."""
     version, internal, gauss = random.getstate()
     name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
     return {
         "python": [version, list(internal), gauss],
         "numpy": [name, keys, position, has_gauss, cached],
-        **{name: codec.rng_state() for name, codec in codecs().items()},
+        **{name: codec.rng_state() for name, codec in (codecs_in_use() if only_loaded else codecs()).items()},
     }
 
 
-def set_rng_state(state: dict[str, Any]) -> None:
-    """Put every generator back to where ``rng_state`` found it."""
+def set_rng_state(state: dict[str, Any], *, only_loaded: bool = False) -> None:
+    """Put every generator back to where ``rng_state`` found it. only_loaded: load no library for it."""
     version, internal, gauss = state["python"]
     random.setstate((version, tuple(internal), gauss))
     name, keys, position, has_gauss, cached = state["numpy"]
     np.random.set_state((name, np.asarray(keys, dtype=np.uint32), position, has_gauss, cached))
-    for name, codec in codecs().items():
+    for name, codec in (codecs_in_use() if only_loaded else codecs()).items():
         if name in state:
             codec.set_rng_state(state[name])

@@ -123,9 +123,11 @@ class StageRun:
             # What cannot be saved fails in the first second, by path, and not after an hour.
             state = get_state(self.component, borrowed=self._handover.borrowed)
             if resume is not None:
+                if (resume / ARTIFACTS).is_dir():
+                    shutil.copytree(resume / ARTIFACTS, self.folder / ARTIFACTS, symlinks=True, dirs_exist_ok=True)
                 saved = read_state(resume)
                 load_state(self.component, saved["component"], borrowed=self._handover.borrowed)
-                set_rng_state(saved["rng"])
+                set_rng_state(saved["rng"], only_loaded=self.unit.is_program)
                 self.steps_done = int(saved["step"])
             del state
 
@@ -200,9 +202,12 @@ class StageRun:
 
     def _save_step(self) -> None:
         folder = self.folder / STEPS / str(self.steps_done)
+        if self.unit.is_program:
+            # What it wrote is all the state that a program has: its next run may go on from there.
+            shutil.copytree(self.folder / ARTIFACTS, folder / ARTIFACTS, symlinks=True)
         state = {
             "component": get_state(self.component, borrowed=self._handover.borrowed),
-            "rng": rng_state(),
+            "rng": rng_state(only_loaded=self.unit.is_program),
             "step": self.steps_done,
         }
         write_state(folder, state)
