@@ -111,6 +111,13 @@ def docs(session: nox.Session) -> None:
     session.run("pytest", "-q", "tests/test_docs.py", "tests/test_examples.py", *session.posargs)
 
 
+@nox.session
+def hydra(session: nox.Session) -> None:
+    """Compare what ``flambe import`` writes with what Hydra composes. Apart, because moto asks for another antlr4 than Hydra."""
+    session.install("-e", _package("config"), "hydra-core==1.3.8", "pytest", "pytest-timeout", "hypothesis")
+    session.run("pytest", "-q", "packages/flambe-config/tests/compile/importing", *session.posargs)
+
+
 @nox.session(reuse_venv=False)
 def wheels(session: nox.Session) -> None:
     """Build the six wheels, install them in a fresh environment, and try the namespace and every command."""

@@ -44,7 +44,7 @@ _WORDS = {
 def custom_tags() -> list[str]:
     """Return the entries of the setting ``yaml.customTags``: every tag, with the kinds of value it may have."""
     kinds: dict[str, tuple[str, ...]] = dict.fromkeys(("Experiment", "Pipeline", "Search"), ("mapping",))
-    kinds |= dict.fromkeys([*LINK_TAGS, "file", "env", "cluster"], ("scalar",))
+    kinds |= dict.fromkeys([*LINK_TAGS, "file", "env", "cluster", "required"], ("scalar",))
     kinds |= dict.fromkeys([*GRID_TAGS, *SAMPLE_TAGS], ("sequence",))
     kinds |= dict.fromkeys(["choice", *DISTRIBUTIONS], ("sequence", "mapping"))
     kinds["seeds"] = ("scalar", "sequence", "mapping")
