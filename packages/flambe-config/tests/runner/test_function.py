@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from flambe.errors import ConfigError
+from flambe.record.checkout import Checkout
 from flambe.record.keeper import Keeper
 from flambe.record.run import RunRecord, read_record
 from flambe.runner.execute import execute, execute_lines
@@ -394,6 +395,29 @@ def test_a_signal_ends_several_functions(project: Project) -> None:
     assert process.wait(30) == 143
     assert read_record(log.parent / "run.json", RunRecord).status == "CANCELLED"
     assert not (project.folder / "out/two").exists()
+
+
+def test_what_git_says_of_the_code(project: Project) -> None:
+    def git(*words: str) -> str:
+        who = ["-c", "user.name=x", "-c", "user.email=x@example.org"]
+        return subprocess.run(
+            ["git", *who, *words], cwd=project.folder, check=True, capture_output=True, text=True
+        ).stdout.strip()
+
+    def said() -> Any:
+        code = project.run(project.spec())[1].code
+        assert code is not None
+        return code.git
+
+    assert said() is None
+    git("init", "-b", "mine")
+    assert said() is None  # no commit yet
+    git("add", "my_code")
+    git("commit", "-m", "one")
+    assert said() == Checkout(commit=git("rev-parse", "HEAD"), branch="mine")
+    project.write("my_code/data.py", "def load():\n    return 8\n")
+    git("checkout", "--detach")
+    assert said() == Checkout(commit=git("rev-parse", "HEAD"), dirty=True)
 
 
 def test_which_unfinished_runs_go_on(project: Project) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flambe.record import layout
+from flambe.record.checkout import checkout_of
 from flambe.record.run import Code, Command, replace_file
 from flambe.spec.codec import dump_json
 from flambe.spec.nodes import FILE, MAP, NEW, Spec, kind_of
@@ -70,12 +71,12 @@ def code_record(spec: Spec, snapshot: Snapshot | None) -> Code | None:
     """Describe the code of a function for ``run.json``; None for what is no function."""
     if spec.kind != "function":
         return None
-    source = str(code_folder(spec))
+    folder = code_folder(spec)
     if snapshot is None:
-        return Code(mode="none", source=source)
+        return Code(mode="none", source=str(folder), git=checkout_of(folder))
     return Code(
-        mode="copy", path=snapshot.path, tree=snapshot.tree, files=len(snapshot.files), source=source,
-        left_out=snapshot.left_out,
+        mode="copy", path=snapshot.path, tree=snapshot.tree, files=len(snapshot.files), source=str(folder),
+        left_out=snapshot.left_out, git=checkout_of(folder),
     )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from flambe.errors import ConfigError
+from flambe.record.checkout import Checkout
 from flambe.record.layout import VERSION
 from flambe.spec.codec import read_document
 
@@ -80,7 +81,7 @@ class Code(msgspec.Struct, omit_defaults=True, kw_only=True):
     """The code of a function. mode: ``copy`` or ``none``. path: of the copy, below the run directory.
 
     tree: digest of the names and contents of all its files; files: their number. source: the folder it was taken from, or is
-    in. left_out: what lies there and was not copied.
+    in. left_out: what lies there and was not copied. git: where that folder is checked out from.
     """
 
     mode: str
@@ -89,6 +90,7 @@ class Code(msgspec.Struct, omit_defaults=True, kw_only=True):
     files: int = 0
     source: str = ""
     left_out: list[str] = []
+    git: Checkout | None = None
 
 
 class RunRecord(msgspec.Struct, omit_defaults=True, kw_only=True):
