@@ -46,6 +46,11 @@ ROOMS = {
     "cluster": "machines; the top of a file of their own",
     "runnable": "what a running program is told",
 }
+FORMS = {
+    "Experiment": "[its keys](spec.md#the-experiment)",
+    "Pipeline": "[its keys](spec.md#the-experiment)",
+    "Search": "[its keys](spec.md#algorithms)",
+}
 CALLED = ("forward", "compute", "process", "tokenize", "sample")
 _REFERENCE = re.compile(r"(?:see|as in) ")
 COMMON = {"Component", "Module", "Registrable", "RegisteredStatelessMap", "object"}
@@ -289,8 +294,8 @@ def generated() -> str:
     for room in ROOMS:
         lines += [f"## flambe.{room}", ""]
         for one in rooms[room]:
-            if one.tag == "Experiment":
-                lines += ["### !Experiment", "", "A form of the language: [its keys](spec.md#the-experiment).", ""]
+            if one.tag in FORMS:
+                lines += [f"### !{one.tag}", "", f"A form of the language: {FORMS[one.tag]}.", ""]
             else:
                 lines += _entry(one)
     lines += _elsewhere(
@@ -315,7 +320,7 @@ def test_the_committed_page_is_current() -> None:
 
 @pytest.mark.parametrize("one", [pytest.param(one, id=one.tag) for room in _rooms().values() for one in room])
 def test_every_argument_of_a_component_is_explained(one: Target) -> None:
-    if one.tag == "Experiment":
+    if one.tag in FORMS:
         return
     try:
         signature = signature_of(_library(), one.target)
