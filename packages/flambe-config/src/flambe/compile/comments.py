@@ -33,7 +33,7 @@ def notes_of(text: str, tree: Node, components: Iterable[Node]) -> dict[int, dic
         return {}
     places = _Places({id(node) for node in components})
     places.visit(tree, (), id(tree))
-    lines, beside = _lines_and_tails(text, *_span(text, tree))
+    lines, beside = lines_and_tails(text, *_span(text, tree))
     notes: dict[int, dict[Path, Note]] = {}
 
     def add(owner: int, path: Path, **more: Any) -> None:
@@ -118,7 +118,7 @@ def _has_text(text: str, line: int) -> bool:
     return any(part and not part.startswith(("#", "%")) for part in above)
 
 
-def _lines_and_tails(text: str, first: int, end: int) -> tuple[list[tuple[int, str | None]], dict[int, str]]:
+def lines_and_tails(text: str, first: int, end: int) -> tuple[list[tuple[int, str | None]], dict[int, str]]:
     """Return (line, comment) of all lines, None for a line with content, "" for a blank one; and the comments beside content.
 
     Lines are 1-based. What looks like a comment inside a text of several lines is content.
@@ -173,4 +173,4 @@ def _column(line: str) -> int:
     return len(line) - len(line.lstrip(" "))
 
 
-__all__ = ["Note", "Notes", "notes_of"]
+__all__ = ["Note", "Notes", "lines_and_tails", "notes_of"]
