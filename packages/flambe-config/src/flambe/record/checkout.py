@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from pathlib import Path
 
 import msgspec
@@ -23,6 +22,9 @@ def checkout_of(folder: Path) -> Checkout | None:
     """Return what git says of ``folder``; None where there is no git, no repository, no commit yet, or no answer in time."""
     if not any((above / ".git").exists() for above in (folder, *folder.parents)):
         return None
+    # Readers of records ask git nothing.
+    import subprocess
+
     command = ["git", "-C", str(folder), "status", "--porcelain=v2", "--branch", "--untracked-files=no", "--", "."]
     # Looking must not write to the user's repository.
     surroundings = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
