@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flambe.build.registrable import Registrable, target_of
 from flambe.spec.hooks import codecs_in_use
-from flambe.spec.nodes import ARGS, Path
+from flambe.spec.nodes import ARGS, NOTES, TAG, Path
 
 if TYPE_CHECKING:
     from flambe.compile.comments import Note
@@ -42,10 +42,6 @@ class _UsedUp:
         return "<an iterator, used up>"
 
 
-NOTES = "$notes"
-"""Beside ``$new``, in this process only: the comments around what stands there (``flambe.compile.comments``)."""
-TAG = "$tag"
-"""Beside ``$new`` or ``$yaml``, in this process only: the tag that it was written with."""
 
 USED_UP = _UsedUp()
 

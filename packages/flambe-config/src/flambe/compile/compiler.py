@@ -158,11 +158,15 @@ def _compile(
     follows: list[ConfigError] = []
     header_node, body = config.header, tree
     if config.refers:
-        from flambe.compile.function import name_node
         from flambe.compile.interpolate import Interpolation
 
+        name = None
+        if _is_function(tree):
+            from flambe.compile.function import name_node
+
+            name = name_node(tree)
         _refuse_defaults(tree, faults)
-        interpolation = Interpolation(tree, faults, name=name_node(tree))
+        interpolation = Interpolation(tree, faults, name=name)
         header_node = None if header_node is None else interpolation.resolved(header_node)
         body = interpolation.resolved(tree)
         follows += interpolation.follows

@@ -7,7 +7,6 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from flambe.build.link import create_link_str
-from flambe.build.made import NOTES, TAG
 from flambe.compile.tags import tag_of
 from flambe.compile.yaml import STANDARD, Alias, Mapping, Node, Scalar, Sequence, plain_value
 from flambe.spec.nodes import (
@@ -21,6 +20,8 @@ from flambe.spec.nodes import (
     LINK,
     MAP,
     NEW,
+    NOTES,
+    TAG,
     YAML,
     Path,
     arguments,

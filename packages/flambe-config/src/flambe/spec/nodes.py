@@ -49,6 +49,11 @@ MAP = "$map"
 FLOAT = "$float"
 BYTES = "$bytes"
 
+NOTES = "$notes"
+"""Beside ``$new``, in this process only: the comments around what stands there (``flambe.compile.comments``)."""
+TAG = "$tag"
+"""Beside ``$new`` or ``$yaml``, in this process only: the tag that it was written with."""
+
 CONTINUOUS = (UNIFORM, NORMAL, BETA)
 DISTRIBUTIONS = (*CONTINUOUS, QUNIFORM)
 SEARCHES = (GRID, *DISTRIBUTIONS)
