@@ -260,6 +260,17 @@ def test_many_at_once_get_different_folders(project: Project) -> None:
     assert project.folders() == {f"first_method/MyModel-0.001/exp.{index}" for index in range(6)}
 
 
+def test_the_folder_of_the_command_is_known_to_the_config(project: Project) -> None:
+    project.write(
+        "here.yml",
+        CONFIGS[FIRST]
+        .replace("seed: 666", "seed: 666\nhere: [$EXPYRUN_CWD, '${FLAMBE_CWD}/x']")
+        .replace("../data", "./configs/data"),
+    )
+    run = project.expyrun("here.yml")
+    assert project.seen(run)["config"]["here"] == [str(project.folder), f"{project.folder}/x"]
+
+
 def test_flambe_is_the_same(project: Project) -> None:
     done = project.start(FIRST, program="flambe")
     assert done.returncode == 0, done.stderr

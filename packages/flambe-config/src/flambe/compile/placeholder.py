@@ -65,6 +65,10 @@ def expand_variables(text: str, position: Position) -> str:
     )
 
 
+HERE = ("FLAMBE_CWD", "EXPYRUN_CWD")
+"""The variables that are the working directory, in a config and for the code that runs (``flambe.runnable.environment``)."""
+
+
 class Variable(NamedTuple):
     """``${name:-default}``."""
 
@@ -78,7 +82,7 @@ class Variable(NamedTuple):
 
     def value(self, position: Position) -> str:
         """Return its text. Raises ``ConfigError`` when there is none."""
-        found = os.environ.get(self.name)
+        found = os.getcwd() if self.name in HERE else os.environ.get(self.name)
         if found is None and self.default is None:
             raise ConfigError(
                 f"the environment has no variable {self.name}",
