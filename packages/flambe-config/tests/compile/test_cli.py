@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 CLI = "flambe.compile.cli"
@@ -62,3 +63,46 @@ def test_usage(kit: Any) -> None:
     assert "Examples:" in helped.stdout
     assert helped.stderr == ""
     assert kit.command(CLI).returncode == 2
+
+
+def test_every_stage_of_a_config_can_be_seen(kit: Any, tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text("x: 1\ny: 'a{x}'\n")
+    (tmp_path / "c.yaml").write_text("!Anything\n__default__: base.yaml\nx: 2\n")
+    (tmp_path / "alone.yaml").write_text("# words\n!Anything {x: 1}\n")
+
+    def written(stage: str, *words: str) -> str:
+        done = kit.command(CLI, *words, "--stage", stage, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        return str(done.stdout)
+
+    assert written("composed", "c.yaml", "x=3") == "!Anything\nx: 2\ny: a{x}\n"
+    assert written("raw", "c.yaml", "x=3") == "!Anything\nx: 3\ny: a{x}\n"
+    assert written("resolved", "c.yaml", "x=3") == "!Anything\nx: 3\ny: a3\n"
+    for stage in ("composed", "raw"):
+        assert written(stage, "alone.yaml") == "# words\n!Anything {x: 1}\n"
+
+
+def test_a_function_whose_values_follow_a_search_is_written_by_its_variants(kit: Any, tmp_path: Path) -> None:
+    (tmp_path / "code.py").write_text("def main(name, config): ...\n")
+    (tmp_path / "c.yaml").write_text(
+        "__run__: {__main__: 'code:main', __name__: 'n{a}', __output_dir__: out}\na: !g [1, 2]\nb: '{a}'\n"
+    )
+    done = kit.command(CLI, "c.yaml", "--expand", cwd=tmp_path)
+    specs = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(spec["name"], spec["stages"][0]["body"]["config"]["b"]) for spec in specs] == [("n1", 1), ("n2", 2)]
+    assert kit.command(CLI, "c.yaml", "--count", cwd=tmp_path).stdout == "2\n"
+    assert kit.command(CLI, "c.yaml", "--check", cwd=tmp_path).returncode == 0
+    whole = kit.command(CLI, "c.yaml", cwd=tmp_path)
+    assert (whole.returncode, whole.stdout) == (2, "")
+    assert "c.yaml:3:4: {a} names a search (!g), whose value only a variant knows" in whole.stderr
+
+
+def test_a_check_says_how_many_files_there_were(kit: Any, tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text("x: 1\n")
+    (tmp_path / "c.yaml").write_text("!Anything\n__default__: base.yaml\n")
+    done = kit.command(CLI, "c.yaml", "--check", cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "flambe-compile: 2 files checked\n")
+    (tmp_path / "base.yaml").write_text("# one line more\nx: !TextField {lowr: 1}\n")
+    found = json.loads(kit.command(CLI, "c.yaml", "--check", "--format", "json", cwd=tmp_path).stdout)
+    (one,) = found["diagnostics"]
+    assert (one["file"], one["line"], one["column"], one["end_line"]) == ("base.yaml", 2, 16, None)

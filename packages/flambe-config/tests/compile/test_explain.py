@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 CLI = "flambe.compile.cli"
 
 
@@ -51,6 +53,34 @@ def test_an_override_of_what_is_around_a_value_counts(kit: Any) -> None:
     )
     added = _explain(kit, "train.name", "+train.name=x")
     assert added == "train.name = x\noverride '+train.name=x': x\n"
+
+
+def test_the_chain_of_parents_references_and_variables(
+    kit: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PLACE", "/data")
+    monkeypatch.setenv("MY_TOKEN", "hush")
+    (tmp_path / "base.yaml").write_text("m: {rate: 1, size: '{m.rate}'}\nfolder: $PLACE/x\nkey: $MY_TOKEN\n")
+    (tmp_path / "mid.yaml").write_text("__default__: base.yaml\nm: {rate: 2}\n")
+    (tmp_path / "c.yaml").write_text("!Anything\n__default__: mid.yaml\nm: {rate: 3}\n")
+
+    def said(*words: str) -> list[str]:
+        done = kit.command(CLI, "c.yaml", *words, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        return str(done.stdout).splitlines()
+
+    assert said("m.rate=4", "--explain", "m.rate") == [
+        "m.rate = 4", "base.yaml:1:11: 1", "mid.yaml:2:11: 2", "c.yaml:3:11: 3", "override 'm.rate=4': 4",
+    ]  # fmt: skip
+    assert said("--explain", "m.size") == ["m.size = 3", 'base.yaml:1:20: "{m.rate}"', "c.yaml:3:11: m.rate is 3"]
+    assert said("m.rate=4", "--explain", "m.size")[2:] == ["override 'm.rate=4': m.rate is 4"]
+    assert said("--explain", "folder") == [
+        "folder = /data/x",
+        "base.yaml:2:9: $PLACE/x",
+        "base.yaml:2:9: $PLACE is '/data'",
+    ]
+    assert "hush" not in "".join(said("--explain", "key"))
+    assert said("--explain", "key")[-1] == "base.yaml:3:6: $MY_TOKEN is read when it is needed"
 
 
 def test_what_was_taken_away_says_so(kit: Any) -> None:

@@ -22,6 +22,13 @@ pipeline:
     inner: &k {p: 1}
     again: *k
     grid: !g [1, 2]
+    mixed: [1, a, 0.5]
+    empty: []
+    parts: [{rate: 1.0}, {rate: 2.0}]
+    some: 3
+    pair: [1, 2]
+    refers: "{a.some}"
+    all: "{a.pair}"
   b: !Anything
 """
 
@@ -44,7 +51,16 @@ def body(*overrides: str) -> Any:
         (["a.size=1", "a.size=2"], "size", 2), (["a.inner.p=5"], "again", {"p": 5}), (["a.again.p=5"], "inner", {"p": 1}),
         (["a.again.p=5"], "again", {"p": 5}),
         (["--a.size", "4"], "size", 4), (["--a.size=4"], "size", 4), (["--a.word", "x,y"], "word", "x,y"),
-        (["--a.many", "5,6"], "many", [5, 6]), (["--a.rate", "-1"], "rate", -1.0),
+        (["--a.many", "5,6"], "many", [5, 6]), (["--a.rate", "-1"], "rate", -1.0), (["--a.many=5"], "many", [5]),
+        (["--a.many", "[7, 8, 9]"], "many", [7, 8, 9]), (["--a.many", ""], "many", []), (["--a.mixed", "2,3,4"], "mixed", [2, "3", 4.0]),
+        (["--a.mixed", "2,3"], "mixed", [2, 3]), (["--a.empty", "2,x"], "empty", [2, "x"]),
+        (["a.size=choice(5,6)"], "size", {"$grid": [5, 6]}), (["a.word=choice(x)"], "word", {"$grid": ["x"]}),
+        (["a.word='a,b','c'"], "word", {"$grid": ["a,b", "c"]}), (["a.parts.1.rate=0.5"], "parts", [{"rate": 1.0}, {"rate": 0.5}]),
+        (["+a.parts.0.more=x"], "parts", [{"rate": 1.0, "more": "x"}, {"rate": 2.0}]), (["~a.parts.0"], "parts", [{"rate": 2.0}]),
+        (["a.word={a.some}"], "word", 3), (["a.size={a.rate}"], "size", 0.5), (["a.word=n{a.some}", "a.some=4"], "word", "n4"),
+        (["a.nothing={x: 1}"], "nothing", {"x": 1}), (["a.nothing={x: }"], "nothing", {"x": None}),
+        (["a.word='{{a.size}}'"], "word", "{a.size}"), (["a.word=!P '{a.size}'"], "word", "{a.size}"), (["a.word=$UNSET_KEY"], "word", {"$env": "UNSET_KEY"}),
+        (["a.refers=9"], "refers", 9), (["a.refers=9.0"], "refers", 9), (["--a.all", "8,9"], "all", [8, 9]),
     ],
     ids=str,
 )  # fmt: skip
@@ -70,8 +86,11 @@ def test_a_value_from_a_file(tmp_path: Path) -> None:
         (["a.sise=1"], "override 'a.sise=1': a has no key 'sise'. Did you mean 'size'?"),
         (["p=1"], "override 'p=1': there is no key 'p'. Did you mean 'a.inner.p'?"),
         (["a.p=1"], "override 'a.p=1': a has no key 'p'. Did you mean 'a.inner.p'?"),
-        (["sede=1"], "override 'sede=1': there is no key 'sede'; expected one of name, pipeline, a, b. +sede=1 would add it."),
+        (["sede=1"], "override 'sede=1': there is no key 'sede'. Did you mean 'seed'?"),
         (["a.size=x"], "override 'a.size=x': 'x' does not fit a.size, which is 3 now; expected an integer"),
+        (["a.refers=x"], "override 'a.refers=x': 'x' does not fit a.refers, which is 3 now; expected an integer"),
+        (["a.word={a.sise}"], "override 'a.word={a.sise}': {a.sise} names nothing in this config. Did you mean '{a.size}'?"),
+        (["a.parts.2.rate=1"], "override 'a.parts.2.rate=1': a.parts is a list of 2, so there is no '2' in it"),
         (["a.size=1.5"], "override 'a.size=1.5': 1.5 does not fit a.size, which is 3 now; expected an integer"),
         (["a.flag=yes"], "override 'a.flag=yes': 'yes' does not fit a.flag, which is true now; expected true or false"),
         (["a.size.x=1"], "override 'a.size.x=1': a.size holds no keys"),

@@ -161,7 +161,7 @@ def _diagnose(fault: ConfigError | None, warnings: Sequence[Notice], text: str, 
     import flambe
     from flambe.compile.diagnostics import diagnose, to_json, to_sarif
 
-    found = diagnose(fault, warnings, text)
+    found = diagnose(fault, warnings, text, file)
     emit(to_json(found, file) if form == "json" else to_sarif(found, file, flambe.__version__))
 
 

@@ -11,7 +11,7 @@ import msgspec
 
 from flambe.compile.override import OverridePosition
 from flambe.compile.rules import PAGE, RULES
-from flambe.errors import ConfigError, ConfigFaults, Notice
+from flambe.errors import ConfigError, ConfigFaults, Notice, Position
 
 VERSION = "1.0"
 
@@ -35,9 +35,9 @@ class Diagnostic(msgspec.Struct, kw_only=True):
     hint: str | None = None
 
 
-def diagnose(error: ConfigError | None, warnings: Sequence[Notice], text: str) -> list[Diagnostic]:
-    """Return the faults of ``error`` and the warnings of a check of ``text``, by position."""
-    ends = _ends(text)
+def diagnose(error: ConfigError | None, warnings: Sequence[Notice], text: str, file: str) -> list[Diagnostic]:
+    """Return the faults of ``error`` and the warnings of a check of ``text``, by position. file: what positions call it."""
+    ends = {Position(file, *start): end for start, end in _ends(text).items()}
     faults: Sequence[ConfigError] = []
     if error is not None:
         faults = error.faults if isinstance(error, ConfigFaults) else [error]
@@ -45,12 +45,12 @@ def diagnose(error: ConfigError | None, warnings: Sequence[Notice], text: str) -
     return [_diagnostic(one, ends, "error") for one in faults] + [_diagnostic(one, ends, "warning") for one in noticed]
 
 
-def _diagnostic(fault: ConfigError, ends: dict[tuple[int, int], tuple[int, int]], level: str) -> Diagnostic:
+def _diagnostic(fault: ConfigError, ends: dict[Position, tuple[int, int]], level: str) -> Diagnostic:
     position = fault.position
     override = None
     if isinstance(position, OverridePosition):
         override, position = position.file.removeprefix("override ").strip("'"), None
-    end = ends.get((position.line, position.column)) if position else None
+    end = ends.get(position) if position else None
     return Diagnostic(
         rule=fault.rule,
         level=level,

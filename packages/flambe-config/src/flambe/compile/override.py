@@ -169,25 +169,25 @@ def _apply(tree: Node, override: _Override) -> None:
             raise _unknown(node, last, override, path)
         del node.items[place]
     elif place is None:
-        if not override.sign.startswith("+") and not _is_parameter(tree, path):
+        if not override.sign.startswith("+") and path[-1] not in _parameters(tree, path[:-1]):
             raise _unknown(node, last, override, path)
         node.items.append((Scalar(None, override.position, last, False), _value(override, None)))
     else:
         node.items[place] = (node.items[place][0], _value(override, node.items[place][1]))
 
 
-def _is_parameter(tree: Node, path: list[str]) -> bool:
-    """Whether a path is a documented parameter of what is run: it is there, only with its default."""
-    if len(path) == 1:
+def _parameters(tree: Node, above: list[str]) -> Many[str]:
+    """Return the documented parameters at a place of what is run: they are there, if only with their defaults."""
+    if not above:
         from flambe.compile.experiment import EXPERIMENT, PIPELINE
         from flambe.compile.single_search import SEARCH
 
-        return path[0] in {"!Experiment": EXPERIMENT, "!Pipeline": PIPELINE, "!Search": SEARCH}.get(tree.tag or "", ())
-    if path[:-1] == ["__run__"]:
+        return {"!Experiment": EXPERIMENT, "!Pipeline": PIPELINE, "!Search": SEARCH}.get(tree.tag or "", ())
+    if above == ["__run__"]:
         from flambe.compile.function import KEYS
 
-        return path[1] in KEYS
-    return False
+        return KEYS
+    return ()
 
 
 def _shown(path: list[str]) -> str:
@@ -243,7 +243,7 @@ def _unknown(node: Mapping, key: str, override: _Override, path: list[str]) -> C
     stages = next((v for n, v in node.items if text_of(n) in ("pipeline", "stages") and isinstance(v, Mapping)), None)
     if isinstance(stages, Mapping):
         known += [text for name, _ in stages.items if (text := text_of(name)) is not None]
-    hint = did_you_mean(key, known)
+    hint = did_you_mean(key, [*known, *_parameters(override.root, path[:-1])])
     rest = override.path[override.path.index(key) :]
     deeper = None if hint else next(_deeper(node, rest), None)
     if deeper is not None:
