@@ -11,6 +11,7 @@ from typing import Any
 from flambe.build.component import Component
 from flambe.build.link import Link
 from flambe.build.made import TAG, Made, Origin, Written, record, signature_of
+from flambe.build.options import Options
 from flambe.build.registrable import Registrable, class_of_tag
 from flambe.build.scope import Open, Scope, follow
 from flambe.build.trust import locate
@@ -112,6 +113,8 @@ def _plain(node: Any, scope: Scope, path: Path) -> Any:
         for hook in node.post_init_hooks:
             hook(value)
         return value
+    if isinstance(node, Options):
+        return _build(node.to_node(), scope, path)
     build_here = getattr(type(node), "_build_in", None)
     # A Schema; asked for by its method, because schema.py imports this file.
     return node if build_here is None else build_here(node, scope, path)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from flambe.build.component import Component
+from flambe.build.options import Options
 from flambe.build.registrable import target_of
 from flambe.build.trust import Extensions, import_extensions, is_library_class, locate
 from flambe.errors import did_you_mean
@@ -241,7 +242,7 @@ def _schemas_in(values: Any) -> Iterator[Schema]:
             yield value
         elif isinstance(value, dict):
             yield from _schemas_in(value.values())
-        elif isinstance(value, list | tuple):
+        elif isinstance(value, list | tuple | Options):
             yield from _schemas_in(value)
 
 

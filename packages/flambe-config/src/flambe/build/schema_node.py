@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import sys
 from collections.abc import Container, Mapping
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from flambe.build.builder import construct
 from flambe.build.config import node_of_object
 from flambe.build.link import FunctionCallLink, Link
 from flambe.build.made import NOTES, TAG, Written, arguments_of, made_of
+from flambe.build.options import GridSearchOptions, Options
 from flambe.build.registrable import MappedRegistrable, Registrable, class_of_target, writes_own_yaml
 from flambe.build.schema import Schema
 from flambe.build.trust import Extensions, locate
@@ -67,7 +69,8 @@ class _Reader:
         if kind == MAP:
             return {unescape(key): self.value_of(item) for key, item in node[MAP]}
         if kind == GRID:
-            return {**node, GRID: [self.value_of(item) for item in node[GRID]]}
+            options = [self.value_of(item) for item in node[GRID]]
+            return GridSearchOptions(options) if len(node) == 1 else {**node, GRID: options}
         if isinstance(node, list):
             return [self.value_of(item) for item in node]
         if kind is None and isinstance(node, dict):
@@ -126,11 +129,12 @@ class NodeWriter:
     """Values of a schema back to nodes.
 
     as_text: for YAML in place of a spec: a schema that stands twice is one dict at both places (and not a link to the first),
-    with the tag and the comments that it was written with.
+    with the tag and the comments that it was written with. generator: draws the numbers of ``SampledUniformSearchOptions``.
     """
 
-    def __init__(self, *, as_text: bool = False) -> None:
+    def __init__(self, *, as_text: bool = False, generator: random.Random | None = None) -> None:
         self._as_text = as_text
+        self._generator = generator
         self._places: dict[int, Path] = {}
         self._nodes: dict[int, dict[str, Any]] = {}
 
@@ -147,6 +151,8 @@ class NodeWriter:
             return self.stage(value, path)
         if isinstance(value, Link):
             return value.to_node()
+        if isinstance(value, Options):
+            value = value.to_node(self._generator)
         if self._as_text and writes_own_yaml(type(value)):
             from flambe.build.yaml_node import node_of_registrable
 
@@ -159,11 +165,12 @@ class NodeWriter:
             return [self.node_of(item, (*path, index)) for index, item in enumerate(value)]
         if isinstance(value, dict):
             if kind_of(value) == GRID:
-                # What is one of several choices exists in that choice only: nothing links to it.
-                writer = self if self._as_text else NodeWriter()
-                options = [writer.node_of(item, ()) for item in value[GRID]]
-                # Numbers that are still to be drawn stay what they are.
-                return value if options == value[GRID] else {**value, GRID: options}
+                # What is one of several choices exists in that choice only, at the place of the search.
+                writers = (self if self._as_text else NodeWriter(generator=self._generator) for _ in value[GRID])
+                return {
+                    **value,
+                    GRID: [writer.node_of(item, path) for writer, item in zip(writers, value[GRID], strict=True)],
+                }
             if kind_of(value) is not None:
                 return value
             if all(isinstance(key, str) for key in value):

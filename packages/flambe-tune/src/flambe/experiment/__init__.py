@@ -24,22 +24,22 @@ __getattr__ = lazily(
     {
         "Controller": "controller",
         "Experiment": "experiment",
-        "GridSearchOptions": "options",
+        "GridSearchOptions": "flambe.build.options",
         "LocalPool": "local",
         "Outcome": "controller",
         "Pool": "pool",
         "RayPool": "ray_pool",
-        "SampledUniformSearchOptions": "options",
+        "SampledUniformSearchOptions": "flambe.build.options",
         "Task": "pool",
         "run_experiment": "session",
     },
 )
 
 if TYPE_CHECKING:
+    from flambe.build.options import GridSearchOptions, SampledUniformSearchOptions
     from flambe.experiment.controller import Controller, Outcome
     from flambe.experiment.experiment import Experiment
     from flambe.experiment.local import LocalPool
-    from flambe.experiment.options import GridSearchOptions, SampledUniformSearchOptions
     from flambe.experiment.pool import Pool, Task
     from flambe.experiment.ray_pool import RayPool
     from flambe.experiment.session import run_experiment

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any
 from flambe.build.schema import Schema
 from flambe.build.schema_node import NodeWriter, modules_in
 from flambe.errors import did_you_mean
-from flambe.experiment.options import SampledUniformSearchOptions
 from flambe.runnable.error import ParsingRunnableError, UnsuccessfulRunnableError
 from flambe.runnable.runnable import ClusterRunnable
-from flambe.spec.nodes import FILE, GRID, LINK, Environment, Spec, Stage, kind_of
+from flambe.spec.nodes import FILE, LINK, Environment, Spec, Stage, kind_of
 
 if TYPE_CHECKING:
     from flambe.experiment.session import Summary
@@ -198,10 +197,9 @@ class _Nodes:
     """The nodes of one experiment's schemas: what stages share is one object, and resources are paths."""
 
     def __init__(self, seed: int, files: Mapping[str, str], extensions: dict[str, str]) -> None:
-        self._generator = random.Random(seed)
         self._files = files
         self._extensions = extensions
-        self._writer = NodeWriter()
+        self._writer = NodeWriter(generator=random.Random(seed))
 
     def body(self, stage: str, value: Any) -> Any:
         """Return the body of a stage. Raises ValueError for what is no component."""
@@ -223,8 +221,6 @@ class _Nodes:
         return self._walk(self._writer.node_of(value, (stage,)))
 
     def _walk(self, node: Any) -> Any:
-        if isinstance(node, SampledUniformSearchOptions):
-            return {GRID: node.draw(self._generator)}
         if kind_of(node) == LINK and node[LINK][0] in self._files:
             return {FILE: self._files[node[LINK][0]]}
         if isinstance(node, dict):
