@@ -18,11 +18,11 @@ class Options(Sequence[Any]):
             raise ValueError("a search needs at least one value")
 
     @overload
-    def __getitem__(self, index: int) -> Any: ...
+    def __getitem__(self, key: int) -> Any: ...
     @overload
-    def __getitem__(self, index: slice) -> list[Any]: ...
-    def __getitem__(self, index: int | slice) -> Any:
-        return self.elements[index]
+    def __getitem__(self, key: slice) -> list[Any]: ...
+    def __getitem__(self, key: int | slice) -> Any:
+        return self.elements[key]
 
     def __len__(self) -> int:
         return len(self.elements)
