@@ -90,3 +90,33 @@ def test_streams_of_a_notebook_are_taken_and_given_back(tmp_path):
         print("outside")
     assert mine.getvalue() == "outside\n"
     assert capture.take() == b"inside\n"
+
+
+def test_an_echo_copies_what_comes_and_only_that(tmp_path, capfd):
+    log = tmp_path / "outputs.log"
+    log.write_text("of somebody else\n")
+    capture = Capture(log, echo=True)
+    with capture:
+        print("first")
+        subprocess.run([sys.executable, "-c", "print('child')"], stdout=1)
+    assert capfd.readouterr().err == "first\nchild\n"
+    with log.open("a") as stream:
+        stream.write("a note between\n")
+    assert capture.take() == b"first\nchild\na note between\n"
+    with log.open("a") as stream:
+        stream.write("another note\n")
+    with capture:
+        print("x" * 100_000)
+    assert capfd.readouterr().err == "x" * 100_000 + "\n"
+    assert capture.take() == b"x" * 100_000 + b"\n"
+
+
+def test_an_echo_that_nobody_reads_stops_nothing(tmp_path):
+    program = (
+        "import os, sys\nfrom pathlib import Path\nfrom flambe.runner.capture import Capture\n"
+        "reader, writer = os.pipe()\nos.dup2(writer, 2)\nos.close(reader)\nos.close(writer)\n"
+        "with Capture(Path(sys.argv[1]), echo=True):\n    print('kept' * 1000)\nos._exit(7)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(tmp_path / "log")], timeout=60, check=False)
+    assert done.returncode == 7
+    assert (tmp_path / "log").read_text() == "kept" * 1000 + "\n"

@@ -33,7 +33,7 @@ SCRATCH = ".scratch"
 DEBUG = "DEBUG"
 """Folder of the runs of functions that copy no code, between the output folder and the name."""
 
-RESERVED = frozenset({RUN, SPEC, LEDGER, OUTPUTS, RAW_CONFIG, CONFIG, REQUIREMENTS, STAGES, ARTIFACTS})
+RESERVED = frozenset({RUN, SPEC, LEDGER, OUTPUTS, RAW_CONFIG, CONFIG, REQUIREMENTS, STAGES})
 """Names of a run directory that no package in it can have."""
 
 MANIFEST = "manifest.json"

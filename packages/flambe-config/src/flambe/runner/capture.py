@@ -41,7 +41,7 @@ class Capture:
         os.dup2(target, 1)
         os.dup2(target, 2)
         began = os.fstat(target).st_size
-        if self._taken == self._ended:
+        if self._taken >= self._ended:
             self._taken = began  # others may have written to the file meanwhile
         if self._echo and self._kept[1] is not None:
             self._echoing = _Echo(self.path, began, self._kept[1])
