@@ -39,6 +39,18 @@ def protected(text: str) -> str:
     return f"!P {text}" if OFF.match(text) or _TOKEN.search(text) else text
 
 
+def doubled(text: str) -> str:
+    """Return how a text is written beside references so that it is read as it stands."""
+    return _TOKEN.sub(_doubled, text)
+
+
+def _doubled(match: re.Match[str]) -> str:
+    if match["path"]:
+        size = min(len(match["open"]), len(match["close"]))
+        return "{" * size + match.group() + "}" * size
+    return match["dollars"] + match.group()
+
+
 def protected_node(node: Any) -> Any:
     """Return a node of a spec whose texts are read as they stand, when they are written as YAML."""
     if isinstance(node, str):

@@ -298,6 +298,12 @@ def test_an_experiment_stands_alone(project: Any) -> None:
     assert project.config("experiment/same.yaml") == {"x": 3, "s": {"q": 1, "y": "own"}}
 
 
+def test_an_experiment_is_run_as_the_config_is(project: Any) -> None:
+    config = EXPERIMENTS["config.yaml"] + "hydra: {job: {name: mine}}\n"
+    translation = project.translate("hydra", {**EXPERIMENTS, "config.yaml": config})
+    assert "__name__: mine\n" in translation.files["config,s=b.yaml"].text
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["other", "same"])
 def test_an_experiment_is_what_hydra_adds(name: str, project: Any) -> None:

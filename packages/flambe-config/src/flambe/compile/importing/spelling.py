@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from flambe.compile.placeholder import _TOKEN, OFF, Piece, Variable, pieces, protected
+from flambe.compile.placeholder import OFF, Piece, Variable, doubled, pieces, protected
 from flambe.compile.yaml import Scalar, plain_value
 from flambe.errors import ConfigError, Position
 
@@ -38,7 +38,7 @@ def spelled(parts: list[str | Piece]) -> str:
     text = ""
     for index, part in enumerate(parts):
         if isinstance(part, str):
-            text += _TOKEN.sub(_doubled, part)
+            text += doubled(part)
         elif part.variable is not None:
             default = part.variable.default
             text += "${" + part.name + (f":-{default}" if default is not None else "") + "}"
@@ -47,8 +47,8 @@ def spelled(parts: list[str | Piece]) -> str:
             before, after = (parts[at] if 0 <= at < len(parts) else "" for at in (index - 1, index + 1))
             left = len(before) - len(before.rstrip("{")) if isinstance(before, str) else 0
             right = len(after) - len(after.lstrip("}")) if isinstance(after, str) else 0
-            doubled = min(left, right)
-            text += "{" * doubled + str(part) + "}" * doubled
+            more = min(left, right)
+            text += "{" * more + str(part) + "}" * more
     if OFF.match(text):
         raise NoSpelling("a text that begins with !P has no references")
     if _read(text) != _joined(parts):
@@ -71,14 +71,6 @@ def literal(text: str, position: Position, *, plain: bool = False) -> Scalar:
 def required(text: str, position: Position) -> Scalar:
     """Return a value that the compiler refuses until somebody writes another. text: says what is missing."""
     return Scalar("!required", position, text, False)
-
-
-def _doubled(match: re.Match[str]) -> str:
-    """Return what looks like a reference or variable in a text so that it is read as text."""
-    if match["path"]:
-        size = min(len(match["open"]), len(match["close"]))
-        return "{" * size + match.group() + "}" * size
-    return match["dollars"] + match.group()
 
 
 def _read(text: str) -> list[str | Piece] | None:
