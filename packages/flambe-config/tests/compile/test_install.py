@@ -53,13 +53,16 @@ class Place:
 
     def compile(self, config: str, *words: str) -> subprocess.CompletedProcess[str]:
         (self.root / "c.yaml").write_text(config)
+        return self.run("flambe.compile.cli", "c.yaml", *words)
+
+    def run(self, module: str, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         surroundings = {
             **os.environ, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(self.root / "wheels"), "PIP_CONFIG_FILE": os.devnull,
             "XDG_DATA_HOME": str(self.root / "data"), "XDG_CACHE_HOME": str(self.root / "cache"),
         }  # fmt: skip
         return subprocess.run(
-            [self.python, "-m", "flambe.compile.cli", "c.yaml", *words],
-            cwd=self.root, env=surroundings, capture_output=True, text=True, check=False, timeout=120,
+            [self.python, "-m", module, *words],
+            cwd=self.root, env=surroundings, input=stdin, capture_output=True, text=True, check=False, timeout=120,
         )  # fmt: skip
 
 
@@ -93,6 +96,13 @@ def test_requirements_and_packages_are_installed_only_with_i(place: Place) -> No
     nowhere = place.compile(config.format(wanted="==9"), "-i")
     assert (nowhere.returncode, nowhere.stdout) == (2, "")
     assert "c.yaml:1:9: toydist==9 cannot be installed: ERROR: Could not find a version" in nowhere.stderr
+
+    subprocess.run([place.python, "-m", "pip", "uninstall", "-y", "toydist"], check=True, capture_output=True)
+    without = place.run("flambe.cli.umbrella", "exec", stdin=newer.stdout)
+    assert (without.returncode, "toylib" in without.stderr) == (1, True)
+    ran = place.run("flambe.cli.umbrella", "exec", "-i", stdin=newer.stdout)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stderr.splitlines()[:2] == ["installing toydist>=2.0", "  toydist 2.0 is new"]
 
     subprocess.run([place.python, "-m", "pip", "uninstall", "-y", "toydist"], check=True, capture_output=True)
     folder = place.root / "local"
