@@ -110,6 +110,8 @@ class Keeper:
                 old = read_record(paths.record, RunRecord)
         times = run.Times(created=old.time.created if old else run.now(), started=run.now(), heartbeat=run.now())
         digest = spec_digest(spec)
+        if snapshot is not None and not paths.spec.exists():
+            snapshot = snapshot.write(paths.root)
         record = RunRecord(
             id=old.id if old else run.new_id(),
             kind=spec.kind,
@@ -128,8 +130,6 @@ class Keeper:
             entry=str(spec.stages[0].body["main"]) if spec.kind == "function" else None,
         )
         if not paths.spec.exists():
-            if snapshot is not None:
-                snapshot.write(paths.root)
             write_sources(paths, spec)
         keeper = cls(paths, spec, record, ledger)
         # Scratch folders of an earlier process belong to attempts that are over.

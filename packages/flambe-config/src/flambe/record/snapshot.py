@@ -51,8 +51,11 @@ class Snapshot(NamedTuple):
         single = f"{self.package}.py"
         return single if single in self.files else self.package
 
-    def write(self, root: Path) -> None:
-        """Copy everything below ``root``: aside first, then a rename for each package. Raises ConfigError if one is there."""
+    def write(self, root: Path) -> Snapshot:
+        """Copy everything below ``root`` and return the copy, which is what runs, should somebody be writing to the source.
+
+        Aside first, then a rename for each package. Raises ConfigError if one is there.
+        """
         aside = root / f".{self.package}.{os.getpid()}"
         shutil.rmtree(aside, ignore_errors=True)
         try:
@@ -66,6 +69,7 @@ class Snapshot(NamedTuple):
                 os.rename(path, root / path.name)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
+        return self._replace(files={name: root / name for name in self.files})
 
 
 def snapshot_of(main: str, code: Path) -> Snapshot:

@@ -213,7 +213,8 @@ def _surroundings() -> dict[str, str]:
                 break
     earlier = os.environ.get("PYTHONPATH")
     path = os.pathsep.join([*dict.fromkeys(folders), *([earlier] if earlier else [])])
-    return {**os.environ, **({"PYTHONPATH": path} if path else {})}
+    # What it prints goes to a file: lines of both streams in their order, and while it runs.
+    return {"PYTHONUNBUFFERED": "1", **os.environ, **({"PYTHONPATH": path} if path else {})}
 
 
 @contextlib.contextmanager
