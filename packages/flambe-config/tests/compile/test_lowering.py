@@ -121,7 +121,7 @@ FAULTS = [
     ("!choose [1, 2]", "unknown tag !choose. Did you mean !g? It tries each value of a list: !g [value, …]."),
     ("!sample [1, 2, 3]", "unknown tag !sample. Did you mean !s? It draws k values evenly: !s [low, high, k]."),
     ("!flambe.nlp.Thing", "unknown tag !flambe.nlp.Thing: the module 'flambe' has no 'nlp'. flambe.nlp is not installed here: pip install flambe-nn."),
-    ("!flambe.learnn.Thing", "unknown tag !flambe.learnn.Thing: the module 'flambe' has no 'learnn'. Did you mean '!flambe.learn'?"),
+    ("!flambe.learnn.Thing", "unknown tag !flambe.learnn.Thing: the module 'flambe' has no 'learnn'. Did you mean '!flambe.learn.Thing'?"),
     ("!flambe.Encoder", "unknown tag !flambe.Encoder: the module 'flambe' has no 'Encoder'. Did you mean '!Encoder'?"),
     ("!TextField.load_from_path: {path: x}", "unknown tag !TextField.load_from_path:. Remove the colon after the tag."),
 ]  # fmt: skip

@@ -40,6 +40,8 @@ def advice(node: Any, type_: Type) -> str | None:
             return f"Write [{node}]."
         if any(one in ("int", "float", "bool", "none") and fits(plain_value(node), one) for one in options):
             return "Remove the quotes."
+        if node.lower().lstrip("+-") in ("inf", "nan", "infinity") and "float" in options:
+            return f"Write {'-' if node[0] == '-' else ''}.{node.lower().lstrip('+-')[:3]}."
         number = _number_meant(node)
         if number is not None and any(fits(number, one) for one in options if one in ("int", "float")):
             return f"Write {number}."

@@ -72,9 +72,10 @@ def read_header(node: Node | None, lowering: Lowering, *, install: bool = False)
                     lowering.fault(place, what, rule="duplicate-name", hint="Rename one of them.")
                 if name == "local_files":
                     files[file] = file_path(path, place, lowering, must_exist=True)
-                elif is_remote_path(path, place, lowering):
+                else:
                     files[file] = path
-                    remote.append(file)
+                    if is_remote_path(path, place, lowering):
+                        remote.append(file)
         elif name == "extra":
             given = lowering.value(value, Place(("environment", "extra"), None))
             if isinstance(given, dict) and all(not key.startswith("$") for key in given):
@@ -134,10 +135,17 @@ def file_path(text: str, position: Position, lowering: Lowering, *, must_exist: 
         return text
     path = os.path.normpath(os.path.join(lowering.folder, os.path.expanduser(text)))
     if must_exist and not os.path.exists(path):
-        from flambe.runnable.error import NonExistentResourceError
-
-        lowering.faults.append(NonExistentResourceError(f"there is no file {path}", position=position))
+        lowering.note(missing_file(path), position)
     return path
+
+
+def missing_file(path: str) -> ConfigError:
+    """Return the error of a file that is named and not there."""
+    from flambe.runnable.error import NonExistentResourceError
+
+    folder, name = os.path.split(path)
+    hint = did_you_mean(name, os.listdir(folder)) if os.path.isdir(folder) else f"There is no folder {folder}."
+    return NonExistentResourceError(f"there is no file {path}", hint=hint)
 
 
 def is_remote_path(text: str, position: Position, lowering: Lowering) -> bool:

@@ -358,4 +358,5 @@ def _public(name: str, library: Library) -> str:
 
 
 def _with_article(name: str) -> str:
-    return f"{'an' if name[:1] in 'AEIOU' else 'a'} {name}"
+    vowels = "AEFHILMNORSX" if name[1:2].isupper() else "AEIOU"  # an SSTDataset
+    return f"{'an' if name[:1] in vowels else 'a'} {name}"

@@ -74,13 +74,13 @@ def file(node: Node, lowering: Lowering) -> Any:
     path = os.path.normpath(os.path.join(lowering.folder, os.path.expanduser(name)))
     if "/" in name and os.path.exists(path):
         return {FILE: path}
+    if "/" in name:
+        from flambe.compile.extensions import missing_file
+
+        return lowering.note(missing_file(path), node.position)
+    hint = did_you_mean(name, lowering.files) or "Declare it under resources, or under local_files of !Environment."
     from flambe.runnable.error import NonExistentResourceError
 
-    if "/" in name:
-        folder, last = os.path.split(path)
-        hint = did_you_mean(last, os.listdir(folder)) if os.path.isdir(folder) else f"There is no folder {folder}."
-        return lowering.note(NonExistentResourceError(f"there is no file {path}", hint=hint), node.position)
-    hint = did_you_mean(name, lowering.files) or "Declare it under resources, or under local_files of !Environment."
     error = NonExistentResourceError(f"no file is called {name!r}", rule="unknown-file", hint=hint)
     return lowering.note(error, node.position)
 

@@ -42,6 +42,7 @@ RULES = {
     "link-misplaced": "Links stand in the stages of the pipeline only.",
     # Search
     "malformed-search": "What stands after the search tag is not what it takes.",
+    "endless-search": "The search has no list of values, and what would draw from it cannot do so here.",
     "search-misplaced": "Searches stand in the stages of the pipeline only.",
     "duplicate-option": "A value of a search is there twice, or there are fewer values than asked for.",
     # The experiment

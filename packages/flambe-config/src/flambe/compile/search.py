@@ -99,7 +99,9 @@ def _distribution(node: dict[str, Any]) -> Distribution:
     try:
         return distribution_of(node)
     except DistributionError as error:
-        raise ConfigError(f"!{str(kind_of(node))[1:]} {error.what}", expected=error.expected) from error
+        raise ConfigError(
+            f"!{str(kind_of(node))[1:]} {error.what}", rule="malformed-search", expected=error.expected
+        ) from error
 
 
 def _parts(node: Any, path: str) -> Iterator[tuple[str, Any]]:
@@ -178,7 +180,9 @@ def endless(todo: Sequence[Dimension]) -> Iterator[tuple[str, Any]]:
 
 
 def _endless(path: str, node: dict[str, Any]) -> ConfigError:
-    return ConfigError(f"{path} is {shown(node)}, which has no list of values to try", hint=REMEDY)
+    return ConfigError(
+        f"{path} is {shown(node)}, which has no list of values to try", rule="endless-search", hint=REMEDY
+    )
 
 
 def shown(node: dict[str, Any]) -> str:

@@ -69,7 +69,10 @@ def unknown_short(tag: str, library: Library) -> ConfigError | None:
 def nothing_in(tag: str, module: str, name: str, library: Library) -> ConfigError:
     """Return the error for a tag whose ``module`` has no ``name``."""
     if module == "flambe":
-        hint = _install_line(name) or nearest(name, short_names()) or nearest(name, _rooms(), before="flambe.")
+        rest = tag.partition(".")[2].removeprefix(name)
+        hint = (
+            _install_line(name) or nearest(name, _rooms(), before="flambe.", after=rest) or nearest(name, short_names())
+        )
     else:
         hint = nearest(tag, [f"{module}.{known}" for known in library.names(module)])
     if hint is None and tag.partition(".")[0] in FLAT:

@@ -158,6 +158,8 @@ def _after_a_value(lines: list[str], index: int, column: int) -> _Suspect | None
 
 def _without_colon(lines: list[str], index: int) -> _Suspect | None:
     text = lines[index].strip() if index < len(lines) else ""
+    if re.match(r"-[^\s\d-]", text):
+        return _Suspect(index, f"{text!r} has no space after the '-'", f"Write '- {text[1:]}'.")
     if not text or _KEY.match(text) or text[0] in "-[]{}!&*?|>'\"#%":
         return None
     pair = _PAIR.match(text)

@@ -94,6 +94,7 @@ def trials_of(spec: Spec) -> list[Trials]:
                 raise ConfigError(
                     f"{algorithm_name(stage).rpartition(':')[2]} of stage {stage.name!r} chooses while it runs: "
                     "its variants cannot be listed",
+                    rule="endless-search",
                     hint="GridSearch and RandomSearch can.",
                 )
             found.append(Trials(spec, groups[index], read_random_search(stage, spec.seed)))
@@ -111,7 +112,7 @@ def check_search(spec: Spec) -> None:
     for index, stage in enumerate(spec.stages):
         for path, node in endless(dimensions(stage.body)) if index not in covered else ():
             what = f"{stage.name}.{path} is {shown(node)}, which has no list of values to try"
-            raise ConfigError(what, hint=REMEDY)
+            raise ConfigError(what, rule="endless-search", hint=REMEDY)
 
 
 def drawn_stages(spec: Spec) -> set[str]:
@@ -129,16 +130,20 @@ def read_random_search(stage: Stage, seed: int) -> RandomSearch:
     budget = budget_of(stage)
     if not _is_whole(budget) or not 1 <= budget <= MOST:
         raise ConfigError(
-            f"trial_budget of stage {stage.name!r} is {budget!r}", expected=f"an integer from 1 to {MOST:,}"
+            f"trial_budget of stage {stage.name!r} is {budget!r}",
+            rule="invalid-parameter",
+            expected=f"an integer from 1 to {MOST:,}",
         )
     if _argument(stage, "space") is not None:
         raise ConfigError(
             f"the RandomSearch of stage {stage.name!r} has a space",
+            rule="invalid-parameter",
             hint="What is searched stands in the arguments of the stage.",
         )
     own = _argument(stage, "seed")
     if own is not None and not _is_whole(own):
-        raise ConfigError(f"the seed of RandomSearch of stage {stage.name!r} is {own!r}", expected="an integer")
+        what = f"the seed of RandomSearch of stage {stage.name!r} is {own!r}"
+        raise ConfigError(what, rule="invalid-parameter", expected="an integer")
     return RandomSearch(stage.name, budget, seed if own is None else own)
 
 

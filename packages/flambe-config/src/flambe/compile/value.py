@@ -130,6 +130,7 @@ def _check_rooms(tree: Node) -> None:
     if tag in EXPERIMENTS and isinstance(tree, Mapping) and tag not in short_names() and class_of_tag(tag) is None:
         raise ConfigError(
             f"!{tag} is not there: flambe-tune is not installed",
+            rule="unknown-tag",
             position=tree.position,
             hint="pip install flambe-tune.",
         )
