@@ -278,8 +278,8 @@ class Composer:
         what = f"no parent has the key {path!r}"
         if check.policy == "raise":
             self.faults.append(ConfigError(what, rule="new-key", position=key.position, hint=hint))
-        elif section or hint is not None:
-            # A new section is what a child is for; a new key in an old one is odd, and so is one like another.
+        elif section not in ("", "pipeline", "stages") or hint is not None:
+            # A new section or stage is what a child is for; a new key in an old one is odd, and so is one like another.
             more = f"{hint} " if hint else ""
             self.warnings.append(Notice(f"{what}. {more}'{POLICY}: pass' allows it", "new-key", key.position))
 
