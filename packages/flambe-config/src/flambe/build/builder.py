@@ -10,7 +10,7 @@ from typing import Any
 
 from flambe.build.component import Component
 from flambe.build.link import Link
-from flambe.build.made import TAG, Made, Origin, Written, record, signature_of
+from flambe.build.made import Made, Origin, Written, record, signature_of
 from flambe.build.options import Options
 from flambe.build.registrable import Registrable, class_of_tag
 from flambe.build.scope import Open, Scope, follow
@@ -27,6 +27,7 @@ from flambe.spec.nodes import (
     MAP,
     NEW,
     SEARCHES,
+    TAG,
     YAML,
     LinkTarget,
     Path,

@@ -8,9 +8,9 @@ from typing import Any
 
 from flambe.build.component import Component
 from flambe.build.encoding import TENSOR, Encoder, unsavable
-from flambe.build.made import NOTES, TAG, USED_UP, Made, Origin, arguments_of, made_of
+from flambe.build.made import USED_UP, Made, Origin, arguments_of, made_of
 from flambe.errors import FlambeError
-from flambe.spec.nodes import ARGS, LINK, MAP, NEW, Path, arguments, kind_of
+from flambe.spec.nodes import ARGS, LINK, MAP, NEW, NOTES, TAG, Path, arguments, kind_of
 
 SAVED = "$saved"
 RESULT = "$result"

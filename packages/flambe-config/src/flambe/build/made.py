@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flambe.build.registrable import Registrable, target_of
 from flambe.spec.hooks import codecs_in_use
-from flambe.spec.nodes import ARGS, NOTES, TAG, Path
+from flambe.spec.nodes import ARGS, Path
 
 if TYPE_CHECKING:
     from flambe.compile.comments import Note

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from flambe.build.builder import construct
 from flambe.build.config import node_of_object
 from flambe.build.link import FunctionCallLink, Link
-from flambe.build.made import NOTES, TAG, Written, arguments_of, made_of
+from flambe.build.made import Written, arguments_of, made_of
 from flambe.build.options import GridSearchOptions, Options
 from flambe.build.registrable import MappedRegistrable, Registrable, class_of_target, writes_own_yaml
 from flambe.build.schema import Schema
@@ -19,7 +19,7 @@ from flambe.build.trust import Extensions, locate
 from flambe.compile.tags import OPEN
 from flambe.errors import ConfigError
 from flambe.spec.codec import escape, unescape
-from flambe.spec.nodes import ARGS, GRID, LINK, MAP, NEW, YAML, Path, arguments, kind_of, link_target, walk
+from flambe.spec.nodes import ARGS, GRID, LINK, MAP, NEW, NOTES, TAG, YAML, Path, arguments, kind_of, link_target, walk
 
 if TYPE_CHECKING:
     from flambe.compile.value import Value

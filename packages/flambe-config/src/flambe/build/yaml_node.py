@@ -11,11 +11,11 @@ from typing import Any
 
 import yaml
 
-from flambe.build.made import TAG, made_of
+from flambe.build.made import made_of
 from flambe.build.registrable import Registrable
 from flambe.errors import FlambeError
 from flambe.spec.codec import escape
-from flambe.spec.nodes import MAP, YAML
+from flambe.spec.nodes import MAP, TAG, YAML
 
 _STANDARD = "tag:yaml.org,2002:"
 
