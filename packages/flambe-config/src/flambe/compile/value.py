@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from flambe.build.component import Component
-from flambe.build.made import TAG, Written
+from flambe.build.made import Written
 from flambe.build.registrable import Registrable, class_of_tag, class_of_target, reads_own_yaml, target_of
 from flambe.cli.console import say
 from flambe.compile.comments import notes_of
@@ -20,7 +20,7 @@ from flambe.compile.source import Class
 from flambe.compile.tags import short_names
 from flambe.compile.yaml import Mapping, Node, documents
 from flambe.errors import ConfigError, ConfigFaults
-from flambe.spec.nodes import NEW, YAML
+from flambe.spec.nodes import NEW, TAG, YAML
 
 
 class Value(NamedTuple):
