@@ -42,7 +42,6 @@ class _UsedUp:
         return "<an iterator, used up>"
 
 
-
 USED_UP = _UsedUp()
 
 
