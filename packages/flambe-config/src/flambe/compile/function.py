@@ -26,7 +26,7 @@ from flambe.compile.yaml import (
     text_of,
     value_of,
 )
-from flambe.errors import ConfigError, Position, did_you_mean
+from flambe.errors import ConfigError, Position, did_you_mean, nearest
 from flambe.spec.nodes import FILE, GRID, NEW, Environment, Spec, Stage
 
 if TYPE_CHECKING:
@@ -160,13 +160,16 @@ class _Function:
             )
             return {}
         found = {str(key): (key_node, bared(value)) for key, key_node, value in self._low._pairs(node)}
+        meant = set()
         for key, (key_node, _) in found.items():
             if key not in KEYS:
-                hint = did_you_mean(key, KEYS)
+                near = nearest(key, [known for known in KEYS if known not in found])
+                meant.add(near)
+                hint = None if near is None else f"Did you mean {near!r}?"
                 expected = None if hint else f"one of {', '.join(KEYS)}"
                 what = f"{RUN} has no key {key!r}"
                 self._low.fault(key_node.position, what, rule="unknown-parameter", expected=expected, hint=hint)
-        missing = [key for key in _NEEDED if key not in found]
+        missing = [key for key in _NEEDED if key not in found and key not in meant]
         if missing:
             words = {"__main__": "package.module:function", "__output_dir__": "the folder of all runs",
                      "__name__": "the name of the run"}  # fmt: skip

@@ -23,8 +23,12 @@ _SEARCHES = {
         "Did you mean !g? It tries each value of a list: !g [value, …].",
     ),
     **dict.fromkeys(
-        ("sample", "sampled", "samples", "random", "range", "randint", "loguniform", "uniform_int"),
+        ("sample", "sampled", "samples", "random", "range", "randint", "uniform_int"),
         "Did you mean !s? It draws k values evenly: !s [low, high, k].",
+    ),
+    **dict.fromkeys(
+        ("loguniform", "log_uniform", "qloguniform", "logspace"),
+        "Write !uniform {low: -4, high: -1, transform: pow10} for 10 to the power of it.",
     ),
 }
 

@@ -1,0 +1,2 @@
+def main(name, config):
+    print(name, config["lr"])
