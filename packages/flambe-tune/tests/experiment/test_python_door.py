@@ -64,6 +64,25 @@ def test_an_experiment_comes_and_goes_and_runs(desk: Path) -> None:
     assert (desk / "flambe-output" / "e" / "exp.0" / "stages" / "first" / "size=4").is_dir()
 
 
+def test_resources_start_at_the_file(desk: Path) -> None:
+    (desk / "sub").mkdir()
+    (desk / "sub" / "words.txt").write_text("a")
+    (desk / "sub" / "e.yaml").write_text(
+        "!Experiment\nresources:\n  words: words.txt  # here\n  far: !cluster /data/far\npipeline:\n"
+        "  a: !door_parts.Own\n    size: !file words\n    inner: [!@ words, !@ far]\n".replace("!@ words,", "!@ 'words' ,")
+    )
+    (desk / "sub" / "e.yaml").write_text("door_parts: ../door_parts.py\n---\n" + (desk / "sub" / "e.yaml").read_text())
+    experiment = yaml.load("sub/e.yaml")
+    spec = experiment.spec()
+    here = str(desk / "sub" / "words.txt")
+    assert spec.environment.files == {"words": here, "far": "/data/far"}
+    assert spec.stages[0].body["size"] == {"$file": here}
+    assert spec.stages[0].body["inner"] == [{"$file": here}, {"$file": "/data/far"}]
+    again = yaml.load(yaml.dump(experiment))
+    assert again.spec().stages == spec.stages
+    assert again.spec().environment.files == spec.environment.files
+
+
 def test_a_name_is_the_files(desk: Path) -> None:
     (desk / "my exp.yaml").write_text("!Experiment\npipeline:\n  a: !TextField\n")
     with open("my exp.yaml") as stream:

@@ -13,14 +13,17 @@ from flambe.build.registrable import Registrable, class_of_tag, class_of_target,
 from flambe.cli.console import say
 from flambe.compile.comments import notes_of
 from flambe.compile.compiler import EXPERIMENTS, name_of
-from flambe.compile.extensions import read_header
+from flambe.compile.extensions import file_path, read_header
 from flambe.compile.library import Library
 from flambe.compile.lowering import Lowering, Place
 from flambe.compile.source import Class
 from flambe.compile.tags import short_names
-from flambe.compile.yaml import Mapping, Node, documents
+from flambe.compile.yaml import Mapping, Node, Scalar, bared, child, documents, text_of
 from flambe.errors import ConfigError, ConfigFaults
 from flambe.spec.nodes import NEW, TAG, YAML
+
+
+_CLUSTER = ("!cluster", "!ClusterResource")
 
 
 class Value(NamedTuple):
@@ -57,13 +60,16 @@ def read_value(text: str, *, file: str | None = None) -> Value:
     header = read_header(found[0] if len(found) == 2 else None, lowering)
     lowering.extensions, lowering.files = header.extensions, header.files
     _check_rooms(tree)
+    resources = _resources(tree, lowering) if _is_experiment(tree) else None
     node = lowering.value(tree, Place((), ()))
     for warning in lowering.warnings:
         say(f"warning: {warning}")
     if lowering.faults:
         raise ConfigFaults(lowering.faults)
-    if isinstance(node, dict) and (tree.tag or "").removeprefix("!") in EXPERIMENTS and file is not None:
+    if _is_experiment(tree) and file is not None:
         node.setdefault("name", name_of(file))
+    if resources is not None:
+        node["resources"] = resources
     made = lowering.made()
     notes = notes_of(text, tree, [component for component, _ in made])
     written = {
@@ -92,6 +98,12 @@ class _Here(Lowering):
             registered=_registered,
         )
         self._trees: dict[int, tuple[Node, dict[str, Any]]] = {}
+
+    def value(self, node: Node, place: Place) -> Any:
+        """Return the node form of a tree; a resource on a cluster stays as it is, an experiment knows what it is."""
+        if (node.tag or "") in _CLUSTER and isinstance(node, Scalar):
+            return {YAML: "!cluster", "value": node.text}
+        return super().value(node, place)
 
     def _component(self, node: Node, tag: str, place: Place) -> dict[str, Any]:
         result = super()._component(node, tag, place)
@@ -124,10 +136,37 @@ def _registered(tag: str) -> str | None:
     return None if class_ is None else f"{target_of(class_)}.{factory}"
 
 
+def _is_experiment(tree: Node) -> bool:
+    return isinstance(tree, Mapping) and (tree.tag or "").removeprefix("!") in EXPERIMENTS
+
+
+def _resources(tree: Node, lowering: Lowering) -> dict[str, Any] | None:
+    """Declare the files that an experiment names, and return its ``resources`` with whole paths; None: it has none."""
+    given = child(tree, "resources")
+    if not isinstance(given, Mapping):
+        return None
+    local: dict[str, str] = {}
+    remote: dict[str, str] = {}
+    parts = {text_of(key): value for key, value in given.items}
+    sections = parts if set(parts) <= {"local", "remote"} and all(isinstance(v, Mapping) for v in parts.values()) else {"local": given}
+    for section, node in sections.items():
+        assert isinstance(node, Mapping)
+        for key, value in node.items:
+            name, path = text_of(key), text_of(value)
+            if name is None or path is None:
+                lowering.fault(value.position, "a resource has no path", rule="invalid-parameter", expected="name: path or URL")
+            elif section == "remote" or bared(value).tag in _CLUSTER:
+                remote[name] = path
+            else:
+                local[name] = file_path(path, value.position, lowering, must_exist=True)
+    lowering.files.update({**local, **remote})
+    return {"local": local, "remote": remote} if remote else local
+
+
 def _check_rooms(tree: Node) -> None:
     """Say what to install where a text asks for an experiment and there is nothing that makes one."""
     tag = (tree.tag or "").removeprefix("!")
-    if tag in EXPERIMENTS and isinstance(tree, Mapping) and tag not in short_names() and class_of_tag(tag) is None:
+    if _is_experiment(tree) and tag not in short_names() and class_of_tag(tag) is None:
         raise ConfigError(
             f"!{tag} is not there: flambe-tune is not installed",
             rule="unknown-tag",
