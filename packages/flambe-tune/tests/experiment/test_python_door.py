@@ -69,7 +69,9 @@ def test_resources_start_at_the_file(desk: Path) -> None:
     (desk / "sub" / "words.txt").write_text("a")
     (desk / "sub" / "e.yaml").write_text(
         "!Experiment\nresources:\n  words: words.txt  # here\n  far: !cluster /data/far\npipeline:\n"
-        "  a: !door_parts.Own\n    size: !file words\n    inner: [!@ words, !@ far]\n".replace("!@ words,", "!@ 'words' ,")
+        "  a: !door_parts.Own\n    size: !file words\n    inner: [!@ words, !@ far]\n".replace(
+            "!@ words,", "!@ 'words' ,"
+        )
     )
     (desk / "sub" / "e.yaml").write_text("door_parts: ../door_parts.py\n---\n" + (desk / "sub" / "e.yaml").read_text())
     experiment = yaml.load("sub/e.yaml")

@@ -22,7 +22,6 @@ from flambe.compile.yaml import Mapping, Node, Scalar, bared, child, documents, 
 from flambe.errors import ConfigError, ConfigFaults
 from flambe.spec.nodes import NEW, TAG, YAML
 
-
 _CLUSTER = ("!cluster", "!ClusterResource")
 
 
@@ -148,13 +147,19 @@ def _resources(tree: Node, lowering: Lowering) -> dict[str, Any] | None:
     local: dict[str, str] = {}
     remote: dict[str, str] = {}
     parts = {text_of(key): value for key, value in given.items}
-    sections = parts if set(parts) <= {"local", "remote"} and all(isinstance(v, Mapping) for v in parts.values()) else {"local": given}
+    sections = (
+        parts
+        if set(parts) <= {"local", "remote"} and all(isinstance(v, Mapping) for v in parts.values())
+        else {"local": given}
+    )
     for section, node in sections.items():
         assert isinstance(node, Mapping)
         for key, value in node.items:
             name, path = text_of(key), text_of(value)
             if name is None or path is None:
-                lowering.fault(value.position, "a resource has no path", rule="invalid-parameter", expected="name: path or URL")
+                lowering.fault(
+                    value.position, "a resource has no path", rule="invalid-parameter", expected="name: path or URL"
+                )
             elif section == "remote" or bared(value).tag in _CLUSTER:
                 remote[name] = path
             else:
