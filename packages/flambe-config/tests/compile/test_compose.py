@@ -352,6 +352,12 @@ def test_a_list_of_hydra_is_refused_with_our_spelling(write: Write) -> None:
 # Texts ---------------------------------------------------------------------------------------------------------------
 
 
+def test_another_list_of_that_name_is_data(write: Write) -> None:
+    write({"c.yml": "!Anything\ndefaults: [a, {b: 1, c: 2}]\n", "d.yml": "defaults: [_self_]\na: 1\n"})
+    assert values("c.yml") == {"defaults": ["a", {"b": 1, "c": 2}]}
+    assert "a list of defaults" in faults(lambda: whole("d.yml"))[1]
+
+
 def test_the_raw_text_can_be_run_in_any_folder(write: Write, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     write({
         "lib/x.txt": "", "lib/a.yml": "p: !file ./x.txt\nr: '{q}'\nq: 1e-3\n",

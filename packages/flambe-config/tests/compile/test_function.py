@@ -184,6 +184,13 @@ def test_overrides_reach_run_and_its_keys_that_are_not_written(project: Path) ->
     )
 
 
+def test_a_key_like_those_of_the_language_is_no_data(project: Path) -> None:
+    assert faults(write(rest="__defaults__: x.yml\n__files__: {}\n")) == [
+        "5:1: '__defaults__' is no key of the language. Did you mean '__default__'?",
+        "6:1: '__files__' is no key of the language; expected __default__, __new_key_policy__, __run__, or another name",
+    ]
+
+
 def test_a_parent_may_say_what_runs(project: Path) -> None:
     Path("base.yml").write_text(write("n-{lr}", rest="lr: 1\n"))
     assert whole("__default__: base.yml\nlr: 2\n").spec.name == "n-2"
@@ -267,13 +274,17 @@ def test_a_resolved_config_is_taken_as_it_stands(project: Path) -> None:
     config = dict(compiled.spec.stages[0].body["config"]["$map"][:3])
     assert config == {"lr": 1, "a": "{lr} $HOME", "b": "!P {lr}"}
     assert spec_to_yaml(compiled.spec) == resolved
-    assert dict(whole(resolved, "a={lr}").spec.stages[0].body["config"]["$map"])["a"] == "{lr}"
+    changed = whole(resolved, "a='{lr}'", file="config.yml").spec
+    assert dict(changed.stages[0].body["config"]["$map"])["a"] == "{lr}"
 
 
 def test_a_resolved_parent_stays_as_it_is(project: Path) -> None:
     Path("config.yml").write_text(spec_to_yaml(whole(write(rest="a: '{{lr}}'\nlr: 1\n")).spec))
     spec = whole("__default__: config.yml\nlr: 2\nb: 'x{lr}'\n__new_key_policy__: pass\n").spec
     assert spec.stages[0].body["config"] == {"a": "{lr}", "lr": 2, "b": "x2"}
+    Path("values.yml").write_text("__resolved__: true\nc: '{lr}'\n")
+    config = whole(write(rest="v: 1\nlr: 1\n"), "v=@values.yml").spec.stages[0].body["config"]
+    assert config["v"] == {"c": "{lr}"}
 
 
 TEXTS = st.text(alphabet="{}$aP! .#:'\"\\\n-1é", max_size=8)

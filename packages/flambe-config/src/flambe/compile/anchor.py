@@ -31,7 +31,7 @@ def anchor(tree: Node, header: Node | None, folder: str) -> list[Edit]:
     for node in each(tree):
         if node.tag == "!file" and isinstance(node, Scalar) and "/" in node.text:
             edits += _anchor(node, folder)
-    if tree.tag in ("!Experiment", "!Pipeline"):
+    if tree.tag in ("!Experiment", "!Pipeline", "!flambe.experiment.Experiment"):
         resources = child(tree, "resources")
         if resources is not None:
             edits += _anchor_files(bared(resources), folder)

@@ -57,7 +57,7 @@ class Compiled(NamedTuple):
         from flambe.compile.function import variants
 
         for tree, params in variants(self.tree, self.config.options(self)):
-            spec = _compile(self.config, tree).spec if params else self.spec
+            spec = _compile(self.config._replace(install=False), tree).spec if params else self.spec
             for stage in spec.stages:
                 stage.params = params
             yield spec
@@ -157,6 +157,7 @@ def _compile(
     faults = [] if faults is None else faults
     follows: list[ConfigError] = []
     header_node, body = config.header, tree
+    _refuse_defaults(tree, faults)
     if config.refers:
         from flambe.compile.interpolate import Interpolation
 
@@ -165,7 +166,6 @@ def _compile(
             from flambe.compile.function import name_node
 
             name = name_node(tree)
-        _refuse_defaults(tree, faults)
         interpolation = Interpolation(tree, faults, name=name)
         header_node = None if header_node is None else interpolation.resolved(header_node)
         body = interpolation.resolved(tree)

@@ -94,7 +94,7 @@ class Composer:
         if len(found) != 1:
             what = f"{path} holds {len(found)} documents"
             raise ConfigError(what, rule="too-many-documents", position=position, expected="one")
-        return self._root(found[0], file) if DEFAULT in text or POLICY in text else found[0]
+        return _as_data(self._root(found[0], file) if DEFAULT in text or POLICY in text else found[0])
 
     # Files -----------------------------------------------------------------------------------------------------------
 
@@ -138,10 +138,7 @@ class Composer:
         tree = self._root(tree, file, depth)
         if header is not None:  # after those of its own parents, which it beats
             self._headers.append(header)
-        if _marked(tree):
-            _take(tree, RESOLVED)
-            _protect(tree)
-        return tree
+        return _as_data(tree)
 
     def _merged_header(self, own: Node | None) -> Node | None:
         """Return the header of the config, merged over those of its parents: of two lines for one name its own counts."""
@@ -393,7 +390,8 @@ def _as_environment(header: Node) -> Node:
     return whole
 
 
-def _marked(tree: Node) -> bool:
+def is_marked(tree: Node) -> bool:
+    """Whether a config says that it is resolved: all of its texts are what they are."""
     found = child(tree, RESOLVED)
     return isinstance(found, Scalar) and value_of(found) is True
 
@@ -410,17 +408,18 @@ def may_refer(text: str) -> bool:
 
 def is_resolved(tree: Node) -> bool:
     """Take the mark of a resolved config away and return whether it was there."""
-    found = _marked(tree)
+    found = is_marked(tree)
     _take(tree, RESOLVED)
     return found
 
 
-def _protect(node: Node) -> None:
-    """Let no text of a resolved config be read as a reference by the config that it is a parent of."""
+def _as_data(tree: Node) -> Node:
+    """Let no text of a resolved config be read as a reference by the config that it becomes a part of."""
     from flambe.compile.placeholder import protected
 
-    for inner in each(node):
+    for inner in each(tree) if is_resolved(tree) else ():
         if isinstance(inner, Scalar):
             text = protected(inner.text)
             if text != inner.text:
                 inner.text, inner.plain = text, False
+    return tree

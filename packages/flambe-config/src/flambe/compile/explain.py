@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from flambe.build.link import MalformedLinkError, parse_link_str
 from flambe.compile.compiler import Compiled
-from flambe.compile.compose import Composer, whole_path
+from flambe.compile.compose import Composer, is_marked, whole_path
 from flambe.compile.dump import tree_to_yaml
 from flambe.compile.override import OverridePosition, apply_each
 from flambe.compile.reference import LINK_TAGS
@@ -63,6 +63,7 @@ def explain(compiled: Compiled, key: str, text: str, file: str, overrides: Seque
     path = key.split(".")
     composer = Composer([])
     tree = composer.config(text, file).tree
+    refers = not is_marked(tree)
     found = _find(tree, path)
     steps: list[Step] = []
     if found is not None:
@@ -79,7 +80,12 @@ def explain(compiled: Compiled, key: str, text: str, file: str, overrides: Seque
         if default is None:
             raise _unknown(tree, key)
         return Explained(key, None, [default])
-    if found is not None and isinstance(found.node, Scalar) and ("{" in found.node.text or "$" in found.node.text):
+    if (
+        refers
+        and found is not None
+        and isinstance(found.node, Scalar)
+        and ("{" in found.node.text or "$" in found.node.text)
+    ):
         from flambe.compile.interpolate import Interpolation
 
         interpolation = Interpolation(tree, [])

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from flambe.compile.anchor import Edit, is_fixed, rewrite
+from flambe.compile.compose import DEFAULT, POLICY
 from flambe.compile.dump import node_to_yaml, scalar
 from flambe.compile.extensions import Header
 from flambe.compile.interpolate import SEARCHES, Interpolation
@@ -53,6 +54,7 @@ _REMEDIES = {
     "__scheduler__": "Submit the spec: flambe-compile FILE | flambe-cluster submit.",
     "__log__": "Nothing is kept of a run in debug mode but its folder.",
 }
+LANGUAGE = (DEFAULT, POLICY, RUN)
 KEYS = (*_NEEDED, "__code__", "__snapshot__", *_FIXED)
 
 
@@ -112,6 +114,8 @@ class _Function:
         config = Mapping(None, self._tree.position)
         config.items = [(key, value) for key, value in self._tree.items if text_of(key) != RUN]
         names = {text_of(key) for key, _ in config.items}
+        for key, _ in config.items:
+            self._no_language(key)
         low.link_root = lambda root: (STAGE, "config", root) if root in names else (root,)
         # Before anything is lowered: a search draws from it.
         low.seed = self._seed(config)
@@ -144,6 +148,15 @@ class _Function:
             ),
         )
         return spec, [({"config": body["config"]}, self._at, STAGE)]
+
+    def _no_language(self, key: Node) -> None:
+        """Note a key that looks like one of the language, and is none."""
+        name = text_of(key) or ""
+        if re.fullmatch(r"__\w+__", name):
+            hint = did_you_mean(name, LANGUAGE)
+            expected = None if hint else f"{', '.join(LANGUAGE)}, or another name"
+            what = f"{name!r} is no key of the language"
+            self._low.fault(key.position, what, rule="unknown-parameter", expected=expected, hint=hint)
 
     def _seed(self, config: Mapping) -> int:
         node = bared(child(config, "seed") or config)
@@ -183,7 +196,8 @@ class _Function:
         if key not in run:
             return None
         node = run[key][1]
-        self._low.places[(*self._at, key.strip("_"))] = node.position
+        at: Where = ("output_dir",) if key == "__output_dir__" else (*self._at, key.strip("_"))
+        self._low.places[at] = node.position
         if node.tag == f"!{FAULT}":
             return None
         if isinstance(node, Scalar) and node.text.strip() and node.tag in (None, f"{STANDARD}str"):

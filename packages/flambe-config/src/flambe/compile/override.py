@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from collections.abc import Sequence as Many
 from typing import TYPE_CHECKING
 
-from flambe.compile.compose import whole_path
+from flambe.compile.compose import is_marked, whole_path
 from flambe.compile.yaml import (
     STANDARD,
     Alias,
@@ -56,12 +56,13 @@ class OverridePosition(Position):
 
 
 class _Override:
-    """One override of the config ``root``, whose files ``composer`` reads."""
+    """One override of the config ``root``, whose files ``composer`` reads. refers: whether there are references in it."""
 
     def __init__(
         self, text: str, sign: str, path: list[str], value: str | None, root: Node, composer: Composer
     ) -> None:
         self.root = root
+        self.refers = not is_marked(root)
         self.composer = composer
         self.text = text
         self.sign = sign
@@ -359,7 +360,7 @@ def _shown_value(text: str, plain: bool = True) -> str:
 
 def _typed(override: _Override, text: str, present: Node | None) -> Node:
     """Return a value, in the type of what it replaces."""
-    if "{" in text or "$" in text:
+    if override.refers and ("{" in text or "$" in text):
         from flambe.compile.placeholder import is_reference
 
         # Quotes and tags are YAML; what else refers to something is text, though {a} might be a mapping.
@@ -407,7 +408,11 @@ def _typed(override: _Override, text: str, present: Node | None) -> Node:
 
 def _without_references(override: _Override, present: Node | None) -> Node | None:
     """Return what is there now, its references followed; None when they lead nowhere."""
-    if not isinstance(present, Scalar) or not ("{" in present.text or "$" in present.text or "!P" in present.text):
+    if (
+        not override.refers
+        or not isinstance(present, Scalar)
+        or not ("{" in present.text or "$" in present.text or "!P" in present.text)
+    ):
         return present
     from flambe.compile.interpolate import Interpolation
 
