@@ -118,3 +118,27 @@ def test_a_spoilt_component_is_found_by_its_manifest(tmp_path: Path) -> None:
     (part / "state.json").unlink()
     with pytest.raises(RemoteFileTransferError, match="state.json is missing"):
         verify(tmp_path)
+
+
+def test_of_a_function_only_its_code_is_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    project = tmp_path / "project"
+    (project / "my_code").mkdir(parents=True)
+    (project / "my_code/method.py").write_text("def main(name, config): ...\n")
+    (project / "data").mkdir()
+    (project / "data/large.csv").write_text("1" * 1000)
+    body = {
+        "$new": "flambe.runnable:Function",
+        "main": "my_code.method:main",
+        "name": "f",
+        "config": {},
+        "code": {"$file": str(project)},
+    }
+    spec = Spec(kind="function", name="f", stages=[Stage(name="main", body=body, reuse=False)])
+    remote, moved = relocate(spec, "/w")
+    (sent,) = map(Path, moved)
+    assert [path.relative_to(sent).as_posix() for path in sent.rglob("*") if path.is_file()] == ["my_code/method.py"]
+    assert remote.stages[0].body["code"] == {"$file": moved[str(sent)]}
+    assert relocate(spec, "/w")[1] == moved
+    (project / "my_code/method.py").write_text("def main(name, config): return 1\n")
+    assert relocate(spec, "/w")[1] != moved

@@ -20,6 +20,8 @@ from flambe.record.checkout import Checkout
 from flambe.record.keeper import Keeper
 from flambe.record.run import RunRecord, read_record
 from flambe.runner.execute import execute, execute_lines
+from flambe.runner.plan import concrete_units
+from flambe.runner.stage import run_stage
 from flambe.spec.codec import dump_spec, escape
 from flambe.spec.digest import spec_digest
 from flambe.spec.nodes import Source, Spec, Stage
@@ -433,3 +435,15 @@ def test_which_unfinished_runs_go_on(project: Project) -> None:
     assert [begun(several), begun(several)] == ["exp.0", "exp.0"]
     project.write("my_code/data.py", "def load():\n    return 5\n")
     assert [begun(several), begun(several)] == ["exp.1", "exp.1"]
+
+
+def test_a_machine_without_the_run_directory(project: Project, tmp_path: Path) -> None:
+    spec = project.spec()
+    (unit,) = concrete_units(spec, tmp_path / "on another machine/exp.0")
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    report = run_stage(unit, scratch)
+    saw = json.loads((scratch / "artifacts/seen.json").read_text())
+    assert (saw["cwd"], saw["file"]) == (str(scratch / "artifacts"), str(project.folder / "my_code/method.py"))
+    assert b"a line of Python's" in (scratch / "outputs.log").read_bytes()
+    assert not report.more

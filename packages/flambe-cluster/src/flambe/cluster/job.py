@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from secrets import token_hex
 from typing import Any, NamedTuple
 
 import msgspec
+from platformdirs import user_cache_dir
 
 from flambe.cli.console import say
 from flambe.cluster import transfer
@@ -21,7 +23,9 @@ from flambe.compile import download
 from flambe.compile.git import fetched, parse_source
 from flambe.errors import ConfigError, RunFailed, UsageError
 from flambe.record import layout
+from flambe.record.provenance import code_folder
 from flambe.record.run import RunRecord, read_record
+from flambe.record.snapshot import snapshot_of
 from flambe.runnable.secrets import VARIABLE as SECRETS
 from flambe.runnable.secrets import read_secrets, secrets_file
 from flambe.spec.codec import dump_spec, load_spec
@@ -145,6 +149,8 @@ def relocate(spec: Spec, workdir: str) -> tuple[Spec, dict[str, str]]:
         return value
 
     remote = load_spec(dump_spec(spec))
+    if remote.kind == "function":
+        remote.stages[0].body["code"] = {FILE: str(_code_alone(spec))}
     for stage in remote.stages:
         stage.body, stage.scheduler, stage.search = (
             rewrite(part) for part in (stage.body, stage.scheduler, stage.search)
@@ -157,6 +163,21 @@ def relocate(spec: Spec, workdir: str) -> tuple[Spec, dict[str, str]]:
     remote.environment.files = {name: place(source, "files") for name, source in spec.environment.files.items()}
     remote.output_dir = f"{workdir}/results"
     return remote, moved
+
+
+def _code_alone(spec: Spec) -> Path:
+    """Return a folder with the code of a function and nothing else: the one it is in may hold all the data of a project."""
+    snapshot = snapshot_of(str(spec.stages[0].body["main"]), code_folder(spec))
+    folder = Path(user_cache_dir("flambe", appauthor=False)) / "code" / snapshot.tree[:32]
+    if not folder.is_dir():
+        aside = folder.with_name(f"{folder.name}.{token_hex(4)}")
+        aside.mkdir(parents=True)
+        snapshot.write(aside)
+        try:
+            os.rename(aside, folder)
+        except OSError:  # another command was quicker
+            shutil.rmtree(aside)
+    return folder
 
 
 def list_jobs(cluster: Cluster) -> list[dict[str, Any]]:

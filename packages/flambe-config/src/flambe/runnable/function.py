@@ -20,6 +20,7 @@ class Function(Registrable):
 
     main: ``package.module:function``. name: of the experiment. config: plain data, a copy of which the function gets and may change.
     code: the folder that holds the package. snapshot: ``copy`` or ``none``; how ``code`` came to be, for who makes a run directory.
+    elsewhere: where it is on a machine that has no ``code``: a cluster's, to which it was sent.
 
     Attributes
     ----------
@@ -33,11 +34,12 @@ class Function(Registrable):
         config: Mapping[str, Any] | None = None,
         code: str = ".",
         snapshot: str = "copy",
+        elsewhere: str | None = None,
     ) -> None:
         self.main = main
         self.name = name
         self.config = dict(config or {})
-        self.code = code
+        self.code = code if elsewhere is None or Path(code).is_dir() else elsewhere
         self.snapshot = snapshot
         self.result: Any = None
 

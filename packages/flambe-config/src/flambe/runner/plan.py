@@ -74,7 +74,7 @@ def _of_function(unit: Unit, spec: Spec, paths: RunPaths) -> Unit:
     """
     body = dict(unit.body)
     if copies_code(spec):
-        body["code"] = {FILE: str(paths.root)}
+        body["code"], body["elsewhere"] = {FILE: str(paths.root)}, body["code"]
     seed = body.get("config", {}).get("seed")
     is_number = isinstance(seed, int) and not isinstance(seed, bool)
     alone = is_concrete(spec)

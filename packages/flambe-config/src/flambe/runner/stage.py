@@ -54,7 +54,10 @@ class StageRun:
         self.steps_done = 0
         self._more = True
         self._metrics = MetricBuffer()
-        self._capture = Capture(Path(unit.log), echo=level() != QUIET) if unit.log else Capture(scratch / OUTPUTS)
+        # The run directory is not there when this is a machine of a cluster without a shared disk.
+        at_home = bool(unit.log) and os.path.isdir(unit.folder)
+        self._capture = Capture(Path(unit.log), echo=level() != QUIET) if at_home else Capture(scratch / OUTPUTS)
+        self._folder = unit.folder if at_home or not unit.folder else str(scratch / ARTIFACTS)
         self._handover = Handover(unit)
         self._scope = Scope(
             stage=unit.stage,
@@ -76,7 +79,7 @@ class StageRun:
         variables = {name: os.environ.get(name) for name in CWD_VARIABLES}
         try:
             os.environ.update(dict.fromkeys(CWD_VARIABLES, self.unit.cwd or back or ""))
-            folder = str(self.folder / self.unit.folder) if self.unit.folder else self.unit.cwd
+            folder = self._folder or self.unit.cwd
             if folder and os.path.isdir(folder):
                 os.chdir(folder)
             with self._capture, interruptible():

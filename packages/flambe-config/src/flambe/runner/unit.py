@@ -21,8 +21,8 @@ class Unit(msgspec.Struct, kw_only=True):
     resources: ``{"cpus": 1, "gpus": 0}``; cpus is also the number of threads. extensions: module → source.
     code: module → digest of the local code that the key covers; a process that has other code refuses the unit.
     cwd: where relative paths of the user begin. environment: fields of ``flambe.get_env()`` in it.
-    folder: the working folder of its code, below its own scratch folder or absolute; empty: ``cwd``.
-    log: a file that gets what it prints while it prints it, and so does the console; empty: neither.
+    folder: the working folder of its code; empty: ``cwd``. Where it does not exist it is ``artifacts`` in its own scratch folder.
+    log: a file beside it that gets what it prints while it prints it, and so does the console; empty: neither.
     reuse: whether an earlier result of this key does as well.
     origins: where what is in the body was written, by pointer below it; export_origins: the links of ``exports``, by name (see
     ``flambe.spec.origins``). Both are for messages: no key and no digest covers them.
