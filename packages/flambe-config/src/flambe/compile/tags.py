@@ -210,9 +210,11 @@ def _own(tag: str, target: str, library: Library) -> str:
     return target
 
 
-def _unreachable(tag: str, target: str, *, why: str | None = None, **more: str | None) -> ConfigError:
+def _unreachable(
+    tag: str, target: str, *, why: str | None = None, expected: str | None = None, hint: str | None = None
+) -> ConfigError:
     what = f"the tag !{tag} may not reach {target}" + (f": {why}" if why else "")
-    return ConfigError(what, rule="unreachable-tag", **more)
+    return ConfigError(what, rule="unreachable-tag", expected=expected, hint=hint)
 
 
 def flat_names(library: Library) -> list[str]:
