@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from importlib.metadata import entry_points
+from pathlib import Path
 
 import pytest
 
@@ -73,6 +74,17 @@ def test_every_command_can_be_told_to_say_more_or_less(name: str) -> None:
     text = door(name, "--help")[0]
     assert "-v, --verbose" in text
     assert "-q, --quiet" in text
+
+
+def test_compiling_loads_what_it_needs_and_no_more() -> None:
+    """Each of these takes a tenth of what compiling a small file with all checks takes, or more."""
+    example = str(Path(__file__).parent.parent / "examples" / "reviews.yaml")
+    code = "import sys; from flambe.compile.cli import main; main([sys.argv[1]]); print(*sys.modules, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", code, example], capture_output=True, text=True, check=True)
+    loaded = set(done.stderr.split())
+    assert json.loads(done.stdout)["name"]
+    slow = "click json hashlib pathlib shutil random importlib.metadata urllib.parse asyncio"
+    assert not {*slow.split(), *HEAVY, "flambe.build.made", "flambe.spec.hooks", "flambe.compile.dump"} & loaded
 
 
 @pytest.mark.parametrize(

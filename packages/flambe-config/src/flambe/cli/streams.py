@@ -7,7 +7,6 @@ so that no library's ``print`` (nor a C extension's) can break the next command 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import sys
 from collections.abc import Iterable
@@ -82,6 +81,8 @@ def emit_lines(lines: Iterable[bytes]) -> None:
 
 def emit_json(value: Any) -> None:
     """Write plain data as one line of JSON, without spaces. Raises as ``emit``, and ValueError for NaN and infinities."""
+    import json  # compiling writes its own
+
     emit(json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")))
 
 

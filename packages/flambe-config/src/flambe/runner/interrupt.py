@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from flambe.cli.door import is_running
+from flambe.cli.ending import is_running
 from flambe.runner.environment import active
 
 _AGAIN_S = 1.0
