@@ -90,6 +90,7 @@ def test_verbose_says_what_was_done(conf: Path) -> None:
         (("conf",), "--from"),
         (("--from", "hydra", "conf", "--main", "main"), "--main main is no function; expected module:function"),
         (("--from", "hydra", "conf", "--config-name", "other"), "conf holds no other.yaml"),
+        (("--from", "hydra", "conf", "-o", "./conf", "--force"), "./conf is the folder that is read"),
     ],
 )
 def test_a_wrong_call_is_refused(words: tuple[str, ...], message: str, conf: Path) -> None:

@@ -62,6 +62,8 @@ def import_(
         raise UsageError(f"{folder} is no folder", expected="the folder of the configs")
     folder = os.path.normpath(folder)
     out = output or f"{folder}-flambe"
+    if os.path.realpath(out) == os.path.realpath(folder):
+        raise UsageError(f"{out} is the folder that is read", expected="another one to write into")
     translation = translate(tool, folder, out, primary=config_name, main=main, as_tags=targets == "tags")
     present = [path for path in translation.files if os.path.exists(os.path.join(out, path))]
     if present and not (force or check):

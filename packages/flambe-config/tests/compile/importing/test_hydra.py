@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings, strategies
+from hypothesis import HealthCheck, given, reject, settings, strategies
 
 from flambe.errors import ConfigError, ConfigFaults
 
@@ -457,6 +457,14 @@ def test_a_broken_folder_is_refused(files: Files, message: str, project: Any) ->
     assert message in str(caught.value)
 
 
+@pytest.mark.parametrize("tool", ["hydra", "mlxp", "expyrun"])
+def test_a_file_that_is_no_text_is_refused(tool: str, project: Any) -> None:
+    project.conf.mkdir()
+    (project.conf / "config.yaml").write_bytes(b"a: \xff\xfe")
+    with pytest.raises(ConfigError, match=r"cannot read .*config\.yaml: not UTF-8 text"):
+        project.translate(tool, {})
+
+
 def test_a_choice_that_is_not_there(project: Any) -> None:
     translation = project.translate("hydra", {"config.yaml": "defaults:\n  - a: y\n  - b: ???\n", "a/x.yaml": "q: 1\n"})
     assert [note.split(": ", 1)[1].partition(".")[0] for note in project.notes(translation)] == [
@@ -493,14 +501,20 @@ def test_without_a_function_nothing_runs(project: Any) -> None:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*_self_.*:UserWarning")
-@settings(max_examples=60, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 @given(generator=strategies.randoms(use_true_random=False))
 def test_random_folders_mean_the_same(generator: random.Random, new_project: Callable[[], Any]) -> None:
     pytest.importorskip("hydra", reason="hydra-core is not installed: nothing to compare with")
+    from hydra.errors import ConfigCompositionException
+
     project = new_project()
     files = _random_folder(generator)
     project.translate("hydra", files)
-    assert project.config("config.yaml") == hydra_compose(project.conf), files
+    try:
+        theirs = hydra_compose(project.conf)
+    except ConfigCompositionException:
+        reject()  # one group at one place twice: Hydra has no meaning for that
+    assert project.config("config.yaml") == theirs, files
 
 
 def _random_folder(generator: random.Random) -> dict[str, str]:

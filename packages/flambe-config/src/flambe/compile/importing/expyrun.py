@@ -7,6 +7,7 @@ import os
 import posixpath
 import re
 
+from flambe.cli.streams import read_text
 from flambe.compile.importing import spelling
 from flambe.compile.importing.comments import Comments
 from flambe.compile.importing.dialect import EXPYRUN, means_the_same, read_mapping, scalar_of
@@ -45,8 +46,7 @@ class ExpyrunFolder:
 
     def _file(self, path: str) -> None:
         file = posixpath.join(self._folder, path)
-        with open(file, encoding="utf-8") as stream:
-            text = stream.read()
+        text = read_text(file, what="config")
         self._did, self._changed = [], False
         self._note_duplicates(text, file)
         tree = self._mapping(read_mapping(text, file, EXPYRUN), (), path)

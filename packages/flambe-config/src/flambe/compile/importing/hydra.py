@@ -6,6 +6,7 @@ import os
 import posixpath
 from collections.abc import Iterable
 
+from flambe.cli.streams import read_text
 from flambe.compile.importing.arrangement import commuted, fits, without_empty
 from flambe.compile.importing.comments import Comments
 from flambe.compile.importing.hydra_defaults import Config, Package, Part
@@ -58,8 +59,7 @@ class HydraFolder:
                     Position(file, 1, 1), "Hydra reads .yaml files only", "Rename it if it belongs to the configs."
                 )
                 continue
-            with open(file, encoding="utf-8") as stream:
-                text = stream.read()
+            text = read_text(file, what="config")
             self._configs[path.removesuffix(".yaml")] = Config(path.removesuffix(".yaml"), file, text)
             self._comments[file] = Comments(text)
         if not self._configs:

@@ -7,6 +7,7 @@ import posixpath
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+from flambe.cli.streams import read_text
 from flambe.compile.importing.dialect import HYDRA, read_mapping
 from flambe.compile.importing.hydra import HydraFolder
 from flambe.compile.importing.hydra_settings import Settings
@@ -89,8 +90,7 @@ def _read_settings(folder: str, translation: Translation) -> str:
         file = posixpath.join(folder, f"{name}.yaml")
         if not os.path.isfile(file):
             continue
-        with open(file, encoding="utf-8") as stream:
-            tree = read_mapping(stream.read(), file, HYDRA)
+        tree = read_mapping(read_text(file, what="config"), file, HYDRA)
         for dotted, key, node in _leaves(tree):
             value = _value(node)
             if dotted == "logger.parent_log_dir" and isinstance(value, str):
