@@ -169,7 +169,7 @@ def test_the_type_that_an_override_has_to_have_is_that_of_the_resolved_value() -
         ("'{field}'", "{field} is !TextField, which is an object and no data. Write a link: !@ field"),
         ("'{w}'\nw: {x: [!TextField {}]}", "{w} holds !TextField, which is an object and no data. Write a link: !@ w"),
         ("'{w}'\nw: !g [1, 2]", "{w} names a search (!g), whose value only a variant knows. "
-         "In an experiment write a link: !@ w; of a function, --expand writes every variant."),
+         "Write a link: !@ w"),
         ("'a{m}'", "{m} stands for a mapping, which has no text. Name a value in it, or let the reference stand alone."),
         ("!file 'a/{l}'\nw: 1", None),
         ("!Anything '{l}'", "{l} stands for a list; expected text, after !Anything"),
@@ -204,6 +204,13 @@ def test_spellings_of_others_are_refused_with_ours(text: str, remedy: str) -> No
     (found,) = faults(f"'{text}'")
     assert "is no variable" in found
     assert remedy in found
+
+
+def test_a_value_that_has_to_be_given_is_missed_once() -> None:
+    assert [fault.partition(": ")[0] for fault in faults("'{w}'\nw: !required {i}".replace("{i}", "of {i}"))] == [
+        "13:4"
+    ]
+    assert value("'{w}'\nw: !required", "w=3") == 3
 
 
 def test_one_wrong_value_is_one_fault_and_others_are_told_too() -> None:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from flambe.compile.annotations import Type, describe
+from flambe.compile.defaults import default_of
+from flambe.compile.docstrings import Docstrings, explained, paragraph
 from flambe.compile.experiment import EXPERIMENT, PIPELINE
 from flambe.compile.library import Library
 from flambe.compile.lowering import DISTRIBUTIONS, GRID_TAGS, SAMPLE_TAGS
 from flambe.compile.reference import LINK_TAGS
-from flambe.compile.signatures import KEYWORD, POSITIONAL, Signature, signature_of, takes_any
+from flambe.compile.signatures import KEYWORD, POSITIONAL, Signature, factories_of, signature_of, takes_any
 from flambe.compile.tags import flat_names, resolve, short_names
 from flambe.errors import ConfigError
 
 # What a link, a search or an object may stand for: the server sees a tagged value as text, a list or a mapping.
+_MOST = 8  # tags that an editor shows for one argument
 _TAGGED = {"type": ["string", "array", "object", "null"]}
 _WORDS = {
     "name": "The name of the experiment; its runs are below it.",
@@ -44,13 +48,22 @@ _WORDS = {
 def custom_tags() -> list[str]:
     """Return the entries of the setting ``yaml.customTags``: every tag, with the kinds of value it may have."""
     kinds: dict[str, tuple[str, ...]] = dict.fromkeys(("Experiment", "Pipeline", "Search"), ("mapping",))
-    kinds |= dict.fromkeys([*LINK_TAGS, "file", "env", "cluster", "required"], ("scalar",))
+    kinds |= dict.fromkeys([*LINK_TAGS, "file", "env", "cluster", "required", "P"], ("scalar",))
     kinds |= dict.fromkeys([*GRID_TAGS, *SAMPLE_TAGS], ("sequence",))
     kinds |= dict.fromkeys(["choice", *DISTRIBUTIONS], ("sequence", "mapping"))
     kinds["seeds"] = ("scalar", "sequence", "mapping")
     for name in [*short_names(), *_reachable()]:
         kinds.setdefault(name, ("scalar", "mapping", "sequence"))
+    kinds |= dict.fromkeys(_factories(), ("mapping",))
     return [f"!{name} {kind}" for name in sorted(kinds, key=str.lower) for kind in kinds[name]]
+
+
+def _factories() -> Iterator[str]:
+    """Yield our tags with a factory, such as ``TabularDataset.autogen``."""
+    library = Library()
+    for name, target in short_names().items():
+        if target.startswith("flambe."):
+            yield from (f"{name}.{factory}" for factory in factories_of(library, target, "flambe."))
 
 
 def _reachable() -> Iterator[str]:
@@ -64,6 +77,23 @@ def _reachable() -> Iterator[str]:
         yield name
 
 
+class _Argument(NamedTuple):
+    """An argument of one tag. meaning: what its docstring says. default: as YAML writes it, None for none."""
+
+    tag: str
+    name: str
+    type: Type
+    required: bool
+    meaning: str
+    default: str | None
+
+    def words(self) -> str:
+        """Return all of it in one line."""
+        takes = describe(self.type)
+        more = "required" if self.required else f"default {self.default}" if self.default is not None else ""
+        return "; ".join(filter(None, (self.meaning.rstrip("."), takes, more)))
+
+
 def schema() -> dict[str, Any]:
     """Return the JSON Schema (draft 7) of a config.
 
@@ -71,8 +101,9 @@ def schema() -> dict[str, Any]:
     and leaves their check to flambe-compile. ``definitions`` has each tag by itself, ``x-customTags`` the setting.
     """
     library = Library()
+    docstrings = Docstrings(library)
     definitions: dict[str, Any] = {}
-    merged: dict[str, list[tuple[str, Type]]] = {}
+    merged: dict[str, list[_Argument]] = {}
     for tag, target in sorted(short_names().items()):
         if tag in ("Experiment", "Pipeline", "Search"):
             continue
@@ -80,15 +111,29 @@ def schema() -> dict[str, Any]:
             signature = signature_of(library, target)
         except ConfigError:
             signature = None
-        definitions[tag] = _definition(tag, target, signature)
-        for form in signature.forms if signature is not None else ():
-            for parameter in form:
-                if parameter.kind in (POSITIONAL, KEYWORD):
-                    merged.setdefault(parameter.name, []).append((tag, parameter.type))
-    arguments = {name: _merged(found) for name, found in sorted(merged.items())}
-    definitions["component"] = {"type": ["object", "array", "string", "null"], "properties": arguments}
+        arguments = list(_arguments(tag, target, signature, library, docstrings))
+        definitions[tag] = _definition(tag, target, signature, arguments, docstrings)
+        for one in arguments:
+            merged.setdefault(one.name, []).append(one)
+    definitions["component"] = {
+        "type": ["object", "array", "string", "null"],
+        "properties": {name: _merged(found) for name, found in sorted(merged.items())},
+    }
     for value in definitions["component"]["properties"].values():
         value["anyOf"] = [*value.get("anyOf", [{}]), {"$ref": "#/definitions/component"}]
+    return {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "flambe config",
+        "if": {"anyOf": [{"required": ["pipeline"]}, {"required": ["stages"]}]},
+        "then": {"$ref": "#/definitions/experiment"},
+        "else": {"anyOf": [{"$ref": "#/definitions/experiment"}, {"$ref": "#/definitions/component"}]},
+        "definitions": {"experiment": {"type": "object", "properties": _parameters()}, **definitions},
+        "x-customTags": custom_tags(),
+    }
+
+
+def _parameters() -> dict[str, Any]:
+    """Return the schemas of the parameters of an experiment."""
     parameters: dict[str, dict[str, Any]] = {
         name: {"description": _WORDS.get(name, "")} for name in dict.fromkeys((*EXPERIMENT, *PIPELINE))
     }
@@ -97,47 +142,80 @@ def schema() -> dict[str, Any]:
         parameters[name] |= stages
     parameters["reduce"] |= {"type": "object", "additionalProperties": {"type": "integer"}}
     count = {"type": "integer", "minimum": 0}
-    parameters["max_failures"] |= count
-    parameters["seed"] |= {"anyOf": [count, _TAGGED]}
-    for name in ("debug", "merge_plot", "stop_on_failure"):
-        parameters[name] |= {"type": "boolean"}
-    parameters["ordering"] |= {"enum": ["step", "arrival"]}
-    return {
-        "$schema": "http://json-schema.org/draft-07/schema#",
-        "title": "flambe config",
-        "if": {"anyOf": [{"required": ["pipeline"]}, {"required": ["stages"]}]},
-        "then": {"$ref": "#/definitions/experiment"},
-        "else": {"anyOf": [{"$ref": "#/definitions/experiment"}, {"$ref": "#/definitions/component"}]},
-        "definitions": {"experiment": {"type": "object", "properties": parameters}, **definitions},
-        "x-customTags": custom_tags(),
-    }
+    parameters["max_failures"] |= {**count, "default": 1}
+    parameters["seed"] |= {"anyOf": [count, _TAGGED], "default": 0}
+    for name, default in (("debug", False), ("merge_plot", True), ("stop_on_failure", False)):
+        parameters[name] |= {"type": "boolean", "default": default}
+    parameters["ordering"] |= {"enum": ["step", "arrival"], "default": "step"}
+    return parameters
 
 
-def _definition(tag: str, target: str, signature: Signature | None) -> dict[str, Any]:
-    found: dict[str, Any] = {"title": f"!{tag}", "description": target.replace(":", ".")}
+def _arguments(
+    tag: str, target: str, signature: Signature | None, library: Library, docstrings: Docstrings
+) -> Iterator[_Argument]:
+    """Yield the arguments of a tag, each once."""
+    named = (
+        {one.name: one for form in signature.forms for one in form if one.kind in (POSITIONAL, KEYWORD)}
+        if signature
+        else {}
+    )
+    meanings = explained(docstrings.of(target), set(named))
+    for name, one in named.items():
+        found = None if one.required else default_of(target, name, library)
+        yield _Argument(
+            tag, name, one.type, one.required, meanings.get(name, ""), None if found is None else _as_yaml(found[1])
+        )
+
+
+def _as_yaml(python: str) -> str:
+    """Return a default as YAML writes it; what is no literal as Python does."""
+    try:
+        value = ast.literal_eval(python)
+        return msgspec.json.encode(list(value) if isinstance(value, tuple | set) else value).decode()
+    except (ValueError, TypeError, SyntaxError):
+        return python
+
+
+def _definition(
+    tag: str, target: str, signature: Signature | None, arguments: list[_Argument], docstrings: Docstrings
+) -> dict[str, Any]:
+    """Return the schema of one tag by itself."""
+    summary = next(iter(docstrings.of(target)), None)
+    words = f"{paragraph(summary)} ({target.replace(':', '.')})" if summary else target.replace(":", ".")
+    found: dict[str, Any] = {"title": f"!{tag}", "description": words}
     if signature is None:
         return found
-    form = signature.forms[0]
-    named = [parameter for parameter in form if parameter.kind in (POSITIONAL, KEYWORD)]
-    found["properties"] = {one.name: {**_value(one.type), "description": describe(one.type)} for one in named}
-    found["required"] = [one.name for one in named if one.required] if len(signature.forms) == 1 else []
-    found["additionalProperties"] = takes_any(form)
+    found["properties"] = {
+        one.name: {"description": one.words(), **_value(one.type), **_default([one])} for one in arguments
+    }
+    found["required"] = [one.name for one in arguments if one.required] if len(signature.forms) == 1 else []
+    found["additionalProperties"] = takes_any(signature.forms[0])
     return found
 
 
-def _merged(found: list[tuple[str, Type]]) -> dict[str, Any]:
+def _default(found: list[_Argument]) -> dict[str, Any]:
+    """Return the default that all of them have, where they have one."""
+    first = found[0].default
+    if first is None or any(one.default != first for one in found):
+        return {}
+    try:
+        return {"default": msgspec.json.decode(first)}
+    except msgspec.DecodeError:
+        return {}  # written in Python
+
+
+def _merged(found: list[_Argument]) -> dict[str, Any]:
     """Return what the editor shows for an argument that several tags have."""
-    words: dict[str, list[str]] = {}
-    for tag, type_ in found:
-        tags = words.setdefault(describe(type_), [])
-        if f"!{tag}" not in tags:
-            tags.append(f"!{tag}")
-    lines = [f"{word}: {', '.join(tags[:8])}{', …' if len(tags) > 8 else ''}" for word, tags in words.items()]
-    types = [type_ for _, type_ in found]
-    value: dict[str, Any] = {"description": "\n".join(lines)}
-    if all(type_ == types[0] for type_ in types):
-        value |= _value(types[0])
-    return value
+    tags: dict[str, list[str]] = {}
+    for one in found:
+        tags.setdefault(one.words(), []).append(f"!{one.tag}")
+    lines = [f"{', '.join(dict.fromkeys(of))}: {words}" for words, of in tags.items()]
+    if len(lines) > _MOST:
+        lines[_MOST:] = [f"and {len(lines) - _MOST} others."]
+    value: dict[str, Any] = {"description": "\n\n".join(lines)}
+    if all(one.type == found[0].type for one in found):
+        value |= _value(found[0].type)
+    return value | _default(found)
 
 
 def _value(type_: Type) -> dict[str, Any]:

@@ -38,7 +38,7 @@ MOST_STEPS = 50
 """From one reference to the next."""
 
 SEARCHES = frozenset(f"!{tag}" for tag in (*GRID_TAGS, *SAMPLE_TAGS, *DISTRIBUTIONS, "seeds"))
-_CLOSED = frozenset(f"!{tag}" for tag in (*LINK_TAGS, "env", FAULT))
+_CLOSED = frozenset(f"!{tag}" for tag in (*LINK_TAGS, "env", "required", FAULT))
 _VALUES = ("!file", "!env")  # tags of values that are no objects
 
 
@@ -264,10 +264,10 @@ class Interpolation:
         if odd is None:
             return result
         tag = str(odd.tag)
-        if tag == f"!{FAULT}":
+        if tag in (f"!{FAULT}", "!required"):
             raise _Broken("")
         if tag in SEARCHES:
-            raise _searched(piece.name, tag)
+            raise self._searched(piece.name, tag)
         what = f"{piece} {'is' if odd is result else 'holds'} {tag}, which is an object and no data"
         raise ConfigError(what, rule="reference-to-object", hint=f"Write a link: !@ {_link(piece.name)}")
 
@@ -287,7 +287,7 @@ class Interpolation:
                 inner = self._child(node, part)
             if inner is None:
                 if node.tag in SEARCHES:
-                    raise _searched(path, str(node.tag))
+                    raise self._searched(path, str(node.tag))
                 raise self._unknown(path, position)
             node = bared(inner)
         return node
@@ -311,6 +311,14 @@ class Interpolation:
             hint = hint.replace("mean '", "mean '{").replace("'?", "}'?")
         what = f"{{{path}}} names nothing in this config"
         return ConfigError(what, rule="unknown-reference", position=position, hint=hint)
+
+    def _searched(self, path: str, tag: str) -> Searched:
+        if self._tree.tag is None:  # the config of a function
+            hint = "Write out the variants: flambe-compile FILE … --expand."
+        else:
+            hint = f"Write a link: !@ {_link(path)}"
+        what = f"{{{path}}} names a search ({tag}), whose value only a variant knows"
+        return Searched(what, rule="reference-to-object", hint=hint)
 
     def _text(self, node: Node, piece: Piece) -> str:
         """Return the text of a value inside of longer text."""
@@ -368,14 +376,6 @@ def _link(path: str) -> str:
     """Return the text of the link that leads where a reference does."""
     first, *rest = path.removeprefix("pipeline.").removeprefix("stages.").split(".")
     return first + "".join(f"[{part}]" for part in rest)
-
-
-def _searched(path: str, tag: str) -> Searched:
-    return Searched(
-        f"{{{path}}} names a search ({tag}), whose value only a variant knows",
-        rule="reference-to-object",
-        hint=f"In an experiment write a link: !@ {_link(path)}; of a function, --expand writes every variant.",
-    )
 
 
 def _traced(variable: Variable) -> str:
