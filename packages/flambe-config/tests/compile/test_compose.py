@@ -308,6 +308,16 @@ def test_all_parents_that_are_wrong_are_told_at_once(write: Write) -> None:
     ]  # fmt: skip
 
 
+def test_what_is_odd_about_a_file_is_told_once(write: Write) -> None:
+    write({
+        "a.yml": "__default__: b.yml\nm: {y: 1}\n", "b.yml": "m: {x: 1}\n", "bad.yml": "__default__: 0123.txt\n",
+        "c.yml": "!Anything\np: {__default__: a.yml}\nq: {__default__: a.yml}\n",
+        "d.yml": "!Anything\np: {__default__: bad.yml}\nq: {__default__: bad.yml}\n",
+    })  # fmt: skip
+    assert len(warnings("c.yml")) == 1
+    assert faults(lambda: whole("d.yml")) == ["bad.yml:1:14: there is no file 0123.txt"]
+
+
 def test_a_circle_shows_its_chain(write: Write) -> None:
     write(
         {

@@ -112,8 +112,8 @@ def compile_whole(
     faults: list[ConfigError] = Faults()
     composer = Composer(faults)
     header, tree = composer.config(text, file)
-    if faults:
-        raise ConfigFaults(faults, composer.warnings)
+    if faults:  # each once, where a file is the parent of several
+        raise ConfigFaults({str(fault): fault for fault in faults}.values(), composer.warnings)
     warnings = apply_overrides(tree, overrides, faults, composer)
     raw = _raw(tree, header, text, file, overrides, composer)
     files = composer.files

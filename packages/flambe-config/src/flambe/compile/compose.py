@@ -278,14 +278,18 @@ class Composer:
         elif section not in ("", "pipeline", "stages") or hint is not None:
             # A new section or stage is what a child is for; a new key in an old one is odd, and so is one like another.
             more = f"{hint} " if hint else ""
-            self.warnings.append(Notice(f"{what}. {more}'{POLICY}: pass' allows it", "new-key", key.position))
+            self._warn(Notice(f"{what}. {more}'{POLICY}: pass' allows it", "new-key", key.position))
 
     def _type_change(self, old: Node, new: Node, path: str) -> None:
         before, after = _kind(old), _kind(new)
         fine = {before, after} & {"", "null"} or (before, after) == ("an integer", "a number")
         if before != after and not fine:
             what = f"{path or 'this'} was {before}, and is {after} now"
-            self.warnings.append(Notice(what, "changed-type", new.position))
+            self._warn(Notice(what, "changed-type", new.position))
+
+    def _warn(self, notice: Notice) -> None:
+        if notice not in self.warnings:  # a file may be the parent of several
+            self.warnings.append(notice)
 
 
 class _Check(NamedTuple):
