@@ -131,3 +131,52 @@ def test_extensions_are_those_that_are_used() -> None:
     schema = Schema.from_node(node)
     schema.add_extensions_metadata({"my_ext": "./my_ext", "other": "./other", "unused": "./unused"})
     assert schema.aggregate_extensions_metadata() == {"my_ext": "./my_ext", "other": "./other"}
+
+
+class Watched(Component):
+    seen: list[Any] = []
+
+    def __init__(self, first: Any, second: Any = None) -> None:
+        self.first, self.second = first, second
+
+    @classmethod
+    def setup_dependencies(cls, kwargs: dict[str, Any]) -> None:
+        kwargs.setdefault("second", Link(["first"], ["size"]))
+
+    @classmethod
+    def precompile(cls, **kwargs: Any) -> None:
+        cls.seen.append(kwargs)
+
+    @classmethod
+    def preinitialize(cls, arguments: Any) -> None:
+        cls.seen.append(dict(arguments))
+
+
+def test_hooks_come_before_and_after_building() -> None:
+    Watched.seen.clear()
+    part = Schema(Part, size=4)
+    schema = Watched.schema(part)
+    schema.keywords.update(first=schema.positional.pop())
+    built: list[Any] = []
+    part.post_init_hooks.append(built.append)
+    schema.post_init_hooks.append(built.append)
+    made = schema()
+    assert built == [made.first, made]
+    assert made.second == 4, "the link that setup_dependencies added"
+    assert [shown["first"] for shown in Watched.seen] == [part, part], "not built yet"
+    schema()
+    assert len(built) == 2
+
+
+def test_links_have_hooks_too() -> None:
+    found: list[Any] = []
+    link = Link(["first"], ["size"])
+    link.post_init_hooks.append(found.append)
+    assert Schema(Whole, first=Schema(Part, size=2), second=link)().second == 2
+    assert found == [2]
+
+
+def test_positional_arguments_of_a_class() -> None:
+    schema = Whole.schema(Part.schema(3), second=1)
+    assert schema().first.size == 3
+    assert schema.to_node()["$args"] == [{"$new": f"{__name__}:Part", "$args": [3]}]
