@@ -189,7 +189,8 @@ def _as_node(spec: Spec) -> Any:
         if found:
             node[key] = found
     for key, resource in (("cpus_per_trial", "cpus"), ("gpus_per_trial", "gpus")):
-        amounts = {stage.name: stage.resources[resource] for stage in spec.stages if resource in (stage.resources or {})}
+        wanted = {stage.name: stage.resources for stage in spec.stages if stage.resources is not None}
+        amounts = {name: resources[resource] for name, resources in wanted.items() if resource in resources}
         if amounts:
             node[key] = amounts
     return node
