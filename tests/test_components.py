@@ -6,7 +6,6 @@ Nothing is imported for it but the reader of ``flambe.compile``. Run this file w
 from __future__ import annotations
 
 import ast
-import inspect
 import json
 import re
 from collections import defaultdict
@@ -19,6 +18,7 @@ import pytest
 
 from flambe.compile.annotations import describe
 from flambe.compile.defaults import default_of
+from flambe.compile.docstrings import explained, paragraph
 from flambe.compile.library import Found, Library
 from flambe.compile.signatures import KEYWORDS, REST, Signature, signature_of
 from flambe.compile.source import Class
@@ -52,7 +52,6 @@ FORMS = {
     "Search": "[its keys](spec.md#algorithms)",
 }
 CALLED = ("forward", "compute", "process", "tokenize", "sample")
-_REFERENCE = re.compile(r"(?:see|as in) ")
 COMMON = {"Component", "Module", "Registrable", "RegisteredStatelessMap", "object"}
 
 HEAD = """\
@@ -127,24 +126,6 @@ def _decorators(function: ast.FunctionDef) -> set[str]:
     return {ast.unparse(one).rpartition(".")[2] for one in function.decorator_list}
 
 
-def _paragraph(doc: str | None) -> str:
-    return " ".join(inspect.cleandoc(doc).partition("\n\n")[0].split()).replace("``", "`") if doc else ""
-
-
-def _meanings(doc: str | None, names: set[str]) -> dict[str, str]:
-    """Return what a docstring says of arguments: ``name, other: meaning``, at the beginning of a line or a sentence."""
-    found: dict[str, str] = {}
-    text = inspect.cleandoc(doc or "")
-    text = re.split(r"\n(?:Raises|Returns|Attributes|Class attributes)\n-+\n", text)[0]
-    pieces = re.split(r"(?:^|(?<=\. )|(?<=\.\n)|(?<=\n))((?:\w+, )*\w+):(?= )", text)
-    for heads, meaning in zip(pieces[1::2], pieces[2::2], strict=True):
-        heard = heads.split(", ")
-        if names.issuperset(heard):
-            body = " ".join(meaning.partition("\n\n")[0].split()).replace("``", "`")
-            found.update(dict.fromkeys(heard, body))
-    return found
-
-
 def _yaml(python: str, file: str) -> str:
     """Return a default as YAML writes it. file: where it is written, for the name of a constant."""
     try:
@@ -157,16 +138,6 @@ def _yaml(python: str, file: str) -> str:
                 origin = _library().file(statement.module or "")
                 return python if origin is None else _yaml(python, origin)
         return python
-
-
-def _told(docs: list[str | None], names: set[str]) -> dict[str, str]:
-    """Return what the first of several docstrings to explain an argument says; one that only refers elsewhere waits."""
-    told: dict[str, str] = {}
-    referred: dict[str, str] = {}
-    for doc in docs:
-        for name, meaning in _meanings(doc, names).items():
-            (referred if _REFERENCE.match(meaning) else told).setdefault(name, meaning)
-    return {**referred, **told}
 
 
 def _docs(found: Found) -> list[str | None]:
@@ -190,7 +161,7 @@ def _takes(type_: object) -> str:
 def _table(signature: Signature, target: str, docs: list[str | None]) -> Iterator[str]:
     kinds = {one.kind for one in signature.forms[0]}
     parameters = [one for one in signature.forms[0] if one.kind not in (REST, KEYWORDS)]
-    meanings = _told(docs, {one.name for one in parameters})
+    meanings = explained(docs, {one.name for one in parameters})
     if parameters:
         yield "| argument | takes | default | |"
         yield "|---|---|---|---|"
@@ -213,7 +184,7 @@ def _call(method: ast.FunctionDef) -> str:
         if isinstance(one, ast.arg):
             one.annotation = None
     text = re.sub(r"^self(, )?", "", ast.unparse(given.args))
-    return f"`{method.name}({text})`: {_paragraph(ast.get_docstring(method))}"
+    return f"`{method.name}({text})`: {paragraph(ast.get_docstring(method))}"
 
 
 def _attributes(found: Found) -> list[str]:
@@ -231,7 +202,7 @@ def _entry(one: Target) -> Iterator[str]:
     docs = _docs(found)
     yield f"### !{one.tag}"
     yield ""
-    yield _paragraph(docs[0])
+    yield paragraph(docs[0])
     yield ""
     signature = signature_of(_library(), one.target)
     assert signature is not None, f"{one.target}: the source does not tell its arguments"
@@ -245,7 +216,7 @@ def _entry(one: Target) -> Iterator[str]:
         assert made is not None
         told = ast.get_docstring(methods[name])
         others = [ast.get_docstring(methods[other]) for other in factories if other != name]
-        yield f"**`!{one.tag}.{name}`** – {_paragraph(told)}"
+        yield f"**`!{one.tag}.{name}`** – {paragraph(told)}"
         yield ""
         yield from _table(made, target, [told, *others, *docs])
     lines = [f"- Called as {_call(methods[name])}" for name in CALLED if name in methods]
@@ -328,7 +299,7 @@ def test_every_argument_of_a_component_is_explained(one: Target) -> None:
         pytest.fail(str(error))
     assert signature is not None
     names = {parameter.name for parameter in signature.forms[0] if parameter.kind not in (REST, KEYWORDS)}
-    told = set(_told(_docs(_found(one.target)), names))
+    told = set(explained(_docs(_found(one.target)), names))
     assert names == told, f"the docstring of {one.target} does not say what {sorted(names - told)} are"
 
 

@@ -22,14 +22,16 @@ def test_a_tag_has_its_arguments() -> None:
     assert found["required"] == ["input_size"]
     assert found["additionalProperties"] is False
     assert found["properties"]["rnn_type"]["anyOf"][0] == {"enum": ["lstm", "gru", "sru"]}
-    assert found["properties"]["input_size"]["description"] == "an integer"
+    assert found["properties"]["input_size"]["description"] == "an integer; required"
+    assert found["properties"]["n_layers"]["default"] == 1
     assert schema()["definitions"]["Anything"]["additionalProperties"] is True
 
 
 def test_an_argument_says_who_has_it() -> None:
     arguments = schema()["definitions"]["component"]["properties"]
-    assert arguments["max_steps"]["description"].startswith("an integer: !Coach, !Trainer")
-    assert arguments["dropout"]["description"].startswith("a number: !Classifier, !Encoder")
+    assert arguments["max_steps"]["description"].startswith("!Coach, !Trainer: an integer; default 10")
+    assert "!Classifier, !Encoder: a number; default 0" in arguments["dropout"]["description"]
+    assert arguments["precision"]["anyOf"][0] == {"enum": [16, 32]}
 
 
 def test_the_command_needs_no_file(kit: Any) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import os
+from functools import cache
 
 from flambe.compile.library import Found, Library
 from flambe.compile.source import Class
@@ -28,6 +30,13 @@ def default_of(target: str, argument: str, library: Library) -> tuple[Position, 
     return None
 
 
+@cache
+def _body(path: str, changed: int) -> list[ast.stmt]:
+    """Return the statements of a file, which is read again after it changed."""
+    with open(path, "rb") as stream:
+        return ast.parse(stream.read()).body
+
+
 def _in_file(
     found: Found, class_name: str | None, function: str, argument: str, library: Library
 ) -> tuple[Position, str, str] | None:
@@ -35,8 +44,7 @@ def _in_file(
     if path is None:
         return None
     try:
-        with open(path, "rb") as stream:
-            body = ast.parse(stream.read()).body
+        body = _body(path, os.stat(path).st_mtime_ns)
     except (OSError, SyntaxError, ValueError):
         return None
     if class_name is not None:

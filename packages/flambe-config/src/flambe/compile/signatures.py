@@ -65,8 +65,31 @@ def _plain(name: str, function: Function) -> Signature:
     return Signature(name, function.overloads or [function.parameters], False)
 
 
+def factories_of(library: Library, target: str, within: str = "") -> list[str]:
+    """Return the class methods of ``module:Class`` that make objects, as far as the source tells.
+
+    within: how the names of the modules begin whose classes are read.
+    """
+    module, _, name = target.partition(":")
+    found = library.find(module, name)
+    if found is None or not isinstance(found.item, Class):
+        return []
+    return _factories([one for one in library.ancestors(found)[0] if one.module.startswith(within)])
+
+
+def _factories(ancestors: Sequence[Found]) -> list[str]:
+    makers: dict[str, None] = {}
+    hooks: set[str] = set()  # what every component has, for the system's own use
+    for one in ancestors:
+        assert isinstance(one.item, Class)
+        names = [name for name, known in one.item.methods.items() if known.kind in ("class", "static")]
+        if one.module.startswith("flambe.build."):
+            hooks.update(names)
+        makers.update(dict.fromkeys(name for name in names if not name.startswith("_")))
+    return [name for name in makers if name not in hooks or name == "load_from_path"]
+
+
 def _factory(head: str, factory: str, ancestors: Sequence[Found], complete: bool) -> Signature | None:
-    factories: list[str] = []
     for index, one in enumerate(ancestors):
         assert isinstance(one.item, Class)
         method = one.item.methods.get(factory)
@@ -76,15 +99,8 @@ def _factory(head: str, factory: str, ancestors: Sequence[Found], complete: bool
         if factory in one.item.names or (method is not None and factory == "__init__"):
             what = f"{head}.{factory} is a method of {head} objects and makes none"
             raise ConfigError(what, rule="unknown-factory", hint="Name a class method.")
-        factories += [
-            name
-            for name, known in one.item.methods.items()
-            if known.kind in ("class", "static")
-            and not name.startswith("_")
-            # What every component has, for the system's own use.
-            and (name == "load_from_path" or not one.module.startswith("flambe.build."))
-        ]
     if complete:
+        factories = _factories(ancestors)
         raise ConfigError(
             f"{head} has no factory {factory!r}",
             rule="unknown-factory",
