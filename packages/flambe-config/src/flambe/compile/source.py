@@ -112,9 +112,11 @@ def read_module(path: str, name: str, *, is_package: bool) -> Module | None:
     except (OSError, msgspec.DecodeError, msgspec.ValidationError):
         module = None  # not kept yet, or kept by another version: read the source
     import ast  # reading Python is rare, and these two take as long as checking a small file
+    import time
 
     from flambe.compile.statements import Reader
 
+    start = time.process_time()
     try:
         with open(path, "rb") as stream:
             tree = ast.parse(stream.read(), path)
@@ -122,7 +124,23 @@ def read_module(path: str, name: str, *, is_package: bool) -> Module | None:
         return None
     module = Reader(name, is_package).read(tree)
     _keep(kept, msgspec.msgpack.encode((stamp, module)))
+    _explain_wait(time.process_time() - start, name)
     return module
+
+
+NOTICED_S = 0.3
+"""What people take for an answer at once; where reading takes longer, it is said why, and said once."""
+_waited_s = 0.0
+
+
+def _explain_wait(seconds: float, module: str) -> None:
+    global _waited_s
+    before, _waited_s = _waited_s, _waited_s + seconds
+    if before < NOTICED_S <= _waited_s:
+        from flambe.cli.console import say
+
+        library = module.partition(".")[0]
+        say(f"reading the signatures of {library}: this once; they are kept in {os.path.dirname(cache_folder())}")
 
 
 def _keep(path: str, data: bytes) -> None:
