@@ -13,12 +13,13 @@ from flambe.build.registrable import Registrable, class_of_tag, class_of_target,
 from flambe.cli.console import say
 from flambe.compile.comments import notes_of
 from flambe.compile.compiler import EXPERIMENTS, name_of
+from flambe.compile.compose import DEFAULT, Composer, Document, is_resolved, may_refer
 from flambe.compile.extensions import file_path, read_header
 from flambe.compile.library import Library
 from flambe.compile.lowering import Lowering, Place
 from flambe.compile.source import Class
 from flambe.compile.tags import short_names
-from flambe.compile.yaml import Mapping, Node, Scalar, bared, child, documents, text_of
+from flambe.compile.yaml import Mapping, Node, Scalar, bared, child, text_of
 from flambe.errors import ConfigError, ConfigFaults
 from flambe.spec.nodes import NEW, TAG, YAML
 
@@ -44,19 +45,11 @@ def read_value(text: str, *, file: str | None = None) -> Value:
     Signatures are not checked: classes of this process may be anything. Raises ``ConfigFaults``.
     """
     name = file or "<text>"
-    found = documents(text, name)
-    if not found:
+    if all(line.lstrip().startswith("#") or not line.strip() for line in text.splitlines()):
         return Value(None, {}, {}, set())
-    if len(found) > 2:
-        raise ConfigError(
-            f"{name} holds {len(found)} documents",
-            rule="too-many-documents",
-            position=found[2].position,
-            expected="one, or a header and one, separated by '---'",
-        )
-    tree = found[-1]
+    header_tree, tree = _composed(text, name)
     lowering = _lowering(name)
-    header = read_header(found[0] if len(found) == 2 else None, lowering)
+    header = read_header(header_tree, lowering)
     lowering.extensions, lowering.files = header.extensions, header.files
     _check_rooms(tree)
     resources = _resources(tree, lowering) if _is_experiment(tree) else None
@@ -70,7 +63,8 @@ def read_value(text: str, *, file: str | None = None) -> Value:
     if resources is not None:
         node["resources"] = resources
     made = lowering.made()
-    notes = notes_of(text, tree, [component for component, _ in made])
+    # What was put together from several files has no text to which comments could belong.
+    notes = {} if DEFAULT in text else notes_of(text, tree, [component for component, _ in made])
     written = {
         id(result): Written(component.tag or "", notes.get(id(component), {}))
         for component, result in made
@@ -81,6 +75,25 @@ def read_value(text: str, *, file: str | None = None) -> Value:
             result[TAG] = component.tag
     ready = {id(result) for _, result in made if NEW in result and _is_ready_made(result[NEW], lowering)}
     return Value(node, header.extensions, written, ready)
+
+
+def _composed(text: str, name: str) -> Document:
+    """Return header and value of a text, with its parents, without references. Raises ``ConfigFaults``."""
+    faults: list[ConfigError] = []
+    composer = Composer(faults)
+    header, tree = composer.config(text, name)
+    if not is_resolved(tree) and any(map(may_refer, composer.files.values())):
+        from flambe.compile.interpolate import Interpolation
+
+        interpolation = Interpolation(tree, faults)
+        header = None if header is None else interpolation.resolved(header)
+        tree = interpolation.resolved(tree)
+        faults += interpolation.follows
+    for warning in composer.warnings:
+        say(f"warning: {warning}")
+    if faults:
+        raise ConfigFaults(faults)
+    return Document(header, tree)
 
 
 class _Here(Lowering):
