@@ -122,3 +122,19 @@ def test_annotations(annotation: str, good: list[Any], bad: list[Any], words: st
     assert [value for value in good if not fits(value, type_)] == []
     assert [value for value in bad if fits(value, type_)] == []
     assert describe(type_) == words
+
+
+def test_a_long_first_reading_is_explained_once(kit: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "vast").mkdir()
+    (tmp_path / "vast" / "__init__.py").write_text("from .more import *\nclass A: ...\n")
+    method = "    def method{n}(self, a: int, b: dict[str, int] = {{}}) -> None:\n        self.x = [a, b]\n"
+    (tmp_path / "vast" / "more.py").write_text("class B:\n" + "".join(method.format(n=n) for n in range(20_000)))
+    (tmp_path / "c.yaml").write_text(
+        "vast: .\n---\n!Experiment\npipeline:\n  a: !vast.A {}\n  b: !vast.B {}\n  c: !vast.B {}\n"
+    )
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    first = kit.command("flambe.compile.cli", "c.yaml", cwd=tmp_path)
+    folder = tmp_path / "cache" / "flambe"
+    assert first.stderr == f"reading the signatures of vast: this once; they are kept in {folder}\n"
+    again = kit.command("flambe.compile.cli", "c.yaml", cwd=tmp_path)
+    assert (again.stdout, again.stderr) == (first.stdout, "")
