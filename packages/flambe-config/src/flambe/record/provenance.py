@@ -25,7 +25,7 @@ _FIELD = re.compile(r"^(Name|Version):[ \t]*(\S+)[ \t]*$", re.MULTILINE)
 
 def write_sources(paths: layout.RunPaths, spec: Spec) -> None:
     """Write what was asked for, as it was written and resolved, and what was installed. ``spec.json`` comes last."""
-    replace_file(paths.root / layout.CONFIG, spec_to_yaml(spec).encode())
+    replace_file(paths.root / layout.CONFIG, spec_to_yaml(spec, beside_code=True).encode())
     raw = spec.source.raw
     if raw is None and spec.source.files:
         raw = spec.source.files[0].text
@@ -126,15 +126,16 @@ def _code_again(spec: Spec) -> str:
     return "./" if copies_code(spec) else str(code_folder(spec))
 
 
-def spec_to_yaml(spec: Spec) -> str:
+def spec_to_yaml(spec: Spec, *, beside_code: bool = False) -> str:
     """Return YAML that compiles to an equal spec: the header with its extensions, then the experiment or single object.
 
-    That of a function is its resolved config, to stand in its run directory.
+    That of a function is its resolved config. beside_code: to stand in its run directory, where a copy of the code is.
     """
     from flambe.compile.dump import node_to_yaml
+    from flambe.compile.placeholder import protected_node
 
     if spec.kind == "function":
-        return node_to_yaml(_as_resolved(spec))
+        return node_to_yaml(_as_resolved(spec, _code_again(spec) if beside_code else str(code_folder(spec))))
     around = spec.environment
     if around.extra or (spec.kind == "runnable" and (around.files or spec.debug)):
         fields = {
@@ -147,19 +148,20 @@ def spec_to_yaml(spec: Spec) -> str:
         }
         if spec.kind != "runnable":  # these stand in the experiment
             fields = {"extensions": around.extensions, "extra": around.extra}
-        header = f"!Environment\n{node_to_yaml({name: value for name, value in fields.items() if value})}---\n"
+        fields = protected_node({name: value for name, value in fields.items() if value})
+        header = f"!Environment\n{node_to_yaml(fields)}---\n"
     else:
-        header = f"{node_to_yaml(around.extensions)}---\n" if around.extensions else ""
-    return header + node_to_yaml(_as_node(spec))
+        header = f"{node_to_yaml(protected_node(around.extensions))}---\n" if around.extensions else ""
+    return header + node_to_yaml(protected_node(_as_node(spec)))
 
 
-def _as_resolved(spec: Spec) -> dict[str, Any]:
+def _as_resolved(spec: Spec, code: str) -> dict[str, Any]:
     body = spec.stages[0].body
     run = {
         "__main__": body["main"],
         "__output_dir__": str(Path(spec.output_dir).expanduser().absolute()),
         "__name__": spec.name,
-        "__code__": _code_again(spec),
+        "__code__": code,
     }
     if body.get("snapshot", "copy") != "copy":
         run["__snapshot__"] = body["snapshot"]
