@@ -220,7 +220,11 @@ class Lowering:
                 return self.fault(node.position, f"this is no base64: {error}", rule="invalid-scalar")
             return {BYTES: base64.b64encode(raw).decode()}
         if kind == "float" and type(value) is int:
-            value = float(value)
+            try:
+                value = float(value)
+            except OverflowError:
+                what = f"the number {node.text} is too large"
+                return self.fault(node.position, what, rule="too-large", expected="at most 1.8e308")
         wanted = {"int": int, "float": float, "bool": bool, "null": type(None), "": object}.get(kind)
         if wanted is None:
             return self.fault(node.position, f"!!{kind} is no tag of plain YAML 1.2 data", rule="invalid-scalar")
