@@ -92,6 +92,7 @@ def test_overrides(override: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("body", "message"),
     [
+        (f"!!float {'9' * 400}", "is too large; expected at most 1.8e308"),
         ("!file http://[::1", "is no address: Invalid IPv6 URL"),
         (
             "[!s [0, 9000000, 100000], !s [0, 9000000, 100000], !s [0, 9000000, 100000]]",
