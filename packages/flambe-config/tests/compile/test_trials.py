@@ -287,6 +287,21 @@ def test_numbers_fit_where_they_are_numbers(kit: Any) -> None:
     assert total(spec) == 4
 
 
+def test_what_is_written_back_is_the_same_search(kit: Any) -> None:
+    spec = kit.pipeline(
+        """a: !Anything
+  named: !choice {small: !Encoder {input_size: 1}, large: !Encoder {input_size: !g [2, 3]}}
+  likely: !choice {options: {a: 1, b: 2}, probs: {a: 0.25, b: 0.75}}
+  listed: !choice {options: [1, 2], probs: [0.5, 0.5]}
+  tricky: !choice {options: {options: 1, probs: 2}}
+  rate: !normal {loc: -3, scale: 0.5, transform: exp}
+  part: [!beta [1, 2], !quniform [1, 3, 3]]""",
+        "search: {a: !RandomSearch {trial_budget: 4}}\ncpus_per_trial: {a: 2}",
+    )
+    assert spec.stages[0].body["tricky"] == {"$grid": [1, 2], "names": ["options", "probs"]}
+    assert kit_compile(spec_to_yaml(spec)).stages == spec.stages
+
+
 # Seeds ------------------------------------------------------------------------------------------------------------------
 
 

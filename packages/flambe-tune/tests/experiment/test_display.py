@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from flambe.experiment.display import table_of
+from flambe.experiment.display import choices_table, table_of
 
 ROW = {
     "stage": "train",
@@ -11,6 +11,18 @@ ROW = {
     "status": "COMPLETE",
     "reused": False,
 }
+
+
+def test_the_table_of_choices_over_seeds():
+    rows = [
+        {"stage": "train", "params": {"model.n": 3, "train.lr": 0.1}, "metric": 0.5, "std": 0.0312, "n": 3},
+        {"stage": "evaluate", "params": {}, "metric": 0.25, "std": None, "n": 1},
+    ]
+    assert choices_table(rows).splitlines() == [
+        "stage     choice      metric over seeds",
+        "train     n=3,lr=0.1  0.5000 ± 0.0312 (3)",
+        "evaluate              0.2500 (1)",
+    ]
 
 
 def test_the_table_of_variants():
