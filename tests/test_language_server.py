@@ -118,22 +118,29 @@ class Client:
         self._process.wait()
 
 
-@pytest.fixture(scope="module")
-def editor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    """An editor that was set up as docs/editor.md says."""
-    folder = tmp_path_factory.mktemp("editor")
+def edit(folder: Path, file: Path | None = None) -> Client:
+    """Return an editor that was set up as docs/editor.md says. file: whose extensions have tags."""
     schema = folder / "flambe.schema.json"
-    schema.write_text(schema_json(), encoding="utf-8")
+    schema.write_text(schema_json(None if file is None else str(file)), encoding="utf-8")
     tags = json.loads(schema.read_text(encoding="utf-8"))["x-customTags"]
     settings = {"schemas": {schema.as_uri(): ["*.yaml"]}, "customTags": tags}
-    client = Client(folder, {"yaml": {**settings, "hover": True, "completion": True, "validate": True}})
+    return Client(folder, {"yaml": {**settings, "hover": True, "completion": True, "validate": True}})
+
+
+@pytest.fixture(scope="module")
+def editor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    client = edit(tmp_path_factory.mktemp("editor"))
     yield client
     client.close()
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
-def test_our_examples_are_not_underlined(editor: Client, path: Path) -> None:
-    assert editor.faults(path.read_text(encoding="utf-8")) == []
+def test_our_examples_are_not_underlined(tmp_path: Path, path: Path) -> None:
+    client = edit(tmp_path, path)
+    try:
+        assert client.faults(path.read_text(encoding="utf-8")) == []
+    finally:
+        client.close()
 
 
 def test_what_cannot_be_is_underlined(editor: Client) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 from flambe.compile.editor import custom_tags, schema
@@ -30,8 +31,25 @@ def test_a_tag_has_its_arguments() -> None:
 def test_an_argument_says_who_has_it() -> None:
     arguments = schema()["definitions"]["component"]["properties"]
     assert arguments["max_steps"]["description"].startswith("!Coach, !Trainer: an integer; default 10")
-    assert "!Classifier, !Encoder: a number; default 0" in arguments["dropout"]["description"]
+    assert "!Classifier, !Encoder, !MyClassifier: a number; default 0" in arguments["dropout"]["description"]
     assert arguments["precision"]["anyOf"][0] == {"enum": [16, 32]}
+
+
+def test_the_extensions_of_a_file_have_tags_too(kit: Any, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        'from typing import Any\n\nclass Thing:\n    """A thing.\n\n    size: how large it is.\n    """\n\n'
+        "    def __init__(self, size: int = 3) -> None: ...\n"
+    )
+    (tmp_path / "c.yaml").write_text("mine: ./mine.py\n---\n!mine.Thing\n")
+    found = json.loads(kit.command("flambe.compile.cli", "c.yaml", "--schema", cwd=tmp_path).stdout)
+    assert {"!mine.Thing scalar", "!mine.Thing mapping"} <= set(found["x-customTags"])
+    assert found["definitions"]["mine.Thing"]["description"] == "A thing. (mine.Thing)"
+    assert found["definitions"]["mine.Thing"]["properties"]["size"] == {
+        "description": "how large it is; an integer; default 3",
+        "anyOf": [{"type": "integer"}, {"type": ["string", "array", "object", "null"]}],
+        "default": 3,
+    }
+    assert "mine.Any" not in found["definitions"]
 
 
 def test_the_command_needs_no_file(kit: Any) -> None:

@@ -42,7 +42,11 @@ Examples:
     help="Write YAML: with its parents, after overrides too, or resolved.",
 )
 @click.option("--explain", metavar="KEY", help="Write where the value of a key such as train.max_steps comes from.")
-@click.option("--schema", is_flag=True, help="Write the JSON Schema of configs, for an editor; needs no FILE.")
+@click.option(
+    "--schema",
+    is_flag=True,
+    help="Write the JSON Schema of configs, for an editor; with the tags of the extensions of FILE, if one is named.",
+)
 @click.option(
     "--format",
     "form",
@@ -69,7 +73,7 @@ def command(
     if schema:
         from flambe.compile.editor import schema_json
 
-        emit(schema_json())
+        emit(schema_json(file))
         return 0
     if file is None:
         raise click.UsageError("Missing argument 'FILE'.")

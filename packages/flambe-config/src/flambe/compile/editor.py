@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import msgspec
@@ -12,12 +13,14 @@ from flambe.compile.annotations import Type, describe
 from flambe.compile.defaults import default_of
 from flambe.compile.docstrings import Docstrings, explained, paragraph
 from flambe.compile.experiment import EXPERIMENT, PIPELINE
+from flambe.compile.extensions import read_header
 from flambe.compile.library import Library
-from flambe.compile.lowering import DISTRIBUTIONS, GRID_TAGS, SAMPLE_TAGS
+from flambe.compile.lowering import DISTRIBUTIONS, GRID_TAGS, SAMPLE_TAGS, Lowering
 from flambe.compile.reference import LINK_TAGS
 from flambe.compile.signatures import KEYWORD, POSITIONAL, Signature, factories_of, signature_of, takes_any
+from flambe.compile.source import Class
 from flambe.compile.tags import flat_names, resolve, short_names
-from flambe.errors import ConfigError
+from flambe.errors import ConfigError, ConfigFaults
 
 # What a link, a search or an object may stand for: the server sees a tagged value as text, a list or a mapping.
 _MOST = 8  # tags that an editor shows for one argument
@@ -45,14 +48,46 @@ _WORDS = {
 }
 
 
-def custom_tags() -> list[str]:
-    """Return the entries of the setting ``yaml.customTags``: every tag, with the kinds of value it may have."""
+def extension_tags(file: str, library: Library) -> dict[str, str]:
+    """Return the tags of what the header of a config declares: tag → ``module:Name``. ``library`` gets its modules.
+
+    Raises ``ConfigError`` for a file or header that cannot be read.
+    """
+    from flambe.cli.streams import read_text
+    from flambe.compile.compose import split
+
+    lowering = Lowering(
+        library,
+        extensions={},
+        folder=os.path.dirname(os.path.abspath(file)),
+        files={},
+        seed=0,
+        link_root=lambda name: None,
+    )
+    found = read_header(split(read_text(file, what="config"), file).header, lowering)
+    if lowering.faults:
+        raise ConfigFaults(lowering.faults)
+    tags: dict[str, str] = {}
+    for module in found.extensions:
+        for name in library.names(module):
+            known = library.find(module, name)
+            # What it only imports from elsewhere is no tag of it.
+            if known and isinstance(known.item, Class) and known.module.partition(".")[0] == module.partition(".")[0]:
+                tags[f"{module}.{name}"] = f"{module}:{name}"
+    return tags
+
+
+def custom_tags(own: Iterable[str] = ()) -> list[str]:
+    """Return the entries of the setting ``yaml.customTags``: every tag, with the kinds of value it may have.
+
+    own: tags of extensions.
+    """
     kinds: dict[str, tuple[str, ...]] = dict.fromkeys(("Experiment", "Pipeline", "Search"), ("mapping",))
     kinds |= dict.fromkeys([*LINK_TAGS, "file", "env", "cluster", "required", "P"], ("scalar",))
     kinds |= dict.fromkeys([*GRID_TAGS, *SAMPLE_TAGS], ("sequence",))
     kinds |= dict.fromkeys(["choice", *DISTRIBUTIONS], ("sequence", "mapping"))
     kinds["seeds"] = ("scalar", "sequence", "mapping")
-    for name in [*short_names(), *_reachable()]:
+    for name in [*short_names(), *own, *_reachable()]:
         kinds.setdefault(name, ("scalar", "mapping", "sequence"))
     kinds |= dict.fromkeys(_factories(), ("mapping",))
     return [f"!{name} {kind}" for name in sorted(kinds, key=str.lower) for kind in kinds[name]]
@@ -94,17 +129,18 @@ class _Argument(NamedTuple):
         return "; ".join(filter(None, (self.meaning.rstrip("."), takes, more)))
 
 
-def schema() -> dict[str, Any]:
-    """Return the JSON Schema (draft 7) of a config.
+def schema(file: str | None = None) -> dict[str, Any]:
+    """Return the JSON Schema (draft 7) of a config. file: one whose extensions have tags too.
 
     A schema cannot see tags, so it describes a component as all arguments of all of them: it completes and explains keys,
     and leaves their check to flambe-compile. ``definitions`` has each tag by itself, ``x-customTags`` the setting.
     """
     library = Library()
+    own = {} if file is None else extension_tags(file, library)
     docstrings = Docstrings(library)
     definitions: dict[str, Any] = {}
     merged: dict[str, list[_Argument]] = {}
-    for tag, target in sorted(short_names().items()):
+    for tag, target in sorted({**short_names(), **own}.items()):
         if tag in ("Experiment", "Pipeline", "Search"):
             continue
         try:
@@ -128,7 +164,7 @@ def schema() -> dict[str, Any]:
         "then": {"$ref": "#/definitions/experiment"},
         "else": {"anyOf": [{"$ref": "#/definitions/experiment"}, {"$ref": "#/definitions/component"}]},
         "definitions": {"experiment": {"type": "object", "properties": _parameters()}, **definitions},
-        "x-customTags": custom_tags(),
+        "x-customTags": custom_tags(own),
     }
 
 
@@ -233,6 +269,6 @@ def _value(type_: Type) -> dict[str, Any]:
     return {"anyOf": [*found, _TAGGED]} if found else {}
 
 
-def schema_json() -> str:
+def schema_json(file: str | None = None) -> str:
     """Return the schema as JSON for ``flambe-compile --schema``."""
-    return msgspec.json.format(msgspec.json.encode(schema()), indent=1).decode()
+    return msgspec.json.format(msgspec.json.encode(schema(file)), indent=1).decode()
