@@ -82,6 +82,9 @@ def prepared(folder: Path) -> Path:
     source = re.search(r"^```python\n# (\S+)\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.M | re.S)
     assert source is not None
     (folder / source[1]).write_text(source[2], encoding="utf-8")
+    (folder / "text.yaml").write_text("!TextField\npad_token: <pad>\n", encoding="utf-8")
+    (folder / "lower.yaml").write_text("!TextField\nlower: true\n", encoding="utf-8")
+    (folder / "sampler.yaml").write_text("!BaseSampler {batch_size: 64}\n", encoding="utf-8")
     return folder
 
 

@@ -13,6 +13,7 @@ from flambe.compile.dump import node_to_yaml, scalar
 from flambe.compile.extensions import Header
 from flambe.compile.interpolate import SEARCHES, Interpolation
 from flambe.compile.lowering import FAULT, GRID_TAGS, Lowering, Place, Where
+from flambe.compile.search import dimensions
 from flambe.compile.source import Class, Function
 from flambe.compile.yaml import (
     STANDARD,
@@ -28,7 +29,7 @@ from flambe.compile.yaml import (
     value_of,
 )
 from flambe.errors import ConfigError, Position, did_you_mean, nearest
-from flambe.spec.nodes import FILE, GRID, NEW, Environment, Spec, Stage
+from flambe.spec.nodes import FILE, NEW, Environment, Spec, Stage
 
 if TYPE_CHECKING:
     from flambe.compile.compiler import Compiled
@@ -176,7 +177,7 @@ class _Function:
         meant = set()
         for key, (key_node, _) in found.items():
             if key not in KEYS:
-                near = nearest(key, [known for known in KEYS if known not in found])
+                near = nearest(key, KEYS)
                 meant.add(near)
                 hint = None if near is None else f"Did you mean {near!r}?"
                 expected = None if hint else f"one of {', '.join(KEYS)}"
@@ -371,7 +372,7 @@ class Options:
         # The values of a list may refer to other searches; what draws needs its numbers now.
         node = search if (search.tag or "")[1:] in GRID_TAGS else Interpolation(self._tree, []).resolved(search)
         found = self._lowering.value(node, Place((), (STAGE, "config", *path)))
-        values = found.get(GRID, []) if isinstance(found, dict) else []
+        values = [option.node for option in dimensions(found)[0].options]
         return [
             (value, documents(node_to_yaml(value), "", place=lambda *_: search.position)[0])  # type: ignore[arg-type]
             for value in values
