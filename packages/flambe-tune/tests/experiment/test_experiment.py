@@ -188,3 +188,8 @@ def test_search_and_pipeline_of_1_0():
         ParsingRunnableError, match="cpus_per_trial names 'hole', which is no stage. Did you mean 'whole'"
     ):
         Pipeline("two", stages, cpus_per_trial={"hole": 1}).spec()
+
+
+def test_a_sample_is_of_different_numbers_from_end_to_end():
+    assert sorted(SampledUniformSearchOptions(1, 3, 9).elements) == [1, 2, 3]
+    assert len(set(SampledUniformSearchOptions(0.0, 1.0, 50, decimals=2).elements)) == 50

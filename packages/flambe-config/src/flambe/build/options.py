@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterable, Sequence
 from typing import Any, overload
 
+from flambe.compile.sample import Sample, draw_from
 from flambe.spec.nodes import GRID
 
 
@@ -55,7 +56,7 @@ class GridSearchOptions(Options):
 
 
 class SampledUniformSearchOptions(Options):
-    """``k`` numbers drawn uniformly from [low, high], both ends included (``!s``).
+    """``k`` different numbers drawn uniformly from [low, high], both ends included (``!s``); fewer where there are no more.
 
     Whole numbers when both ends are whole, else numbers rounded to ``decimals``. An experiment draws them from its seed;
     before that they are drawn from seed 0. Written to YAML they are the numbers that were drawn (``!g``).
@@ -80,10 +81,8 @@ class SampledUniformSearchOptions(Options):
         return cls(*options)
 
     def draw(self, generator: random.Random) -> list[float]:
-        """Return ``k`` numbers from ``generator``."""
-        if isinstance(self.low, int) and isinstance(self.high, int):
-            return [generator.randint(self.low, self.high) for _ in range(self.k)]
-        return [round(generator.uniform(self.low, self.high), self.decimals) for _ in range(self.k)]
+        """Return the numbers that ``generator`` gives."""
+        return [*draw_from(Sample(self.low, self.high, self.k, self.decimals), generator)]
 
     def to_node(self, generator: random.Random | None = None) -> dict[str, Any]:
         """Return the ``$grid`` node of the numbers: drawn again where there is a generator."""

@@ -52,7 +52,11 @@ def draw(sample: Sample, seed: int, path: str) -> list[int] | list[float]:
 
     seed, path: of the run and of the place in the config, so that each search has a stream of its own.
     """
-    generator = random.Random(f"{seed}:{path}")
+    return draw_from(sample, random.Random(f"{seed}:{path}"))
+
+
+def draw_from(sample: Sample, generator: random.Random) -> list[int] | list[float]:
+    """Return different values from a generator, as ``draw`` does."""
     low, high, size, decimals = sample
     if isinstance(low, int) and isinstance(high, int):
         return generator.sample(range(low, high + 1), min(size, high - low + 1))
