@@ -106,6 +106,22 @@ def test_one_made_in_python_finds_its_modules_and_can_be_read_again(desk: Path) 
     assert experiment.run(debug=True).counts["done"] == 4
 
 
+def test_classes_have_the_names_that_yaml_gives_them(desk: Path) -> None:
+    from torch.nn import Linear
+
+    from flambe.compile import compile_text
+    from flambe.field import TextField
+    from flambe.nlp.classification import TextClassifier
+
+    made = {"a": Schema(TextField), "b": Schema(Linear, in_features=1, out_features=2), "c": Schema(TextClassifier, embedder=1, output_layer=2)}
+    spec = Experiment(name="e", pipeline=made).spec()
+    text = "!Experiment\nname: e\npipeline:\n  a: !TextField\n  b: !torch.Linear {in_features: 1, out_features: 2}\n"
+    written = compile_text(text, name="e")
+    assert [stage.body for stage in spec.stages[:2]] == [stage.body for stage in written.stages]
+    assert spec.stages[2].body["$new"] == "flambe.nlp.classification:TextClassifier"
+    assert yaml.load(text).spec().stages == written.stages
+
+
 def test_what_stages_share_is_one_object_and_a_stage_is_one_of_its_own(desk: Path) -> None:
     from door_parts import Own
 

@@ -7,6 +7,7 @@ nothing); a process that builds objects asks it first, so classes of a script, a
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable
 from contextvars import ContextVar
 from types import TracebackType
@@ -33,6 +34,17 @@ class RegistrationError(FlambeError):
 def target_of(class_: type) -> str:
     """Return ``module:QualName`` of a class."""
     return f"{class_.__module__}:{class_.__qualname__}"
+
+
+def public_target(class_: type) -> str:
+    """Return ``module:QualName`` of a class as configs name it: ours and PyTorch's by the package that offers them."""
+    parts = class_.__module__.split(".")
+    if parts[0] in ("flambe", "torch") and "." not in class_.__qualname__:
+        for size in range(2, len(parts)):
+            package = sys.modules.get(".".join(parts[:size]))
+            if getattr(package, class_.__qualname__, None) is class_:
+                return f"{'.'.join(parts[:size])}:{class_.__qualname__}"
+    return target_of(class_)
 
 
 class Registrable:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from flambe.build.component import Component
 from flambe.build.options import Options
-from flambe.build.registrable import target_of
+from flambe.build.registrable import public_target
 from flambe.build.trust import Extensions, import_extensions, is_library_class, locate
 from flambe.errors import did_you_mean
 from flambe.spec.nodes import Path
@@ -44,7 +44,7 @@ class Schema(MutableMapping[str, Any]):
             and (issubclass(component_subclass, Component) or is_library_class(component_subclass))
         ):
             raise TypeError(f"{component_subclass!r} is no Component subclass; a Schema describes a component")
-        target = target_of(component_subclass)
+        target = public_target(component_subclass)
         self._set(
             target if _flambe_custom_factory_name is None else f"{target}.{_flambe_custom_factory_name}", keywords
         )

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from flambe.build.component import Component
 from flambe.build.made import Written
-from flambe.build.registrable import Registrable, class_of_tag, class_of_target, reads_own_yaml, target_of
+from flambe.build.registrable import Registrable, class_of_tag, class_of_target, public_target, reads_own_yaml
 from flambe.cli.console import say
 from flambe.compile.comments import notes_of
 from flambe.compile.compiler import EXPERIMENTS, name_of
@@ -142,10 +142,10 @@ def _lowering(file: str) -> _Here:
 def _registered(tag: str) -> str | None:
     class_ = class_of_tag(tag)
     if class_ is not None:
-        return target_of(class_)
+        return public_target(class_)
     prefix, _, factory = tag.rpartition(".")
     class_ = class_of_tag(prefix)
-    return None if class_ is None else f"{target_of(class_)}.{factory}"
+    return None if class_ is None else f"{public_target(class_)}.{factory}"
 
 
 def _is_experiment(tree: Node) -> bool:
