@@ -111,7 +111,7 @@ def test_what_cannot_be_told_is_left_alone(tmp_path: Path) -> None:
         ("Dict[str, float]", [{"a": 1}, {}], [{"a": "x"}, [1]], "a mapping to numbers"),
         ("Literal['a', 1, None]", ["a", 1, None], ["b", 2, True], "'a', 1 or null"),
         ("'Optional[\"int\"]'", [1, None], ["a"], "an integer or null"),
-        ("Callable[[int], int]", [1, "a", None], [], "anything"),
+        ("Callable[[int], int]", [{"$new": "m:C"}, {"$link": ["a"]}, None], [1, "a", [1]], "something to call"),
         ("Union[int, Tensor]", [1, "a"], [], "anything"),
         ("Any", [1, {"$new": "m:C"}], [], "anything"),
         ("str", ["a", {"$file": "/x"}, {"$env": "X"}, {"$new": "m:C.make"}], [1, {"$new": "m:C"}, {"$bytes": ""}], "text"),

@@ -5,6 +5,7 @@ form                           meaning
 =============================  =====================================================
 None                           anything
 ``"int"`` … ``"none"``         one of int, float, bool, str, bytes, none
+``"callable"``                 what can be called: an object or a class, and no data
 ``["union", a, b, …]``         one of these
 ``["list", a]``                a list of a
 ``["tuple", a, b]``            a list of exactly these
@@ -96,7 +97,7 @@ def fits(node: Any, type_: Type, kinds: Kinds | None = None) -> bool:
 
 
 def _fits_simple(node: Any, name: str, kind: str | None) -> bool:
-    if name == "none":
+    if name in ("none", "callable"):  # what is annotated as callable takes null more often than not
         return node is None
     if name == "bool":
         return isinstance(node, bool)
@@ -118,7 +119,7 @@ def _values(node: dict[str, Any]) -> list[int | float]:
 def _only_plain(type_: Type) -> bool:
     if isinstance(type_, list):
         return type_[0] == "literal" or (type_[0] == "union" and all(_only_plain(one) for one in type_[1:]))
-    return isinstance(type_, str)
+    return isinstance(type_, str) and type_ != "callable"
 
 
 def misfits(
@@ -180,17 +181,23 @@ def _only_shape(node: Any, type_: Type) -> Type:
 
 def names_class(type_: Type) -> bool:
     """Whether a class of objects is among what is asked for."""
-    return isinstance(type_, list) and (
-        type_[0] in ("class", "type") or (type_[0] == "union" and any(map(names_class, type_[1:])))
+    return type_ == "callable" or (
+        isinstance(type_, list)
+        and (type_[0] in ("class", "type") or (type_[0] == "union" and any(map(names_class, type_[1:]))))
     )
 
 
 def describe(type_: Type) -> str:
     """Return how a person says it: ``int or null``, ``list of text``, ``'lstm', 'gru' or 'sru'``."""
     if not isinstance(type_, list):
-        return {"none": "null", "str": "text", "bool": "true or false", "float": "a number", "int": "an integer"}.get(
-            type_, str(type_) if type_ else "anything"
-        )
+        return {
+            "none": "null",
+            "str": "text",
+            "bool": "true or false",
+            "float": "a number",
+            "int": "an integer",
+            "callable": "something to call",
+        }.get(type_, str(type_) if type_ else "anything")
     head = type_[0]
     if head == "union":
         return _or([describe(one) for one in type_[1:] if not (one == "int" and "float" in type_)])

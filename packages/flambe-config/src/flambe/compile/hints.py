@@ -16,7 +16,7 @@ _OPEN_LISTS = {"Sequence", "Iterable", "Collection", "Container"}
 _DICTS = {"dict", "Dict", "Mapping", "MutableMapping", "OrderedDict", "DefaultDict", "defaultdict"}
 
 
-_OPEN = {"Any", "object", "Callable", "AnyStr", "Never", "NoReturn", "None", "Hashable", "Sized"}
+_OPEN = {"Any", "object", "AnyStr", "Never", "NoReturn", "None", "Hashable", "Sized"}
 _STANDARD = {"typing", "t", "collections", "abc", "builtins", "typing_extensions"}
 
 
@@ -35,6 +35,8 @@ def read_annotation(node: ast.expr, module: str = "") -> Type:
         name = _own_name(node)
         if name in _SIMPLE:
             return name
+        if name == "Callable":
+            return "callable"
         if name in _LISTS or name in ("tuple", "Tuple"):
             return _list(name, None)
         if name in _DICTS:
@@ -94,6 +96,8 @@ def _subscript(node: ast.Subscript, module: str) -> Type:
         values = [part.value for part in inner if isinstance(part, ast.Constant)]
         plain = all(isinstance(value, str | int | bool | None) for value in values)
         return ["literal", *values] if plain and len(values) == len(inner) else None
+    if name == "Callable":
+        return "callable"
     if name in ("Annotated", "Final", "ClassVar"):
         return read_annotation(inner[0], module)
     if name in _LISTS:

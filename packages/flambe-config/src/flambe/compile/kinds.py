@@ -280,12 +280,16 @@ class Kinds:
             # It may be an object of a class below, which may be below what is wanted as well.
             roots = {(found.module, found.name), (upper.module, upper.name)} & _ROOTS
             return bool(roots) or self._is_below(upper, found) is not False
+        if wanted == "callable":
+            return True
         # What is left is data (or a class): an object is none, unless its class is below one of Python's own.
         return not self._order(found)[1]
 
 
 def _data_may_be(given: Type, wanted: Type) -> bool:
     left, right = _head(given), _head(wanted)
+    if right == "callable":
+        return left == "type"
     if right == "literal":
         return left not in ("int", "float", "str", "bool", "none") or any(type(v).__name__ == left for v in wanted[1:])
     if left in ("list", "tuple", "dict", "type") or right in ("tuple", "dict", "type"):
