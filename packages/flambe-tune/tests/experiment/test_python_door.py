@@ -113,7 +113,11 @@ def test_classes_have_the_names_that_yaml_gives_them(desk: Path) -> None:
     from flambe.field import TextField
     from flambe.nlp.classification import TextClassifier
 
-    made = {"a": Schema(TextField), "b": Schema(Linear, in_features=1, out_features=2), "c": Schema(TextClassifier, embedder=1, output_layer=2)}
+    made = {
+        "a": Schema(TextField),
+        "b": Schema(Linear, in_features=1, out_features=2),
+        "c": Schema(TextClassifier, embedder=1, output_layer=2),
+    }
     spec = Experiment(name="e", pipeline=made).spec()
     text = "!Experiment\nname: e\npipeline:\n  a: !TextField\n  b: !torch.Linear {in_features: 1, out_features: 2}\n"
     written = compile_text(text, name="e")
