@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from flambe.compile.compiler import Compiled, compile_whole, name_of
 from flambe.compile.compose import MOST_FILES
+from flambe.compile.placeholder import protected_node
 from flambe.errors import ConfigFaults
 
 Write = Callable[[dict[str, str]], None]
@@ -385,6 +389,13 @@ def test_the_raw_text_can_be_run_in_any_folder(write: Write, monkeypatch: pytest
     assert again.spec.stages[0].body == first.spec.stages[0].body
 
 
+def test_a_dash_inside_of_brackets_stays_text(write: Write) -> None:
+    write({"c.yml": "!Anything\na: {b: -, c: [-, -1, -x, '- y']}\n"})
+    raw = whole("c.yml", "+d=1").raw
+    write({"again.yml": raw or ""})
+    assert values("again.yml") == {"a": {"b": "-", "c": ["-", -1, "-x", "- y"]}, "d": 1}
+
+
 def test_a_text_that_means_the_same_everywhere_is_its_own_raw_text(write: Write) -> None:
     write({"c.yml": "# words\n!Anything\nx: 1\n"})
     assert whole("c.yml").raw is None
@@ -406,3 +417,43 @@ def test_paths_of_a_single_file_keep_the_rest_of_its_text(write: Write, tmp_path
     write({"again.yml": raw})
     path = {"$file": f"{tmp_path}/odd {{a}} 'b'/x.txt"}
     assert values("again.yml") == {"x": path, "y": {"z": path}} == values("odd {a} 'b'/c.yml")
+
+
+# Properties ------------------------------------------------------------------------------------------------------------
+
+PLAIN = st.none() | st.booleans() | st.integers(-9, 9) | st.text("ab -:#{}$'\"", max_size=3)
+TREES = st.dictionaries(
+    st.sampled_from("abc"),
+    st.recursive(PLAIN, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from("abc"), inner, max_size=3), max_leaves=5),
+)  # fmt: skip
+
+
+def merged(base: Any, over: Any) -> Any:
+    if not (isinstance(base, dict) and isinstance(over, dict)):
+        return over
+    return base | {key: merged(base[key], item) if key in base else item for key, item in over.items()}
+
+
+@given(st.lists(TREES, min_size=2, max_size=4))
+@settings(max_examples=100, deadline=None)
+def test_parents_are_merged_as_mappings_are(
+    tmp_path_factory: pytest.TempPathFactory, trees: list[dict[str, Any]]
+) -> None:
+    folder = tmp_path_factory.getbasetemp() / "parents"
+    folder.mkdir(exist_ok=True)
+    *parents, own = trees
+    for index, tree in enumerate(parents):
+        (folder / f"{index}.yml").write_text(json.dumps(protected_node(tree)))
+    names = [f"./{index}.yml" for index in range(len(parents))]
+    pairs = {"__default__": names, **protected_node(own)}
+    text = "!Anything\n" + "".join(f"{key}: {json.dumps(value)}\n" for key, value in pairs.items())
+    (folder / "c.yml").write_text(text)
+    expected: dict[str, Any] = {}
+    for tree in trees:
+        expected = merged(expected, tree)
+    compiled = compile_whole(text, name="c", file=str(folder / "c.yml"), overrides=[], argv=[])
+    body = {key: value for key, value in compiled.spec.stages[0].body.items() if key != "$new"}
+    assert json.dumps(body) == json.dumps(expected)
+    again = compile_whole(compiled.raw or "", name="c", file="<c>", overrides=[], argv=[])
+    assert again.raw is None
+    assert again.spec.stages[0].body == compiled.spec.stages[0].body

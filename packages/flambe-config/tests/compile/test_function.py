@@ -244,6 +244,11 @@ def test_the_first_variant_is_checked_with_the_whole(project: Path) -> None:
     assert "names nothing" in faults(write("x", rest="opt: !g [{a: 1}, {b: 1}]\nc: '{opt.b}'\n"))[0]
 
 
+def test_a_distribution_with_a_list_of_values_has_variants(project: Path) -> None:
+    compiled = whole(write("x-{q}", rest="q: !quniform [1, 5, 3]\nr: '{q}'\n"))
+    assert [spec.name for spec in compiled.variants()] == ["x-1", "x-3", "x-5"]
+
+
 def test_a_distribution_is_refused(project: Path) -> None:
     assert "config.x has no list of values to try" in faults(write(rest="x: !uniform [0, 1]\n"))[0]
 

@@ -327,9 +327,10 @@ class _TreeWriter:
 
     def _bare(self, node: Node) -> tuple[str, list[str]]:
         if isinstance(node, Scalar):
-            if node.plain:
-                return (node.text if "\n" not in node.text else json.dumps(node.text)), []
-            return scalar(node.text), []
+            # Inside of brackets a dash may stand alone; below a key it would begin a list.
+            if node.plain and "\n" not in node.text and node.text[:1] not in ("-", "?", ":"):
+                return node.text, []
+            return scalar(plain_value(node.text)) if node.plain else scalar(node.text), []
         if isinstance(node, Mapping):
             if not node.items:
                 return "{}", []
