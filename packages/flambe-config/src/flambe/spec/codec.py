@@ -84,8 +84,12 @@ def dump_json(value: Any) -> bytes:
 
 
 def dump_spec(spec: Spec) -> bytes:
-    """Return the spec as one line of JSON."""
-    return msgspec.json.encode(spec)
+    """Return the spec as one line of JSON. Raises ConfigError for a path or word that is no text: JSON has no such characters."""
+    try:
+        return msgspec.json.encode(spec)
+    except UnicodeEncodeError as error:
+        what = f"{shortened(error.object)} is not UTF-8 text, and a spec cannot hold it"
+        raise ConfigError(what, hint="Rename the file or folder.") from error
 
 
 def load_spec(text: str | bytes, *, where: str = "spec") -> Spec:
