@@ -15,7 +15,7 @@ import pytest
 import flambe
 from flambe.build.builder import build
 from flambe.build.scope import Scope
-from flambe.compile import compile_text
+from flambe.compile import compile_file, compile_text
 from flambe.compile.dump import tree_to_yaml
 from flambe.compile.yaml import documents
 from flambe.errors import LONGEST, ConfigError, ConfigFaults, FlambeError
@@ -140,6 +140,13 @@ def test_a_message_is_one_line_that_a_terminal_can_show(odd: str) -> None:
 def test_a_spec_holds_what_only_an_override_could_bring() -> None:
     spec = compile_text("!Experiment\nname: x\npipeline:\n  a: !Anything {x: one}\n", name="x", overrides=["a.x=é\x1b"])
     assert b"\\u001b" in dump_spec(spec)
+
+
+def test_a_file_whose_name_is_no_text(tmp_path: Path) -> None:
+    path = tmp_path / "exp\udcff.yaml"
+    path.write_text("!Experiment\npipeline:\n  a: !Anything {x: 1}\n")
+    with pytest.raises(ConfigError, match=r"exp.udcff.yaml' is not UTF-8 text, and a spec cannot hold it. Rename"):
+        dump_spec(compile_file(path))
 
 
 @pytest.mark.parametrize(
