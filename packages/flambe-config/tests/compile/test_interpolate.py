@@ -206,6 +206,13 @@ def test_spellings_of_others_are_refused_with_ours(text: str, remedy: str) -> No
     assert remedy in found
 
 
+def test_a_variable_that_is_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ODD", "a\udcff")
+    assert faults("$ODD") == ["12:4: the environment variable ODD is no UTF-8 text"]
+    monkeypatch.setenv("ODD", "déjà 𝔘")
+    assert value("$ODD") == "déjà 𝔘"
+
+
 def test_a_value_that_has_to_be_given_is_missed_once() -> None:
     assert [fault.partition(": ")[0] for fault in faults("'{w}'\nw: !required {i}".replace("{i}", "of {i}"))] == [
         "13:4"

@@ -104,6 +104,9 @@ class Variable(NamedTuple):
             )
         if not found and self.default is not None:
             return expand_variables(self.default, position)
+        if found and not found.isascii() and any("\ud800" <= character <= "\udfff" for character in found):
+            what = f"the environment variable {self.name} is no UTF-8 text"
+            raise ConfigError(what, rule="unset-variable", position=position)
         return found or ""
 
 
