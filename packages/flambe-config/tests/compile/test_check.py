@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from flambe.build.link import ORDER_RULE
+from flambe.compile import compile_text
+from flambe.errors import ConfigFaults
 
 
 def test_a_bad_override_names_itself(kit: Any) -> None:
@@ -162,3 +164,59 @@ def test_a_known_library_is_checked_too(kit: Any, tmp_path: Path) -> None:
         "flambe-compile: error: c.yaml:6:6: the tag !mine._hidden may not reach mine:_hidden: _hidden is private",
         "flambe-compile: error: c.yaml:7:6: unknown tag !mine.Othr: the module 'mine' has no 'Othr'. Did you mean '!mine.Other'?",
     ]
+
+
+DATACLASS = """
+from dataclasses import KW_ONLY, InitVar, dataclass, field
+from typing import ClassVar
+
+@dataclass
+class Settings:
+    lr: float
+    sizes: list[int] = field(default_factory=list)
+    known: ClassVar[int] = 3
+    seed: InitVar[int] = 0
+    _: KW_ONLY
+    name: str = "x"
+
+@dataclass(kw_only=True)
+class Named:
+    lr: float
+
+@dataclass
+class Below(Named):
+    more: int = 1
+
+@dataclass
+class Odd:
+    lr: float = field(init=False)
+"""
+
+
+@pytest.mark.parametrize(
+    ("tag", "expected"),
+    [
+        ("Settings {lr: 1}", None),
+        ("Settings [1, [2], 3]", None),
+        ("Settings {lr: 1, sizes: [1], seed: 2, name: y}", None),
+        ("Named {lr: 1}", None),
+        ("Below {lr: 1, anything: 2}", None),  # the fields of parents are not followed
+        ("Odd {anything: 1}", None),
+        ("Settings", "Settings needs the argument 'lr'"),
+        ("Settings {lr: fast}", "lr of Settings is the text 'fast'; expected a number"),
+        ("Settings {lr: 1, sizes: [a]}", "sizes[0] of Settings is the text 'a'; expected an integer"),
+        ("Settings {lr: 1, seed: x}", "seed of Settings is the text 'x'; expected an integer"),
+        ("Settings {lr: 1, known: 4}", "Settings has no argument 'known'; expected one of lr, sizes, seed, name"),
+        ("Settings [1, [2], 3, n]", "Settings got 4 arguments by position; expected at most 3 (lr, sizes, seed)"),
+        ("Named [1]", "Named got 1 argument by position; expected none"),
+    ],
+)
+def test_a_dataclass_is_checked_by_its_fields(tmp_path: Path, tag: str, expected: str | None) -> None:
+    (tmp_path / "mine.py").write_text(DATACLASS)
+    text = f"mine: {tmp_path}\n---\n!Experiment\npipeline:\n  a: !mine.{tag}\n"
+    try:
+        compile_text(text, name="t")
+        found: list[str] = []
+    except ConfigFaults as error:
+        found = [str(fault).partition(": ")[2] for fault in error.faults]
+    assert found[-1:] == ([] if expected is None else [expected])

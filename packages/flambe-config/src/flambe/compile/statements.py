@@ -124,6 +124,12 @@ def _class(statement: ast.ClassDef, module: str) -> Class:
     opaque = False
     for decorator in statement.decorator_list:
         last = _last(decorator)
+        made = (
+            _dataclass_init(statement, decorator, module) if last == "dataclass" and "__init__" not in methods else None
+        )
+        if made is not None:
+            methods["__init__"] = made
+            continue
         opaque = opaque or last in ("dataclass", "define", "frozen", "attrs", "s", "mutable")
         if last == "alias" and isinstance(decorator, ast.Call):
             aliases += [text for argument in decorator.args[:1] for text in _strings(argument)]
@@ -139,6 +145,38 @@ def _flags(targets: list[ast.expr], value: ast.expr | None) -> dict[str, bool]:
     if not (isinstance(value, ast.Constant) and isinstance(value.value, bool)):
         return {}
     return {target.id: value.value for target in targets if isinstance(target, ast.Name)}
+
+
+def _dataclass_init(statement: ast.ClassDef, decorator: ast.expr, module: str) -> Function | None:
+    """Return the ``__init__`` that a dataclass without parents gets; None where the source does not tell it."""
+    given = {one.arg: one.value for one in decorator.keywords} if isinstance(decorator, ast.Call) else {}
+    if statement.bases or "init" in given:
+        return None
+    is_named = isinstance(given.get("kw_only"), ast.Constant) and bool(ast.literal_eval(given["kw_only"]))
+    parameters: list[Parameter] = []
+    for inner in statement.body:
+        if not isinstance(inner, ast.AnnAssign) or not isinstance(inner.target, ast.Name):
+            continue
+        outer = inner.annotation.value if isinstance(inner.annotation, ast.Subscript) else inner.annotation
+        if _last(outer) == "KW_ONLY":
+            is_named = True
+        if _last(outer) in ("ClassVar", "KW_ONLY"):
+            continue
+        options: dict[str | None, ast.expr] = {}
+        if isinstance(inner.value, ast.Call) and _last(inner.value) == "field":
+            options = {one.arg: one.value for one in inner.value.keywords}
+            if "init" in options or None in options:
+                return None
+        required = inner.value is None or bool(
+            _last(inner.value) == "field" and not {"default", "default_factory"} & set(options)
+        )
+        default = None if required else options.get("default", inner.value)
+        kind = KEYWORD if is_named or "kw_only" in options else POSITIONAL
+        annotation = inner.annotation
+        if _last(outer) == "InitVar" and isinstance(annotation, ast.Subscript):
+            annotation = annotation.slice
+        parameters.append(_parameter(ast.arg(inner.target.id, annotation), kind, default, module))
+    return Function(parameters, "instance")
 
 
 def _method_kind(function: ast.FunctionDef) -> str:
