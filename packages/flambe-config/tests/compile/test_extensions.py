@@ -144,7 +144,7 @@ def test_a_class_that_reads_its_own_yaml_gets_it(kit: Any, tmp_path: Path) -> No
         "sys.path.insert(0, sys.argv[2])\nimport own\nmade = yaml.load(sys.argv[1])\nprint(made.name, made.val, yaml.dump(made), end='')\n"
     )
     loaded = kit.python(direct, f"own: {tmp_path}\n---\n!own.SmartInt a-9\n", str(tmp_path))
-    assert loaded.stdout == "a 9 !own.short a-9\n", loaded.stderr
+    assert loaded.stdout == "a 9 !own.SmartInt a-9\n", loaded.stderr
     program = (
         "from flambe.runner.execute import execute\nfrom flambe.spec.codec import load_spec\n"
         "execute(load_spec(sys.stdin.read()), tool='t', on_unit=lambda row: print(row.get('error')), output_dir=sys.argv[1])"
