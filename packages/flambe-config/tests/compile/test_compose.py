@@ -150,6 +150,8 @@ def test_aliases_stay_within_their_file(write: Write) -> None:
     found = values("c.yml")
     assert (found["m"], found["n"]) == ({"p": 2}, {"p": 1})
     assert found["k"] == found["l"] == {"m": {"p": 1}, "n": {"p": 1}}
+    write({"b.yml": "&x name: 1\nother: *x\n", "d.yml": "!Anything\np: {__default__: a.yml}\n__default__: b.yml\n"})
+    assert values("d.yml") == {"name": 1, "other": "name", "p": {"m": {"p": 1}, "n": {"p": 1}}}
 
 
 def test_one_file_twice_gives_two_values(write: Write) -> None:

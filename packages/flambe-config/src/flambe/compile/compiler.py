@@ -54,9 +54,9 @@ class Compiled(NamedTuple):
 
             yield from expand(self.spec)
             return
-        from flambe.compile.function import variants
+        from flambe.compile.function_search import Options, variants
 
-        for tree, params in variants(self.tree, self.config.options(self)):
+        for tree, params in variants(self.tree, Options(self, _lowering(self.config.file))):
             spec = _compile(self.config._replace(install=False), tree).spec if params else self.spec
             for stage in spec.stages:
                 stage.params = params
@@ -115,7 +115,7 @@ def compile_whole(
     if faults:  # each once, where a file is the parent of several
         raise ConfigFaults({str(fault): fault for fault in faults}.values(), composer.warnings)
     warnings = apply_overrides(tree, overrides, faults, composer)
-    raw = _raw(tree, header, text, file, overrides, composer)
+    raw = _raw(tree, header, text, file, overrides)
     files = composer.files
     source = Source(
         files=[SourceFile(path=path, sha256=_sha256(content), text=content) for path, content in files.items()],
@@ -142,12 +142,6 @@ class _Config(NamedTuple):
     source: Source
     refers: bool
     install: bool
-
-    def options(self, compiled: Compiled) -> Any:
-        """Return what gives the values of a search in a function's config."""
-        from flambe.compile.function import Options
-
-        return Options(compiled, _lowering(self.file))
 
 
 def _compile(
@@ -202,9 +196,7 @@ def _compile(
     return Compiled(spec, lowering.places, tree, config.header, noticed, lowering.library, files, follows, config)
 
 
-def _raw(
-    tree: Node, header: Node | None, text: str, file: str, overrides: Sequence[str], composer: Composer
-) -> str | None:
+def _raw(tree: Node, header: Node | None, text: str, file: str, overrides: Sequence[str]) -> str | None:
     """Return the text of a config that means the same in any folder; None where that is the file's own."""
     is_rewritten = bool(overrides) or DEFAULT in text or POLICY in text
     edits: list[Any] = []

@@ -74,7 +74,7 @@ class Composer:
         self.warnings: list[Notice] = []
         self.replaced: dict[int, tuple[Node, Node]] = {}
         self._headers: list[Node] = []
-        self._composed: dict[int, Node] = {}
+        self._composed: dict[int, tuple[Node, Node]] = {}  # id of what an alias may name → (it, it composed)
         self._opened = 0
         self._characters = 0
 
@@ -142,9 +142,9 @@ class Composer:
 
     def _merged_header(self, own: Node | None) -> Node | None:
         """Return the header of the config, merged over those of its parents: of two lines for one name its own counts."""
-        headers = [*self._headers, *([own] if own is not None else [])]
         from flambe.compile.anchor import anchor_header
 
+        headers = [*self._headers, *([own] if own is not None else [])]
         for header in headers:
             anchor_header(header)
         if any(header.tag == "!Environment" for header in headers):
@@ -167,14 +167,15 @@ class Composer:
             raise ConfigError(what, rule="too-large", position=node.position)
         if isinstance(node, Alias):
             # What it names stands above it, so it is composed already.
-            return Alias(node.position, node.name, self._composed.get(id(node.target), node.target))
+            _, target = self._composed.get(id(node.target), (None, node.target))
+            return Alias(node.position, node.name, target)
         result = node
         if isinstance(node, Sequence):
             result = Sequence(node.tag, node.position)
             result.items = [self._node(item, file, policy, depth + 1) for item in node.items]
         elif isinstance(node, Mapping):
             result = self._mapping(node, file, policy, depth)
-        self._composed[id(node)] = result
+        self._composed[id(node)] = node, result
         return result
 
     def _mapping(self, node: Mapping, file: _File, policy: str, depth: int) -> Node:
