@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flambe.compile.anchor import Edit, is_fixed, rewrite
 from flambe.compile.compose import DEFAULT, POLICY
@@ -25,9 +25,6 @@ from flambe.compile.yaml import (
 )
 from flambe.errors import ConfigError, Position, did_you_mean, nearest
 from flambe.spec.nodes import FILE, NEW, Environment, Spec, Stage
-
-if TYPE_CHECKING:
-    pass
 
 RUN = "__run__"
 STAGE = "main"
