@@ -27,7 +27,7 @@ class Position(NamedTuple):
 
 
 LONGEST = 2000
-"""Characters of a message with a place. What came may be a value of any size."""
+"""Characters of one line of a message. What came may be a value of any size."""
 MOST_FAULTS = 200
 
 
@@ -38,11 +38,11 @@ def _shown(text: str, *, one_line: bool = False) -> str:
     """
     if text.isprintable() and len(text) <= LONGEST:
         return text
-    lines = text.split("\n")
-    if not text.isprintable():
-        lines = ["".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line) for line in lines]
-    whole = ("\\n" if one_line else "\n").join(lines)
-    return whole if len(whole) <= LONGEST or not one_line else f"{whole[: LONGEST // 2]} … {whole[-LONGEST // 4 :]}"
+    lines = [text] if one_line else text.split("\n")
+    shown = ("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line) for line in lines)
+    return "\n".join(
+        line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} … {line[-LONGEST // 4 :]}" for line in shown
+    )
 
 
 class FlambeError(Exception):
