@@ -137,6 +137,12 @@ def test_a_message_is_one_line_that_a_terminal_can_show(odd: str) -> None:
     assert len(told) <= LONGEST
 
 
+def test_a_message_without_a_place_is_cut_too() -> None:
+    (told,) = faults("1", "=" + "y" * 100_000)
+    assert told.startswith("override '=yyy")
+    assert len(told) <= LONGEST
+
+
 def test_a_spec_holds_what_only_an_override_could_bring() -> None:
     spec = compile_text("!Experiment\nname: x\npipeline:\n  a: !Anything {x: one}\n", name="x", overrides=["a.x=é\x1b"])
     assert b"\\u001b" in dump_spec(spec)
