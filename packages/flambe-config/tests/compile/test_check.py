@@ -190,6 +190,11 @@ class Below(Named):
 @dataclass
 class Odd:
     lr: float = field(init=False)
+
+from elsewhere import dataclass as other
+@other
+class Converted:
+    lr: int
 """
 
 
@@ -202,6 +207,7 @@ class Odd:
         ("Named {lr: 1}", None),
         ("Below {lr: 1, anything: 2}", None),  # the fields of parents are not followed
         ("Odd {anything: 1}", None),
+        ("Converted {lr: '3'}", None),
         ("Settings", "Settings needs the argument 'lr'"),
         ("Settings {lr: fast}", "lr of Settings is the text 'fast'; expected a number"),
         ("Settings {lr: 1, sizes: [a]}", "sizes[0] of Settings is the text 'a'; expected an integer"),

@@ -20,6 +20,10 @@ from flambe.compile.source import (
 )
 
 
+# Decorators of classes that leave their arguments alone.
+_HARMLESS = {"alias", "register", "final", "runtime_checkable", "total_ordering", "deprecated", "unique"}
+
+
 class Reader:
     """Reads the statements of one module; what stands in ``if``, ``try`` and ``with`` counts like the rest."""
 
@@ -50,7 +54,7 @@ class Reader:
                 else:
                     found.imports[name.asname or name.name] = f"{origin}:{name.name}"
         elif isinstance(statement, ast.ClassDef):
-            found.classes[statement.name] = _class(statement, self._module)
+            found.classes[statement.name] = _class(statement, self._module, self.found.imports)
         elif isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
             if statement.name == "__getattr__":
                 found.dynamic = True
@@ -95,7 +99,7 @@ def _flat(body: list[ast.stmt]) -> Iterator[ast.stmt]:
             yield statement
 
 
-def _class(statement: ast.ClassDef, module: str) -> Class:
+def _class(statement: ast.ClassDef, module: str, imports: dict[str, str]) -> Class:
     methods: dict[str, Function] = {}
     names: list[str] = []
     abstract: list[str] = []
@@ -124,13 +128,12 @@ def _class(statement: ast.ClassDef, module: str) -> Class:
     opaque = False
     for decorator in statement.decorator_list:
         last = _last(decorator)
-        made = (
-            _dataclass_init(statement, decorator, module) if last == "dataclass" and "__init__" not in methods else None
-        )
+        makes = "__init__" not in methods and last not in _HARMLESS
+        made = _dataclass_init(statement, decorator, module) if makes and _is_dataclass(decorator, imports) else None
         if made is not None:
             methods["__init__"] = made
-            continue
-        opaque = opaque or last in ("dataclass", "define", "frozen", "attrs", "s", "mutable")
+        # One that nobody knows may make an __init__, as those of attrs and pydantic do.
+        opaque = opaque or (makes and made is None)
         if last == "alias" and isinstance(decorator, ast.Call):
             aliases += [text for argument in decorator.args[:1] for text in _strings(argument)]
     bases = [_dotted(base.value if isinstance(base, ast.Subscript) else base) or "" for base in statement.bases]
@@ -145,6 +148,13 @@ def _flags(targets: list[ast.expr], value: ast.expr | None) -> dict[str, bool]:
     if not (isinstance(value, ast.Constant) and isinstance(value.value, bool)):
         return {}
     return {target.id: value.value for target in targets if isinstance(target, ast.Name)}
+
+
+def _is_dataclass(decorator: ast.expr, imports: dict[str, str]) -> bool:
+    """Whether a decorator is that of Python itself: those of other libraries may convert what they are given."""
+    name = _dotted(decorator.func if isinstance(decorator, ast.Call) else decorator) or ""
+    head, _, rest = name.partition(".")
+    return f"{imports.get(head, '')}{rest}" == "dataclasses:dataclass"
 
 
 def _dataclass_init(statement: ast.ClassDef, decorator: ast.expr, module: str) -> Function | None:
