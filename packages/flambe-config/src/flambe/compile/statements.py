@@ -19,7 +19,6 @@ from flambe.compile.source import (
     Parameter,
 )
 
-
 # Decorators of classes that leave their arguments alone.
 _HARMLESS = {"alias", "register", "final", "runtime_checkable", "total_ordering", "deprecated", "unique"}
 
