@@ -250,7 +250,9 @@ def test_the_header_comes_back(tmp_path: Path) -> None:
     schema = yaml.load(str(file))
     text = yaml.dump(schema)
     assert text == f"own_kinds: {tmp_path}/own_kinds.py\n---\n!own_kinds.Own\na: 2\n"
-    assert yaml.load(text)().a == 2
+    built = yaml.load(text)()
+    assert built.a == 2
+    assert built._config_str == text
 
 
 def test_an_experiment_needs_the_package_that_runs_it(kit: Any) -> None:

@@ -256,10 +256,13 @@ def readable(node: Any) -> Any:
 
 
 def config_text(value: Any) -> str:
-    """Return the config of an object as YAML."""
+    """Return the config of an object as YAML, below the header of the extensions that it uses."""
+    from flambe.build.trust import extensions_of
     from flambe.compile.dump import node_to_yaml
 
-    return node_to_yaml(node_of_object(value, as_text=True))
+    node = node_of_object(value, as_text=True)
+    used = extensions_of(node)
+    return (f"{node_to_yaml(used)}---\n" if used else "") + node_to_yaml(node)
 
 
 __all__ = ["RESULT", "SAVED", "ConfigWriter", "config_text", "node_of_object", "readable"]

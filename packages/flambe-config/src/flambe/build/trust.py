@@ -33,6 +33,7 @@ from typing import Any, cast
 from flambe.build.reach import FUNCTIONS, LIBRARY_BASES, RAY_BASES, RAY_ROOMS, TORCH_ROOMS
 from flambe.build.registrable import Registrable, class_of_tag, class_of_target
 from flambe.errors import ConfigError, FlambeError, ProvenanceError, did_you_mean
+from flambe.spec.nodes import NEW, kind_of, walk
 from flambe.spec.shape import module_fault
 
 Extensions = Mapping[str, str] | Collection[str]
@@ -237,6 +238,15 @@ def find_data_class(target: str, extensions: Extensions = ()) -> type:
     return cast(type, found)
 
 
+_imported_from: dict[str, str] = {}
+
+
+def extensions_of(node: Any) -> dict[str, str]:
+    """Return the extensions of this process, module → source, that the ``$new`` nodes in a node name."""
+    tops = {str(value[NEW]).partition(":")[0].partition(".")[0] for _, value in walk(node) if kind_of(value) == NEW}
+    return {module: source for module, source in _imported_from.items() if module.partition(".")[0] in tops}
+
+
 def import_extensions(extensions: Mapping[str, str], base: Path | None = None) -> None:
     """Import the modules that a header names, each from its source.
 
@@ -250,6 +260,7 @@ def import_extensions(extensions: Mapping[str, str], base: Path | None = None) -
     try:
         for module, source in extensions.items():
             _import_extension(module, source, base or Path.cwd())
+            _imported_from[module] = source
     finally:
         # An extension that calls logging.basicConfig must not take over the log of the run.
         logging.getLogger().handlers[:] = handlers
