@@ -87,7 +87,9 @@ def parse_link_str(text: str) -> tuple[list[str | int], list[str]]:
         if piece["attr"] is not None:
             attrs.append(piece["attr"])
         elif attrs:
-            raise _malformed(link, f"has brackets after an attribute, at character {at + 1}", at)
+            meant = create_link_str([*path, *attrs]) + link[at:]
+            what = f"has brackets after an attribute, at character {at + 1}"
+            raise _malformed(link, what, at, hint=f"Brackets come first: {meant}.")
         elif piece["bare"] is not None:
             if not piece["bare"]:
                 raise _malformed(link, f"has an empty key, at character {at + 1}", at)
@@ -130,8 +132,7 @@ def _complaint(link: str, at: int) -> str:
     return f"has {rest[0]!r} where '[' or '.' belongs, {where}"
 
 
-def _malformed(link: str, fault: str, at: int = 0) -> MalformedLinkError:
-    hint = None
+def _malformed(link: str, fault: str, at: int = 0, hint: str | None = None) -> MalformedLinkError:
     if link[at:] == "()":
         hint = f"To call what a link finds write !call {link[:at]}."
     elif link[at : at + 1].isspace() and at:

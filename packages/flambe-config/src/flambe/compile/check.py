@@ -250,7 +250,8 @@ class _LinkCheck:
         if root == stage:
             if config[: len(rest)] == rest:
                 what = f"the link {text!r} points to an object that it is a part of"
-                self._checker.fault(at, "link-to-itself", what, hint=ORDER_RULE + ".")
+                hint = self._with_brackets(root, config, target) or ORDER_RULE + "."
+                self._checker.fault(at, "link-to-itself", what, hint=hint)
                 return
             if self._comes_later(self._stages[root].node, rest, config):
                 what = f"the link {text!r} points to what stands below it"
@@ -258,6 +259,16 @@ class _LinkCheck:
                 return
         if self._follow(at, text, target) is not None and target.attr:
             self._attribute(at, text, target)
+
+    def _with_brackets(self, root: str, config: Where, target: LinkTarget) -> str | None:
+        """Return what to write for an argument from above that was asked of the object: ``train[model]``, not ``train.model``."""
+        path = (*target.path, *target.attr[:1])
+        rest = path[1:]
+        if not target.attr or config[: len(rest)] == rest or self.reached(LinkTarget(path)) is None:
+            return None
+        if self._comes_later(self._stages[root].node, rest, config):
+            return None
+        return f"An argument that stands above is reached with brackets: {create_link_str(path, target.attr[1:])}."
 
     def _attribute(self, at: Where, text: str, target: LinkTarget) -> None:
         """Note a link to an attribute that looks like a misspelt one: source never shows all that an object may have."""
