@@ -150,6 +150,40 @@ def test_a_unit_stopped_after_any_step_goes_on_bit_equal(toy_spec, tmp_path):
     assert [continued(step) for step in (0, 1, 2, 3)] == [undisturbed] * 4
 
 
+def test_artifacts_of_the_steps_before_a_kill_are_part_of_the_result(toy_spec, toy):
+    source = toy / "__init__.py"
+    told = """
+        import pathlib
+        folder = pathlib.Path(flambe.get_trial_dir())
+        (folder / f"plot{self.done}.txt").write_text("written once")
+        with open(folder / "log.txt", "a") as stream:
+            stream.write(f"{self.done} ")
+    """
+    line = '        print("step", self.done)\n'
+    source.write_text(source.read_text().replace(line, line + told))
+    spec = toy_spec()
+    keeper = Keeper.open(spec, tool="test")
+    *above, walk, _look = concrete_units(spec, keeper.paths.root)
+    for unit in above:
+        keeper.plan(unit)
+        scratch = keeper.start(unit, 1, "main")
+        keeper.commit(unit, 1, scratch, run_stage(unit, scratch))
+    keeper.plan(walk)
+    scratch = keeper.start(walk, 1, "main")
+    stage = StageRun(walk, scratch)
+    stage.start()
+    for _ in range(3):
+        report = stage.step()
+        if report.step < 3:  # killed while the third is handed over
+            keeper.report(walk, 1, report, scratch / "steps" / str(report.step))
+    stage.close()
+    keeper.close(CANCELLED)
+    paths, _, _ = run(spec)
+    made = paths.unit("walk", "0").root / "artifacts"
+    assert sorted(path.name for path in made.iterdir()) == ["log.txt", *(f"plot{step}.txt" for step in range(4))]
+    assert (made / "log.txt").read_text() == "0 1 2 3 "
+
+
 def test_an_equal_run_is_answered_by_the_earlier_one(toy_spec):
     first, rows, _ = run(toy_spec())
     second, again, _ = run(toy_spec())

@@ -205,9 +205,10 @@ class StageRun:
 
     def _save_step(self) -> None:
         folder = self.folder / STEPS / str(self.steps_done)
-        if self.unit.is_program:
-            # What it wrote is all the state that a program has: its next run may go on from there.
-            shutil.copytree(self.folder / ARTIFACTS, folder / ARTIFACTS, symlinks=True)
+        artifacts = self.folder / ARTIFACTS
+        # What was written so far belongs to the step: who goes on from here gets it back. Copied, since files there may grow.
+        if self.unit.is_program or any(artifacts.iterdir()):
+            shutil.copytree(artifacts, folder / ARTIFACTS, symlinks=True)
         state = {
             "component": get_state(self.component, borrowed=self._handover.borrowed),
             "rng": rng_state(only_loaded=self.unit.is_program),
