@@ -7,16 +7,21 @@ NaN and infinities are the texts ``"NaN"``, ``"Infinity"``, ``"-Infinity"``. Key
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+import os
+import re
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from flambe.errors import UsageError
+
 _encode = msgspec.json.Encoder().encode
 
 
-def metric_line(step: int | None, values: dict[str, Any], seconds: float) -> bytes:
+def metric_line(step: int | None, values: Mapping[str, Any], seconds: float) -> bytes:
     """Return one encoded line. Numbers, text, booleans; anything with ``.item()`` is converted.
 
     Raises TypeError for other values, ValueError for a key that is ours (``step``, or one that begins with ``_``).
@@ -46,6 +51,58 @@ def plain_number(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
         return value
     raise TypeError(f"a metric is a number or text, not {type(value).__qualname__}")
+
+
+_LOG_NAME = re.compile(r"[A-Za-z0-9][\w-]{0,99}", re.A)
+_RESERVED_LOGS = frozenset({"info", "config", "params", "mlxp", "artifact", "artifacts"})
+"""First words of the columns of a table of runs: no metric file can have one."""
+
+
+class InvalidLogName(UsageError, ValueError):
+    """A metric file that cannot be called so."""
+
+
+def check_log_name(name: str) -> None:
+    """Raise InvalidLogName for a name that no metric file can have."""
+    if name in _RESERVED_LOGS:
+        raise InvalidLogName(f"the log name {name!r} is kept for our own columns", hint="Call it otherwise.")
+    if not isinstance(name, str) or not _LOG_NAME.fullmatch(name):
+        raise InvalidLogName(
+            f"the log name {name!r} is no name of a metric file", expected="letters, digits, '_' and '-'"
+        )
+
+
+class MetricFile:
+    """Appends lines to one metric file. Each is encoded wholly, then written by one call, so several processes can share it."""
+
+    def __init__(self, path: Path, *, began: float | None = None) -> None:
+        """path: made with its folder at the first line. began: when its unit began, seconds since the epoch; default now."""
+        self.path = path
+        self._began = time.time() if began is None else began
+        self._descriptor: int | None = None
+
+    def add(self, step: int | None, values: Mapping[str, Any], walltime: float | None = None) -> None:
+        """Add one line; it is in the file when this returns. Raises as ``metric_line``, and has written nothing then."""
+        line = metric_line(step, values, (time.time() if walltime is None else walltime) - self._began)
+        if self._descriptor is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._descriptor = open_to_append(self.path)
+        os.write(self._descriptor, line)
+
+    def close(self) -> None:
+        """Let go of the file; another line opens it again."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def open_to_append(path: Path) -> int:
+    """Return a descriptor at the end of a file of lines. What a killed writer left of a last line is cut off."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+    size = os.fstat(descriptor).st_size
+    if size and os.pread(descriptor, 1, size - 1) != b"\n":
+        os.ftruncate(descriptor, path.read_bytes().rfind(b"\n") + 1)
+    return descriptor
 
 
 def read_metrics(path: Path) -> Iterator[dict[str, Any]]:
