@@ -77,7 +77,7 @@ def test_parts_of_a_name(project: Path, monkeypatch: pytest.MonkeyPatch) -> None
     ("name", "why"),
     [
         ("../up", "which has the part '..'"), ("/abs", "which is absolute"), ("a//b", "which has an empty part"), ("a/", "which has an empty part"),
-        ("./a", "which has the part '.'"), ("'{e}'", "__name__ is nothing; expected text"), ("'a/{e}'", "which has an empty part"),
+        ("./a", "which has the part '.'"), ("a/exp.0", "which has a part that is the name of a run"), ("'{e}'", "__name__ is nothing; expected text"), ("'a/{e}'", "which has an empty part"),
         ("'{d}'", "which has the part '..'"), ("a/{long}", "which has a part of more than 200 bytes"), ('"a\\nb"', "which has characters that cannot be seen"),
         ("[a]", "__name__ is a list; expected text"), ("true", "__name__ is 'true'; expected text"), ("''", "__name__ is nothing; expected text"),
         ("!TextField", "__name__ is !TextField; expected text"),

@@ -213,6 +213,8 @@ class _Function:
             wrong = "has an empty part"
         elif {".", ".."} & set(parts):
             wrong = f"has the part {'..' if '..' in parts else '.'!r}"
+        elif any(re.fullmatch(r"exp\.\d+", part) for part in parts):
+            wrong = "has a part that is the name of a run"
         elif any(len(part.encode()) > 200 for part in parts):
             wrong = "has a part of more than 200 bytes"
         elif re.search(r"[\x00-\x1f\x7f]", name):
