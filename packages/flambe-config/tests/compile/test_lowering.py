@@ -55,7 +55,7 @@ def test_values(kit: Any, text: str, value: Any) -> None:
 
 FAULTS = [
     ("!g 3", "!g holds '3'; expected a list of values. Write !g [3]."),
-    ("!g {a: 1}", "!g holds a mapping; expected a list of values"),
+    ("!g {a: 1}", "!g holds a mapping; expected a list of values. Write !choice for options with names."),
     ("!choice {}", "!choice holds an empty mapping; expected one value or more"),
     ("!choice 3", "!choice holds '3'; expected a list of values. Write !choice [3]."),
     ("!choice {options: 3}", "the options of !choice are '3'; expected a list or mapping"),
@@ -104,7 +104,7 @@ FAULTS = [
     ("!$ 3", "!$ refers to pickled data, which is never read"),
     ("!cluster /x", "!cluster stands only in the resources of an experiment. Name the file there, files: !cluster /path, and link to the name: !@ files."),
     ("!file nowhere", "no file is called 'nowhere'. Declare it under resources, or under local_files of !Environment."),
-    ("!!int x", "'x' is no int"),
+    ("!!int x", "!!int stands before 'x'; expected an integer"),
     ("!!binary '*'", "this is no base64: Only base64 data is allowed"),
     ("!!python/name:os.system", "!!python/name:os.system is no tag of plain YAML 1.2 data"),
     ("123456789012345678901234567890", "the integer 123456789012345678901234567890 is too large; expected at most 64 bits"),

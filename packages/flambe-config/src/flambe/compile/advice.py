@@ -42,6 +42,11 @@ def advice(node: Any, type_: Type) -> str | None:
             return "Remove the quotes."
         if node.lower().lstrip("+-") in ("inf", "nan", "infinity") and "float" in options:
             return f"Write {'-' if node[0] == '-' else ''}.{node.lower().lstrip('+-')[:3]}."
+        words = node.split()
+        if len(words) > 1 and all(
+            any(fits(plain_value(word), one) for one in options if one in ("int", "float")) for word in words
+        ):
+            return "Put a comma between values."
         number = _number_meant(node)
         if number is not None and any(fits(number, one) for one in options if one in ("int", "float")):
             return f"Write {number}."

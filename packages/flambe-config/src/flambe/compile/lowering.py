@@ -229,7 +229,9 @@ class Lowering:
         if wanted is None:
             return self.fault(node.position, f"!!{kind} is no tag of plain YAML 1.2 data", rule="invalid-scalar")
         if not (type(value) is wanted or wanted is object):
-            return self.fault(node.position, f"{node.text!r} is no {kind}", rule="invalid-scalar")
+            words = {"int": "an integer", "float": "a number", "bool": "true or false", "null": "null"}[kind]
+            what = f"!!{kind} stands before {node.text!r}"
+            return self.fault(node.position, what, rule="invalid-scalar", expected=words)
         if type(value) is int and not -(2**63) <= value < 2**64:
             what = f"the integer {node.text} is too large"
             return self.fault(node.position, what, rule="too-large", expected="at most 64 bits")
@@ -358,6 +360,8 @@ class Lowering:
             return self._named_choice(node, place)
         if not isinstance(node, Sequence):
             hint = None
+            if isinstance(node, Mapping):
+                hint = "Write !choice for options with names."
             if isinstance(node, Scalar) and node.text:
                 hint = f"Write !{tag} [{node.text}]."
                 if node.text[0] == "-" and " " in node.text:
