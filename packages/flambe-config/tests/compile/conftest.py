@@ -58,7 +58,7 @@ class Kit:
         )  # fmt: skip
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def kit() -> Kit:
     return Kit()
 

@@ -1,4 +1,5 @@
 """Classes as researchers have them, with an annotation of every kind; importing this file is a failure."""
+# ruff: noqa: UP006, UP007, UP035, UP037, UP045 - the old ways to annotate are what is tested
 
 from __future__ import annotations
 
