@@ -89,7 +89,7 @@ def dump_spec(spec: Spec) -> bytes:
         return msgspec.json.encode(spec)
     except UnicodeEncodeError as error:
         what = f"{shortened(error.object)} is not UTF-8 text, and a spec cannot hold it"
-        raise ConfigError(what, hint="Rename the file or folder.") from error
+        raise ConfigError(what, hint="Rename the file or folder, or write the word in UTF-8.") from error
 
 
 def load_spec(text: str | bytes, *, where: str = "spec") -> Spec:
