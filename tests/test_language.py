@@ -120,7 +120,7 @@ def test_an_example_is_right(row: Row, examples: Path) -> None:
 
 @pytest.mark.parametrize("row", ROWS, ids=str)
 def test_a_mistake_is_told_in_these_words(row: Row, examples: Path) -> None:
-    assert said(row) == row.message
+    assert said(row) == row.message, "where the new words are better, run: python tests/test_language.py"
     assert row.message
 
 
@@ -138,7 +138,7 @@ def test_there_are_many_constructs() -> None:
 
 def test_every_rule_has_its_place() -> None:
     listed = re.findall(r"^#### (.+)\n\n(.+)$", PAGE.read_text(encoding="utf-8"), re.M)
-    assert dict(listed) == RULES
+    assert dict(listed) == RULES, "run: python tests/test_language.py"
 
 
 def rewrite() -> None:

@@ -47,7 +47,7 @@ def outcomes(kit: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, An
 @pytest.mark.parametrize("name", NAMES)
 def test_a_mistake_is_told_in_these_words(outcomes: dict[str, Any], name: str) -> None:
     code, said, imported = outcomes[name]
-    assert said == (BROKEN / f"{name}.txt").read_text()
+    assert said == (BROKEN / f"{name}.txt").read_text(), "where the new words are better, run: python test_broken.py"
     assert code == 2
     assert not imported
 
