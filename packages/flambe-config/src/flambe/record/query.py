@@ -1,44 +1,62 @@
-"""Questions about rows: ``status == 'COMPLETE' and params.model.n_layers >= 2``.
+"""Questions about rows: ``status == 'COMPLETE' and min(val.loss) < 0.3 and info.age < 2d``.
 
 ::
 
-    query  := or
-    or     := and (("or" | "|") and)*
-    and    := not (("and" | "&") not)*
-    not    := ("not" | "~") not | test
-    test   := value [("==" | "!=" | "<" | "<=" | ">" | ">=") value]
-            | value ["not"] "in" list | value "is" ["not"] "null" | "(" query ")"
-    value  := column (alone: true if its value is) | number | text | true | false | null
-    column := name ("." name)*, or any text in `backquotes`
-    list   := "[" value, … "]" | "(" value, … ")"
+    query    := or
+    or       := and (("or" | "|") and)*
+    and      := not (("and" | "&") not)*
+    not      := ("not" | "~") not | test
+    test     := value [("==" | "!=" | "<" | "<=" | ">" | ">=") value]
+              | value ["not"] "in" list | value "is" ["not"] "null" | value "matches" text
+              | "has" "(" column ")" | "(" query ")"
+    value    := column (alone: true if its value is) | number | text | true | false | null | duration | list
+              | function "(" column ")"
+    function := last first min max mean std len argmin argmax
+    column   := name (("." | "/") name)*, or any text in `backquotes`
+    list     := "[" value, … "]", after "in" also "(" value, … ")"
+    duration := number and ms s m min h d w
 
 A column that a row does not have makes every comparison false, ``!=`` too. Ordered comparison of unlike types is
-false, never an error. A boolean equals no number. The text is parsed, never evaluated as code.
+false, never an error. A boolean equals no number. Texts that are both dates or times compare as these; without a zone they
+are UTC. ``matches`` searches for a regular expression. The text is parsed, never evaluated as code.
 """
 
 from __future__ import annotations
 
-import operator
 import re
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple, NoReturn
+from collections.abc import Iterable
+from typing import NamedTuple, NoReturn
 
 from flambe.errors import ConfigError, Position, did_you_mean
-
-Row = Mapping[str, Any]
-_Test = Callable[[Row], bool]
-_Value = Callable[[Row], Any]
+from flambe.record.operand import (
+    AGE,
+    ALIASES,
+    FUNCTIONS,
+    MISSING,
+    SECONDS,
+    SIGNS,
+    Operand,
+    Row,
+    Test,
+    called,
+    column,
+    comparison,
+    constant,
+    matching,
+    membership,
+)
 
 _DEEPEST = 64
-_MISSING = object()
-
+_SHOWN = 40
+_NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)"
 _TOKEN = re.compile(
-    r"""(?P<space>\s+)
-      | (?P<number>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?(?![\w.]))
+    rf"""(?P<space>\s+)
+      | (?P<number>{_NUMBER}(?:[eE][+-]?\d+)?(?![\w.]))
+      | (?P<duration>{_NUMBER}(?:{"|".join(SECONDS)})(?![\w.]))
       | (?P<text>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")
       | (?P<quoted>`[^`]+`)
       | (?P<sign>==|!=|<=|>=|<|>|[()\[\],&|~])
-      | (?P<word>[A-Za-z_]\w*(?:\.\w+)*)
+      | (?P<word>[^\W\d]\w*(?:[./]\w+)*)
     """,
     re.VERBOSE,
 )
@@ -46,23 +64,28 @@ _ESCAPE = re.compile(r"\\(.)")
 _CONSTANTS: dict[str, bool | None] = {
     "true": True, "True": True, "false": False, "False": False, "null": None, "None": None
 }  # fmt: skip
-_KEYWORDS = {"and", "or", "not", "in", "is"} | set(_CONSTANTS)
-_ORDERED: dict[str, Callable[[Any, Any], bool]] = {
-    "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge
-}  # fmt: skip
+_KEYWORDS = {"and", "or", "not", "in", "is", "matches"} | set(_CONSTANTS)
+HAS = "has"
 
 
 class ColumnUse(NamedTuple):
-    """A column that a query names, and the 1-based column of the text where it does."""
+    """A column that a query names, the 1-based column of the text where it does, and the function of it that is asked for."""
 
     name: str
     at: int
+    function: str | None = None
+
+    @property
+    def cell(self) -> str:
+        """The name under which a row has what is asked for."""
+        name = ALIASES.get(self.name, self.name)
+        return name if self.function in (None, HAS) else f"{self.function}({name})"
 
 
 class Query:
     """A parsed question. Call it with a row; ``check`` it against the columns that exist."""
 
-    def __init__(self, text: str, source: str, test: _Test, columns: Iterable[ColumnUse]) -> None:
+    def __init__(self, text: str, source: str, test: Test, columns: Iterable[ColumnUse]) -> None:
         self.text = text
         self.columns = tuple(columns)
         self._source = source
@@ -76,17 +99,22 @@ class Query:
 
     def check(self, known: Iterable[str]) -> None:
         """Raise ConfigError for the first column that is none of ``known``, with its place and the nearest name."""
-        names = list(known)
-        for name, at in self.columns:
-            if name not in names:
+        names = dict.fromkeys([*known, AGE])
+        for name, at, function in self.columns:
+            if name not in names and name not in ALIASES and function != HAS:
                 # Whoever leaves out the start of a path ("n_layers") is best helped with the whole of it.
                 ends = [other for other in names if other.endswith("." + name)]
                 hint = f"Did you mean {ends[0]!r}?" if ends else did_you_mean(name, names)
                 raise ConfigError(
                     f"unknown column {name!r}",
                     position=Position(self._source, 1, at),
-                    hint=hint or "Known are " + ", ".join(names) + ".",
+                    hint=hint or f"Known are {_some(names)}.",
                 )
+
+
+def _some(names: Iterable[str]) -> str:
+    *some, last = list(names)[: _SHOWN + 1]
+    return ", ".join([*some, "…" if len(some) == _SHOWN else last])
 
 
 def parse(text: str, *, source: str = "--where") -> Query:
@@ -151,7 +179,7 @@ class _Parser:
         if not self._take(text):
             self._fail(self._token.at, f"{self._token} after column {opened.at}'s {opened.text!r}", expected=repr(text))
 
-    def whole(self) -> _Test:
+    def whole(self) -> Test:
         if self._token.kind == "end":
             return lambda row: True
         test = self._or()
@@ -159,19 +187,19 @@ class _Parser:
             self._fail(self._token.at, f"unexpected {self._token}", expected="'and', 'or' or the end")
         return test
 
-    def _or(self) -> _Test:
+    def _or(self) -> Test:
         parts = [self._and()]
         while self._take("or", "|"):
             parts.append(self._and())
         return parts[0] if len(parts) == 1 else lambda row: any(part(row) for part in parts)
 
-    def _and(self) -> _Test:
+    def _and(self) -> Test:
         parts = [self._not()]
         while self._take("and", "&"):
             parts.append(self._not())
         return parts[0] if len(parts) == 1 else lambda row: all(part(row) for part in parts)
 
-    def _not(self) -> _Test:
+    def _not(self) -> Test:
         # Each level of a query is a level of Python's stack: a text from a page must not exhaust it.
         self._depth += 1
         if self._depth > _DEEPEST:
@@ -184,97 +212,118 @@ class _Parser:
         finally:
             self._depth -= 1
 
-    def _test(self) -> _Test:
+    def _test(self) -> Test:
         opened = self._token
         if self._take("("):
             inner = self._or()
             self._need(")", opened=opened)
             return inner
-        left, alone = self._value()
+        if self._is_call() and self._take(HAS):
+            name = self._argument(HAS)
+            return lambda row: column(name).get(row) is not MISSING
+        left = self._value()
         sign = self._token
-        if sign.kind == "sign" and sign.text in ("==", "!=", *_ORDERED):
+        if sign.kind == "sign" and sign.text in SIGNS:
             self._next += 1
-            right, _ = self._value()
-            return _comparison(sign.text, left, right)
+            return comparison(sign.text, left, self._value())
         if self._take("is"):
             negated = self._take("not") is not None
             if not self._take("null", "None"):
                 self._fail(self._token.at, f"{self._token} after 'is'", expected="'null' or 'not null'")
-            return lambda row: (left(row) in (None, _MISSING)) is not negated
+            return lambda row: (left.get(row) in (None, MISSING)) is not negated
+        if self._take("matches"):
+            return matching(left, self._pattern())
         negated = self._take("not") is not None
         if self._take("in"):
-            return _membership(left, self._list(), negated=negated)
+            return membership(left, self._list("[", "("), negated=negated)
         if negated:
             self._fail(self._token.at, f"{self._token} after 'not'", expected="'in'")
-        if not alone:
+        if not left.may_stand_alone:
             self._fail(sign.at, f"{sign} after a value", expected="a comparison such as '=='")
-        return lambda row: left(row) is True
+        return lambda row: left.get(row) is True
 
-    def _value(self) -> tuple[_Value, bool]:
-        """Return how to get the value, and whether it may stand alone (columns, ``true`` and ``false``)."""
+    def _is_call(self) -> bool:
+        return self._token.kind == "word" and self._tokens[self._next + 1].text == "("
+
+    def _value(self) -> Operand:
         token = self._token
+        if token.text == "[":
+            items = self._list("[")
+            return Operand(lambda row: [item.get(row) for item in items])
+        if self._is_call() and token.text not in _KEYWORDS:
+            if token.text not in FUNCTIONS:
+                known = (*FUNCTIONS, HAS)
+                hint = did_you_mean(token.text, known)
+                self._fail(token.at, f"unknown function {token.text!r}", expected=", ".join(known), hint=hint)
+            self._next += 1
+            return called(token.text, ALIASES.get(name := self._argument(token.text), name))
         self._next += token.kind != "end"
         if token.kind == "number":
-            number = float(token.text) if re.search(r"[.eE]", token.text) else int(token.text)
-            return (lambda row: number), False
+            return constant(float(token.text) if re.search(r"[.eE]", token.text) else self._integer(token))
+        if token.kind == "duration":
+            number = token.text.rstrip("mshdwin")
+            return constant(float(number) * SECONDS[token.text[len(number) :]])
         if token.kind == "text":
-            text = _ESCAPE.sub(r"\1", token.text[1:-1])
-            return (lambda row: text), False
+            return constant(_text(token))
         if token.kind == "word" and token.text in _CONSTANTS:
-            constant = _CONSTANTS[token.text]
-            return (lambda row: constant), constant is not None
+            return constant(_CONSTANTS[token.text])
+        return column(self._named(token))
+
+    def _integer(self, token: _Token) -> int:
+        try:
+            return int(token.text)
+        except ValueError:  # Python reads no integers of thousands of digits
+            self._fail(token.at, f"a number of {len(token.text)} digits")
+
+    def _named(self, token: _Token, function: str | None = None) -> str:
         if token.kind not in ("quoted", "word") or token.text in _KEYWORDS:
             self._fail(token.at, f"unexpected {token}", expected="a column, a number or a quoted text")
         name = token.text.strip("`")
-        self.columns.append(ColumnUse(name, token.at))
-        return (lambda row: row.get(name, _MISSING)), True
+        self.columns.append(ColumnUse(name, token.at, function))
+        return name
 
-    def _list(self) -> list[_Value]:
+    def _argument(self, function: str) -> str:
+        """Return the column in the brackets that come next."""
         opened = self._token
-        close = {"[": "]", "(": ")"}.get(self._take("[", "(") or "")
+        self._need("(", opened=opened)
+        token = self._token
+        if token.kind not in ("quoted", "word") or token.text in _KEYWORDS or self._is_call():
+            self._fail(token.at, f"{token} in the brackets of {function!r}", expected="a column")
+        self._next += 1
+        name = self._named(token, function)
+        self._need(")", opened=opened)
+        return name
+
+    def _pattern(self) -> re.Pattern[str]:
+        token = self._token
+        if token.kind != "text":
+            self._fail(token.at, f"{token} after 'matches'", expected="a regular expression in quotes")
+        self._next += 1
+        try:
+            # Its backslashes are those of the regular expression.
+            return re.compile(token.text[1:-1])
+        except (re.error, RecursionError, OverflowError) as error:
+            self._fail(token.at + 1 + (getattr(error, "pos", None) or 0), f"no regular expression: {error}")
+
+    def _list(self, *opening: str) -> list[Operand]:
+        opened = self._token
+        close = {"[": "]", "(": ")"}.get(self._take(*opening) or "")
         if close is None:
             self._fail(opened.at, f"{opened} after 'in'", expected="a list such as [1, 2]")
-        items: list[_Value] = []
+        self._depth += 1
+        if self._depth > _DEEPEST:
+            self._fail(opened.at, f"a query deeper than {_DEEPEST} levels")
+        items: list[Operand] = []
         while not self._take(close):
-            items.append(self._value()[0])
+            items.append(self._value())
             if not self._take(",") and self._token.text != close:
                 self._fail(self._token.at, f"{self._token} in a list", expected=f"',' or {close!r}")
+        self._depth -= 1
         return items
 
 
-def _comparison(sign: str, left: _Value, right: _Value) -> _Test:
-    def test(row: Row) -> bool:
-        one, other = left(row), right(row)
-        if one is _MISSING or other is _MISSING:
-            return False
-        if sign == "==":
-            return _equal(one, other)
-        if sign == "!=":
-            return not _equal(one, other)
-        if _kind(one) != _kind(other) or _kind(one) not in ("number", "text"):
-            return False
-        return _ORDERED[sign](one, other)
-
-    return test
+def _text(token: _Token) -> str:
+    return _ESCAPE.sub(r"\1", token.text[1:-1])
 
 
-def _membership(left: _Value, items: list[_Value], *, negated: bool) -> _Test:
-    def test(row: Row) -> bool:
-        value = left(row)
-        if value is _MISSING:
-            return False
-        return any(_equal(value, item(row)) for item in items) is not negated
-
-    return test
-
-
-def _equal(one: Any, other: Any) -> bool:
-    return _kind(one) == _kind(other) and bool(one == other)
-
-
-def _kind(value: Any) -> str:
-    if isinstance(value, bool):
-        return "boolean"
-    if isinstance(value, int | float):
-        return "number"
-    return "text" if isinstance(value, str) else type(value).__name__
+__all__ = ["FUNCTIONS", "HAS", "ColumnUse", "Query", "Row", "parse"]

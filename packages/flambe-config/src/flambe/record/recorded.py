@@ -18,8 +18,10 @@ import msgspec
 
 from flambe.errors import ConfigError
 from flambe.record import layout
+from flambe.record.columns import chosen_of, config_of, has_one_stage, info_of, plain
+from flambe.record.inside import folders, leads_out, read_lines
 from flambe.record.ledger import LedgerState
-from flambe.record.metrics import read_metrics
+from flambe.record.recorded_artifact import RecordedArtifact, find_artifacts
 from flambe.record.run import (
     COMPLETE,
     FAILED,
@@ -29,14 +31,16 @@ from flambe.record.run import (
     RUNNING,
     RunRecord,
     StageRecord,
+    decode_record,
     now,
-    read_record,
     status_of,
 )
+from flambe.record.series import aligned, summary_of
 from flambe.record.watched import LedgerTail, Watched
-from flambe.spec.codec import load_spec, unescape
+from flambe.spec.codec import load_spec
 from flambe.spec.nodes import Spec, stages_needed
 
+_LINES = ".jsonl"
 PENDING = "PENDING"
 """Derived by readers only: a unit that is planned and has not begun."""
 
@@ -59,7 +63,7 @@ class RecordedUnit:
     """One variant of one stage, as far as it came.
 
     best: the best of its stage so far. kept: whether later stages see it, once its stage was reduced.
-    params: full dotted path → plain value. needs: stage → unit. path: its folder, None when its name is no file name.
+    params: full dotted path → plain value; chosen: the same in node form. needs: stage → unit. path: its folder, None when its name is no file name.
     seconds: from its first start to its end, or until now.
     """
 
@@ -69,9 +73,11 @@ class RecordedUnit:
         self.variant = variant
         # The names come from files that anybody may have written: they must not lead out of the run.
         safe = _is_file_name(stage) and _is_file_name(variant)
+        safe = safe and not leads_out(str(run.path), layout.STAGES, stage, variant)
         self.path = run.paths.unit(stage, variant).root if safe else None
         self.status = PENDING
         self.params: dict[str, Any] = {}
+        self.chosen: dict[str, Any] = {}
         self.needs: dict[str, str] = {}
         self.key = ""
         self.seed: int | None = None
@@ -101,21 +107,57 @@ class RecordedUnit:
 
     def logs(self) -> list[str]:
         """Return the names of the metric files there are, without their suffix."""
-        if self.path is None:
-            return []
-        return sorted(path.stem for path in (self.path / layout.METRICS).glob("*.jsonl"))
+        return [name.removesuffix(_LINES) for name in _files(self._folder(layout.METRICS)) if name.endswith(_LINES)]
 
     def metrics(self, log: str) -> Iterator[dict[str, Any]]:
         """Yield the lines of one metric file, in order. Raises ConfigError when a line in the middle is broken."""
-        if self.path is None or not _is_file_name(log):
+        folder = self._folder(layout.METRICS)
+        if folder is None or not _is_file_name(log):
             return
-        path = self.path / layout.METRICS / f"{log}.jsonl"
+        path = folder / f"{log}{_LINES}"
         try:
-            for line in read_metrics(path):
-                if isinstance(line, dict):
-                    yield line
-        except msgspec.MsgspecError as error:
+            for line in read_lines(path):
+                if isinstance(values := msgspec.json.decode(line), dict):
+                    yield values
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise ConfigError(f"{path} {error.strerror or error}") from error
+        except (ValueError, RecursionError) as error:
             raise ConfigError(f"{path} is no metric file: {error}") from error
+
+    def series(self, log: str) -> dict[str, list[Any]]:
+        """Return the columns of one metric file, all of equal length: key → a value for each line, None where it has none.
+
+        Raises ConfigError when a line in the middle is broken.
+        """
+        return aligned(self.metrics(log))
+
+    def summaries(self) -> dict[str, dict[str, Any]]:
+        """Return ``<log>.<key>`` → last, first, min, max, mean, std, len, argmin and argmax of it.
+
+        A file that cannot be read to its end counts with the lines above, and is told by ``run.problems()``.
+        """
+        found = {}
+        for log in self.logs():
+            lines: list[dict[str, Any]] = []
+            try:
+                lines.extend(self.metrics(log))
+            except ConfigError as error:
+                self.run.add_problem(str(error))
+            found.update({f"{log}.{key}": summary_of(values) for key, values in aligned(lines).items()})
+        return found
+
+    def artifacts(self) -> list[RecordedArtifact]:
+        """Return the files that its code has left, in order of their types and names. Links are left out."""
+        if self._folder(layout.ARTIFACTS) is None or self.path is None:
+            return []
+        return find_artifacts(self.path, layout.ARTIFACTS)
+
+    def _folder(self, name: str) -> Path | None:
+        if self.path is None or leads_out(str(self.path), name):
+            return None
+        return self.path / name
 
     def row(self) -> dict[str, Any]:
         """Return what is known, by the names of ``UNIT_COLUMNS`` and ``params.<dotted path>``."""
@@ -130,9 +172,20 @@ class RecordedUnit:
         row = {name: value for name, value in row.items() if value is not None}
         return row | {f"params.{path}": value for path, value in self.params.items()}
 
+    def columns(self) -> dict[str, Any]:
+        """Return ``row()``, and what it has otherwise than its run in ``info.*`` and ``config.*``."""
+        row = self.row()
+        own = {"info.status": "status", "info.time.started": "started", "info.time.ended": "ended", "info.path": "path"}
+        info = {name: row[column] for name, column in own.items() if column in row}
+        return row | info | chosen_of(self.run.record.kind, self.chosen)
+
+    def _take_params(self, params: dict[str, Any]) -> None:
+        self.chosen = params
+        self.params = {path: plain(value) for path, value in params.items()}
+
     def _take_record(self, record: StageRecord) -> None:
         self.status = record.status
-        self.params = _plain_params(record.params)
+        self._take_params(record.params)
         self.needs, self.key, self.seed = record.needs, record.key, record.seed
         self.metric, self.metric_name, self.lower_is_better = record.metric, record.metric_name, record.lower_is_better
         self.step, self.complete, self.attempt, self.error = record.step, record.complete, record.attempt, record.error
@@ -141,8 +194,8 @@ class RecordedUnit:
     def _take_events(self, state: LedgerState, started: str | None) -> None:
         plan = state.planned[self.id]
         self.status = _STATUS[state.status_of(self.id)]
-        self.params = _plain_params(plan.get("params") or {})
-        self.needs, self.key = plan.get("needs") or {}, plan.get("key", "")
+        self._take_params(plan.get("params") or {})
+        self.needs, self.key = {str(s): str(u) for s, u in (plan.get("needs") or {}).items()}, str(plan.get("key", ""))
         self.started = started or self.started
         self.attempt = state.attempts.get(self.id, self.attempt)
         reports = state.reports.get(self.id)
@@ -170,13 +223,17 @@ class RecordedRun:
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
         self.paths = layout.RunPaths(self.path)
-        self._record = Watched[RunRecord | None](self.paths.record, lambda file: read_record(file, RunRecord), None)
+        self._record = Watched[RunRecord | None](self.paths.record, self._read_record, None)
         self._spec = Watched[Spec | None](
-            self.paths.spec, lambda file: load_spec(file.read_bytes(), where=str(file)), None
+            self.paths.spec, lambda data: load_spec(data, where=str(self.paths.spec)), None
         )
+        self._problems: list[str] = []
         self._ledger = LedgerTail(self.paths.ledger)
         self._unit_records: dict[Path, Watched[StageRecord | None]] = {}
         self._lock = threading.Lock()
+
+    def _read_record(self, data: bytes) -> RunRecord:
+        return decode_record(data, RunRecord, where=str(self.paths.record))
 
     @property
     def record(self) -> RunRecord:
@@ -189,7 +246,10 @@ class RecordedRun:
     @property
     def status(self) -> str:
         """The state to show; ``LOST`` when it says RUNNING and nobody is there."""
-        return status_of(self.record)
+        try:
+            return status_of(self.record)
+        except (ValueError, OverflowError):  # its times or its process are none
+            return LOST
 
     @property
     def spec(self) -> Spec | None:
@@ -200,7 +260,12 @@ class RecordedRun:
         """Return what could not be read so far."""
         found = [self._record.problem, self._spec.problem, self._ledger.problem]
         found += [watched.problem for watched in list(self._unit_records.values())]
-        return [problem for problem in found if problem]
+        return [problem for problem in found if problem] + self._problems
+
+    def add_problem(self, problem: str) -> None:
+        """Remember something that could not be read."""
+        if problem not in self._problems:
+            self._problems.append(problem)
 
     def ledger(self) -> LedgerState:
         """Return what the ledger amounts to now. Do not change it."""
@@ -212,7 +277,7 @@ class RecordedRun:
         lost = self.status == LOST
         with self._lock:
             state = self._ledger.refresh()
-            names = dict.fromkeys((str(e["stage"]), str(e["variant"])) for e in state.planned.values())
+            names = dict.fromkeys(_names(event) for event in state.planned.values())
             # Without a ledger (another tool's run, a copy in part) the folders tell.
             names.update(dict.fromkeys(() if names else self._unit_folders()))
             units = []
@@ -222,7 +287,10 @@ class RecordedRun:
                 if record is not None:
                     unit._take_record(record)
                 if unit.id in state.planned:
-                    unit._take_events(state, self._ledger.started.get(unit.id))
+                    try:
+                        unit._take_events(state, self._ledger.started.get(unit.id))
+                    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+                        self.add_problem(f"{self.paths.ledger}: the events of {unit.id} are none ({error!r})")
                 if lost and unit.status == RUNNING:
                     unit.status = LOST
                 units.append(unit)
@@ -264,12 +332,12 @@ class RecordedRun:
             counts["reused"] += unit.reused_from is not None and unit.status == COMPLETE
         return counts
 
-    def row(self) -> dict[str, Any]:
+    def row(self, units: list[RecordedUnit] | None = None) -> dict[str, Any]:
         """Return what is known, by the names of ``RUN_COLUMNS``.
 
         stage, metric, best: of the last stage that has a metric, its best unit.
         """
-        record, units = self.record, self.units()
+        record, units = self.record, self.units() if units is None else units
         best = next((unit for unit in reversed(units) if unit.best), None)
         row = {
             "run": str(self.path), "id": record.id, "name": record.name, "index": record.index, "kind": record.kind,
@@ -284,6 +352,36 @@ class RecordedRun:
         }  # fmt: skip
         return {name: value for name, value in row.items() if value is not None}
 
+    def columns(self) -> dict[str, Any]:
+        """Return ``row()``, and the columns ``info.*``, ``config.*`` and ``params.*`` of ``flambe.record.columns``."""
+        units = self.units()
+        spec, chosen = self.spec, self.chosen(units)
+        config = config_of(spec, chosen) if spec else chosen_of(self.record.kind, chosen)
+        params = {f"params.{path}": plain(value) for path, value in chosen.items()}
+        return self.row(units) | info_of(self.record, self.status, str(self.path)) | config | params
+
+    def chosen(self, units: list[RecordedUnit] | None = None) -> dict[str, Any]:
+        """Return the parameters, in node form, of the variants that stand for their stages."""
+        whole: dict[str, Any] = {}
+        for unit in self.standing(units).values():
+            whole |= unit.chosen
+        return whole
+
+    def standing(self, units: list[RecordedUnit] | None = None) -> dict[str, RecordedUnit]:
+        """Return stage → the variant that stands for it in the row of the run: its best, else its only one, else none."""
+        units = self.units() if units is None else units
+        found: dict[str, RecordedUnit] = {}
+        for stage in dict.fromkeys(unit.stage for unit in units):
+            there = [unit for unit in units if unit.stage == stage]
+            best = next((unit for unit in there if unit.best), there[0] if len(there) == 1 else None)
+            if best is not None:
+                found[stage] = best
+        return found
+
+    def metric_name(self, unit: RecordedUnit, name: str) -> str:
+        """Return how the row of the run calls the metric ``<log>.<key>`` of a unit."""
+        return name if has_one_stage(self.record.kind) else f"{unit.stage}/{name}"
+
     def seconds(self) -> float | None:
         """Return how long the run took, or is taking; a lost one until its last sign of life."""
         record = self.record
@@ -294,16 +392,21 @@ class RecordedRun:
 
     def _unit_folders(self) -> Iterator[tuple[str, str]]:
         stages = self.path / layout.STAGES
-        for record in sorted(stages.glob(f"*/*/{layout.RUN}"), key=lambda path: natural(str(path))):
-            if not record.parent.is_symlink():
-                yield record.parent.parent.name, record.parent.name
+        if stages.is_symlink():
+            return
+        for stage in sorted(folders(stages), key=natural):
+            for variant in sorted(folders(stages / stage), key=natural):
+                if (stages / stage / variant / layout.RUN).is_file():
+                    yield stage, variant
 
     def _unit_record(self, unit: RecordedUnit) -> StageRecord | None:
         if unit.path is None:
             return None
         path = unit.path / layout.RUN
         if path not in self._unit_records:
-            self._unit_records[path] = Watched(path, lambda file: read_record(file, StageRecord), None)
+            self._unit_records[path] = Watched(
+                path, lambda data: decode_record(data, StageRecord, where=str(path)), None
+            )
         return self._unit_records[path].get()
 
     def _best(self, stage: str, units: list[RecordedUnit]) -> RecordedUnit | None:
@@ -326,19 +429,25 @@ def _is_file_name(name: str) -> bool:
     return name not in ("", ".", "..") and "/" not in name and "\0" not in name
 
 
-def _plain_params(params: dict[str, Any]) -> dict[str, Any]:
-    return {path: _plain(unescape(value)) for path, value in params.items()}
+def _names(event: dict[str, Any]) -> tuple[str, str]:
+    stage, _, variant = str(event["unit"]).partition("/")
+    return str(event.get("stage", stage)), str(event.get("variant", variant))
 
 
-def _plain(value: Any) -> Any:
-    """Return a value that a column may hold: objects and bytes by their label."""
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    return value if value is None or isinstance(value, bool | int | float | str) else layout.label(value)
+def _files(folder: Path | None) -> list[str]:
+    """Return the names of the plain files in a folder, sorted; none where there is no folder."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entry.name for entry in entries if entry.is_file(follow_symlinks=False)) if folder else []
+    except OSError:
+        return []
 
 
 def _between(start: str, end: str | None) -> float | None:
     if end is None:
         return None
-    first, last = (datetime.datetime.fromisoformat(stamp) for stamp in (start, end))
-    return round(max(0.0, (last - first).total_seconds()), 3)
+    try:
+        first, last = (datetime.datetime.fromisoformat(stamp) for stamp in (start, end))
+        return round(max(0.0, (last - first).total_seconds()), 3)
+    except (ValueError, TypeError):  # no times, or one of them without a zone
+        return None

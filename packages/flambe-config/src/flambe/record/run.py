@@ -58,7 +58,10 @@ class Exit(msgspec.Struct, omit_defaults=True, kw_only=True):
 
 
 class Host(msgspec.Struct, omit_defaults=True, kw_only=True):
-    """The machine and process that ran it. cpus: as the system counts them; boot: tells two boots of one host apart."""
+    """The machine and process that ran it. cpus: as the system counts them; boot: tells two boots of one host apart.
+
+    gpus: ``name`` and ``memory_mib`` of each, as far as the driver says; see ``flambe.record.gpus``.
+    """
 
     name: str
     os: str = ""
@@ -69,19 +72,26 @@ class Host(msgspec.Struct, omit_defaults=True, kw_only=True):
 
 
 class Command(msgspec.Struct, omit_defaults=True, kw_only=True):
-    """The command line that started it."""
+    """The command line that started it.
+
+    env: the variables of the environment that the config names; null for one whose name says that it is secret, and for one
+    that was not set.
+    """
 
     argv: list[str] = []
     cwd: str = ""
     user: str = ""
     overrides: list[str] = []
+    env: dict[str, str | None] = {}
 
 
 class Code(msgspec.Struct, omit_defaults=True, kw_only=True):
-    """The code of a function. mode: ``copy`` or ``none``. path: of the copy, below the run directory.
+    """The code of a function. mode: ``copy``, ``git`` (a tree that runs share), ``custom`` or ``none``. path: of the copy, seen from
+    the run directory; of a custom one the whole path.
 
-    tree: digest of the names and contents of all its files; files: their number. source: the folder it was taken from, or is
-    in. left_out: what lies there and was not copied. git: where that folder is checked out from.
+    tree: digest of the names and contents of all its files, in mode ``git`` the id of git's tree; files: their number. source:
+    the folder it was taken from, or is in. left_out: what lies there and was not copied. git: where that folder is checked out
+    from. info: what a class of the user's says of its copy.
     """
 
     mode: str
@@ -91,12 +101,14 @@ class Code(msgspec.Struct, omit_defaults=True, kw_only=True):
     source: str = ""
     left_out: list[str] = []
     git: Checkout | None = None
+    info: dict[str, Any] = {}
 
 
 class RunRecord(msgspec.Struct, omit_defaults=True, kw_only=True):
     """``run.json`` of a whole run. counts: expected, done, reused, failed, pending units.
 
     entry, code, result: of a function: what is called, where its code is, and what it returned, if that was plain data.
+    resumes: how often it was gone on with by ``--resume``.
     """
 
     flambe_record: str = _always(VERSION)
@@ -119,6 +131,7 @@ class RunRecord(msgspec.Struct, omit_defaults=True, kw_only=True):
     entry: str | None = None
     code: Code | None = None
     result: Any = None
+    resumes: int = 0
 
 
 class StageRecord(msgspec.Struct, omit_defaults=True, kw_only=True):
@@ -127,7 +140,7 @@ class StageRecord(msgspec.Struct, omit_defaults=True, kw_only=True):
     params: full dotted path → value, own and inherited. key: name of the result (see ``flambe.record.result``).
     step: number of ``run()`` calls done. metric: last value of ``metric()``; lower_is_better: its direction.
     inputs: files read, with digests. reused_from: folder of the earlier result this one was taken from. result: what a function
-    returned, in node form.
+    returned, in node form. exit: how a function ended that failed: the code it gave to ``sys.exit``, or the signal it died of.
     """
 
     flambe_record: str = _always(VERSION)
@@ -152,6 +165,7 @@ class StageRecord(msgspec.Struct, omit_defaults=True, kw_only=True):
     needs: dict[str, str] = {}
     reused_from: str | None = None
     result: Any = None
+    exit: Exit | None = None
 
 
 _Record = TypeVar("_Record", RunRecord, StageRecord)
@@ -177,7 +191,7 @@ def new_id() -> str:
 
 
 def this_host() -> Host:
-    """Describe the machine and process that is running."""
+    """Describe the machine and process that is running, but for its GPUs, which may take a while."""
     boot = Path("/proc/sys/kernel/random/boot_id")
     return Host(
         name=socket.gethostname(),
@@ -221,11 +235,16 @@ def read_record(path: Path, kind: type[_Record]) -> _Record:
 
     Raises FileNotFoundError, or ConfigError when it is torn or of another major version.
     """
-    head = read_document(path.read_bytes(), "flambe_record", VERSION, where=str(path), kind="run record")
+    return decode_record(path.read_bytes(), kind, where=str(path))
+
+
+def decode_record(data: bytes, kind: type[_Record], *, where: str) -> _Record:
+    """Return the record that a ``run.json`` holds. Raises ConfigError as ``read_record`` does."""
+    head = read_document(data, "flambe_record", VERSION, where=where, kind="run record")
     try:
         return msgspec.convert(head, kind)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{path} is no run record: {error}") from error
+        raise ConfigError(f"{where} is no run record: {error}") from error
 
 
 def is_alive(record: RunRecord) -> bool:

@@ -5,6 +5,7 @@ Reads only. What cannot be read is told by ``problem``, and the reader goes on.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -13,15 +14,19 @@ from typing import Generic, TypeVar
 import msgspec
 
 from flambe.errors import FlambeError
+from flambe.record.inside import MOST, open_file, read_file
 from flambe.record.ledger import LedgerState, read_event
 
 _T = TypeVar("_T")
 
 
 class Watched(Generic[_T]):
-    """What a file says, read again only after the file changed. A missing or broken file says ``empty``."""
+    """What a file says, read again only after the file changed. A missing or broken file says ``empty``.
 
-    def __init__(self, path: Path, read: Callable[[Path], _T], empty: _T) -> None:
+    read: its bytes → what they say; raises FlambeError for what is none.
+    """
+
+    def __init__(self, path: Path, read: Callable[[bytes], _T], empty: _T) -> None:
         self._path = path
         self._read = read
         self._empty = empty
@@ -31,14 +36,16 @@ class Watched(Generic[_T]):
 
     def get(self) -> _T:
         try:
-            stat = self._path.stat()
+            stat = os.stat(self._path, follow_symlinks=False)
             seen = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
             if seen != self._seen:
-                self._value = self._read(self._path)
+                self._value = self._read(read_file(self._path))
                 self._seen, self.problem = seen, None
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             self._seen, self._value, self.problem = None, self._empty, None
-        except (OSError, FlambeError, msgspec.MsgspecError) as error:
+        except OSError as error:
+            self._seen, self._value, self.problem = None, self._empty, f"{self._path} {error.strerror or error}"
+        except (FlambeError, msgspec.MsgspecError) as error:
             self._seen, self._value, self.problem = None, self._empty, f"{self._path}: {error}"
         return self._value
 
@@ -56,30 +63,44 @@ class LedgerTail:
 
     def refresh(self) -> LedgerState:
         try:
-            with self._path.open("rb") as stream:
-                stat = os.fstat(stream.fileno())
-                if stat.st_ino != self._inode or stat.st_size < self._offset:
-                    self._inode, self._offset = stat.st_ino, 0
-                    self.state, self.started, self.problem = LedgerState(), {}, None
-                stream.seek(self._offset)
-                data = stream.read()
-        except FileNotFoundError:
+            descriptor = open_file(self._path)
+        except (FileNotFoundError, NotADirectoryError):
             self._inode, self._offset, self.state, self.started = 0, 0, LedgerState(), {}
             return self.state
         except OSError as error:
-            self.problem = f"{self._path}: {error.strerror}"
+            self.problem = f"{self._path} {error.strerror or error}"
             return self.state
-        whole = data[: data.rfind(b"\n") + 1]
-        self._offset += len(whole)
-        for line in whole.splitlines():
-            try:
-                event = read_event(line)
-                self.state.apply(event)
-                if event["event"] == "start":
-                    self.started.setdefault(event["unit"], event["t"])
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                self.problem = f"{self._path}: a line is no event ({error!r})"
+        try:
+            stat = os.fstat(descriptor)
+            if stat.st_ino != self._inode or stat.st_size < self._offset:
+                self._inode, self._offset = stat.st_ino, 0
+                self.state, self.started, self.problem = LedgerState(), {}, None
+            os.lseek(descriptor, self._offset, os.SEEK_SET)
+            self._read_on(descriptor)
+        except OSError as error:
+            self.problem = f"{self._path} {error.strerror or error}"
+        finally:
+            os.close(descriptor)
         return self.state
+
+    def _read_on(self, descriptor: int) -> None:
+        rest = b""
+        while data := os.read(descriptor, 1 << 20):
+            whole, end, rest = (rest + data).rpartition(b"\n")
+            self._offset += len(whole) + len(end)
+            for line in whole.split(b"\n") if end else ():
+                self._take(line)
+            if len(rest) > MOST:
+                raise OSError(errno.EFBIG, f"has a line of more than {MOST:,} bytes")
+
+    def _take(self, line: bytes) -> None:
+        try:
+            event = read_event(line)
+            self.state.apply(event)
+            if event["event"] == "start":
+                self.started.setdefault(event["unit"], event["t"])
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            self.problem = f"{self._path}: a line is no event ({error!r})"
 
 
 __all__ = ["LedgerTail", "Watched"]

@@ -1,0 +1,81 @@
+"""Reading the files of a folder that anybody may have made: never out of it, never without end.
+
+A link in it may lead anywhere, a pipe would wait for ever, and a file with a hole can be larger than any memory.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+
+MOST = 1 << 26
+"""Bytes that are read of a document, or of one line of a stream."""
+
+_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+def open_file(path: str | os.PathLike[str]) -> int:
+    """Return the descriptor of a plain file. Raises OSError for anything else, and for a link."""
+    try:
+        descriptor = os.open(path, _FLAGS)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise OSError(errno.ELOOP, "is a link, and links are not followed here", os.fspath(path)) from None
+        raise
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    raise OSError(errno.EINVAL, "is no plain file", os.fspath(path))
+
+
+def read_file(path: str | os.PathLike[str], most: int = MOST) -> bytes:
+    """Return what a plain file holds. Raises OSError; also where it is a link, or larger than ``most``."""
+    descriptor = open_file(path)
+    try:
+        size = os.fstat(descriptor).st_size
+        if size > most:
+            raise OSError(errno.EFBIG, f"has {size:,} bytes, and at most {most:,} are read", os.fspath(path))
+        data = os.read(descriptor, size + 1)
+        while len(data) <= most and (more := os.read(descriptor, 1 << 20)):
+            data += more
+        return data[:most]
+    finally:
+        os.close(descriptor)
+
+
+def read_lines(path: str | os.PathLike[str]) -> Iterator[bytes]:
+    """Yield the whole lines of a plain file; a torn last one is left out. Raises OSError, also for a line above ``MOST``."""
+    descriptor = open_file(path)
+    try:
+        rest = b""
+        while data := os.read(descriptor, 1 << 20):
+            *lines, rest = (rest + data).split(b"\n")
+            yield from lines
+            if len(rest) > MOST:
+                raise OSError(errno.EFBIG, f"has a line of more than {MOST:,} bytes", os.fspath(path))
+    finally:
+        os.close(descriptor)
+
+
+def folders(path: str | os.PathLike[str]) -> list[str]:
+    """Return the names of the folders in ``path`` that are no links; none where it is no folder."""
+    try:
+        with os.scandir(path) as entries:
+            return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def leads_out(root: str, *names: str) -> bool:
+    """Whether one of the folders ``root/names[0]``, ``root/names[0]/names[1]``, … is a link."""
+    path = root
+    for name in names:
+        path = f"{path}/{name}"
+        if os.path.islink(path):
+            return True
+    return False
+
+
+__all__ = ["MOST", "folders", "leads_out", "open_file", "read_file", "read_lines"]
