@@ -243,8 +243,9 @@ class Decoder:
             case "$state":
                 state = State(self._decode(value))
                 state._metadata = OrderedDict(self._decode(node["metadata"]))
-                if not all(isinstance(part.get("version", ""), str) for part in state._metadata.values()):
-                    raise TypeError("the version of a class is no text")
+                texts = (*state, *state._metadata, *(part.get("version", "") for part in state._metadata.values()))
+                if not all(isinstance(text, str) for text in texts):
+                    raise TypeError("its keys and versions are no text")
                 return state
             case "$data":
                 class_ = self._find_class(value)
