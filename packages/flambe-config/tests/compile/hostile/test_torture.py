@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pkgutil
 import shutil
 import subprocess
 import sys
@@ -182,12 +183,15 @@ def test_records(data: bytes, tmp_path: Path) -> None:
         ("state.json", {"state": {"$state": {}, "metadata": {"": {"version": True}}}}),
         ("state.json", {"state": {"$state": {}, "metadata": {"": True}}}),
         ("state.json", {"state": {"$data": "os:system", "fields": {"command": "touch sprung"}}}),
+        ("state.json", {"state": {"$state": {"$map": [[7, 1]]}, "metadata": {}}}),
         ("state.json", {"state": {"$later": 1}}),
     ],
 )
 def test_components(file: str, change: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(DATA / "component", tmp_path / "component")
     monkeypatch.syspath_prepend(str(DATA))
+    # All that is installed: where torch is loaded already, its codec is asked for.
+    monkeypatch.setattr(flambe, "__path__", pkgutil.extend_path([str(Path(flambe.__file__).parent)], "flambe"))
     path = tmp_path / "component" / file
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     with pytest.raises(FlambeError):
