@@ -11,6 +11,7 @@ from flambe.errors import ConfigError, FlambeError, ProvenanceError
 from flambe.record import run
 from flambe.record.keeper import Keeper
 from flambe.record.ledger import Ledger, fold, read_events
+from flambe.record.refused import DiskRefused
 from flambe.record.result import ResultStore, run_digest
 from flambe.record.run import RunRecord, StageRecord, read_record
 from flambe.runner.plan import concrete_units
@@ -362,7 +363,7 @@ def test_a_folder_that_cannot_be_opened_keeps_no_lock(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(module, "write_sources", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(DiskRefused, match="No space"):
         Keeper.open(spec_of(tmp_path), tool="t")
     Ledger(tmp_path / "out" / "toy" / "exp.0" / "ledger.jsonl").close()
 

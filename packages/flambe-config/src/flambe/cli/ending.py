@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 from collections.abc import Callable
 
 from flambe.cli.console import set_level, tell
 from flambe.cli.streams import ClosedPipe, claim_stdout, close_quietly
 from flambe.errors import FlambeError
+
+_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS})
+"""What a disk says that does not take any more, whoever was writing: no bug to show a traceback of."""
 
 _running = False
 
@@ -40,6 +44,11 @@ def run_to_end(run: Callable[[], object], name: str, *, writes_data: bool = True
         code = 128 + getattr(stop, "number", signal.SIGINT)
     except (ClosedPipe, BrokenPipeError):
         code = 0
+    except OSError as error:
+        if error.errno not in _DISK:
+            raise
+        tell(f"{name}: error: cannot write{f' {error.filename}' if error.filename else ''}: {error.strerror}")
+        code = 1
     except SystemExit as end:
         # click ends so when it meets a closed pipe; a library may for any reason.
         if isinstance(end.code, str):

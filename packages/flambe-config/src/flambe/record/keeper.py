@@ -28,6 +28,7 @@ from flambe.record.ledger import PENDING, Event, Ledger, LedgerState
 from flambe.record.parcel import take, unpack
 from flambe.record.provenance import code_record, code_to_copy, command_of, this_python, write_sources
 from flambe.record.reference import move_references
+from flambe.record.refused import DiskRefused, kept_in, on_disk
 from flambe.record.result import Found, copy_result, run_digest, unit_digest
 from flambe.record.run import RunRecord, StageRecord, read_record, write_record
 from flambe.record.snapshot import Snapshot
@@ -72,7 +73,8 @@ class Keeper:
         """Take the run directory of ``spec``: the newest unfinished one with an equal digest, else the next number.
 
         fresh: take the next number in any case.
-        Raises ProvenanceError when another process is writing the unfinished one.
+        Raises ProvenanceError when another process is writing the unfinished one, DiskRefused (as every method does) when the
+        disk does not take it.
         """
         check_names(spec)
         if output_dir is not None:
@@ -80,17 +82,18 @@ class Keeper:
         home = home_of(spec)
         forget_code()
         snapshot = code_to_copy(spec)
-        home.mkdir(parents=True, exist_ok=True)
-        found = None if fresh else unfinished(home, spec_digest(spec))
-        if found is not None and spec.kind == "function" and not can_go_on(found, spec, snapshot):
-            found = None
-        paths = layout.RunPaths(found) if found is not None else claim(home)
-        ledger = Ledger(paths.ledger)
-        try:
-            return cls._opened(spec, paths, ledger, tool, argv, snapshot, continued=found is not None)
-        except BaseException:
-            ledger.close()
-            raise
+        with kept_in(home):
+            home.mkdir(parents=True, exist_ok=True)
+            found = None if fresh else unfinished(home, spec_digest(spec))
+            if found is not None and spec.kind == "function" and not can_go_on(found, spec, snapshot):
+                found = None
+            paths = layout.RunPaths(found) if found is not None else claim(home)
+            ledger = Ledger(paths.ledger)
+            try:
+                return cls._opened(spec, paths, ledger, tool, argv, snapshot, continued=found is not None)
+            except BaseException:
+                ledger.close()
+                raise
 
     @classmethod
     def _opened(
@@ -135,6 +138,8 @@ class Keeper:
         # Scratch folders of an earlier process belong to attempts that are over.
         shutil.rmtree(paths.scratch, ignore_errors=True)
         run.sweep(paths.root)
+        for unit in ledger.state.done:  # a commit that could not tidy up
+            shutil.rmtree(paths.folder(unit).steps, ignore_errors=True)
         keeper._write_record()
         if snapshot is not None and snapshot.left_out:
             shown = [*snapshot.left_out[:_SHOWN], *(["…"] if len(snapshot.left_out) > _SHOWN else [])]
@@ -165,33 +170,51 @@ class Keeper:
         """Add a line for people to the run's ``outputs.log``."""
         self.log(f"{time.strftime('%H:%M:%S')} | {text}\n")
 
+    @on_disk
     def log(self, text: str) -> None:
         """Add a text to the run's ``outputs.log`` as it is."""
         with self.paths.outputs.open("a", encoding="utf-8", errors="replace") as stream:
             stream.write(text)
 
+    @on_disk
     def close(self, status: str, *, reason: str | None = None, error: str | None = None) -> RunRecord:
-        """End the run with a final state and return its record. The scratch folder goes away."""
-        for unit in list(self.state.running):
-            self._set_status(unit, run.CANCELLED, reason=reason)
-        counts = self.state.counts()
-        finished = status in (run.COMPLETE, run.FAILED)
-        digest = run_digest(self.record.spec_digest, self.state) if finished else None
-        self.ledger.append("close", status=status, counts=counts, result_digest=digest)
-        self.ledger.sync()
-        self._stop.set()
-        self._pulse.join()
-        shutil.rmtree(self.paths.scratch, ignore_errors=True)
-        self.record.status = status
-        self.record.status_reason = reason
-        self.record.result_digest = digest
-        self.record.exit = run.Exit(code={run.COMPLETE: 0, run.FAILED: 1}.get(status), error=error)
-        if status == run.CANCELLED and reason is not None and reason in signal.Signals.__members__:
-            self.record.exit.signal, self.record.exit.code = reason, 128 + signal.Signals[reason]
-        self.record.time.ended = run.now()
-        self._write_record(durable=True)
-        self.ledger.close()
+        """End the run with a final state and return its record. The scratch folder goes away.
+
+        Whatever the disk says, the lock is given back and the heartbeat ends: a run that could not write how it ended goes on
+        with the same command.
+        """
+        try:
+            for unit in list(self.state.running):
+                self._set_status(unit, run.CANCELLED, reason=reason)
+            counts = self.state.counts()
+            finished = status in (run.COMPLETE, run.FAILED)
+            digest = run_digest(self.record.spec_digest, self.state) if finished else None
+            self.ledger.append("close", status=status, counts=counts, result_digest=digest)
+            self.ledger.sync()
+            self._end_pulse()
+            shutil.rmtree(self.paths.scratch, ignore_errors=True)
+            self.record.status = status
+            self.record.status_reason = reason
+            self.record.result_digest = digest
+            self.record.exit = run.Exit(code={run.COMPLETE: 0, run.FAILED: 1}.get(status), error=error)
+            if status == run.CANCELLED and reason is not None and reason in signal.Signals.__members__:
+                self.record.exit.signal, self.record.exit.code = reason, 128 + signal.Signals[reason]
+            self.record.time.ended = run.now()
+            self._write_record(durable=True)
+        finally:
+            self._end_pulse()
+            self.ledger.close()
         return self.record
+
+    def give_up(self, error: BaseException) -> None:
+        """End the run as cancelled because of ``error``, as far as the disk allows: the error itself is what is told."""
+        with contextlib.suppress(DiskRefused):
+            self.close(run.CANCELLED, reason=str(error) or type(error).__name__)
+
+    def _end_pulse(self) -> None:
+        self._stop.set()
+        if self._pulse.is_alive():
+            self._pulse.join()
 
     def _write_record(self, *, durable: bool = False) -> None:
         with self._lock:
@@ -207,6 +230,7 @@ class Keeper:
 
     # -- units --------------------------------------------------------------------------------------------------------
 
+    @on_disk
     def plan(self, unit: Unit, needs: Mapping[str, str] | None = None, *, anew: bool = False) -> None:
         """Expect a unit. needs: linked stage → unit id. Planning it again changes nothing, unless its key is another (what
         there is of it was made by other code), or something it needs has begun anew since: then it begins anew too.
@@ -220,6 +244,7 @@ class Keeper:
                 needs=above,
             )  # fmt: skip
 
+    @on_disk
     def start(self, unit: Unit, attempt: int, worker: str, from_step: int = 0) -> Path:
         """Begin an attempt and return its empty scratch folder. Streams are cut back to what ``from_step`` had."""
         folder = self.paths.unit(unit.stage, unit.variant)
@@ -244,6 +269,7 @@ class Keeper:
         scratch.mkdir()
         return scratch
 
+    @on_disk
     def report(self, unit: Unit, attempt: int, report: StepReport, step_source: Path | bytes | None = None) -> None:
         """Take the report of one step: its streams, then its checkpoint (best and last are kept), then the event.
 
@@ -268,15 +294,18 @@ class Keeper:
         if step_source is not None:
             self._drop_old_steps(unit)
 
+    @on_disk
     def decision(self, unit: Unit, step: int, decision: str) -> None:
         """Record what the scheduler said about a step: ``continue``, ``pause`` or ``stop``."""
         self.ledger.append("decision", unit=unit.id, step=step, decision=decision)
 
+    @on_disk
     def pause(self, unit: Unit, step: int) -> None:
         """Record that a unit waits with its state in ``steps/``."""
         self._set_status(unit.id, run.PAUSED)
         self.ledger.append("pause", unit=unit.id, step=step)
 
+    @on_disk
     def commit(
         self, unit: Unit, attempt: int, source: Path | bytes, report: StepReport, *, complete: bool = True
     ) -> Event:
@@ -310,6 +339,7 @@ class Keeper:
         shutil.rmtree(folder.steps, ignore_errors=True)
         return event
 
+    @on_disk
     def reuse(self, unit: Unit, found: Found) -> Event:
         """Take an earlier result, by hard link or copy."""
         folder = self.paths.unit(unit.stage, unit.variant)
@@ -334,6 +364,7 @@ class Keeper:
             digest=unit_digest(folder.root, params=unit.params, step=record.step, complete=record.complete),
         )  # fmt: skip
 
+    @on_disk
     def fail(
         self, unit: Unit, attempt: int, error: str, *, final: bool, streams: Mapping[str, bytes] | None = None
     ) -> None:
@@ -344,11 +375,13 @@ class Keeper:
         self._set_status(unit.id, run.FAILED if final else run.CREATED, error=error)
         self.ledger.append("fail", unit=unit.id, attempt=attempt, error=error, final=final)
 
+    @on_disk
     def prune(self, unit: Unit, why: str) -> None:
         """Record that a unit is not wanted any more."""
         self._set_status(unit.id, run.PRUNED, reason=why)
         self.ledger.append("prune", unit=unit.id, why=why)
 
+    @on_disk
     def reduce(self, stage: str, kept: Sequence[str], best: str | None = None) -> None:
         """Record which units (ids, best first) later stages will see, and point ``stages/<stage>/best`` at the best."""
         if stage not in self.state.reduced:
@@ -356,6 +389,7 @@ class Keeper:
         if best is not None:
             self.mark_best(stage, best)
 
+    @on_disk
     def mark_best(self, stage: str, unit: str) -> None:
         """Point ``stages/<stage>/best`` at a unit."""
         link = self.paths.best(stage)

@@ -15,8 +15,9 @@ from flambe.errors import ConfigError, UsageError
 from flambe.record.keeper import Keeper
 from flambe.record.layout import OUTPUTS, STEPS, label
 from flambe.record.ledger import Event
+from flambe.record.refused import DiskRefused
 from flambe.record.result import ResultStore
-from flambe.record.run import CANCELLED, COMPLETE, FAILED
+from flambe.record.run import COMPLETE, FAILED
 from flambe.runner.debugger import offer_terminal
 from flambe.runner.failure import failure_of
 from flambe.runner.interrupt import Interrupt, Stopped, catch_signals, interruptible
@@ -116,7 +117,7 @@ def execute(
             failed = _all(keeper, spec, interrupt, on_unit)
         except BaseException as error:
             # Whatever it was, nothing is lost: what was done is kept, and the same command goes on.
-            keeper.close(CANCELLED, reason=str(error) or type(error).__name__)
+            keeper.give_up(error)
             if isinstance(error, KeyboardInterrupt):
                 say(f"{tool}: stopped; the same command goes on from here: {keeper.paths.root}")
             raise
@@ -174,6 +175,8 @@ def _one(keeper: Keeper, store: ResultStore, spec: Spec, unit: Unit, interrupt: 
         run = StageRun(unit, keeper.start(unit, attempt, "main", from_step))
         try:
             return _attempt(keeper, run, attempt, from_step, interrupt)
+        except DiskRefused:
+            raise  # nothing is wrong with the unit, and it goes on from its last step
         except (Exception, SystemExit) as error:
             failure = failure_of(error, unit)
             final = failure.is_permanent or state.failures.get(unit.id, 0) >= spec.max_failures

@@ -21,6 +21,7 @@ from flambe.errors import RunFailed
 from flambe.logging.log import MetricBuffer, use_buffer
 from flambe.record.code import check_imported
 from flambe.record.layout import ARTIFACTS, CHECKPOINT, METRICS, OUTPUTS, STEPS
+from flambe.record.refused import kept_in
 from flambe.runnable.environment import CWD_VARIABLES, as_text, get_env, swap
 from flambe.runnable.function import Function
 from flambe.runnable.secrets import hide_bytes
@@ -143,7 +144,8 @@ class StageRun:
             self.steps_done += 1
             metric = self._metric()
             if more:
-                self._save_step()
+                with kept_in(self.folder):
+                    self._save_step()
             seconds = time.monotonic() - began
             _logger.info(
                 "step %d%s (%.1f s)", self.steps_done, "" if metric is None else f", metric {metric:.6g}", seconds
@@ -169,12 +171,13 @@ class StageRun:
                 finish()
             borrowed = self._handover.borrowed
             parts: dict[int, str] = {}
-            # Any object with run() is a stage; what it did is all that is left of one that is no component.
-            if is_part(self.component):
-                parts = save_component(
-                    self.component, self.folder / CHECKPOINT, borrowed=borrowed, extensions=self.unit.extensions
-                )
-            write_exports(self.folder, self.unit, self._evaluate, parts, borrowed)
+            with kept_in(self.folder):
+                # Any object with run() is a stage; what it did is all that is left of one that is no component.
+                if is_part(self.component):
+                    parts = save_component(
+                        self.component, self.folder / CHECKPOINT, borrowed=borrowed, extensions=self.unit.extensions
+                    )
+                write_exports(self.folder, self.unit, self._evaluate, parts, borrowed)
             metric = self._metric()
             with contextlib.suppress(OSError):
                 (self.folder / ARTIFACTS).rmdir()  # nothing was written

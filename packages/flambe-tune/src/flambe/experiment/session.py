@@ -140,7 +140,7 @@ def run_experiment(
             except Stopped:
                 outcome = Outcome(stopped=True)
         except BaseException as error:
-            keeper.close(CANCELLED, reason=str(error) or type(error).__name__)
+            keeper.give_up(error)
             raise
         finally:
             shown.end()
