@@ -31,6 +31,12 @@ def test_stdin_and_check(kit: Any) -> None:
     assert empty.stderr == "flambe-compile: error: stdin is empty, a config was expected\n"
 
 
+def test_a_device_is_not_read_for_ever(kit: Any) -> None:
+    done = kit.command(CLI, "/dev/zero")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "flambe-compile: error: /dev/zero is larger than 32 MiB\n"
+
+
 def test_expand_writes_one_concrete_spec_a_line(kit: Any) -> None:
     done = kit.command(CLI, "toy.yaml", "train.max_steps=1,2,3", "--expand")
     specs = [json.loads(line) for line in done.stdout.splitlines()]

@@ -86,8 +86,8 @@ def emit_json(value: Any) -> None:
     emit(json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")))
 
 
-def read_text(path: str, *, what: str) -> str:
-    """Read the text of ``path``, where ``-`` is stdin.
+def read_text(path: str, *, what: str, largest: int = 2**30) -> str:
+    """Read the text of ``path``, where ``-`` is stdin. largest: in bytes; a device has no end.
 
     Raises ``UsageError`` for an empty or interactive stdin, ``ConfigError`` for a file that cannot be read.
     """
@@ -95,18 +95,26 @@ def read_text(path: str, *, what: str) -> str:
         if sys.stdin is None or sys.stdin.isatty():
             raise UsageError(f"no {what} came on stdin", hint="Name a file, or pipe one in.")
         try:
-            data = sys.stdin.buffer.read() if hasattr(sys.stdin, "buffer") else sys.stdin.read().encode()
-            text = data.decode("utf-8")
+            if hasattr(sys.stdin, "buffer"):
+                text = _text(sys.stdin.buffer.read(largest + 1), "stdin", largest)
+            else:
+                text = sys.stdin.read()
         except (OSError, UnicodeDecodeError) as error:
             raise _unreadable("stdin", error) from error
         if not text.strip():
             raise UsageError(f"stdin is empty, a {what} was expected")
         return text
     try:
-        with open(path, encoding="utf-8") as stream:
-            return stream.read()
+        with open(path, "rb") as stream:
+            return _text(stream.read(largest + 1), path, largest)
     except (OSError, UnicodeDecodeError) as error:
         raise _unreadable(path, error) from error
+
+
+def _text(data: bytes, name: str, largest: int) -> str:
+    if len(data) > largest:
+        raise ConfigError(f"{name} is larger than {largest // 2**20:,} MiB", rule="too-large")
+    return data.decode("utf-8").replace("\r\n", "\n")
 
 
 def _unreadable(path: str, error: OSError | UnicodeDecodeError) -> ConfigError:

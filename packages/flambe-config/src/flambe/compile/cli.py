@@ -31,8 +31,9 @@ def answer(
 ) -> int:
     """Compile a file (``-`` is stdin), write what is asked for, and return the exit code. The options are those of ``command``."""
     from flambe.compile.compiler import compile_whole, name_of
+    from flambe.compile.yaml import LARGEST
 
-    text = read_text(file, what="config")
+    text = read_text(file, what="config", largest=LARGEST)
     shown = "<stdin>" if file == "-" else file
     compiled: Compiled | None = None
     fault: ConfigError | None = None

@@ -16,7 +16,7 @@ from flambe.compile.lowering import FAULT, FORMS, Lowering, Place, Where
 from flambe.compile.override import apply_overrides
 from flambe.compile.source import Class
 from flambe.compile.tags import resolve
-from flambe.compile.yaml import Mapping, Node, bared, child, text_of
+from flambe.compile.yaml import LARGEST, Mapping, Node, bared, child, text_of
 from flambe.compile.yaml import Sequence as Many
 from flambe.errors import ConfigError, ConfigFaults, Faults, Notice, Position
 from flambe.spec.codec import needed_version
@@ -73,7 +73,7 @@ def compile_file(
     from flambe.cli.streams import read_text
 
     file = os.fspath(path)
-    text = read_text(file, what="config")
+    text = read_text(file, what="config", largest=LARGEST)
     return compile_text(text, name=name_of(file), file=file, overrides=overrides, argv=argv, install=install)
 
 
