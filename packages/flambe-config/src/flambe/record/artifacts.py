@@ -6,10 +6,11 @@ The newest line of a name counts. What is read is data: see ``flambe.record.arti
 
 from __future__ import annotations
 
+import datetime
 import os
 import shutil
 import tempfile
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ class Artifacts:
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         self._index: int | None = None
-        self._fresh: list[Artifact] = []
+        self._seen = 0
 
     def save(
         self,
@@ -66,11 +67,12 @@ class Artifacts:
         allow_pickle: bool = False,
         tag: str | None = None,
         step: int | None = None,
+        walltime: float | None = None,
     ) -> Path:
         """Write a value as an artifact and return its path. One of the same type and name is replaced.
 
         name: a relative path below the folder of its type, kept as it is. allow_pickle: for ``pickle``, and for whole objects
-        as ``torch``. tag, step: kept in the list.
+        as ``torch``. tag, step: kept in the list. walltime: seconds since the epoch, default now.
         Raises InvalidArtifactError for such a name, type or value, and has written nothing then.
         """
         known = type_of(type)
@@ -81,19 +83,20 @@ class Artifacts:
                 hint="Pass allow_pickle=True, or use another type: checkpoint, numpy, json, table.",
             )
         options = {"allow_pickle": True} if type == "torch" and allow_pickle else {}
+        write = function_of(known.save)
         place.parent.mkdir(parents=True, exist_ok=True)
         # In a folder of its own under its own name: formats go by the suffix.
         aside = Path(tempfile.mkdtemp(prefix=".", dir=place.parent))
         try:
             written = aside / place.name
-            function_of(known.save)(value, str(written), **options)
+            write(value, str(written), **options)
             if not written.exists():
                 found = ", ".join(path.name for path in aside.iterdir()) or "nothing"
                 raise InvalidArtifactError(f"{known.save} was to write {name} and has written {found}")
             entry = Artifact(
-                name=name, type=type, t=now(), size=_size(written), tag=tag, step=step,
+                name=name, type=type, t=_stamp(walltime), size=_size(written), tag=tag, step=step,
                 sha256=None if written.is_dir() else file_digest(written), allow_pickle=bool(options),
-                save=None if known.ours else str(known.save), load=None if known.ours else str(known.load),
+                save=None if known.ours else known.save, load=None if known.ours else known.load,
             )  # fmt: skip
             if place.is_dir():
                 shutil.rmtree(place)  # only a type of one's own writes folders
@@ -145,44 +148,48 @@ class Artifacts:
 
         Raises FlambeError naming a line that is none.
         """
-        path = self.folder / ARTIFACT_INDEX
-        try:
-            data = path.read_bytes()
-        except FileNotFoundError:
-            return []
         found: dict[tuple[str, str], Artifact] = {}
-        for number, line in enumerate(data[: data.rfind(b"\n") + 1].splitlines(), start=1):
-            try:
-                entry = msgspec.json.decode(line, type=Artifact)
-            except (msgspec.MsgspecError, UnicodeError) as error:
-                raise FlambeError(f"{path}:{number} is no artifact: {error}") from error
+        for line in self._lines().splitlines():
+            entry = self._entry(line)
             found.pop((entry.type, entry.name), None)
             found[entry.type, entry.name] = entry
         return [*found.values()]
 
-    def fresh(self) -> Iterable[Artifact]:
-        """Return what this object has written since the last call."""
-        written, self._fresh = self._fresh, []
-        return written
+    def _lines(self, start: int = 0) -> bytes:
+        try:
+            with (self.folder / ARTIFACT_INDEX).open("rb") as stream:
+                stream.seek(start)
+                data = stream.read()
+        except FileNotFoundError:
+            return b""
+        return data[: data.rfind(b"\n") + 1]
 
-    def link_into(self, folder: Path) -> None:
-        """Put all artifacts into another folder too, without copying: their files are replaced whole and never changed."""
-        entries = self.entries()
-        for entry in entries:
-            source, target = self._place(entry.type, entry.name), folder / entry.path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if source.is_dir():
-                shutil.copytree(source, target)
-            elif not target.exists():
-                os.link(source, target)
-        if entries:
+    def _entry(self, line: bytes) -> Artifact:
+        try:
+            return msgspec.json.decode(line, type=Artifact)
+        except (msgspec.MsgspecError, UnicodeError) as error:
+            raise FlambeError(f"{self.folder / ARTIFACT_INDEX}: {line[:80]!r} is no artifact: {error}") from error
+
+    def fresh(self) -> list[Artifact]:
+        """Return what was written since the last call, by this process or another one."""
+        lines = self._lines(self._seen)
+        self._seen += len(lines)
+        return [self._entry(line) for line in lines.splitlines()]
+
+    def hand_on(self, folder: Path) -> None:
+        """Copy the list into another folder, which has the files already."""
+        if (self.folder / ARTIFACT_INDEX).exists():
             shutil.copyfile(self.folder / ARTIFACT_INDEX, folder / ARTIFACT_INDEX)
+
+    def take_over(self, folder: Path) -> None:
+        """Begin with the list of another folder, whose files are here already; nothing in it is fresh."""
+        Artifacts(folder).hand_on(self.folder)
+        self.fresh()
 
     def _append(self, entry: Artifact) -> None:
         if self._index is None:
             self._index = open_to_append(self.folder / ARTIFACT_INDEX)
         os.write(self._index, msgspec.json.encode(entry) + b"\n")
-        self._fresh.append(entry)
 
     def close(self) -> None:
         """Let go of the list."""
@@ -198,6 +205,13 @@ class Artifacts:
                 expected="a file name, or several with '/' between them, none of which begins with '.'",
             )
         return self.folder / ARTIFACTS / type / name
+
+
+def _stamp(walltime: float | None) -> str:
+    if walltime is None:
+        return now()
+    moment = datetime.datetime.fromtimestamp(walltime, datetime.UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _is_no_part(part: str) -> bool:

@@ -5,6 +5,7 @@ entry point group  Protocol                    shipped by
 =================  ==========================  ====================================================
 ``flambe.codec``   ``Codec`` version 1         flambe-nn (torch tensors, modules, random numbers)
 ``flambe.scheme``  ``Scheme`` version 1        flambe-export (``s3://``)
+``flambe.sink``    ``Sink`` version 1          flambe-nn (``tensorboard``)
 =================  ==========================  ====================================================
 
 Short names of tags come from data files instead (``flambe/<room>/tags.json``), so that compiling imports nothing.
@@ -13,13 +14,16 @@ Short names of tags come from data files instead (``flambe/<room>/tags.json``), 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from flambe.errors import FlambeError
+
+if TYPE_CHECKING:
+    from flambe.record.artifacts import Artifact
 
 
 class Tensor(NamedTuple):
@@ -78,6 +82,28 @@ class Scheme(Protocol):
         """Whether anything is stored at or below ``url``."""
 
 
+class Sink(Protocol):
+    """Another form of what a unit logs: bytes that are added to one file of the unit, in a folder of the hook's name.
+
+    They are made where the unit runs and travel with its metric lines, so they are cut back with these when it goes on from
+    an earlier step. Each attempt of a unit has a file of its own.
+    """
+
+    version: int
+
+    def file_name(self, began: float) -> str:
+        """Return the name of the file of an attempt that began then, in seconds since the epoch."""
+
+    def begin(self, params: Mapping[str, Any], tags: Sequence[str]) -> bytes:
+        """Return how the file begins. params: what the variant is known by; tags: of its first metrics."""
+
+    def metrics(self, lines: Iterable[tuple[int, Mapping[str, Any], float]]) -> bytes:
+        """Return metric lines: step, tag → number or text as in a metric file, seconds since the epoch."""
+
+    def artifact(self, artifact: Artifact, path: Path) -> bytes:
+        """Return a logged image, sound, histogram or curve, whose file is at ``path``; nothing for what has no form here."""
+
+
 def codecs() -> dict[str, Codec]:
     """Return the installed codecs by name, loading them. Only processes that build objects call this."""
     return dict(_loaded("flambe.codec", 1))
@@ -95,6 +121,11 @@ def scheme(name: str) -> Scheme:
     if name in hooks:
         return hooks[name]
     raise FlambeError(f"nothing here reads {name}:// addresses", hint="pip install 'flambe-export[s3]'")
+
+
+def sinks() -> dict[str, Sink]:
+    """Return the installed sinks by name, loading them."""
+    return dict(_loaded("flambe.sink", 1))
 
 
 @cache

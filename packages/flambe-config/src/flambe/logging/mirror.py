@@ -1,0 +1,77 @@
+"""``Mirror``: what a unit logs, in the forms of the installed sinks: TensorBoard's event files."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from flambe.record.artifacts import Artifacts
+from flambe.record.layout import label
+from flambe.runnable.secrets import hide
+
+if TYPE_CHECKING:
+    from flambe.logging.buffer import Line
+    from flambe.spec.hooks import Sink
+
+
+class _Open(NamedTuple):
+    sink: Sink
+    file: str
+
+
+class Mirror:
+    """Gives the bytes that are to be added to files of a unit's folder, beside its metric lines.
+
+    artifacts: the unit's. params: what the variant is known by, path → value in node form. began: when the unit began,
+    seconds since the epoch. ``FLAMBE_{NAME}=0`` in the environment (``FLAMBE_TENSORBOARD=0``) leaves a sink out.
+    """
+
+    def __init__(self, artifacts: Artifacts, params: Mapping[str, Any], began: float) -> None:
+        self._artifacts = artifacts
+        self._params = {
+            path: value if isinstance(value, int | float | str) else label(value) for path, value in params.items()
+        }
+        self._began = began
+        self._open: dict[str, _Open] = {}
+        self._without_step: Counter[str] = Counter()
+
+    def of(self, lines: Iterable[Line]) -> dict[str, bytes]:
+        """Return what lines, and the artifacts since the last call, are in each form: file name in the unit's folder → bytes."""
+        lines, artifacts = list(lines), [entry for entry in self._artifacts.fresh() if entry.tag is not None]
+        if not lines and not artifacts:
+            return {}
+        records = [(self._step(line), _shown(line.values), self._began + line.seconds) for line in lines]
+        found = {}
+        for name, sink in _sinks().items():
+            data = b""
+            if name not in self._open:
+                self._open[name] = _Open(sink, f"{name}/{sink.file_name(time.time())}")
+                tags = list(dict.fromkeys(tag for _, values, _ in records for tag in values))
+                data = sink.begin(self._params, tags)
+            data += sink.metrics(records)
+            data += b"".join(sink.artifact(entry, self._artifacts.folder / entry.path) for entry in artifacts)
+            found[self._open[name].file] = data
+        return found
+
+    def _step(self, line: Line) -> int:
+        if line.step is not None:
+            return int(line.step)
+        # Something has to stand on the x axis: how often this was logged before.
+        first = next(iter(line.values), "")
+        self._without_step[first] += 1
+        return self._without_step[first] - 1
+
+
+def _shown(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    if any(isinstance(value, str) for value in values.values()):
+        return {tag: hide(value) if isinstance(value, str) else value for tag, value in values.items()}
+    return values
+
+
+def _sinks() -> dict[str, Sink]:
+    from flambe.spec.hooks import sinks
+
+    return {name: sink for name, sink in sinks().items() if os.environ.get(f"FLAMBE_{name.upper()}") != "0"}
