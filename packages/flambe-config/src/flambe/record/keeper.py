@@ -252,7 +252,7 @@ class Keeper:
         # A torn commit may have left parts of a result.
         for path in (folder.checkpoint, folder.root / layout.ARTIFACTS):
             shutil.rmtree(path, ignore_errors=True)
-        for path in (folder.exports, folder.export_tensors):
+        for path in (folder.exports, folder.export_tensors, folder.root / layout.ARTIFACT_INDEX):
             path.unlink(missing_ok=True)
         run.sweep(folder.root)
         inputs = self._inputs_so_far(unit.id) if from_step else []
@@ -317,7 +317,7 @@ class Keeper:
             aside = self._scratch_of(unit, "in")
             unpack(source, aside)
             source = aside
-        for name in (layout.ARTIFACTS, layout.EXPORT_TENSORS, layout.EXPORTS, layout.CHECKPOINT):
+        for name in (layout.ARTIFACTS, layout.ARTIFACT_INDEX, layout.EXPORT_TENSORS, layout.EXPORTS, layout.CHECKPOINT):
             if (source / name).exists():
                 take(source / name, folder.root / name)
         shutil.rmtree(source, ignore_errors=True)

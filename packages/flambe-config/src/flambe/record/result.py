@@ -13,17 +13,7 @@ import msgspec
 
 from flambe.errors import ConfigError
 from flambe.record.code import code_of
-from flambe.record.layout import (
-    ARTIFACTS,
-    CHECKPOINT,
-    EXPORT_TENSORS,
-    EXPORTS,
-    LEDGER,
-    MANIFEST,
-    METRICS,
-    OUTPUTS,
-    UnitPaths,
-)
+from flambe.record.layout import LEDGER, MANIFEST, RUN, STEPS, UnitPaths
 from flambe.record.ledger import Event, LedgerState, read_events
 from flambe.record.metrics import read_metrics
 from flambe.record.run import COMPLETE, StageRecord, read_record
@@ -155,12 +145,14 @@ def copy_result(source: Path, target: Path) -> None:
     Neither folder depends on the other afterwards: deleting one run never breaks another.
     """
     target.mkdir(parents=True, exist_ok=True)
-    for name in (METRICS, EXPORTS, EXPORT_TENSORS, OUTPUTS, ARTIFACTS, CHECKPOINT):
-        start = source / name
+    for start in sorted(source.iterdir()):
+        # All but what is about this one unit: sinks have files of their own (``tensorboard``).
+        if start.name in (RUN, STEPS) or start.name.startswith("."):
+            continue
         if start.is_dir():
-            shutil.copytree(start, target / name, copy_function=_link_or_copy, dirs_exist_ok=True)
-        elif start.exists():
-            _link_or_copy(str(start), str(target / name))
+            shutil.copytree(start, target / start.name, copy_function=_link_or_copy, dirs_exist_ok=True)
+        else:
+            _link_or_copy(str(start), str(target / start.name))
 
 
 def _link_or_copy(source: str, target: str) -> str:

@@ -40,7 +40,8 @@ class Streams:
             if event["step"] <= from_step:
                 offsets = dict(event["offsets"])
         root = self._paths.folder(unit).root
-        for path in [*root.glob(layout.OUTPUTS), *root.glob(f"{layout.METRICS}/*")]:
+        # Each sink has a folder (``tensorboard``); those of steps have none but folders in them.
+        for path in [*root.glob(layout.OUTPUTS), *(path for path in root.glob("*/*") if path.is_file())]:
             name = path.relative_to(root).as_posix()
             if name not in offsets:
                 path.unlink(missing_ok=True)

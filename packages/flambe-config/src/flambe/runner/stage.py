@@ -18,7 +18,10 @@ from flambe.build.state import get_state, load_state, read_state, write_state
 from flambe.build.trust import import_extensions
 from flambe.cli.console import QUIET, level
 from flambe.errors import RunFailed
-from flambe.logging.log import MetricBuffer, use_buffer
+from flambe.logging.buffer import MetricBuffer, encode_lines, use_buffer
+from flambe.logging.log import records_of_data
+from flambe.logging.mirror import Mirror
+from flambe.record.artifacts import Artifacts
 from flambe.record.code import check_imported
 from flambe.record.layout import ARTIFACTS, CHECKPOINT, METRICS, OUTPUTS, STEPS
 from flambe.record.refused import kept_in
@@ -54,7 +57,9 @@ class StageRun:
         self.component: Any = None
         self.steps_done = 0
         self._more = True
-        self._metrics = MetricBuffer()
+        self._artifacts = Artifacts(scratch.absolute())
+        self._metrics = MetricBuffer(self._artifacts)
+        self._mirror = Mirror(self._artifacts, unit.params, self._metrics.began)
         # The run directory is not there when this is a machine of a cluster without a shared disk.
         at_home = bool(unit.log) and os.path.isdir(unit.folder)
         self._capture = Capture(Path(unit.log), echo=level() != QUIET) if at_home else Capture(scratch / OUTPUTS)
@@ -83,7 +88,7 @@ class StageRun:
             folder = self._folder or self.unit.cwd
             if folder and os.path.isdir(folder):
                 os.chdir(folder)
-            with self._capture, interruptible():
+            with self._capture, records_of_data(), interruptible():
                 yield
         finally:
             # What the unit's code changed in it stays so until the unit ends.
@@ -129,6 +134,7 @@ class StageRun:
             if resume is not None:
                 if (resume / ARTIFACTS).is_dir():
                     shutil.copytree(resume / ARTIFACTS, self.folder / ARTIFACTS, symlinks=True, dirs_exist_ok=True)
+                self._artifacts.take_over(resume)
                 saved = read_state(resume)
                 load_state(self.component, saved["component"], borrowed=self._handover.borrowed)
                 set_rng_state(saved["rng"], only_loaded=self.unit.is_program)
@@ -186,14 +192,17 @@ class StageRun:
 
     def drain(self) -> dict[str, bytes]:
         """Return what was logged and printed since the last drain, by file name in the unit's folder."""
+        lines = self._metrics.take_lines()
         streams = {
-            f"{METRICS}/{self.unit.stage}.jsonl": hide_bytes(self._metrics.take()),
+            f"{METRICS}/{self.unit.stage}.jsonl": hide_bytes(encode_lines(lines)),
             OUTPUTS: hide_bytes(self._capture.take()),
+            **self._mirror.of(lines),
         }
         return {name: data for name, data in streams.items() if data}
 
     def close(self) -> None:
         """Let go of the objects."""
+        self._artifacts.close()
         self.component = None
         self._scope = Scope(stage=self.unit.stage)
         self._handover = Handover(self.unit)
@@ -218,6 +227,7 @@ class StageRun:
             "step": self.steps_done,
         }
         write_state(folder, state)
+        self._artifacts.hand_on(folder)
 
     def _report(self, *, more: bool, metric: float | None, seconds: float) -> StepReport:
         name = getattr(self.component, "metric_name", None)
