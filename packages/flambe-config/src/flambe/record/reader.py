@@ -1,6 +1,10 @@
-"""Finding runs and making rows of them.
+"""Finding runs, asking for some of them, and making rows of them.
 
-A directory is a run if and only if it holds a ``run.json`` that is not the one of a unit.
+A directory is a run of ours if and only if it holds a ``run.json`` that is not the one of a unit; folders of mlxp and expyrun
+are read beside them. The columns are those of ``flambe.record.columns``, the questions those of ``flambe.record.query``.
+
+>>> reader = flambe.Reader("flambe-output")
+>>> reader.filter("info.status == 'COMPLETE' & config.optimizer.lr <= 0.1 & min(val.loss) < 0.3")
 """
 
 from __future__ import annotations
@@ -8,81 +12,197 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
-import msgspec
-
-from flambe.errors import ConfigError
-from flambe.record import layout
+from flambe.errors import ConfigError, UsageError, did_you_mean
+from flambe.record.catalog import Catalog, Cells, Detail, Known, is_detail, is_whole_run, may_hold_runs
+from flambe.record.columns import ARTIFACT, CONFIG, INFO
+from flambe.record.index import cache_folder
+from flambe.record.inside import folders
+from flambe.record.operand import AGE, CREATED
 from flambe.record.query import Query, parse
 from flambe.record.recorded import RUN_COLUMNS, UNIT_COLUMNS, RecordedRun, RecordedUnit, natural
-from flambe.record.run import RunRecord, read_record
+from flambe.record.row import Row
+
+if TYPE_CHECKING:
+    import pandas
+
+    from flambe.record.runs import Runs
 
 __all__ = ["RUN_COLUMNS", "UNIT_COLUMNS", "Reader", "RecordedRun", "RecordedUnit", "find_runs", "is_run"]
+
+_FORMATS = ("runs", "datadict", "pandas")
 
 
 class Reader:
     """The runs at and below some folders, in natural order of their paths, each once.
 
-    Raises ConfigError for a path that does not exist. ``problems`` tells which records could not be read.
+    index: the folder that keeps what was read, for the next process; None for none, default one in the user's cache folder.
+    refresh: whether folders are looked at again for each question, once something is known of them. ``problems`` tells which
+    records could not be read. Raises ConfigError for a path that does not exist.
     """
 
-    def __init__(self, *paths: str | os.PathLike[str]) -> None:
+    def __init__(
+        self, *paths: str | os.PathLike[str], index: str | os.PathLike[str] | None = "", refresh: bool = True
+    ) -> None:
         self.problems: list[str] = []
-        self._known: dict[Path, RecordedRun] = {}
-        self._roots = [Path(path) for path in paths]
-        for root in self._roots:
+        roots = [Path(path) for path in paths]
+        for root in roots:
             if not root.exists():
                 raise ConfigError(f"{root} does not exist", expected="a run directory, or a folder of runs")
+        cache = cache_folder() if index == "" else None if index is None else Path(index)
+        self._catalogs = [Catalog(root, cache, looks=refresh) for root in roots]
+        self._opened: dict[str, RecordedRun] = {}
+
+    # -- one by one --------------------------------------------------------------------------------------------------
 
     def __iter__(self) -> Iterator[RecordedRun]:
-        self.problems = []
-        seen: set[Path] = set()
-        for root in self._roots:
-            for path in find_runs(root, self.problems):
-                place = path.resolve()
-                if place not in seen:
-                    seen.add(place)
-                    yield self._known.setdefault(place, RecordedRun(path))
+        for known in self._look():
+            if known.path not in self._opened:
+                self._opened[known.path] = known.open()
+            yield self._opened[known.path]
 
     def __len__(self) -> int:
-        return sum(1 for _ in self)
+        return len(self._look())
 
-    def rows(self, where: str | Query = "") -> Iterator[dict[str, Any]]:
-        """Yield a row for each run that ``where`` is true of."""
-        query = parse(where) if isinstance(where, str) else where
-        return (row for run in self if query(row := run.row()))
+    def rows(self, where: str | Query = "") -> Iterator[Cells]:
+        """Yield a row for each run that ``where`` is true of: ``RUN_COLUMNS``. ``filter`` gives all columns."""
+        return (_narrow(row.cells) for row in self.select(where))
 
-    def unit_rows(self, where: str | Query = "") -> Iterator[dict[str, Any]]:
-        """Yield a row for each unit of each run that ``where`` is true of."""
-        query = parse(where) if isinstance(where, str) else where
-        return (row for run in self for unit in run.units() if query(row := unit.row()))
+    def unit_rows(self, where: str | Query = "") -> Iterator[Cells]:
+        """Yield a row for each unit of each run that ``where`` is true of: ``UNIT_COLUMNS`` and its parameters."""
+        return (_narrow(row.cells) for row in self.select(where, units=True))
+
+    # -- tables ------------------------------------------------------------------------------------------------------
+
+    @overload
+    def filter(
+        self,
+        query_string: str | Query = "",
+        result_format: Literal["runs", "datadict"] = "runs",
+        *,
+        units: bool = False,
+    ) -> Runs: ...
+    @overload
+    def filter(
+        self, query_string: str | Query = "", *, result_format: Literal["pandas"], units: bool = False
+    ) -> pandas.DataFrame: ...
+    @overload
+    def filter(
+        self, query_string: str | Query, result_format: Literal["pandas"], *, units: bool = False
+    ) -> pandas.DataFrame: ...
+    def filter(self, query_string: str | Query = "", result_format: str = "runs", *, units: bool = False) -> Any:
+        """Return the runs that a query is true of, in natural order of their paths.
+
+        query_string: as in ``flambe.record.query``; empty for all. A column that no run has makes comparisons false.
+        result_format: ``runs`` for ``Runs`` (``datadict`` is its old name), whose metrics are read when they are asked for;
+        ``pandas`` for a data frame with everything in it. units: a row for each variant of each stage, and not for each run.
+        Raises ConfigError with the column of a fault in the query.
+        """
+        from flambe.record.runs import Runs
+
+        if result_format not in _FORMATS:
+            raise UsageError(
+                f"result_format is {result_format!r}",
+                expected="'runs' or 'pandas'",
+                hint=did_you_mean(str(result_format), _FORMATS),
+            )
+        found = Runs(self.select(query_string, units=units, source="query"))
+        return found.toPandas(lazy=False) if result_format == "pandas" else found
+
+    def select(self, where: str | Query = "", *, units: bool = False, source: str = "--where") -> list[Row]:
+        """Return what ``filter`` does, as a plain list. source: what the query is called in errors."""
+        query = parse(where, source=source) if isinstance(where, str) else where
+        all_known = self._look()
+        needed = [use.cell for use in query.columns]
+        if AGE in needed:
+            needed.append(CREATED)
+        if units:
+            if any(map(is_detail, needed)):
+                self._read_details()
+            rows = [Row(known, number) for known in all_known for number in range(len(known.rows()))]
+            return [row for row in rows if query(row.answers(needed))]
+        for catalog in self._catalogs:
+            catalog.need(needed)
+            self._add_problems(catalog)
+        return [Row(known) for known in all_known if query(known.cells)]
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """Column → type of the values in it, of all runs: ``int``, ``float``, ``str``, ``bool``, ``list``, ``dict``; two of these
+        with ``|`` between; ``metric``, ``artifact``."""
+        return self._fields(units=False)
+
+    @property
+    def searchable(self) -> dict[str, str]:
+        """Column → type, of what a query may ask for: everything."""
+        return self.fields
+
+    def unit_fields(self) -> dict[str, str]:
+        """Return ``fields`` of the rows of units."""
+        return self._fields(units=True)
+
+    def _fields(self, *, units: bool) -> dict[str, str]:
+        all_known = self._look()
+        self._read_details()
+        kinds: dict[str, dict[str, None]] = {}
+        for known in all_known:
+            for cells in known.rows() if units else (known.row(),):
+                for name, value in cells.items():
+                    if value is not None:
+                        kinds.setdefault(name, {})[type(value).__name__] = None
+        found = {name: " | ".join(sorted(types)) for name, types in kinds.items() if not is_detail(name)}
+        for known in all_known:
+            detail = known.detail or Detail()
+            for series in detail.units.values() if units else (detail.run,):
+                found.update(dict.fromkeys(series, "metric"))
+            found.update(dict.fromkeys((f"{ARTIFACT}{kind}.{name}" for _, kind, name, _ in detail.files), "artifact"))
+        return found
+
+    # -- inside ------------------------------------------------------------------------------------------------------
+
+    def _look(self) -> list[Known]:
+        self.problems = []
+        if len(self._catalogs) == 1:
+            found = self._catalogs[0].refresh()
+        else:
+            places: dict[str, Known] = {}
+            for catalog in self._catalogs:
+                for known in catalog.refresh():
+                    places.setdefault(os.path.realpath(known.path), known)
+            found = list(places.values())
+        for catalog in self._catalogs:
+            self._add_problems(catalog)
+        return found
+
+    def _add_problems(self, catalog: Catalog) -> None:
+        self.problems += [problem for problem in catalog.problems if problem not in self.problems]
+
+    def _read_details(self) -> None:
+        for catalog in self._catalogs:
+            catalog.read_details()
+            self._add_problems(catalog)
 
 
 def is_run(path: Path) -> bool:
     """Whether ``path`` is the directory of a whole run. Raises ConfigError when its record cannot be read."""
-    record = path / layout.RUN
-    try:
-        head = msgspec.json.decode(record.read_bytes())
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except (OSError, msgspec.MsgspecError) as error:
-        raise ConfigError(f"{record} cannot be read: {error}") from error
-    return isinstance(head, dict) and "flambe_record" in head and head.get("kind") != "stage"
+    return is_whole_run(path)
 
 
 def find_runs(root: Path, problems: list[str]) -> Iterator[Path]:
-    """Yield the run directories at and below ``root``; what cannot be read is added to ``problems``."""
+    """Yield the folders of our runs at and below ``root``, and read nothing else; what cannot be read is added to ``problems``."""
     try:
-        if is_run(root):
-            read_record(root / layout.RUN, RunRecord)
+        if is_whole_run(root):
             yield root
             return
-        children = [entry for entry in os.scandir(root) if entry.is_dir(follow_symlinks=False)]
+        children = folders(root)
     except (OSError, ConfigError) as error:
         problems.append(str(error))
         return
-    for entry in sorted(children, key=lambda entry: natural(entry.name)):
-        # The stages of a run hold no runs, and hidden folders are somebody's scratch.
-        if not entry.name.startswith(".") and entry.name != layout.STAGES:
-            yield from find_runs(Path(entry.path), problems)
+    for name in sorted(children, key=natural):
+        if may_hold_runs(name):
+            yield from find_runs(root / name, problems)
+
+
+def _narrow(cells: Cells) -> Cells:
+    return {name: value for name, value in cells.items() if not name.startswith((INFO, CONFIG))}

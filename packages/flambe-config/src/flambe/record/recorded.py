@@ -133,19 +133,20 @@ class RecordedUnit:
         """
         return aligned(self.metrics(log))
 
-    def summaries(self) -> dict[str, dict[str, Any]]:
-        """Return ``<log>.<key>`` → last, first, min, max, mean, std, len, argmin and argmax of it.
+    def summaries(self) -> dict[tuple[str, str], dict[str, Any]]:
+        """Return (log, key) → last, first, min, max, mean, std, len, argmin and argmax of it.
 
         A file that cannot be read to its end counts with the lines above, and is told by ``run.problems()``.
         """
-        found = {}
+        found: dict[tuple[str, str], dict[str, Any]] = {}
         for log in self.logs():
             lines: list[dict[str, Any]] = []
             try:
-                lines.extend(self.metrics(log))
+                for line in self.metrics(log):
+                    lines.append(line)  # one by one: those above a broken one count
             except ConfigError as error:
                 self.run.add_problem(str(error))
-            found.update({f"{log}.{key}": summary_of(values) for key, values in aligned(lines).items()})
+            found.update({(log, key): summary_of(values) for key, values in aligned(lines).items()})
         return found
 
     def artifacts(self) -> list[RecordedArtifact]:
@@ -303,6 +304,11 @@ class RecordedRun:
                 best.best = True
         return units
 
+    def bare_unit(self, unit: str) -> RecordedUnit:
+        """Return the unit ``stage/variant`` with its folder, and nothing else of what is known of it."""
+        stage, _, variant = unit.partition("/")
+        return RecordedUnit(self, stage, variant)
+
     def stages(self, units: list[RecordedUnit] | None = None) -> list[str]:
         """Return the names of the stages, in the order of the spec where there is one."""
         names = dict.fromkeys(stage.name for stage in self.spec.stages) if self.spec else {}
@@ -352,9 +358,9 @@ class RecordedRun:
         }  # fmt: skip
         return {name: value for name, value in row.items() if value is not None}
 
-    def columns(self) -> dict[str, Any]:
+    def columns(self, units: list[RecordedUnit] | None = None) -> dict[str, Any]:
         """Return ``row()``, and the columns ``info.*``, ``config.*`` and ``params.*`` of ``flambe.record.columns``."""
-        units = self.units()
+        units = self.units() if units is None else units
         spec, chosen = self.spec, self.chosen(units)
         config = config_of(spec, chosen) if spec else chosen_of(self.record.kind, chosen)
         params = {f"params.{path}": plain(value) for path, value in chosen.items()}

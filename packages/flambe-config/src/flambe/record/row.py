@@ -1,0 +1,129 @@
+"""One row of a table of runs: a mapping of columns whose metrics and artifacts are read when somebody asks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from flambe.errors import ConfigError, did_you_mean
+from flambe.record.catalog import Known, Series, is_detail, value_of
+from flambe.record.columns import ARTIFACT
+from flambe.record.operand import AGE, ALIASES, age_of
+from flambe.record.recorded import RecordedRun, RecordedUnit
+from flambe.record.recorded_artifact import RecordedArtifact
+
+
+class NoSuchColumn(ConfigError, KeyError):
+    """A column that a row, or every row, does not have."""
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        ends = [other for other in known if other.endswith(f".{name}")]
+        hint = f"Did you mean {ends[0]!r}?" if ends else did_you_mean(name, known)
+        super().__init__(f"there is no column {name!r}", hint=hint or f"`keys()` tells all {len(known)}.")
+
+
+class Row(Mapping[str, Any]):
+    """A run, or a unit of one. A metric column is the list of its values in the order of their lines.
+
+    number: which unit of the run it is; None for the run as a whole.
+    """
+
+    def __init__(self, known: Known, number: int | None = None) -> None:
+        self._known = known
+        self._number = number
+        self._logs: dict[tuple[str, str], dict[str, list[Any]]] = {}
+
+    @property
+    def cells(self) -> dict[str, Any]:
+        """The columns that take no reading of metrics or artifacts. Do not change it."""
+        return self._known.row() if self._number is None else self._known.rows()[self._number]
+
+    @property
+    def path(self) -> Path:
+        """The folder of the run."""
+        return Path(self._known.path)
+
+    @cached_property
+    def run(self) -> RecordedRun:
+        """The run with everything that is recorded of it."""
+        return self._known.open()
+
+    @property
+    def series(self) -> dict[str, Series]:
+        """Column → what is known of each metric, without its values."""
+        detail = self._known.details()
+        return detail.run if self._number is None else detail.units.get(str(self.cells["unit"]), {})
+
+    @cached_property
+    def _artifacts(self) -> dict[str, RecordedArtifact]:
+        unit = None if self._number is None else str(self.cells["unit"])
+        files = self._known.details().files
+        owners = dict.fromkeys(owner for owner, *_ in files if unit in (None, owner))
+        found = (file for owner in owners for file in self._unit(owner).artifacts())
+        return {file.column: file for file in found}
+
+    def artifact(self, name: str, type: str | None = None) -> RecordedArtifact:
+        """Return an artifact by its name below the folder of its type. Raises NoSuchColumn when there is none."""
+        for file in self._artifacts.values():
+            if file.name == name and type in (None, file.type):
+                return file
+        raise NoSuchColumn(name, list(self._artifacts))
+
+    def __getitem__(self, column: str) -> Any:
+        name = ALIASES.get(column, column)
+        cells = self.cells
+        if name in cells:
+            return cells[name]
+        if name == AGE and (age := age_of(cells)) is not None:
+            return age
+        if name.startswith(ARTIFACT):
+            if name in self._artifacts:
+                return self._artifacts[name]
+            # As mlxp writes it: all files of a type by their names.
+            kind = name.removeprefix(ARTIFACT).removesuffix(".")
+            if files := {file.name: file for file in self._artifacts.values() if file.type == kind}:
+                return files
+        elif is_detail(name):
+            series = self.series
+            if name in series:
+                return self._values(series[name])
+            if (value := value_of(series, name)) is not None:
+                return value
+        raise NoSuchColumn(column, list(self))
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self.cells
+        yield from self.series
+        yield from self._artifacts
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __repr__(self) -> str:
+        return f"<Row {self.cells.get('unit', '')} {self._known.path}>".replace("  ", " ")
+
+    def answers(self, columns: Sequence[str]) -> Mapping[str, Any]:
+        """Return the row as a query asks it: a metric is its last value, an artifact its size. columns: what it asks for."""
+        wanted = [name for name in columns if is_detail(name)]
+        if not wanted:
+            return self.cells
+        series, found = self.series, dict(self.cells)
+        for name in wanted:
+            file = self._artifacts.get(name) if name.startswith(ARTIFACT) else None
+            if (value := file.size if file is not None else value_of(series, name)) is not None:
+                found[name] = value
+        return found
+
+    def _values(self, series: Series) -> list[Any]:
+        place = (series.unit, series.log)
+        if place not in self._logs:
+            self._logs[place] = self._unit(series.unit).series(series.log)
+        return self._logs[place].get(series.key, [])
+
+    def _unit(self, unit: str) -> RecordedUnit:
+        return self.run.bare_unit(unit)
+
+
+__all__ = ["NoSuchColumn", "Row"]
