@@ -28,6 +28,7 @@ pipeline:
     some: 3
     pair: [1, 2]
     refers: "{a.some}"
+    grown: !Anything
     all: "{a.pair}"
   b: !Anything
 """
@@ -47,7 +48,7 @@ def body(*overrides: str) -> Any:
         (["a.size=1,2"], "size", {"$grid": [1, 2]}), (["a.size=range(1,4)"], "size", {"$grid": [1, 2, 3]}),
         (["a.many=[1],[2]"], "many", {"$grid": [[1], [2]]}), (["a.word=x,y"], "word", {"$grid": ["x", "y"]}),
         (["a.grid=9"], "grid", 9), (["a.size=!g [5, 6]"], "size", {"$grid": [5, 6]}), (["a.word=!TextField"], "word", {"$new": "flambe.toys.parts:TextField"}),
-        (["+a.new=1"], "new", 1), (["++a.deep.er=1"], "deep", {"er": 1}), (["+a.size=9"], "size", 9),
+        (["+a.new=1"], "new", 1), (["+a.grown.p=1"], "grown", {"$new": "flambe.toys.parts:Anything", "p": 1}), (["++a.deep.er=1"], "deep", {"er": 1}), (["+a.size=9"], "size", 9),
         (["a.size=1", "a.size=2"], "size", 2), (["a.inner.p=5"], "again", {"p": 5}), (["a.again.p=5"], "inner", {"p": 1}),
         (["a.again.p=5"], "again", {"p": 5}),
         (["--a.size", "4"], "size", 4), (["--a.size=4"], "size", 4), (["--a.word", "x,y"], "word", "x,y"),
@@ -68,6 +69,11 @@ def test_spellings(words: list[str], key: str, value: Any) -> None:
     found = body(*words)[key]
     assert found == value
     assert type(found) is type(value)
+
+
+def test_a_component_without_arguments_gets_its_first() -> None:
+    stage = compile_text(TEXT, name="t", overrides=["+b.x=1", "+b.y=2"]).stages[1]
+    assert stage.body == {"$new": "flambe.toys.parts:Anything", "x": 1, "y": 2}
 
 
 def test_taking_away() -> None:
@@ -100,7 +106,11 @@ def test_a_value_from_a_file(tmp_path: Path) -> None:
         (["--a.size"], "override '--a.size': there is no value; expected key.key=value, +key.key=value, ~key.key or --key.key value"),
         (["size"], "override 'size': there is no value; expected key.key=value, +key.key=value, ~key.key or --key.key value"),
         (["a..b=1"], "override 'a..b=1': this is no override; expected key.key=value, +key.key=value, ~key.key or --key.key value"),
-        (["+b.x=1"], "override '+b.x=1': b is !Anything without arguments. Write !Anything {} in the file."),
+        (["b.x=1"], "override 'b.x=1': b has no key 'x'. +b.x=1 would add it."),
+        (["-a.size=4"], "override '-a.size=4': this is no override; expected key.key=value, +key.key=value, ~key.key or --key.key value. Write a.size=4"),
+        (["-m"], "override '-m': this is no override; expected key.key=value, +key.key=value, ~key.key or --key.key value"),
+        (["a.size=[4, 5]"], "override 'a.size=[4, 5]': '[4, 5]' does not fit a.size, which is 3 now; expected an integer. To try each of them write a.size=4,5"),
+        (["search.a=x"], "override 'search.a=x': there is no key 'search'. +search.a=x would add it."),
         (["a.inner=@/nowhere.yaml"], "override 'a.inner=@/nowhere.yaml': there is no file /nowhere.yaml"),
         (["a.word=!Nope"], "override 'a.word=!Nope': unknown tag !Nope. The components of flambe-nn are not installed: pip install flambe-nn."),
         (["+a.x=!Encoder {input_size: z}"], "override '+a.x=!Encoder {input_size: z}': input_size of Encoder is the text 'z'; expected an integer"),

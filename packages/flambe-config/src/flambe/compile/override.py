@@ -39,7 +39,7 @@ from flambe.errors import ConfigError, Notice, Position, did_you_mean
 if TYPE_CHECKING:
     from flambe.compile.compose import Composer
 
-_FORM = re.compile(r"(?P<sign>\+{0,2}|~|--)(?P<path>(?!--)[^=\s+~][^=\s]*?)(?:=(?P<value>.*))?\Z", re.S)
+_FORM = re.compile(r"(?P<sign>\+{0,2}|~|--)(?P<path>(?!-)[^=\s+~][^=\s]*?)(?:=(?P<value>.*))?\Z", re.S)
 MOST = 10_000
 """Numbers of one ``range(…)``."""
 _RANGE = re.compile(r"range\(\s*(-?\d+)\s*(?:,\s*(-?\d+)\s*)?(?:,\s*(-?\d+)\s*)?\)\Z")
@@ -120,13 +120,14 @@ def _read(overrides: Many[str], faults: list[ConfigError], tree: Node, composer:
         path = match["path"].split(".") if match else []
         if match is None or "" in path or (value is None) != (match["sign"] == "~"):
             missing = match is not None and value is None
+            dashed = re.match(r"-+([^-=\s][^=\s]*=.+)", word, re.S)
             faults.append(
                 ConfigError(
                     "there is no value" if missing else "this is no override",
                     rule="malformed-override",
                     position=OverridePosition(f"override {text!r}", 1, 1),
                     expected="key.key=value, +key.key=value, ~key.key or --key.key value",
-                    hint="Write it without spaces." if " = " in word else None,
+                    hint="Write it without spaces." if " = " in word else f"Write {dashed[1]}" if dashed else None,
                 )
             )
             continue
@@ -198,14 +199,14 @@ def _shown(path: list[str]) -> str:
 
 
 def _step(node: Node, key: str, override: _Override, path: list[str]) -> Node:
-    """Return the part of ``node`` called ``key``; an alias on the way becomes a copy, so that only this place changes."""
+    """Return the part of ``node`` called ``key``; an alias on the way becomes a copy: only this place changes."""
     if isinstance(node, Mapping):
         for index, (name, value) in enumerate(node.items):
             if text_of(name) == key:
-                if isinstance(value, Alias):
-                    value = _copy(value.target)
-                    node.items[index] = (name, value)
-                return value
+                opened = _opened(value)
+                if opened is not value:
+                    node.items[index] = (name, opened)
+                return opened
         if override.sign.startswith("+"):
             made = Mapping(None, override.position)
             node.items.append((Scalar(None, override.position, key, False), made))
@@ -213,11 +214,18 @@ def _step(node: Node, key: str, override: _Override, path: list[str]) -> Node:
         raise _unknown(node, key, override, path)
     if isinstance(node, Sequence):
         index = _index(node, key, override, path)
-        item = node.items[index]
-        if isinstance(item, Alias):
-            item = node.items[index] = _copy(item.target)
+        item = node.items[index] = _opened(node.items[index])
         return item
     raise override.error(f"{_shown(path[:-1])} holds no keys, so no {key!r}")
+
+
+def _opened(node: Node) -> Node:
+    """Return a node whose inside may be changed: of an alias a copy, of a tag that has no arguments yet a mapping for them."""
+    if isinstance(node, Alias):
+        return _copy(node.target)
+    if isinstance(node, Scalar) and node.tag and not node.text and not node.tag.startswith(STANDARD):
+        return Mapping(node.tag, node.position)
+    return node
 
 
 def _copy(node: Node) -> Node:
@@ -244,12 +252,13 @@ def _unknown(node: Mapping, key: str, override: _Override, path: list[str]) -> C
     stages = next((v for n, v in node.items if text_of(n) in ("pipeline", "stages") and isinstance(v, Mapping)), None)
     if isinstance(stages, Mapping):
         known += [text for name, _ in stages.items if (text := text_of(name)) is not None]
-    hint = did_you_mean(key, [*known, *_parameters(override.root, path[:-1])])
+    parameters = _parameters(override.root, path[:-1])
+    hint = None if key in parameters else did_you_mean(key, [*known, *parameters])
     rest = override.path[override.path.index(key) :]
-    deeper = None if hint else next(_deeper(node, rest), None)
+    deeper = None if hint or key in parameters else next(_deeper(node, rest), None)
     if deeper is not None:
         hint = f"Did you mean {_shown([*path[:-1], *deeper])!r}?"
-    expected = None if hint else f"one of {', '.join(known)}"
+    expected = None if hint or not known or key in parameters else f"one of {', '.join(known)}"
     if hint is None and override.sign == "":
         hint = f"+{override.text} would add it."
     where = f"{_shown(path[:-1])} has" if path[:-1] not in ([], ["pipeline"], ["stages"]) else "there is"
@@ -384,6 +393,8 @@ def _typed(override: _Override, text: str, present: Node | None) -> Node:
         expected=kinds[type(old)],
     )
     if not isinstance(new, Scalar):
+        if isinstance(new, Sequence) and new.items and text[0] == "[":
+            problem.hint = f"To try each of them write {'.'.join(override.path)}={','.join(_split(text[1:-1]))}"
         raise problem
     value = value_of(new)
     if isinstance(old, str):
