@@ -181,6 +181,9 @@ def test_completion_knows_the_words(tools: Path) -> None:
     assert complete(tools, "flambe re", "1") == ["plain,report"]
     assert complete(tools, "flambe exp", "1") == ["file,exp"]
     assert complete(tools, "flambe run --num", "2") == ["plain,--num-cpus", "plain,--num-gpus"]
+    assert complete(tools, "flambe run e", "2") == ["file,e"]
+    assert complete(tools, "flambe import c", "2") == ["dir,c"]
+    assert complete(tools, "flambe run x.yaml --secrets s", "4") == ["file,s"]
     assert complete(tools, "flambe submit --num", "2") == ["plain,--num-cpus", "plain,--num-gpus"]
 
 
@@ -205,6 +208,7 @@ def test_a_word_starts_its_tool(tools: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (["x.yaml", "-fd.x=1"], "flambe: error: override '-fd.x=1': this is no override; expected key.key=value, +key.key=value, ~key.key or --key.key value. Write fd.x=1"),
         (["trian"], "flambe: error: there is no tool and no file called 'trian'. Did you mean 'train'?"),
         (["x.yaml", "-d", "-c", "c"], "flambe: error: --debug works on this machine only. Leave out --cluster."),
         (["x.yaml", "sed=1"], "flambe: error: override 'sed=1': there is no key 'sed'. Did you mean 'seed'?"),

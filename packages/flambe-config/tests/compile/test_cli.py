@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 CLI = "flambe.compile.cli"
 
 
@@ -112,3 +114,24 @@ def test_a_check_says_how_many_files_there_were(kit: Any, tmp_path: Path) -> Non
     found = json.loads(kit.command(CLI, "c.yaml", "--check", "--format", "json", cwd=tmp_path).stdout)
     (one,) = found["diagnostics"]
     assert (one["file"], one["line"], one["column"], one["end_line"]) == ("base.yaml", 2, 16, None)
+
+
+def test_a_word_with_one_dash_is_no_bundle_of_options(kit: Any) -> None:
+    done = kit.command(CLI, "toy.yaml", "-train.max_steps=3")  # has the -i of --install-extensions in it
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(
+        "flambe-compile: error: override '-train.max_steps=3': this is no override; expected "
+    )
+    assert (
+        json.loads(kit.command(CLI, "toy.yaml", "-vq", "--train.max_steps", "-1").stdout)["stages"][2]["body"][
+            "max_steps"
+        ]
+        == -1
+    )
+
+
+def test_a_shell_is_told_that_a_file_comes_first(kit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = {"COMP_WORDS": "flambe-compile t", "COMP_CWORD": "1", "_FLAMBE_COMPILE_COMPLETE": "bash_complete"}
+    for name, value in asked.items():
+        monkeypatch.setenv(name, value)
+    assert kit.command(CLI).stdout == "file,t\n"

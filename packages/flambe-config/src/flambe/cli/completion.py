@@ -24,6 +24,19 @@ class Words(click.Group):
         return found or [CompletionItem(incomplete, type="file")]
 
 
+def with_files(command: click.Command) -> None:
+    """Let a shell propose files for the arguments of a command and of all below it, and for options that take a FILE or DIR.
+
+    Once a shell completes a command by our words, it proposes no file of its own any more.
+    """
+    for param in command.params:
+        is_path = isinstance(param, click.Argument) or param.metavar in ("FILE", "DIR", "PATH")
+        if is_path and param.type in (click.STRING, click.UNPROCESSED):
+            param.type = click.Path(file_okay=param.metavar != "DIR")
+    for inner in command.commands.values() if isinstance(command, click.Group) else ():
+        with_files(inner)
+
+
 def tool_asked(names: Iterable[str]) -> str | None:
     """Return the tool whose words are asked for: the first word that is complete. None when it is none of ``names``."""
     words = os.environ.get("COMP_WORDS", "").split()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import click
@@ -55,6 +55,42 @@ def _be_verbose(_: click.Context, __: click.Parameter, value: bool) -> None:
         set_level(verbose=True)
 
 
+class Overridden(click.Command):
+    """A command whose words after the file are overrides: one such as ``-train.x=3`` is no bundle of options (-t -r -a -i -n)."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the options out of ``args``. Words that only begin like a bundle of them are kept whole."""
+        takes_value = {
+            name: not param.is_flag
+            for param in self.get_params(ctx)
+            if isinstance(param, click.Option)
+            for name in param.opts
+        }
+        held = {f"{_HELD}{word}": word for word in args if _is_half_a_bundle(word, takes_value)}
+        rest = super().parse_args(ctx, [f"{_HELD}{word}" if f"{_HELD}{word}" in held else word for word in args])
+        for name, value in ctx.params.items():
+            if isinstance(value, tuple):
+                ctx.params[name] = tuple(held.get(word, word) for word in value)
+            elif isinstance(value, str):
+                ctx.params[name] = held.get(value, value)
+        return rest
+
+
+_HELD = "\0"  # no word of a command line has it
+
+
+def _is_half_a_bundle(word: str, takes_value: Mapping[str, bool]) -> bool:
+    """Whether some letters of ``-abc`` are options and some are not. takes_value: ``-a`` → whether what follows is its value."""
+    if word[:1] != "-" or word[1:2] in ("", "-"):
+        return False
+    for letter in word[1:]:
+        if f"-{letter}" not in takes_value:
+            return True
+        if takes_value[f"-{letter}"]:
+            return False
+    return False
+
+
 class Group(click.Group):
     """A command of sub-commands, which take ``-v`` and ``-q`` as well: nobody remembers which side of the word they belong on."""
 
@@ -82,6 +118,10 @@ def enter(command: click.Command, name: str, argv: Sequence[str] | None = None) 
             # click turns an interrupt into this; the number of the signal is on what it came from.
             raise stop.__cause__ if isinstance(stop.__cause__, KeyboardInterrupt) else KeyboardInterrupt from None
 
-    wants_text = any(arg in ("--help", "-h", "--version") for arg in (sys.argv[1:] if argv is None else argv))
     completing = f"_{name.replace('-', '_').upper()}_COMPLETE" in os.environ
+    if completing:
+        from flambe.cli.completion import with_files
+
+        with_files(command)
+    wants_text = any(arg in ("--help", "-h", "--version") for arg in (sys.argv[1:] if argv is None else argv))
     return run_to_end(run, name, writes_data=not (wants_text or completing))

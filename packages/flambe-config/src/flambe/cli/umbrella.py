@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from flambe.cli.console import say, set_level
-from flambe.cli.door import enter, standing_options
+from flambe.cli.door import Overridden, enter, standing_options
 from flambe.cli.given import given_options, install_for
 from flambe.cli.older import as_ours, is_older
 from flambe.cli.streams import claim_stdout, emit, read_text
@@ -72,6 +72,7 @@ def front(context: click.Context) -> None:
 
 
 @click.command(
+    cls=Overridden,
     help="Compile a config and run it with the tool that fits; this process becomes that tool.\n\n\b\n"
     "Examples:\n  flambe run experiment.yaml\n  flambe run experiment.yaml train.max_steps=2 --show\n"
     "  flambe run experiment.yaml --cluster cluster.yaml",
@@ -170,7 +171,7 @@ def _submit() -> click.Command:
         elif param.name == "overrides":
             param.metavar = "[NAME] [OVERRIDE]..."
     params.append(click.Option(["-a", "--attach"], is_flag=True, help="Stay until it ends, pass on what it writes."))
-    return click.Command(
+    return Overridden(
         "submit",
         callback=_run_there,
         params=params,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from flambe.cli.door import standing_options
+from flambe.cli.door import Overridden, standing_options
 from flambe.cli.streams import emit
 from flambe.compile.cli import answer
 
@@ -28,6 +28,7 @@ Examples:
 
 
 @click.command(
+    cls=Overridden,
     help=_HELP,
     context_settings={"help_option_names": ["-h", "--help"], "ignore_unknown_options": True},
 )
