@@ -10,6 +10,7 @@ import pytest
 from flambe.record import run
 from flambe.record.keeper import Keeper
 from flambe.record.layout import RunPaths
+from flambe.record.ledger import Ledger, read_events
 from flambe.record.refused import DiskRefused
 from flambe.record.run import CANCELLED, RunRecord, read_record
 from flambe.spec.nodes import Spec, Stage
@@ -20,13 +21,13 @@ HERE = Path(__file__).resolve().parent
 @pytest.mark.slow
 def test_a_share_of_the_faults():
     done = subprocess.run(
-        [sys.executable, HERE / "faults.py", "--count", "70", "--seed", "11"],
+        [sys.executable, HERE / "faults.py", "--count", "28", "--seed", "11"],
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "70 faults in" in done.stdout
+    assert "28 faults in" in done.stdout
     assert "findings: 0" in done.stdout
 
 
@@ -62,3 +63,32 @@ def test_what_ended_a_run_is_told_and_not_that_it_could_not_be_written(tmp_path,
     monkeypatch.setattr(run, "replace_file", full)
     keeper.give_up(ValueError("the first thing that went wrong"))
     assert RunPaths(keeper.paths.root).record.exists()
+
+
+@pytest.mark.slow
+def test_a_share_of_the_power_cuts():
+    done = subprocess.run(
+        [sys.executable, HERE / "power.py", "--count", "18", "--seed", "11"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "18 power cuts in 3 scenarios" in done.stdout
+    assert "findings: 0" in done.stdout
+
+
+def test_events_after_a_hole_in_the_ledger_are_left_out(tmp_path):
+    path = tmp_path / "ledger.jsonl"
+    ledger = Ledger(path)
+    for event in ("one", "two", "three"):
+        ledger.append(event)
+    ledger.close()
+    data = path.read_bytes()
+    at = data.index(b"two")
+    path.write_bytes(data[:at] + b"\0" * 10 + data[at + 10 :])
+    assert [event["event"] for event in read_events(path)] == ["one"]
+    again = Ledger(path)
+    again.append("two")
+    again.close()
+    assert [(event["n"], event["event"]) for event in read_events(path)] == [(0, "one"), (1, "two")]

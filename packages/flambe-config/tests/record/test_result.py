@@ -12,6 +12,7 @@ from flambe.record.code import forget_code
 from flambe.record.keeper import Keeper
 from flambe.record.layout import RunPaths
 from flambe.record.metrics import metric_line
+from flambe.record.refused import DiskRefused
 from flambe.record.result import ResultStore, checkpoint_is_whole, stage_key, unit_seed
 from flambe.record.run import StageRecord, read_record
 from flambe.runner.plan import concrete_units
@@ -74,7 +75,7 @@ def test_running_a_unit_again_leaves_the_result_it_was_taken_from_alone(tmp_path
     found = ResultStore(tmp_path).find(unit.key)
     with monkeypatch.context() as patch:
         patch.setattr(again.ledger, "append", lambda *a, **k: (_ for _ in ()).throw(OSError(28, "No space")))
-        with pytest.raises(OSError, match="No space"):
+        with pytest.raises(DiskRefused, match="No space"):
             again.reuse(unit, found)
     scratch = again.start(unit, 2, "w", from_step=1)
     again.report(unit, 2, StepReport(step=2, more=True, streams=streams), None)

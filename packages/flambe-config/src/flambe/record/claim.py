@@ -6,8 +6,10 @@ from pathlib import Path
 
 from flambe.errors import ConfigError
 from flambe.record import run
-from flambe.record.layout import DEBUG, RUN, RunPaths
+from flambe.record.layout import DEBUG, LEDGER, RUN, RunPaths
+from flambe.record.ledger import spec_left_open
 from flambe.record.snapshot import Snapshot
+from flambe.spec.codec import FlambeVersionError
 from flambe.spec.nodes import Spec, is_concrete
 
 CONTINUABLE = frozenset({run.CREATED, run.QUEUED, run.RUNNING, run.PAUSED, run.CANCELLED})
@@ -45,7 +47,12 @@ def unfinished(home: Path, digest: str) -> Path | None:
     for folder in sorted(home.glob("exp.*"), key=_index, reverse=True):
         try:
             record = run.read_record(folder / RUN, run.RunRecord)
+        except FlambeVersionError:
+            continue
         except (FileNotFoundError, ConfigError):
+            # Torn with the power; the ledger was synced. Its lock tells whether somebody is writing.
+            if spec_left_open(folder / LEDGER) == digest:
+                return folder
             continue
         if record.spec_digest == digest:
             # Only the newest equal run counts: an older one was given up when the newer one began.

@@ -24,15 +24,15 @@ from flambe.errors import ConfigError, FlambeError
 from flambe.record import layout, run
 from flambe.record.claim import can_go_on, claim, home_of, unfinished
 from flambe.record.code import forget_code
+from flambe.record.damage import may_be_damaged, report_is_whole, result_is_whole, sources_are_whole
 from flambe.record.ledger import PENDING, Event, Ledger, LedgerState
 from flambe.record.parcel import take, unpack
 from flambe.record.provenance import code_record, code_to_copy, command_of, this_python, write_sources
 from flambe.record.reference import move_references
 from flambe.record.refused import DiskRefused, kept_in, on_disk
-from flambe.record.result import Found, copy_result, run_digest, unit_digest
+from flambe.record.result import Found, copy_result, exports_digest, run_digest, unit_digest
 from flambe.record.run import RunRecord, StageRecord, read_record, write_record
 from flambe.record.snapshot import Snapshot
-from flambe.record.step import step_is_whole
 from flambe.record.streams import Streams
 from flambe.runner.unit import StepReport, Unit
 from flambe.spec.digest import spec_digest
@@ -41,6 +41,7 @@ from flambe.spec.shape import check_names
 
 _SYNC_EVERY_S = 0.2
 _SHOWN = 10
+_PLAN = ("unit", "stage", "variant", "params", "key", "needs")
 
 
 class Keeper:
@@ -111,8 +112,11 @@ class Keeper:
         if continued:
             with contextlib.suppress(FileNotFoundError, ConfigError):
                 old = read_record(paths.record, RunRecord)
+        damaged = bool(ledger.state.events) and may_be_damaged(old.host if old else None, run.this_host())
         times = run.Times(created=old.time.created if old else run.now(), started=run.now(), heartbeat=run.now())
         digest = spec_digest(spec)
+        if damaged and spec.kind != "function" and not sources_are_whole(paths, digest):
+            paths.spec.unlink(missing_ok=True)  # it comes last, so all of them are written again
         if snapshot is not None and not paths.spec.exists():
             snapshot = snapshot.write(paths.root)
         record = RunRecord(
@@ -139,24 +143,34 @@ class Keeper:
         shutil.rmtree(paths.scratch, ignore_errors=True)
         run.sweep(paths.root)
         for unit in ledger.state.done:  # a commit that could not tidy up
+            run.sweep(paths.folder(unit).root)
             shutil.rmtree(paths.folder(unit).steps, ignore_errors=True)
         keeper._write_record()
         if snapshot is not None and snapshot.left_out:
             shown = [*snapshot.left_out[:_SHOWN], *(["…"] if len(snapshot.left_out) > _SHOWN else [])]
             keeper.note(f"out of the snapshot: {', '.join(shown)}")
         ledger.append("open", spec=digest, tool=tool, pid=os.getpid())
-        keeper._fall_back()
+        keeper._mend(verify=damaged)
         keeper._pulse.start()
         return keeper
 
-    def _fall_back(self) -> None:
-        """Let units whose last checkpoint is gone or torn go on from an earlier one, or from the beginning."""
+    def _mend(self, *, verify: bool) -> None:
+        """Let units whose last checkpoint is gone or torn go on from an earlier one, or from the beginning.
+
+        verify: the machine may have lost its power: look at results too, at every byte.
+        """
+        for unit, event in list(self.state.done.items()) if verify else ():
+            if not result_is_whole(self.paths.folder(unit).root, event):
+                self.note(f"{unit}: its result is not whole, so it is made again")
+                planned = self.state.planned[unit]
+                self.ledger.append("plan", **{name: planned[name] for name in _PLAN})
         for unit, step in list(self.state.steps.items()):
             if self.state.status_of(unit) not in (PENDING, "paused"):
                 continue
             folder = self.paths.folder(unit)
-            kept = [report["step"] for report in self.state.reports.get(unit, ()) if report["kept"]]
-            whole = next((number for number in reversed(kept) if step_is_whole(folder.step(number))), 0)
+            kept = [report for report in self.state.reports.get(unit, ()) if report["kept"]]
+            good = (report for report in reversed(kept) if report_is_whole(folder.root, report, verify=verify))
+            whole = next(good, {"step": 0})["step"]
             if whole != step:
                 self.note(f"{unit}: steps/{step} is not whole, so it goes on from step {whole}")
                 self.state.fall_back(unit, whole)
@@ -334,6 +348,7 @@ class Keeper:
             "commit", unit=unit.id, attempt=attempt, key=unit.key, step=report.step, complete=complete,
             metric=report.metric, lower_is_better=report.lower_is_better,
             digest=unit_digest(folder.root, params=unit.params, step=report.step, complete=complete),
+            exports=exports_digest(folder),
         )  # fmt: skip
         self._sync_sometimes()
         shutil.rmtree(folder.steps, ignore_errors=True)
@@ -362,6 +377,7 @@ class Keeper:
             "reuse", unit=unit.id, key=unit.key, source=record.reused_from, step=record.step, complete=record.complete,
             metric=found.event.get("metric", record.metric), lower_is_better=record.lower_is_better,
             digest=unit_digest(folder.root, params=unit.params, step=record.step, complete=record.complete),
+            exports=exports_digest(folder),
         )  # fmt: skip
 
     @on_disk

@@ -1,8 +1,9 @@
 """``ledger.jsonl``: every plan, result and decision of a run, one event a line. The only truth of a run.
 
 The events and their fields are listed in docs/run-directory.md. One process appends (it holds a lock on the file);
-anybody reads. A torn last line, left by a kill, is ignored by readers and cut off by the next writer. A metric that is
-no finite number is written as text, as in metric lines, and read back as the number it was.
+anybody reads. A torn last line, left by a kill, is ignored by readers and cut off by the next writer; so is everything after a
+zero byte, which only a machine that lost its power leaves. A metric that is no finite number is written as text, as in metric
+lines, and read back as the number it was.
 """
 
 from __future__ import annotations
@@ -159,7 +160,7 @@ _decoder = msgspec.json.Decoder(dict[str, Any])
 
 def _decode(data: bytes, path: Path) -> list[Event]:
     events = []
-    for number, line in enumerate(data[: data.rfind(b"\n") + 1].splitlines(), start=1):
+    for number, line in enumerate(data[: _whole(data)].splitlines(), start=1):
         try:
             events.append(read_event(line))
         except ValueError as error:
@@ -169,6 +170,22 @@ def _decode(data: bytes, path: Path) -> list[Event]:
                 hint="Something else has written to this ledger; take the line out, or the folder away.",
             ) from error
     return events
+
+
+def _whole(data: bytes) -> int:
+    """Return the length of the whole lines at the beginning of a ledger."""
+    zero = data.find(b"\0")
+    return data.rfind(b"\n", 0, zero if zero >= 0 else len(data)) + 1
+
+
+def spec_left_open(path: Path) -> str | None:
+    """Return the digest of the spec of a run whose ledger says that it was opened and never ended; None otherwise."""
+    try:
+        events = read_events(path)
+    except (OSError, ConfigError):
+        return None
+    opened = [event for event in events if event["event"] in ("open", "close")]
+    return str(opened[-1]["spec"]) if opened and opened[-1]["event"] == "open" else None
 
 
 def fold(events: Iterable[Event]) -> LedgerState:
@@ -191,7 +208,7 @@ class Ledger:
         try:
             self._lock()
             data = path.read_bytes()
-            self._size = data.rfind(b"\n") + 1
+            self._size = _whole(data)
             if self._size != len(data):
                 os.ftruncate(self._descriptor, self._size)
             self.state = fold(_decode(data, path))

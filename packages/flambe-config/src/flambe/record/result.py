@@ -75,7 +75,7 @@ class ResultStore:
         if self._index is None:
             self._index = self._read()
         for folder, event in reversed(self._index.get(key, [])):
-            record = self._whole(folder, key)
+            record = self._whole(folder, event)
             if record is not None:
                 return Found(folder, event, record)
         return None
@@ -93,15 +93,17 @@ class ResultStore:
         return index
 
     @staticmethod
-    def _whole(folder: Path, key: str) -> StageRecord | None:
+    def _whole(folder: Path, event: Event) -> StageRecord | None:
         paths = UnitPaths(folder)
         try:
             record = read_record(paths.record, StageRecord)
         except (OSError, ConfigError):
             return None
-        if record.key != key or record.status != COMPLETE or not record.complete:
+        if record.key != event["key"] or record.status != COMPLETE or not record.complete:
             return None
         if not all(input_is_unchanged(described) for described in record.inputs):
+            return None
+        if event.get("exports", exports_digest(paths)) != exports_digest(paths):
             return None
         return record if paths.exports.exists() and checkpoint_is_whole(paths.checkpoint) else None
 
@@ -181,6 +183,12 @@ def unit_digest(folder: Path, *, params: Mapping[str, Any], step: int, complete:
         for manifest in sorted(paths.checkpoint.rglob(MANIFEST))
     }
     return digest_of([dict(params), step, complete, metrics, parts])
+
+
+def exports_digest(paths: UnitPaths) -> str:
+    """Return the digest of the values that a unit hands to later stages, which no manifest covers."""
+    files = [path for path in (paths.exports, paths.export_tensors) if path.exists()]
+    return digest_of({path.name: file_digest(path) for path in files})
 
 
 def run_digest(spec_digest: str, state: LedgerState) -> str:

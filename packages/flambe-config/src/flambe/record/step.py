@@ -8,20 +8,23 @@ from pathlib import Path
 import msgspec
 
 from flambe.record.layout import STATE_JSON, STATE_TENSORS
+from flambe.spec.digest import file_digest
 
 _LENGTH = struct.Struct("<Q")
 
 
-def step_is_whole(folder: Path) -> bool:
+def step_is_whole(folder: Path, *, verify: bool = False) -> bool:
     """Whether a step can be continued from: its text is whole, and the file of tensors as long as its header says.
 
-    Their digest is not taken: that would read gigabytes before anything begins.
+    verify: take the digest of the tensors too, which reads gigabytes before anything begins.
     """
     try:
         state = msgspec.json.decode((folder / STATE_JSON).read_bytes())
         if "tensors" not in state:
             return True
         path = folder / STATE_TENSORS
+        if verify and file_digest(path) != state["tensors"]:
+            return False
         with path.open("rb") as stream:
             (length,) = _LENGTH.unpack(stream.read(_LENGTH.size))
             header = msgspec.json.decode(stream.read(length))
