@@ -16,9 +16,13 @@ __version__ = "0.1.0"
 
 _DOOR = {
     "Component": "flambe.build.component",
+    "ConfigDict": "flambe.runnable.config_dict",
+    "Context": "flambe.runnable.context",
     "Link": "flambe.build.link",
+    "Logger": "flambe.record.logger",
     "Reader": "flambe.record.reader",
     "Schema": "flambe.build.schema",
+    "launch": "flambe.runnable.launch",
     "load": "flambe.build.saved",
     "save": "flambe.build.saved",
     "log": "flambe.logging.log",
@@ -37,13 +41,17 @@ _ROOMS = {
 
 __all__ = [
     "Component",
+    "ConfigDict",
+    "Context",
     "Link",
+    "Logger",
     "Reader",
     "Schema",
     "__version__",
     "env",
     "get_env",
     "get_trial_dir",
+    "launch",
     "load",
     "log",
     "save",
@@ -56,8 +64,12 @@ if TYPE_CHECKING:
     from flambe.build.saved import load, save
     from flambe.build.schema import Schema
     from flambe.logging.log import get_trial_dir, log
+    from flambe.record.logger import Logger
     from flambe.record.reader import Reader
+    from flambe.runnable.config_dict import ConfigDict
+    from flambe.runnable.context import Context
     from flambe.runnable.environment import env, get_env, set_env
+    from flambe.runnable.launch import launch
 
 
 def __getattr__(name: str) -> Any:

@@ -3,6 +3,7 @@
 FlambeError                 1  anything of ours; the number is the exit code of a command that ends with it
 ├── ConfigError             2  a fault in a file or value the user wrote
 │   ├── ConfigFaults        2  several of them, reported together
+│   ├── MissingFieldError   2  a config without the seed that its seeding function is to be given
 │   └── UsageError          2  a fault on the command line
 ├── RunFailed               1  a stage raised
 ├── ProvenanceError         3  what would run is not what was recorded
@@ -101,6 +102,10 @@ class ConfigError(FlambeError):
     """A fault in something the user wrote."""
 
     exit_code = 2
+
+
+class MissingFieldError(ConfigError):
+    """A config lacks what its function is said to need."""
 
 
 class UsageError(ConfigError):

@@ -147,33 +147,58 @@ def test_what_is_missing_or_unknown(project: Path) -> None:
     assert faults(write(more="__code__: my_cod")) == [
         f"5:13: __code__: there is no folder {project}/my_cod. Did you mean 'my_code'?"
     ]
-    assert faults(write(more="__snapshot__: git")) == [
-        "5:17: __snapshot__ is 'git'; expected copy or none. A copy has uncommitted edits too."
-    ]  # fmt: skip
+    assert faults(write(more="__snapshot__: gti")) == [
+        "5:17: __snapshot__ is 'gti'; expected copy, git or none. Did you mean 'git'?"
+    ]
     assert faults(write().replace(": out", ": 3 4\n  __output_dir__: x"))[0].startswith(
         "4:3: duplicate key '__output_dir__'"
     )
 
 
 @pytest.mark.parametrize(
-    ("pair", "fault", "warning"),
+    ("pair", "expected"),
     [
-        ("__dirty__: include", None, None), ("__dirty__: refuse", "__dirty__ cannot be refuse yet; expected include", None),
-        ("__log__: true", None, None), ("__log__: false", "__log__ cannot be false yet; expected true", None),
-        ("__seeding__: auto", None, None), ("__seeding__: m:f", "__seeding__ cannot be m:f yet; expected auto", None),
-        ("__scheduler__: {name: local}", None, None),
-        ("__scheduler__: {name: slurm}", "__scheduler__ cannot be slurm yet; expected local. Submit the spec", None),
-        ("__streams__: file", None, "__streams__ has no effect yet; only tee does"), ("__retries__: 0", None, None),
-        ("__retries__: 2", None, "__retries__ has no effect yet; only 0 does"), ("__resources__: {cpus: 2}", None, "__resources__ has no effect yet"),
-        ("__requirements__: freeze", None, None), ("__requirements__: none", None, "__requirements__ has no effect yet; only freeze does"),
+        ("__dirty__: include", {}), ("__dirty__: refuse", {"dirty": "refuse"}), ("__streams__: file", {"streams": "file"}),
+        ("__streams__: null", {"streams": "none"}), ("__requirements__: declared", {"requirements": "declared"}),
+        ("__log__: true", {}), ("__log__: false", {"log": False}), ("__seeding__: auto", {}), ("__seeding__: null", {"seeding": None}),
+        ("__seeding__: my_code.first:seed", {"seeding": "my_code.first:seed"}), ("__scheduler__: {name: local}", {}),
+        ("__log__: {name: my_code.Log, rows: [1, .nan]}", {"log": {"name": "my_code.Log", "rows": [1, {"$float": "NaN"}]}}),
+        ("__snapshot__: {name: my_code.Copies}", {"version_manager": {"name": "my_code.Copies"}}),
     ],
 )  # fmt: skip
-def test_keys_that_ask_for_more_than_is_done(project: Path, pair: str, fault: str | None, warning: str | None) -> None:
-    if fault is not None:
-        (found,) = faults(write(more=pair))
-        assert found.partition(": ")[2].startswith(fault)
-    else:
-        assert [str(one.what) for one in whole(write(more=pair)).warnings] == ([] if warning is None else [warning])
+def test_how_a_function_is_run(project: Path, pair: str, expected: dict[str, object]) -> None:
+    compiled = whole(write(more=pair))
+    assert compiled.warnings == []
+    assert compiled.spec.stages[0].body.get("settings", {}) == expected
+    assert compiled.spec.flambe_spec == ("1.2" if expected else "1.0")
+    again = whole(spec_to_yaml(compiled.spec), file="config.yml")
+    assert again.spec.stages[0].body == compiled.spec.stages[0].body
+
+
+def test_retries_and_resources_are_those_of_a_spec(project: Path) -> None:
+    spec = whole(write(more="__retries__: 2\n  __resources__: {cpus: 2, gpus: 0.5, memory: null}")).spec
+    assert (spec.max_failures, spec.devices) == (2, {"cpus": 2, "gpus": 0.5})
+    assert whole(spec_to_yaml(spec)).spec.devices == {"cpus": 2, "gpus": 0.5}
+    (warning,) = whole(write(more="__resources__: {cpus: 2, time: 3h}")).warnings
+    assert warning.what == "time of __resources__ has no effect here; a cluster's scheduler is told in the cluster file"
+
+
+@pytest.mark.parametrize(
+    ("pair", "fault"),
+    [
+        ("__dirty__: refsue", "5:14: __dirty__ is 'refsue'; expected include, head or refuse. Did you mean 'refuse'?"),
+        ("__log__: maybe", "5:12: __log__ is 'maybe'; expected true, false, or {name: package.module.Class}"),
+        ("__log__: {rows: 3}", "5:12: __log__ names no class; expected {name: package.module.Class, argument: value}"),
+        ("__seeding__: seed", "5:16: __seeding__ is 'seed'; expected auto, null or package.module:function"),
+        ("__retries__: -1", "5:16: __retries__ is '-1'; expected how often a failed run is tried again: 0, 1, …"),
+        ("__resources__: {cups: 2}", "5:19: __resources__ has no 'cups'. Did you mean 'cpus'?"),
+        ("__resources__: {cpus: many}", "5:25: cpus of __resources__ is 'many'; expected a number"),
+        ("__scheduler__: {name: slurm}", "5:18: __scheduler__ cannot be slurm here; expected local. Submit the spec: "
+         "flambe-compile FILE | flambe-cluster submit."),
+    ],
+)  # fmt: skip
+def test_what_run_cannot_say(project: Path, pair: str, fault: str) -> None:
+    assert faults(write(more=pair)) == [fault]
 
 
 def test_overrides_reach_run_and_its_keys_that_are_not_written(project: Path) -> None:

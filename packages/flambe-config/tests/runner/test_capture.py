@@ -95,7 +95,7 @@ def test_streams_of_a_notebook_are_taken_and_given_back(tmp_path):
 def test_an_echo_copies_what_comes_and_only_that(tmp_path, capfd):
     log = tmp_path / "outputs.log"
     log.write_text("of somebody else\n")
-    capture = Capture(log, echo=True)
+    capture = Capture(log, echo=2)
     with capture:
         print("first")
         subprocess.run([sys.executable, "-c", "print('child')"], stdout=1)
@@ -115,7 +115,7 @@ def test_an_echo_that_nobody_reads_stops_nothing(tmp_path):
     program = (
         "import os, sys\nfrom pathlib import Path\nfrom flambe.runner.capture import Capture\n"
         "reader, writer = os.pipe()\nos.dup2(writer, 2)\nos.close(reader)\nos.close(writer)\n"
-        "with Capture(Path(sys.argv[1]), echo=True):\n    print('kept' * 1000)\nos._exit(7)\n"
+        "with Capture(Path(sys.argv[1]), echo=2):\n    print('kept' * 1000)\nos._exit(7)\n"
     )
     done = subprocess.run([sys.executable, "-c", program, str(tmp_path / "log")], timeout=60, check=False)
     assert done.returncode == 7

@@ -258,8 +258,7 @@ def test_what_is_returned(project: Project) -> None:
 @pytest.mark.parametrize(
     ("main", "said"),
     [
-        ("my_code.method:one", "a function of one parameter, the context, is not supported"),
-        ("my_code.method:three", "missing a required argument: 'more'); expected def three(name: str, config: dict)"),
+        ("my_code.method:three", "with a name and a config nor with a context; expected def three(name: str, config: dict)"),
         ("my_code.method:mian", "the module my_code.method has no function mian. Did you mean 'main'"),
     ],
 )
@@ -416,10 +415,13 @@ def test_what_git_says_of_the_code(project: Project) -> None:
     assert said() is None  # no commit yet
     git("add", "my_code")
     git("commit", "-m", "one")
-    assert said() == Checkout(commit=git("rev-parse", "HEAD"), branch="mine")
+    new = [".gitignore", "package_beside/", "unused/"]  # and not out/, where the runs are
+    assert said() == Checkout(commit=git("rev-parse", "HEAD"), branch="mine", untracked=new)
     project.write("my_code/data.py", "def load():\n    return 8\n")
     git("checkout", "--detach")
-    assert said() == Checkout(commit=git("rev-parse", "HEAD"), dirty=True)
+    git("remote", "add", "origin", "https://me:secret@example.org/x.git")
+    remote = "https://example.org/x.git"
+    assert said() == Checkout(commit=git("rev-parse", "HEAD"), dirty=True, untracked=new, remote=remote)
 
 
 def test_which_unfinished_runs_go_on(project: Project) -> None:

@@ -106,16 +106,30 @@ def compile_text(
 
 
 def compile_whole(
-    text: str, *, name: str, file: str, overrides: Sequence[str], argv: Sequence[str], install: bool = False
+    text: str,
+    *,
+    name: str,
+    file: str,
+    overrides: Sequence[str],
+    argv: Sequence[str],
+    install: bool = False,
+    run: Mapping | None = None,
 ) -> Compiled:
-    """Compile a YAML text and keep what was learnt on the way. Raises as ``compile_file``; prints nothing."""
+    """Compile a YAML text and keep what was learnt on the way. Raises as ``compile_file``; prints nothing.
+
+    run: keys of ``__run__`` that count where the text says nothing, which is the config of a function then.
+    """
     faults: list[ConfigError] = Faults()
     composer = Composer(faults)
     header, tree = composer.config(text, file)
     if faults:  # each once, where a file is the parent of several
         raise ConfigFaults({str(fault): fault for fault in faults}.values(), composer.warnings)
+    if run is not None:
+        from flambe.compile.function import add_defaults
+
+        add_defaults(tree, run)
     warnings = apply_overrides(tree, overrides, faults, composer)
-    raw = _raw(tree, header, text, file, overrides)
+    raw = _raw(tree, header, text, file, is_changed=bool(overrides) or run is not None)
     files = composer.files
     source = Source(
         files=[SourceFile(path=path, sha256=_sha256(content), text=content) for path, content in files.items()],
@@ -196,9 +210,9 @@ def _compile(
     return Compiled(spec, lowering.places, tree, config.header, noticed, lowering.library, files, follows, config)
 
 
-def _raw(tree: Node, header: Node | None, text: str, file: str, overrides: Sequence[str]) -> str | None:
+def _raw(tree: Node, header: Node | None, text: str, file: str, *, is_changed: bool) -> str | None:
     """Return the text of a config that means the same in any folder; None where that is the file's own."""
-    is_rewritten = bool(overrides) or DEFAULT in text or POLICY in text
+    is_rewritten = is_changed or DEFAULT in text or POLICY in text
     edits: list[Any] = []
     if _is_function(tree):
         from flambe.compile.function import anchor_run

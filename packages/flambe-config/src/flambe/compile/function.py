@@ -24,31 +24,27 @@ from flambe.compile.yaml import (
     value_of,
 )
 from flambe.errors import ConfigError, Position, did_you_mean, nearest
+from flambe.spec.codec import escape, unescape
 from flambe.spec.nodes import FILE, NEW, Environment, Spec, Stage
 
 RUN = "__run__"
 STAGE = "main"
 TARGET = "flambe.runnable:Function"
-SNAPSHOTS = ("copy", "none")
+SNAPSHOTS = ("copy", "git", "none")
+CUSTOM = "custom"
+"""The snapshot that a class of the user's makes, which ``settings["version_manager"]`` names."""
 _NEEDED = ("__main__", "__output_dir__", "__name__")
-# What is not done here yet: the values that mean what is done anyway.
-_FIXED: dict[str, tuple[Any, ...]] = {
-    "__dirty__": ("include",),
-    "__requirements__": ("freeze",),
-    "__log__": (True,),
-    "__streams__": ("tee",),
-    "__seeding__": ("auto",),
-    "__retries__": (0,),
-    "__resources__": (),
-    "__scheduler__": ("local",),
+# What is to be done with code, requirements and streams; the first of each is what is done anyway.
+_CHOICES = {
+    "__dirty__": ("include", "head", "refuse"),
+    "__requirements__": ("freeze", "declared", "none"),
+    "__streams__": ("tee", "file", "none"),
 }
-_HARMLESS = ("__requirements__", "__streams__", "__resources__", "__retries__")
-_REMEDIES = {
-    "__scheduler__": "Submit the spec: flambe-compile FILE | flambe-cluster submit.",
-    "__log__": "Nothing is kept of a run in debug mode but its folder.",
-}
+_OTHERS = ("__log__", "__seeding__", "__retries__", "__resources__", "__scheduler__")
+_AMOUNTS = ("cpus", "gpus")
+_NO_AMOUNTS = ("memory", "time")
 LANGUAGE = (DEFAULT, POLICY, RUN)
-KEYS = (*_NEEDED, "__code__", "__snapshot__", *_FIXED)
+KEYS = (*_NEEDED, "__code__", "__snapshot__", *_CHOICES, *_OTHERS)
 
 
 def name_node(tree: Node) -> Node | None:
@@ -88,6 +84,19 @@ def _absolute(text: str, position: Position | None) -> str:
     return os.path.abspath(path)
 
 
+def add_defaults(tree: Node, defaults: Mapping) -> None:
+    """Give a config the keys of ``__run__`` that it lacks: those of a decorated function need none."""
+    if not isinstance(tree, Mapping) or tree.tag is not None:
+        what = f"the config of a function is {describe(tree)}"
+        raise ConfigError(what, rule="invalid-parameter", position=tree.position, expected="a mapping")
+    run = bared(child(tree, RUN) or tree)
+    if run is tree:
+        tree.items.insert(0, (Scalar(None, defaults.position, RUN, True), defaults))
+    elif isinstance(run, Mapping):
+        known = {text_of(key) for key, _ in run.items}
+        run.items.extend((key, value) for key, value in defaults.items if text_of(key) not in known)
+
+
 def lower_function(
     tree: Mapping, lowering: Lowering, header: Header
 ) -> tuple[Spec, list[tuple[Any, Where, str | None]]]:
@@ -101,6 +110,7 @@ class _Function:
         self._low = lowering
         self._header = header
         self._at: Where = ("stages", 0, "body")
+        self._takes_context = False
 
     def lower(self) -> tuple[Spec, list[tuple[Any, Where, str | None]]]:
         low, around = self._low, self._header
@@ -125,7 +135,9 @@ class _Function:
             "code": {FILE: code},
             "snapshot": self._snapshot(run),
         }
-        self._fixed(run)
+        settings = self._settings(run)
+        if settings:
+            body["settings"] = escape(settings)
         for place in low.endless:
             low.endless_fault(place, "A function is run once for each value: name them")
         spec = Spec(
@@ -133,7 +145,8 @@ class _Function:
             name=name,
             output_dir=_absolute(folder, None) if folder else "",
             seed=low.seed,
-            max_failures=0,
+            max_failures=self._retries(run),
+            devices=self._resources(run),
             debug=around.debug,
             stages=[Stage(name=STAGE, body=body, reuse=False)],
             environment=Environment(
@@ -241,34 +254,116 @@ class _Function:
         return folder
 
     def _snapshot(self, run: dict[str, tuple[Node, Node]]) -> str:
-        text = self._text(run, "__snapshot__")
-        if text is not None and text not in SNAPSHOTS:
-            node = run["__snapshot__"][1]
-            what = f"__snapshot__ is {text!r}"
-            hint = "A copy has uncommitted edits too." if text == "git" else did_you_mean(text, SNAPSHOTS)
-            self._low.fault(node.position, what, rule="invalid-parameter", expected="copy or none", hint=hint)
-        return text if text in SNAPSHOTS else SNAPSHOTS[0]
+        if "__snapshot__" in run and isinstance(run["__snapshot__"][1], Mapping):
+            return CUSTOM
+        return self._choice(run, "__snapshot__", SNAPSHOTS)
 
-    def _fixed(self, run: dict[str, tuple[Node, Node]]) -> None:
-        """Note the keys that ask for something else than what is done."""
-        for key, allowed in _FIXED.items():
-            if key not in run:
-                continue
-            key_node, node = run[key]
-            asked = node
-            if key == "__scheduler__" and isinstance(node, Mapping):
-                asked = bared(child(node, "name") or node)
-            if isinstance(asked, Scalar) and (
-                value_of(asked) in allowed and type(value_of(asked)) in map(type, allowed)
-            ):
-                continue
-            shown = "" if not allowed else f"; only {str(allowed[0]).lower()} does"
-            what = f"{key} has no effect yet{shown}" if key in _HARMLESS else f"{key} cannot be {_shown(asked)} yet"
-            if key in _HARMLESS:
-                self._low.warn(key_node.position, what, "unused-value")
+    def _choice(self, run: dict[str, tuple[Node, Node]], key: str, allowed: tuple[str, ...]) -> str:
+        """Return what is chosen, the first of ``allowed`` where nothing is or it is a fault, which is noted."""
+        if key not in run:
+            return allowed[0]
+        node = run[key][1]
+        # YAML has a word of its own for one of the choices.
+        text = "none" if isinstance(node, Scalar) and node.tag is None and value_of(node) is None else text_of(node)
+        if text in allowed:
+            return text
+        hint = did_you_mean(text or "", allowed)
+        expected = f"{', '.join(allowed[:-1])} or {allowed[-1]}"
+        self._fault(run, key, f"is {_shown(node)!r}", expected, hint)
+        return allowed[0]
+
+    def _fault(
+        self, run: dict[str, tuple[Node, Node]], key: str, what: str, expected: str | None, hint: str | None = None
+    ) -> None:
+        node = run[key][1]
+        if node.tag != f"!{FAULT}":
+            self._low.fault(node.position, f"{key} {what}", rule="invalid-parameter", expected=expected, hint=hint)
+
+    def _settings(self, run: dict[str, tuple[Node, Node]]) -> dict[str, Any]:
+        """Return what ``__run__`` asks for beside the usual, by names without underscores."""
+        found: dict[str, Any] = {"context": True} if self._takes_context else {}
+        for key, allowed in _CHOICES.items():
+            chosen = self._choice(run, key, allowed)
+            if chosen != allowed[0]:
+                found[key.strip("_")] = chosen
+        log = self._class_or_switch(run, "__log__")
+        if log is not True:
+            found["log"] = log
+        if "__snapshot__" in run and isinstance(run["__snapshot__"][1], Mapping):
+            found["version_manager"] = self._class_or_switch(run, "__snapshot__")
+        if "__seeding__" in run:
+            node = run["__seeding__"][1]
+            value = value_of(node) if isinstance(node, Scalar) and node.tag is None else ""
+            if value is None or (isinstance(value, str) and _is_function_name(value)):
+                found["seeding"] = value
+            elif value != "auto":
+                self._fault(run, "__seeding__", f"is {_shown(node)!r}", "auto, null or package.module:function")
+        if "__scheduler__" in run:
+            node = run["__scheduler__"][1]
+            asked = bared(child(node, "name") or node) if isinstance(node, Mapping) else node
+            if text_of(asked) != "local":
+                remedy = "Submit the spec: flambe-compile FILE | flambe-cluster submit."
+                self._fault(run, "__scheduler__", f"cannot be {_shown(asked)} here", "local", remedy)
+        return found
+
+    def _class_or_switch(self, run: dict[str, tuple[Node, Node]], key: str) -> Any:
+        """Return true or false, or the name and the arguments of a class."""
+        node = run[key][1] if key in run else None
+        if node is None:
+            return True
+        if isinstance(node, Mapping) and node.tag is None:
+            value = self._low.value(node, Place((*self._at, "settings", key.strip("_")), (STAGE, "settings")))
+            name = value.get("name") if isinstance(value, dict) else None
+            if not isinstance(name, str) or not all(part.isidentifier() for part in name.split(".")) or "." not in name:
+                self._fault(run, key, "names no class", "{name: package.module.Class, argument: value}")
+                return True
+            return unescape(value)
+        value = value_of(node) if isinstance(node, Scalar) and node.tag is None else None
+        if not isinstance(value, bool):
+            self._fault(run, key, f"is {_shown(node)!r}", "true, false, or {name: package.module.Class}")
+            return True
+        return value
+
+    def _retries(self, run: dict[str, tuple[Node, Node]]) -> int:
+        if "__retries__" not in run:
+            return 0
+        node = run["__retries__"][1]
+        value = value_of(node) if isinstance(node, Scalar) and node.tag is None else None
+        if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+            return value
+        self._fault(run, "__retries__", f"is {_shown(node)!r}", "how often a failed run is tried again: 0, 1, …")
+        return 0
+
+    def _resources(self, run: dict[str, tuple[Node, Node]]) -> dict[str, float] | None:
+        """Return how many CPUs (the threads of its libraries) and GPUs each run has."""
+        if "__resources__" not in run:
+            return None
+        node = run["__resources__"][1]
+        if not isinstance(node, Mapping) or node.tag is not None:
+            self._fault(run, "__resources__", f"is {_shown(node)!r}", "{cpus: 1, gpus: 0}")
+            return None
+        found: dict[str, float] = {}
+        for name, key_node, given in self._low._pairs(node):
+            one = bared(given)
+            value = value_of(one) if isinstance(one, Scalar) and one.tag is None else None
+            if name in _NO_AMOUNTS:
+                if value is not None:
+                    remedy = "a cluster's scheduler is told in the cluster file"
+                    self._low.warn(
+                        key_node.position, f"{name} of __resources__ has no effect here; {remedy}", "unused-value"
+                    )
+            elif name not in _AMOUNTS:
+                known = (*_AMOUNTS, *_NO_AMOUNTS)
+                what = f"__resources__ has no {name!r}"
+                hint = did_you_mean(str(name), known)
+                expected = None if hint else ", ".join(known)
+                self._low.fault(key_node.position, what, rule="unknown-parameter", expected=expected, hint=hint)
+            elif isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
+                found[str(name)] = value
             else:
-                expected, hint = str(allowed[0]).lower(), _REMEDIES.get(key)
-                self._low.fault(asked.position, what, rule="invalid-parameter", expected=expected, hint=hint)
+                what = f"{name} of __resources__ is {_shown(one)!r}"
+                self._low.fault(one.position, what, rule="invalid-parameter", expected="a number")
+        return found or None
 
     # The function ----------------------------------------------------------------------------------------------------
 
@@ -278,7 +373,7 @@ class _Function:
             return ""
         position = run["__main__"][1].position
         module, colon, name = main.partition(":")
-        if not colon or not name.isidentifier() or not all(part.isidentifier() for part in module.split(".")):
+        if not _is_function_name(main):
             hint = None
             if module.endswith(".py") or "/" in module:
                 dotted = module.removesuffix(".py").strip("./").replace("/", ".")
@@ -318,7 +413,9 @@ class _Function:
             what = f"{module}:{name} is a class"
             return ConfigError(what, rule="missing-function", expected="a function of the name and the config")
         if found is not None and isinstance(found.item, Function):
-            return _wrong_arguments(f"{module}:{name}", found.item)
+            error = _wrong_arguments(f"{module}:{name}", found.item)
+            self._takes_context = error is None and _takes_one(found.item)
+            return error
         return None
 
 
@@ -333,6 +430,16 @@ def _wrong_arguments(main: str, function: Function) -> ConfigError | None:
     return ConfigError(
         f"{main} takes ({names})", rule="missing-function", expected="a function of (name, config), or of (context)"
     )
+
+
+def _takes_one(function: Function) -> bool:
+    slots = [one for one in function.parameters if one.kind in (0, 1)]
+    return len(slots) == 1 and not any(one.kind == 2 for one in function.parameters)
+
+
+def _is_function_name(text: str) -> bool:
+    module, colon, name = text.partition(":")
+    return bool(colon) and all(part.isidentifier() for part in (*module.split("."), name))
 
 
 def _modules(folders: list[str]) -> list[str]:

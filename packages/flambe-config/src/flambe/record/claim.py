@@ -3,16 +3,92 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
-from flambe.errors import ConfigError
+from flambe.errors import ConfigError, ProvenanceError, UsageError
 from flambe.record import run
+<<<<<<<
+from flambe.record.layout import DEBUG, RUN, RunPaths
+from flambe.spec.digest import spec_digest
+=======
 from flambe.record.layout import DEBUG, LEDGER, RUN, RunPaths
 from flambe.record.ledger import spec_left_open
 from flambe.record.snapshot import Snapshot
 from flambe.spec.codec import FlambeVersionError
+>>>>>>>
 from flambe.spec.nodes import Spec, is_concrete
 
+if TYPE_CHECKING:
+    from flambe.record.code_copy import CodeCopy
+
 CONTINUABLE = frozenset({run.CREATED, run.QUEUED, run.RUNNING, run.PAUSED, run.CANCELLED})
+
+
+class Wish(NamedTuple):
+    """Which folder somebody wants a run to be written to. number: exactly ``exp.{number}``, which must not be there. resume: a run
+    that is gone on with. allow_change: also with another spec than its own.
+    """
+
+    number: int | None = None
+    resume: Path | None = None
+    allow_change: bool = False
+
+
+NEXT = Wish()
+"""The next free number, or the unfinished run that goes on."""
+
+
+def resumed(folder: Path, spec: Spec, *, allow_change: bool) -> RunPaths:
+    """Return the paths of a run that is to go on with ``spec``.
+
+    Raises ConfigError when there is no run, ProvenanceError when it is being written, or was of another config that nobody allowed.
+    """
+    try:
+        record = run.read_record(folder / RUN, run.RunRecord)
+    except FileNotFoundError:
+        raise UsageError(f"there is no run in {folder}", expected="a folder with run.json") from None
+    if run.is_alive(record):
+        raise ProvenanceError(
+            f"{folder} is running (process {record.host.pid if record.host else '?'})",
+            hint="Wait for it, or stop it first.",
+        )
+    if record.spec_digest != spec_digest(spec) and not allow_change:
+        given = " ".join(record.command.overrides)
+        again = f"Give its overrides again ({given}), or" if given else "Give"
+        raise ProvenanceError(
+            f"the config is not that of {folder}",
+            hint=f"{again} --allow-change to go on with this one. See flambe diff {folder} FILE.",
+        )
+    return RunPaths(folder)
+
+
+def find_run(text: str, folder: Path) -> Path:
+    """Return the run that a text names: its folder, or the beginning of its id or of its number (``exp.3``) below ``folder``.
+
+    Raises UsageError when there is none, or more than one.
+    """
+    from flambe.record.reader import find_runs
+
+    if (Path(text) / RUN).is_file():
+        return Path(text).absolute()
+    found: list[Path] = []
+    near: list[str] = []
+    for path in find_runs(folder, []) if folder.is_dir() else ():
+        try:
+            record = run.read_record(path / RUN, run.RunRecord)
+        except (OSError, ConfigError):
+            continue
+        if path.name == text or (text and record.id.lower().startswith(text.lower())):
+            found.append(path)
+        near.append(str(path))
+    if len(found) == 1:
+        return found[0].absolute()
+    expected = "the folder of a run, its id, or the beginning of it"
+    if found:
+        shown = ", ".join(str(path) for path in found[:5])
+        raise UsageError(f"{len(found)} runs are called {text!r}: {shown}", expected=expected)
+    there = f"The newest one is {near[-1]}." if near else None
+    raise UsageError(f"there is no run {text!r} below {folder}", expected=expected, hint=there)
 
 
 def home_of(spec: Spec) -> Path:
@@ -21,17 +97,27 @@ def home_of(spec: Spec) -> Path:
     return folder / DEBUG / spec.name if spec.kind == "function" and spec.debug else folder / spec.name
 
 
-def can_go_on(found: Path, spec: Spec, snapshot: Snapshot | None) -> bool:
+def can_go_on(found: Path, spec: Spec, copy: CodeCopy | None) -> bool:
     """Whether an unfinished run of a function is gone on with: only its variants can be done in part, and only by equal code.
 
     A function that runs alone has no state to go on from, and begins anew in the next folder.
     """
     code = run.read_record(found / RUN, run.RunRecord).code
-    return not is_concrete(spec) and code is not None and code.tree == (None if snapshot is None else snapshot.tree)
+    return not is_concrete(spec) and code is not None and code.tree == (None if copy is None else copy.tree)
 
 
-def claim(home: Path) -> RunPaths:
-    """Take the next free number below ``home``: ``mkdir`` says whose it is."""
+def claim(home: Path, number: int | None = None) -> RunPaths:
+    """Take the next free number below ``home``, or the one that is asked for: ``mkdir`` says whose it is.
+
+    Raises UsageError when the number that is asked for is taken.
+    """
+    if number is not None:
+        try:
+            (home / f"exp.{number}").mkdir()
+        except FileExistsError:
+            hint = f"Go on with it by --resume {home / f'exp.{number}'}, or leave --exp out for the next free number."
+            raise UsageError(f"there is an exp.{number} in {home}", hint=hint) from None
+        return RunPaths(home / f"exp.{number}")
     index = max((_index(path) for path in home.glob("exp.*")), default=-1) + 1
     while True:
         try:

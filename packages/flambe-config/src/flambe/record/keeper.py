@@ -22,17 +22,28 @@ import msgspec
 from flambe import __version__
 from flambe.errors import ConfigError, FlambeError
 from flambe.record import layout, run
-from flambe.record.claim import can_go_on, claim, home_of, unfinished
+from flambe.record.claim import NEXT, Wish, can_go_on, claim, home_of, resumed, unfinished
 from flambe.record.code import forget_code
+<<<<<<<
+from flambe.record.code_copy import CodeCopy, code_to_copy
+from flambe.record.gpus import measured_gpus, named_gpus
+=======
 from flambe.record.damage import may_be_damaged, report_is_whole, result_is_whole, sources_are_whole
+>>>>>>>
 from flambe.record.ledger import PENDING, Event, Ledger, LedgerState
 from flambe.record.parcel import take, unpack
-from flambe.record.provenance import code_record, code_to_copy, command_of, this_python, write_sources
+from flambe.record.provenance import command_of, this_python, write_sources
 from flambe.record.reference import move_references
 from flambe.record.refused import DiskRefused, kept_in, on_disk
+<<<<<<<
+from flambe.record.result import Found, copy_result, run_digest, unit_digest
+from flambe.record.run import RunRecord, StageRecord, needed_version, read_record, write_record
+from flambe.record.step import step_is_whole
+=======
 from flambe.record.result import Found, copy_result, exports_digest, run_digest, unit_digest
 from flambe.record.run import RunRecord, StageRecord, read_record, write_record
 from flambe.record.snapshot import Snapshot
+>>>>>>>
 from flambe.record.streams import Streams
 from flambe.runner.unit import StepReport, Unit
 from flambe.spec.digest import spec_digest
@@ -58,6 +69,7 @@ class Keeper:
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._pulse = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+        self._measuring = threading.Thread(target=self._measure_gpus, name="gpus", daemon=True)
 
     # -- opening and closing ------------------------------------------------------------------------------------------
 
@@ -70,10 +82,11 @@ class Keeper:
         argv: Sequence[str] = (),
         output_dir: str | Path | None = None,
         fresh: bool = False,
+        wish: Wish = NEXT,
     ) -> Keeper:
         """Take the run directory of ``spec``: the newest unfinished one with an equal digest, else the next number.
 
-        fresh: take the next number in any case.
+        fresh: take the next number in any case. wish: take the folder that it names.
         Raises ProvenanceError when another process is writing the unfinished one, DiskRefused (as every method does) when the
         disk does not take it.
         """
@@ -82,16 +95,19 @@ class Keeper:
             spec = msgspec.structs.replace(spec, output_dir=str(output_dir))
         home = home_of(spec)
         forget_code()
-        snapshot = code_to_copy(spec)
+        copy = code_to_copy(spec, Path(spec.output_dir).expanduser().absolute()) if wish.resume is None else None
         with kept_in(home):
             home.mkdir(parents=True, exist_ok=True)
-            found = None if fresh else unfinished(home, spec_digest(spec))
-            if found is not None and spec.kind == "function" and not can_go_on(found, spec, snapshot):
+            found = None if fresh or wish != NEXT else unfinished(home, spec_digest(spec))
+            if found is not None and spec.kind == "function" and not can_go_on(found, spec, copy):
                 found = None
-            paths = layout.RunPaths(found) if found is not None else claim(home)
+            if wish.resume is not None:
+                paths = resumed(wish.resume, spec, allow_change=wish.allow_change)
+            else:
+                paths = layout.RunPaths(found) if found is not None else claim(home, wish.number)
             ledger = Ledger(paths.ledger)
             try:
-                return cls._opened(spec, paths, ledger, tool, argv, snapshot, continued=found is not None)
+                return cls._opened(spec, paths, ledger, tool, argv, copy, wish)
             except BaseException:
                 ledger.close()
                 raise
@@ -104,21 +120,30 @@ class Keeper:
         ledger: Ledger,
         tool: str,
         argv: Sequence[str],
-        snapshot: Snapshot | None,
-        *,
-        continued: bool,
+        copy: CodeCopy | None,
+        wish: Wish,
     ) -> Keeper:
         old = None
+        with contextlib.suppress(FileNotFoundError, ConfigError):
+            old = read_record(paths.record, RunRecord)
+<<<<<<<
+=======
         if continued:
             with contextlib.suppress(FileNotFoundError, ConfigError):
                 old = read_record(paths.record, RunRecord)
         damaged = bool(ledger.state.events) and may_be_damaged(old.host if old else None, run.this_host())
+>>>>>>>
         times = run.Times(created=old.time.created if old else run.now(), started=run.now(), heartbeat=run.now())
         digest = spec_digest(spec)
+<<<<<<<
+        # What went on before executed the copy that is there, and so does what goes on now.
+        code = old.code if old is not None and paths.spec.exists() else None if copy is None else copy.write(paths.root)
+=======
         if damaged and spec.kind != "function" and not sources_are_whole(paths, digest):
             paths.spec.unlink(missing_ok=True)  # it comes last, so all of them are written again
         if snapshot is not None and not paths.spec.exists():
             snapshot = snapshot.write(paths.root)
+>>>>>>>
         record = RunRecord(
             id=old.id if old else run.new_id(),
             kind=spec.kind,
@@ -133,11 +158,17 @@ class Keeper:
             python=this_python(),
             host=run.this_host(),
             counts=ledger.state.counts(),
-            code=code_record(spec, snapshot),
+            code=code,
             entry=str(spec.stages[0].body["main"]) if spec.kind == "function" else None,
+            resumes=(old.resumes if old else 0) + (wish.resume is not None),
         )
+        record.flambe_record = needed_version(record)
+        if record.host is not None:
+            record.host.gpus = named_gpus()
         if not paths.spec.exists():
-            write_sources(paths, spec)
+            write_sources(paths, spec, code)
+        elif old is not None and old.spec_digest != digest:
+            write_sources(paths, spec, code, number=record.resumes)
         keeper = cls(paths, spec, record, ledger)
         # Scratch folders of an earlier process belong to attempts that are over.
         shutil.rmtree(paths.scratch, ignore_errors=True)
@@ -146,12 +177,13 @@ class Keeper:
             run.sweep(paths.folder(unit).root)
             shutil.rmtree(paths.folder(unit).steps, ignore_errors=True)
         keeper._write_record()
-        if snapshot is not None and snapshot.left_out:
-            shown = [*snapshot.left_out[:_SHOWN], *(["…"] if len(snapshot.left_out) > _SHOWN else [])]
+        if code is not None and code.left_out and old is None:
+            shown = [*code.left_out[:_SHOWN], *(["…"] if len(code.left_out) > _SHOWN else [])]
             keeper.note(f"out of the snapshot: {', '.join(shown)}")
         ledger.append("open", spec=digest, tool=tool, pid=os.getpid())
         keeper._mend(verify=damaged)
         keeper._pulse.start()
+        keeper._measuring.start()
         return keeper
 
     def _mend(self, *, verify: bool) -> None:
@@ -211,6 +243,9 @@ class Keeper:
             self.record.status_reason = reason
             self.record.result_digest = digest
             self.record.exit = run.Exit(code={run.COMPLETE: 0, run.FAILED: 1}.get(status), error=error)
+            if status == run.FAILED and self.spec.kind == "function" and len(self.state.planned) == 1:
+                only = self._record_of(next(iter(self.state.planned)))
+                self.record.exit = (only.exit if only is not None else None) or self.record.exit
             if status == run.CANCELLED and reason is not None and reason in signal.Signals.__members__:
                 self.record.exit.signal, self.record.exit.code = reason, 128 + signal.Signals[reason]
             self.record.time.ended = run.now()
@@ -235,6 +270,12 @@ class Keeper:
             self.record.time.heartbeat = run.now()
             self.record.counts = self.state.counts()
             write_record(self.paths.record, self.record, durable=durable)
+
+    def _measure_gpus(self) -> None:
+        # Aside: the driver may take a second to answer, and no run waits for it longer than it takes itself.
+        found = measured_gpus()
+        if found is not None and self.record.host is not None:
+            self.record.host.gpus = found
 
     def _beat(self) -> None:
         while not self._stop.wait(run.HEARTBEAT_S):
@@ -382,11 +423,21 @@ class Keeper:
 
     @on_disk
     def fail(
-        self, unit: Unit, attempt: int, error: str, *, final: bool, streams: Mapping[str, bytes] | None = None
+        self,
+        unit: Unit,
+        attempt: int,
+        error: str,
+        *,
+        final: bool,
+        streams: Mapping[str, bytes] | None = None,
+        end: run.Exit | None = None,
     ) -> None:
-        """Record that an attempt raised; ``final`` when it is not tried again."""
+        """Record that an attempt raised; ``final`` when it is not tried again. end: how its process ended, of a function."""
         if streams:
             self._streams.append(unit.id, streams)
+        record = self._record_of(unit.id)
+        if record is not None:
+            record.exit = end
         # The record first, as everywhere: should this process die in between, the next attempt writes it again.
         self._set_status(unit.id, run.FAILED if final else run.CREATED, error=error)
         self.ledger.append("fail", unit=unit.id, attempt=attempt, error=error, final=final)

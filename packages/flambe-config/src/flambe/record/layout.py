@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 
 from flambe.spec.nodes import LINK, NEW, link_target
 
-VERSION = "1.0"
+VERSION = "1.1"
+"""The newest version of ``run.json`` that this program reads. A record that needs less says so: ``record.run.needed_version``."""
 COMPONENT_VERSION = "1.0"
-"""The versions of ``run.json`` and of the manifest of a saved component that this program reads and writes."""
+"""The version of the manifest of a saved component that this program reads and writes."""
 
 RUN = "run.json"
 SPEC = "spec.json"
@@ -32,10 +33,14 @@ RAW_CONFIG = "raw_config.yml"
 CONFIG = "config.yml"
 REQUIREMENTS = "frozen_requirements.txt"
 SCRATCH = ".scratch"
+CODE_DIFF = "code.diff"
+DECLARED = "requirements.txt"
+TREES = ".code"
+"""Folder of the code that runs share, in the output folder."""
 DEBUG = "DEBUG"
 """Folder of the runs of functions that copy no code, between the output folder and the name."""
 
-RESERVED = frozenset({RUN, SPEC, LEDGER, OUTPUTS, RAW_CONFIG, CONFIG, REQUIREMENTS, STAGES})
+RESERVED = frozenset({RUN, SPEC, LEDGER, OUTPUTS, RAW_CONFIG, CONFIG, REQUIREMENTS, STAGES, CODE_DIFF, DECLARED})
 """Names of a run directory that no package in it can have."""
 
 MANIFEST = "manifest.json"
@@ -74,6 +79,11 @@ class RunPaths(NamedTuple):
     @property
     def scratch(self) -> Path:
         return self.root / SCRATCH
+
+    def numbered(self, name: str, number: int) -> Path:
+        """Return the path of ``config.yml`` for 0, of ``config.1.yml`` for 1: of later commands that changed something."""
+        stem, dot, suffix = name.rpartition(".")
+        return self.root / (f"{stem}.{number}{dot}{suffix}" if number else name)
 
     def unit(self, stage: str, variant: str) -> UnitPaths:
         return UnitPaths(self.root / STAGES / stage / variant)

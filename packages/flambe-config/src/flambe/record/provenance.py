@@ -9,78 +9,81 @@ import re
 from collections.abc import Sequence
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from flambe.errors import ConfigError
 from flambe.record import layout
-from flambe.record.checkout import checkout_of
+from flambe.record.code_copy import code_folder
 from flambe.record.run import Code, Command, replace_file
 from flambe.spec.codec import dump_json
-from flambe.spec.nodes import FILE, MAP, NEW, Spec, kind_of
+from flambe.spec.nodes import MAP, NEW, Spec, kind_of
 
-if TYPE_CHECKING:
-    from flambe.record.snapshot import Snapshot
-
+_VARIABLE = re.compile(r"(?<!\$)\$\{?([A-Za-z_]\w*)")
 _FIELD = re.compile(r"^(Name|Version):[ \t]*(\S+)[ \t]*$", re.MULTILINE)
 
 
-def write_sources(paths: layout.RunPaths, spec: Spec) -> None:
-    """Write what was asked for, as it was written and resolved, and what was installed. ``spec.json`` comes last."""
-    replace_file(paths.root / layout.CONFIG, spec_to_yaml(spec, beside_code=True).encode())
+def write_sources(paths: layout.RunPaths, spec: Spec, code: Code | None = None, *, number: int = 0) -> None:
+    """Write what was asked for, as it was written and resolved, and what was installed. ``spec.json`` comes last.
+
+    code: of a function, as the record has it. number: 0 for the first command of a run; one that went on with other values has its
+    own files beside those.
+    """
+    again = None if code is None else code_again(spec, code)
+    replace_file(paths.numbered(layout.CONFIG, number), spec_to_yaml(spec, code=again).encode())
     raw = spec.source.raw
     if raw is None and spec.source.files:
         raw = spec.source.files[0].text
     if raw is not None:
-        raw = raw_to_run_again(raw, spec) if spec.kind == "function" else raw
-        replace_file(paths.root / layout.RAW_CONFIG, raw.encode())
-    if not (spec.kind == "function" and spec.debug):
+        raw = raw if again is None else raw_to_run_again(raw, spec, again)
+        replace_file(paths.numbered(layout.RAW_CONFIG, number), raw.encode())
+    _write_requirements(paths, spec)
+    replace_file(paths.numbered(layout.SPEC, number), dump_json(spec), durable=True)
+
+
+def _write_requirements(paths: layout.RunPaths, spec: Spec) -> None:
+    wanted = "freeze"
+    if spec.kind == "function":
+        wanted = "none" if spec.debug else spec.stages[0].body.get("settings", {}).get("requirements", wanted)
+    if wanted == "freeze":
         lines = "".join(f"{line}\n" for line in installed_requirements())
         replace_file(paths.root / layout.REQUIREMENTS, lines.encode())
-    replace_file(paths.spec, dump_json(spec), durable=True)
+    elif wanted == "declared":
+        replace_file(paths.root / layout.DECLARED, declared_requirements(code_folder(spec)).encode())
 
 
-def copies_code(spec: Spec) -> bool:
-    """Whether a run of ``spec`` begins with a copy of its function's code."""
-    if spec.kind != "function" or spec.debug:
-        return False
-    return bool(spec.stages[0].body.get("snapshot", "copy") == "copy")
+def declared_requirements(folder: Path) -> str:
+    """Return what a project says that it needs: its ``requirements.txt``, else the dependencies of its ``pyproject.toml``.
 
-
-def code_folder(spec: Spec) -> Path:
-    """Return the folder that holds the package of a function."""
-    code = spec.stages[0].body.get("code", ".")
-    return Path(code[FILE] if isinstance(code, dict) else code).expanduser().absolute()
-
-
-def code_to_copy(spec: Spec) -> Snapshot | None:
-    """Return what a run of ``spec`` copies, None when it copies nothing.
-
-    Raises ConfigError, before anything is made, when the code of a function is not there or cannot be copied.
+    Looked for in the folder of the code and those above it, as far as the repository goes. Raises ConfigError when there is none.
     """
-    if spec.kind != "function":
-        return None
-    from flambe.record.snapshot import check_main, snapshot_of
+    import tomllib
 
-    main = str(spec.stages[0].body["main"])
-    if copies_code(spec):
-        return snapshot_of(main, code_folder(spec))
-    check_main(main, code_folder(spec))
-    return None
-
-
-def code_record(spec: Spec, snapshot: Snapshot | None) -> Code | None:
-    """Describe the code of a function for ``run.json``; None for what is no function."""
-    if spec.kind != "function":
-        return None
-    folder = code_folder(spec)
-    if snapshot is None:
-        return Code(mode="none", source=str(folder), git=checkout_of(folder))
-    return Code(
-        mode="copy", path=snapshot.path, tree=snapshot.tree, files=len(snapshot.files), source=str(folder),
-        left_out=snapshot.left_out, git=checkout_of(folder),
-    )  # fmt: skip
+    for above in (folder, *folder.parents):
+        if (above / layout.DECLARED).is_file():
+            return (above / layout.DECLARED).read_text(encoding="utf-8")
+        if (above / "pyproject.toml").is_file():
+            try:
+                project = tomllib.loads((above / "pyproject.toml").read_text(encoding="utf-8")).get("project", {})
+            except tomllib.TOMLDecodeError as error:
+                raise ConfigError(f"{above / 'pyproject.toml'} is no TOML: {error}") from error
+            if "dependencies" in project:
+                return "".join(f"{line}\n" for line in project["dependencies"])
+        if (above / ".git").exists():
+            break
+    raise ConfigError(
+        f"__requirements__ is declared, and {folder} has neither a requirements.txt nor a pyproject.toml with dependencies",
+        hint="Write one, or set __requirements__: freeze, which lists what is installed.",
+    )
 
 
-def raw_to_run_again(text: str, spec: Spec) -> str:
+def code_again(spec: Spec, code: Code) -> str:
+    """Return what ``__code__`` is in the configs of a run directory: seen from there, so that it may be moved."""
+    if code.mode == "copy":
+        return "./"
+    return code.path if code.mode == "git" and code.path is not None else str(code_folder(spec))
+
+
+def raw_to_run_again(text: str, spec: Spec, code: str) -> str:
     """Return the raw config of a function so that it can be run from its run directory: with its code and output folder.
 
     An output folder that is written with a reference (``{a.b}``) stays, to follow what it refers to.
@@ -95,7 +98,7 @@ def raw_to_run_again(text: str, spec: Spec) -> str:
             break
     else:
         return text
-    wanted = {"__code__": _code_again(spec)}
+    wanted = {"__code__": code}
     written = _value(run, "__output_dir__")
     if written is None or "{" not in str(written.value):
         wanted["__output_dir__"] = str(Path(spec.output_dir).expanduser().absolute())
@@ -122,20 +125,16 @@ def _value(tree: Any, key: str) -> Any:
     return next((pair[1] for pair in pairs if isinstance(pair, tuple) and pair[0].value == key), None)
 
 
-def _code_again(spec: Spec) -> str:
-    return "./" if copies_code(spec) else str(code_folder(spec))
-
-
-def spec_to_yaml(spec: Spec, *, beside_code: bool = False) -> str:
+def spec_to_yaml(spec: Spec, *, code: str | None = None) -> str:
     """Return YAML that compiles to an equal spec: the header with its extensions, then the experiment or single object.
 
-    That of a function is its resolved config. beside_code: to stand in its run directory, where a copy of the code is.
+    That of a function is its resolved config. code: its ``__code__``, where that is not the folder that it was compiled with.
     """
     from flambe.compile.dump import node_to_yaml
     from flambe.compile.placeholder import protected_node
 
     if spec.kind == "function":
-        return node_to_yaml(_as_resolved(spec, _code_again(spec) if beside_code else str(code_folder(spec))))
+        return node_to_yaml(_as_resolved(spec, code or str(code_folder(spec))))
     around = spec.environment
     if around.extra or (spec.kind == "runnable" and (around.files or spec.debug)):
         fields = {
@@ -163,8 +162,16 @@ def _as_resolved(spec: Spec, code: str) -> dict[str, Any]:
         "__name__": spec.name,
         "__code__": code,
     }
+    settings = dict(body.get("settings", {}))
+    settings.pop("context", None)  # its signature says so
+    manager = settings.pop("version_manager", None)
     if body.get("snapshot", "copy") != "copy":
-        run["__snapshot__"] = body["snapshot"]
+        run["__snapshot__"] = manager or body["snapshot"]
+    run.update({f"__{name}__": value for name, value in settings.items()})
+    if spec.max_failures:
+        run["__retries__"] = spec.max_failures
+    if spec.devices:
+        run["__resources__"] = spec.devices
     config = body.get("config") or {}
     pairs = config[MAP] if kind_of(config) == MAP else list(config.items())
     return {MAP: [["__resolved__", True], ["__run__", run], *pairs]}
@@ -227,12 +234,20 @@ def _name_and_version(distribution: Distribution) -> tuple[str, str]:
 
 
 def command_of(spec: Spec, argv: Sequence[str]) -> Command:
-    """Describe the command that is running."""
+    """Describe the command that is running, and the variables that its config names: never the value of a secret."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):
         user = str(os.getuid())
-    return Command(argv=list(argv), cwd=os.getcwd(), user=user, overrides=list(spec.source.overrides))
+    return Command(argv=list(argv), cwd=os.getcwd(), user=user, overrides=list(spec.source.overrides), env=_named(spec))
+
+
+def _named(spec: Spec) -> dict[str, str | None]:
+    from flambe.compile.placeholder import Variable
+
+    texts = [file.text for file in spec.source.files] + spec.source.overrides
+    names = dict.fromkeys(name for text in texts if "$" in text for name in _VARIABLE.findall(text))
+    return {name: None if Variable(name, None).is_secret else os.environ.get(name) for name in names}
 
 
 def this_python() -> dict[str, str]:

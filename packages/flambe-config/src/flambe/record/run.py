@@ -111,7 +111,7 @@ class RunRecord(msgspec.Struct, omit_defaults=True, kw_only=True):
     resumes: how often it was gone on with by ``--resume``.
     """
 
-    flambe_record: str = _always(VERSION)
+    flambe_record: str = _always("1.0")
     id: str
     kind: str
     name: str
@@ -143,7 +143,7 @@ class StageRecord(msgspec.Struct, omit_defaults=True, kw_only=True):
     returned, in node form. exit: how a function ended that failed: the code it gave to ``sys.exit``, or the signal it died of.
     """
 
-    flambe_record: str = _always(VERSION)
+    flambe_record: str = _always("1.0")
     kind: str = _always("stage")
     stage: str
     variant: str
@@ -169,6 +169,13 @@ class StageRecord(msgspec.Struct, omit_defaults=True, kw_only=True):
 
 
 _Record = TypeVar("_Record", RunRecord, StageRecord)
+
+
+def needed_version(record: RunRecord) -> str:
+    """Return the lowest version whose tools understand ``record``, so that older ones read it without a warning."""
+    # To 1.0 the code of a run is in its folder, or where it always was; the files of a run are those of its only command.
+    is_new = (record.code is not None and record.code.mode in ("git", "custom")) or record.resumes > 0
+    return VERSION if is_new else "1.0"
 
 
 def now() -> str:

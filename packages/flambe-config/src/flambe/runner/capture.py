@@ -17,11 +17,11 @@ _FORMAT = "%(asctime)s | %(levelname)s | %(name)s | %(message)s"
 class Capture:
     """Sends descriptors 1 and 2 of this process, and log records from INFO up, to the end of a file while it is entered.
 
-    It can be entered again and again for the same file: a step at a time. echo: also copy what comes to where descriptor 2
-    went before.
+    It can be entered again and again for the same file: a step at a time. echo: 1 or 2: also copy what comes to where that
+    descriptor went before.
     """
 
-    def __init__(self, path: Path, *, echo: bool = False) -> None:
+    def __init__(self, path: Path, *, echo: int | None = None) -> None:
         self.path = path
         self._echo = echo
         self._echoing: _Echo | None = None
@@ -43,8 +43,9 @@ class Capture:
         began = os.fstat(target).st_size
         if self._taken >= self._ended:
             self._taken = began  # others may have written to the file meanwhile
-        if self._echo and self._kept[1] is not None:
-            self._echoing = _Echo(self.path, began, self._kept[1])
+        target_of_echo = None if self._echo is None else self._kept[self._echo - 1]
+        if target_of_echo is not None:
+            self._echoing = _Echo(self.path, began, target_of_echo)
         if _descriptor(sys.stdout) in (1, 2) and _descriptor(sys.stderr) == 2:
             os.close(target)
         else:

@@ -12,9 +12,11 @@ from flambe.spec.digest import file_digest
 class Active(Protocol):
     """The unit that is running in this process."""
 
+    unit: Any
     folder: Path
     inputs: dict[str, dict[str, Any]]
     stop_requested: bool
+    is_echoed: bool
 
 
 _active: Active | None = None
@@ -43,10 +45,11 @@ def note_input(path: str | os.PathLike[str]) -> None:
         _active.inputs[real] = describe_input(real)
 
 
-def describe_input(path: str) -> dict[str, Any]:
-    """Return path, size, time of change and digest of a file."""
+def describe_input(path: str, *, at_most: int | None = None) -> dict[str, Any]:
+    """Return path, size, time of change and digest of a file. at_most: bytes of a file whose digest is wanted; else it is None."""
     stat = os.stat(path)
-    return {"path": path, "size": stat.st_size, "mtime_ns": stat.st_mtime_ns, "sha256": file_digest(path)}
+    digest = file_digest(path) if at_most is None or stat.st_size <= at_most else None
+    return {"path": path, "size": stat.st_size, "mtime_ns": stat.st_mtime_ns, "sha256": digest}
 
 
 def input_is_unchanged(described: dict[str, Any]) -> bool:

@@ -145,7 +145,7 @@ def _all(keeper: Keeper, spec: Spec, interrupt: Interrupt, on_unit: Callable[[di
                 keeper.prune(unit, f"{blocked[0]} failed")
             failed.add(unit.stage)
             continue
-        event = _one(keeper, store, spec, unit, interrupt)
+        event = run_unit(keeper, spec, unit, interrupt, store)
         if event["event"] == "fail":
             failed.add(unit.stage)
         else:
@@ -156,13 +156,24 @@ def _all(keeper: Keeper, spec: Spec, interrupt: Interrupt, on_unit: Callable[[di
     return failed
 
 
-def _one(keeper: Keeper, store: ResultStore, spec: Spec, unit: Unit, interrupt: Interrupt) -> Event:
-    """Take or make the result of one unit; returns its ``reuse``, ``commit`` or final ``fail`` event."""
+def run_unit(
+    keeper: Keeper,
+    spec: Spec,
+    unit: Unit,
+    interrupt: Interrupt,
+    store: ResultStore | None = None,
+    *,
+    launched: bool = False,
+) -> Event:
+    """Take or make the result of one unit; returns its ``reuse``, ``commit`` or final ``fail`` event.
+
+    store: of earlier results. launched: for a program of the user's, which stdout belongs to, and which is told nothing else.
+    """
     state = keeper.state
     for ended in (state.done, state.failed):
         if unit.id in ended:
             return ended[unit.id]
-    found = store.find(unit.key) if unit.reuse else None
+    found = store.find(unit.key) if unit.reuse and store is not None else None
     if found is not None:
         _tell(keeper, f"{unit.id}: an equal result exists, taken from {found.folder}")
         return keeper.reuse(unit, found)
@@ -172,9 +183,9 @@ def _one(keeper: Keeper, store: ResultStore, spec: Spec, unit: Unit, interrupt: 
     while True:
         attempt = state.attempts.get(unit.id, 0) + 1
         from_step = state.steps.get(unit.id, 0)
-        run = StageRun(unit, keeper.start(unit, attempt, "main", from_step))
+        run = StageRun(unit, keeper.start(unit, attempt, "main", from_step), echo=1 if launched else 2)
         try:
-            return _attempt(keeper, run, attempt, from_step, interrupt)
+            return _attempt(keeper, run, attempt, from_step, interrupt, launched)
         except DiskRefused:
             raise  # nothing is wrong with the unit, and it goes on from its last step
         except (Exception, SystemExit) as error:
@@ -183,32 +194,34 @@ def _one(keeper: Keeper, store: ResultStore, spec: Spec, unit: Unit, interrupt: 
             if unit.log:
                 keeper.log(failure.trace)
             say(failure.trace, level=NORMAL if unit.log else VERBOSE)
-            _tell(keeper, f"{unit.id}: failed{'' if final else ', is tried again'}: {failure.error}")
+            _tell(keeper, f"{unit.id}: failed{'' if final else ', is tried again'}: {failure.error}", launched)
             streams = run.drain()
             streams[OUTPUTS] = streams.get(OUTPUTS, b"") + failure.trace.encode(errors="replace")
-            keeper.fail(unit, attempt, failure.error, final=final, streams=streams)
+            keeper.fail(unit, attempt, failure.error, final=final, streams=streams, end=failure.end)
             if final:
                 return state.failed[unit.id]
         finally:
             run.close()
 
 
-def _attempt(keeper: Keeper, run: StageRun, attempt: int, from_step: int, interrupt: Interrupt) -> Event:
+def _attempt(
+    keeper: Keeper, run: StageRun, attempt: int, from_step: int, interrupt: Interrupt, launched: bool
+) -> Event:
     unit = run.unit
-    _tell(keeper, f"{unit.id}: {f'continues from step {from_step}' if from_step else 'starts'}")
+    _tell(keeper, f"{unit.id}: {f'continues from step {from_step}' if from_step else 'starts'}", launched)
     run.start(keeper.paths.unit(unit.stage, unit.variant).step(from_step) if from_step else None)
     while True:
         interrupt.check()
         report = run.step()
         keeper.report(unit, attempt, report, run.folder / STEPS / str(report.step) if report.more else None)
-        _tell(keeper, f"{unit.id}: {_words(report)}")
+        _tell(keeper, f"{unit.id}: {_words(report)}", launched)
         if not report.more:
             interrupt.check()
             return keeper.commit(unit, attempt, run.folder, run.commit())
 
 
-def _tell(keeper: Keeper, text: str) -> None:
-    say(text)
+def _tell(keeper: Keeper, text: str, launched: bool = False) -> None:
+    say(text, level=VERBOSE if launched else NORMAL)
     keeper.note(text)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import sysconfig
 import traceback
 from collections.abc import Iterable, Iterator
@@ -14,10 +15,20 @@ from typing import Any, NamedTuple
 
 from flambe.errors import ConfigError, FlambeError, ProvenanceError
 from flambe.record.layout import OUTPUTS, RunPaths
+from flambe.record.run import Exit
 from flambe.runnable.secrets import hide
 from flambe.runner.unit import Unit
 
-PERMANENT = (SyntaxError, ImportError, NameError, AttributeError, TypeError, ConfigError, ProvenanceError, KeyboardInterrupt)
+PERMANENT = (
+    SyntaxError,
+    ImportError,
+    NameError,
+    AttributeError,
+    TypeError,
+    ConfigError,
+    ProvenanceError,
+    KeyboardInterrupt,
+)
 """Faults of what is written. The seed of a unit is fixed, so the next attempt would come to the same line again. And somebody's will."""
 
 _PLACED = re.compile(r".+?:\d+:\d+: ")
@@ -25,11 +36,15 @@ _PLACED = re.compile(r".+?:\d+:\d+: ")
 
 
 class Failure(NamedTuple):
-    """An exception, for people. error: what it was and where. trace: the whole traceback. is_permanent: no attempt can succeed."""
+    """An exception, for people. error: what it was and where. trace: the whole traceback. is_permanent: no attempt can succeed.
+
+    end: how the process of a function would have ended by itself; None of other units.
+    """
 
     error: str
     trace: str
     is_permanent: bool
+    end: Exit | None = None
 
 
 def failure_of(error: BaseException, unit: Unit) -> Failure:
@@ -39,7 +54,19 @@ def failure_of(error: BaseException, unit: Unit) -> Failure:
     user's own code. Without one it is the innermost frame; an error of flambe's own says what to do and needs none.
     """
     trace = "".join(traceback.format_exception(type(error), error, _trace(error, unit)))
-    return Failure(hide(_text(error, unit)), hide(trace), isinstance(error, PERMANENT))
+    end = _end(error) if unit.is_function else None
+    return Failure(hide(_text(error, unit)), hide(trace), isinstance(error, PERMANENT), end)
+
+
+def _end(error: BaseException) -> Exit:
+    """Return the exit code and the last line of the traceback, as Python would have ended."""
+    last = hide(traceback.format_exception_only(error)[-1].strip())
+    if isinstance(error, SystemExit):
+        return Exit(code=error.code if isinstance(error.code, int) else 1, error=last)
+    if isinstance(error, KeyboardInterrupt):
+        number = getattr(error, "number", signal.SIGINT)
+        return Exit(code=128 + number, signal=signal.Signals(number).name, error=last)
+    return Exit(code=1, error=last)
 
 
 def _trace(error: BaseException, unit: Unit) -> TracebackType | None:
@@ -64,7 +91,8 @@ def _text(error: BaseException, unit: Unit) -> str:
     place = _place(error, unit)
     if place is None and isinstance(error, FlambeError):
         return text
-    log = OUTPUTS if unit.log else RunPaths(Path()).unit(unit.stage, unit.variant).outputs
+    own = RunPaths(Path()).unit(unit.stage, unit.variant).outputs
+    log = OUTPUTS if unit.log and not unit.log.endswith(f"{os.sep}{own}") else own
     return f"{text} ({f'{place}; ' if place else ''}the whole traceback: {log})"
 
 

@@ -11,10 +11,12 @@ import msgspec
 
 from flambe.errors import ConfigError
 from flambe.record.code import local_code
+from flambe.record.code_copy import folder_to_run
 from flambe.record.layout import ARTIFACTS, RunPaths, variant_name
-from flambe.record.provenance import copies_code
 from flambe.record.result import modules_of, stage_key, unit_seed
+from flambe.record.run import RunRecord, read_record
 from flambe.runner.unit import Unit
+from flambe.spec.codec import unescape
 from flambe.spec.nodes import FILE, SEED, Spec, Stage, is_concrete, link_node, links, stages_needed
 from flambe.spec.origins import link_name, link_origins, origins_of
 
@@ -73,18 +75,37 @@ def _of_function(unit: Unit, spec: Spec, paths: RunPaths) -> Unit:
     Each of several variants writes into a folder of its own instead, which is handed over with the result.
     """
     body = dict(unit.body)
-    if copies_code(spec):
-        body["code"], body["elsewhere"] = {FILE: str(paths.root)}, body["code"]
-    seed = body.get("config", {}).get("seed")
+    code = _code_to_run(spec, paths)
+    if code is not None:
+        body["code"], body["elsewhere"] = {FILE: str(code)}, body["code"]
+    config, settings = body.get("config", {}), unescape(body.get("settings", {}))
+    seed = config.get("seed")
     is_number = isinstance(seed, int) and not isinstance(seed, bool)
     alone = is_concrete(spec)
+    # A context knows the folder of its run, so relative paths can be those of whoever gave the command.
+    folder = "" if settings.get("context") else str(paths.root) if alone else ARTIFACTS
     return msgspec.structs.replace(
         unit,
         body=body,
         seed=seed if is_number and 0 <= seed < 2**63 else spec.seed,
-        folder=str(paths.root) if alone else ARTIFACTS,
+        seeded=settings.get("seeding", "auto") == "auto" and not ("seed" in config and seed is None),
+        folder=folder,
         log=str(paths.outputs) if alone else "",
+        streams=settings.get("streams", "tee"),
     )
+
+
+def _code_to_run(spec: Spec, paths: RunPaths) -> Path | None:
+    """Return the folder of the copy of a function's code; None where it is run from its place, or nothing was made yet."""
+    if spec.debug:
+        return None
+    if spec.stages[0].body.get("snapshot", "copy") == "copy":
+        return paths.root
+    try:
+        code = read_record(paths.record, RunRecord).code
+    except FileNotFoundError:
+        return None
+    return None if code is None else folder_to_run(paths.root, code)
 
 
 def environment_of(spec: Spec) -> dict[str, Any]:

@@ -35,6 +35,7 @@ from flambe.runner.environment import activate
 from flambe.runner.exports import write_exports
 from flambe.runner.handover import Handover
 from flambe.runner.interrupt import interruptible
+from flambe.runner.reads import noticed, read_data
 from flambe.runner.seeding import rng_state, seed_everything, set_rng_state
 from flambe.runner.unit import StepReport, Unit
 from flambe.spec.hooks import codecs
@@ -47,9 +48,10 @@ class StageRun:
     """One unit in this process. ``start``, ``step`` until there is no more, ``commit``, ``close``.
 
     unit: what to run. scratch: an empty folder of this attempt; everything is written there, and handed over from there.
+    echo: the descriptor that gets what a unit with a log prints too.
     """
 
-    def __init__(self, unit: Unit, scratch: Path) -> None:
+    def __init__(self, unit: Unit, scratch: Path, *, echo: int | None = 2) -> None:
         self.unit = unit
         self.folder = scratch
         self.inputs: dict[str, dict[str, Any]] = {}
@@ -61,8 +63,11 @@ class StageRun:
         self._metrics = MetricBuffer(self._artifacts)
         self._mirror = Mirror(self._artifacts, unit.params, self._metrics.began)
         # The run directory is not there when this is a machine of a cluster without a shared disk.
-        at_home = bool(unit.log) and os.path.isdir(unit.folder)
-        self._capture = Capture(Path(unit.log), echo=level() != QUIET) if at_home else Capture(scratch / OUTPUTS)
+        at_home = bool(unit.log) and os.path.isdir(os.path.dirname(unit.log))
+        shown = echo if at_home and level() != QUIET and unit.streams == "tee" else None
+        self.is_echoed = shown is not None
+        self._capture = Capture(Path(unit.log) if at_home else scratch / OUTPUTS, echo=shown)
+        self._home = Path(unit.log).parent if at_home else scratch
         self._folder = unit.folder if at_home or not unit.folder else str(scratch / ARTIFACTS)
         self._handover = Handover(unit)
         self._scope = Scope(
@@ -88,7 +93,8 @@ class StageRun:
             folder = self._folder or self.unit.cwd
             if folder and os.path.isdir(folder):
                 os.chdir(folder)
-            with self._capture, records_of_data(), interruptible():
+            captured = contextlib.nullcontext() if self.unit.streams == "none" else self._capture
+            with captured, records_of_data(), interruptible():
                 yield
         finally:
             # What the unit's code changed in it stays so until the unit ends.
@@ -117,7 +123,8 @@ class StageRun:
             check_imported(self.unit.code, self.unit.extensions)
             self._handover.fetch()
             # After the fetch: whether an immutable was already in this process must not move the generators.
-            seed_everything(self.unit.seed, only_loaded=self.unit.is_program)
+            if self.unit.seeded:
+                seed_everything(self.unit.seed, only_loaded=self.unit.is_program)
             self.component = build(self.unit.body, scope=self._scope)
             if not callable(getattr(self.component, "run", None)):
                 raise RunFailed(
@@ -126,9 +133,11 @@ class StageRun:
                 )
             make_ready(self.component, self.unit.extensions)
             if isinstance(self.component, Function):
+                self.component.home = None if self.component.settings.get("log") is False else self._home
                 # Its imports may have loaded torch, and drawn numbers.
                 self.component.load()
-                seed_everything(self.unit.seed, only_loaded=True)
+                if self.unit.seeded:
+                    seed_everything(self.unit.seed, only_loaded=True)
             # What cannot be saved fails in the first second, by path, and not after an hour.
             state = get_state(self.component, borrowed=self._handover.borrowed)
             if resume is not None:
@@ -153,12 +162,22 @@ class StageRun:
                 with kept_in(self.folder):
                     self._save_step()
             seconds = time.monotonic() - began
-            _logger.info(
-                "step %d%s (%.1f s)", self.steps_done, "" if metric is None else f", metric {metric:.6g}", seconds
-            )
+            told = _logger.debug if self.unit.is_function else _logger.info  # which has one step only
+            told("step %d%s (%.1f s)", self.steps_done, "" if metric is None else f", metric {metric:.6g}", seconds)
         return self._report(more=more, metric=metric, seconds=seconds)
 
     def _call_run(self) -> Any:
+        if not isinstance(self.component, Function):
+            return self._call_now()
+        with noticed() as opened:
+            try:
+                return self._call_now()
+            finally:
+                without = (str(self.folder), str(self._home), self.component.code)
+                for described in read_data(opened, without):
+                    self.inputs.setdefault(described["path"], described)
+
+    def _call_now(self) -> Any:
         arguments = run_arguments(self.component)
         if self.unit.environment.get("debug") and debugger.TERMINAL in os.environ:
             return debugger.call(self.component.run, arguments, stop=self.steps_done == 0)
@@ -198,7 +217,17 @@ class StageRun:
             OUTPUTS: hide_bytes(self._capture.take()),
             **self._mirror.of(lines),
         }
+        if self.unit.is_function and self._home == self.folder:
+            streams.update(self._logged())
         return {name: data for name, data in streams.items() if data}
+
+    def _logged(self) -> dict[str, bytes]:
+        """Return, and take away, the metric lines that a function's own logger wrote to a folder that is handed over."""
+        found = {}
+        for file in (self.folder / METRICS).glob("*.jsonl"):
+            found[f"{METRICS}/{file.name}"] = hide_bytes(file.read_bytes())
+            file.unlink()
+        return found
 
     def close(self) -> None:
         """Let go of the objects."""

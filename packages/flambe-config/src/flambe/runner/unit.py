@@ -23,6 +23,8 @@ class Unit(msgspec.Struct, kw_only=True):
     cwd: where relative paths of the user begin. environment: fields of ``flambe.get_env()`` in it.
     folder: the working folder of its code; empty: ``cwd``. Where it does not exist it is ``artifacts`` in its own scratch folder.
     log: a file beside it that gets what it prints while it prints it, and so does the console; empty: neither.
+    streams: of a unit with a log: ``tee``, ``file`` (the console gets nothing) or ``none`` (the file gets nothing).
+    seeded: whether random numbers begin at ``seed``.
     reuse: whether an earlier result of this key does as well.
     origins: where what is in the body was written, by pointer below it; export_origins: the links of ``exports``, by name (see
     ``flambe.spec.origins``). Both are for messages: no key and no digest covers them.
@@ -42,6 +44,8 @@ class Unit(msgspec.Struct, kw_only=True):
     cwd: str = ""
     folder: str = ""
     log: str = ""
+    streams: str = "tee"
+    seeded: bool = True
     environment: dict[str, Any] = {}
     reuse: bool = True
     origins: dict[str, str] = {}

@@ -14,7 +14,22 @@ from typing import Any
 import msgspec
 
 from flambe.errors import ConfigError
-from flambe.spec.nodes import BETA, BYTES, FLOAT, GRID, MAP, NORMAL, QUNIFORM, UNIFORM, VERSION, Spec, children, kind_of
+from flambe.spec.nodes import (
+    BETA,
+    BYTES,
+    FLOAT,
+    FUNCTION,
+    GRID,
+    MAP,
+    NEW,
+    NORMAL,
+    QUNIFORM,
+    UNIFORM,
+    VERSION,
+    Spec,
+    children,
+    kind_of,
+)
 from flambe.spec.shape import check_shape, shortened
 
 _VERSION = re.compile(r"([0-9]{1,9})\.([0-9]{1,9})")
@@ -139,6 +154,12 @@ def needed_version(spec: Spec) -> str:
 
     ``source.raw`` does not count: whoever ignores it runs the same.
     """
+    if any(
+        "settings" in stage.body
+        for stage in spec.stages
+        if isinstance(stage.body, dict) and stage.body.get(NEW) == FUNCTION
+    ):
+        return "1.2"
     return "1.1" if spec.seeds or any(_is_new(stage.body) for stage in spec.stages) else "1.0"
 
 

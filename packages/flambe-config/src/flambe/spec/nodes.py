@@ -31,7 +31,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-VERSION = "1.1"
+VERSION = "1.2"
 """The newest version of the document that this program reads. A spec that needs less says so: ``codec.needed_version``."""
 
 NEW = "$new"

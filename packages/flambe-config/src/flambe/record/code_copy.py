@@ -1,0 +1,156 @@
+"""``CodeCopy``: the code of a function as a run executes it, however ``__snapshot__`` and ``__dirty__`` say that it is made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flambe.errors import ConfigError, ProvenanceError
+from flambe.record.checkout import Checkout, checkout_of
+from flambe.record.git_tree import HEAD, GitTree, difference, git_tree_of, shared_tree
+from flambe.record.run import Code
+from flambe.record.snapshot import Snapshot, check_main, snapshot_of
+from flambe.spec.codec import unescape
+from flambe.spec.nodes import FILE, Spec
+
+if TYPE_CHECKING:
+    from flambe.record.version_manager import VersionManager
+
+COPY, GIT, CUSTOM, NONE = "copy", "git", "custom", "none"
+REFUSE = "refuse"
+
+
+class CodeCopy:
+    """What a run of a function executes. Made by ``code_to_copy`` before anything is written; ``write`` makes what is missing.
+
+    mode: see ``flambe.record.run.Code``. source: the folder that it is taken from.
+    """
+
+    def __init__(
+        self,
+        mode: str,
+        source: Path,
+        *,
+        snapshot: Snapshot | None = None,
+        shared: GitTree | None = None,
+        manager: VersionManager | None = None,
+        checkout: Checkout | None = None,
+        diff: bytes = b"",
+    ) -> None:
+        self.mode = mode
+        self.source = source
+        self._snapshot = snapshot
+        self._shared = shared
+        self._manager = manager
+        self._checkout = checkout
+        self._diff = diff
+
+    @property
+    def tree(self) -> str | None:
+        """What tells this code from other code; None where no copy is made."""
+        if self._shared is not None and self.mode == GIT:
+            return self._shared.tree
+        return None if self._snapshot is None else self._snapshot.tree
+
+    def write(self, root: Path) -> Code:
+        """Make what is missing in, or for, the run directory ``root`` and return what its record says."""
+        code = Code(mode=self.mode, source=str(self.source), git=self._checkout)
+        if self._snapshot is not None:
+            # The digest is that of the copy, which is what runs, should somebody be writing to the source.
+            copy = self._snapshot.write(root)
+            code.path, code.tree, code.files, code.left_out = copy.path, copy.tree, len(copy.files), copy.left_out
+        elif self.mode == GIT and self._shared is not None:
+            code.path, code.tree = _seen_from(root, self._shared.folder), self._shared.tree
+            code.files = sum(1 for path in self._shared.root.rglob("*") if path.is_file())
+        elif self._manager is not None:
+            folder = Path(self._manager.make_working_directory()).absolute()
+            code.path, code.info = str(folder), dict(self._manager.get_info())
+        if self._diff:
+            from flambe.record.layout import CODE_DIFF
+
+            (root / CODE_DIFF).write_bytes(self._diff)
+        return code
+
+
+def code_to_copy(spec: Spec, output_dir: Path) -> CodeCopy | None:
+    """Return what a run of ``spec`` executes; None for what is no function. output_dir: of all runs.
+
+    Raises ConfigError, before a run directory is made, when the code of a function is not there or cannot be copied, ProvenanceError
+    when it has changes that are not committed and ``__dirty__: refuse`` is asked for.
+    """
+    if spec.kind != "function":
+        return None
+    body = spec.stages[0].body
+    main, source = str(body["main"]), code_folder(spec)
+    mode = NONE if spec.debug else str(body.get("snapshot", COPY))
+    settings = unescape(body.get("settings", {}))
+    dirty = settings.get("dirty", "include")
+    checkout = checkout_of(source, but=output_dir)
+    shared = shared_tree(source)
+    if shared is not None and mode == GIT:
+        check_main(main, source)
+        return CodeCopy(GIT, source, shared=shared)
+    if not spec.debug and dirty == REFUSE:
+        _refuse_changes(source, checkout)
+    if mode == NONE:
+        check_main(main, source)
+        return CodeCopy(NONE, source, checkout=checkout)
+    if mode == CUSTOM:
+        return CodeCopy(CUSTOM, source, manager=_manager(settings["version_manager"]), checkout=checkout)
+    if mode == GIT or dirty == HEAD:
+        shared = git_tree_of(source, output_dir, dirty=dirty)
+        check_main(main, shared.folder)
+        if mode == GIT:
+            return CodeCopy(GIT, source, shared=shared, checkout=checkout, diff=shared.diff)
+        return CodeCopy(COPY, source, snapshot=snapshot_of(main, shared.folder), checkout=checkout)
+    snapshot = snapshot_of(main, source)
+    changed = checkout is not None and (checkout.dirty or checkout.untracked)
+    return CodeCopy(
+        COPY, source, snapshot=snapshot, checkout=checkout, diff=difference(source, output_dir) if changed else b""
+    )
+
+
+def code_folder(spec: Spec) -> Path:
+    """Return the folder that holds the package of a function."""
+    code = spec.stages[0].body.get("code", ".")
+    return Path(code[FILE] if isinstance(code, dict) else code).expanduser().absolute()
+
+
+def folder_to_run(root: Path, code: Code) -> Path | None:
+    """Return the folder of the code that the run directory ``root`` executes; None where it is run from its place."""
+    if code.mode == COPY:
+        return root
+    return None if code.path is None else root / code.path
+
+
+def _seen_from(root: Path, folder: Path) -> str:
+    import os
+
+    return Path(os.path.relpath(folder, root)).as_posix()
+
+
+def _refuse_changes(source: Path, checkout: Checkout | None) -> None:
+    if checkout is None:
+        raise ConfigError(
+            f"nobody knows whether {source} has changes: it belongs to no git repository with a commit",
+            rule="invalid-parameter",
+            hint="Set __dirty__: include.",
+        )
+    if checkout.dirty or checkout.untracked:
+        new = f", and files that git does not know: {', '.join(checkout.untracked[:3])}" if checkout.untracked else ""
+        changes = "changes that are not committed" if checkout.dirty else "no changes"
+        raise ProvenanceError(
+            f"{source} has {changes}{new}",
+            hint="Commit them, name what is no code in a .gitignore, or set __dirty__: include (run them) or head (leave them out).",
+        )
+
+
+def _manager(named: dict[str, Any]) -> VersionManager:
+    from flambe.record.version_manager import VersionManager
+    from flambe.runnable.own_class import make_own
+
+    manager: VersionManager = make_own(named, {}, base=VersionManager, what="what copies the code")
+    return manager
+
+
+__all__ = ["CodeCopy", "code_folder", "code_to_copy", "folder_to_run"]
