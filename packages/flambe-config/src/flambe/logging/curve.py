@@ -51,7 +51,7 @@ def _edges(finite: np.ndarray[Any, Any], bins: str | int | Sequence[float]) -> n
         width = 2 * (high - low) / finite.size ** (1 / 3)
         if width > 0 and (finite.max() - finite.min()) / width > _MOST_BINS:
             bins = _MOST_BINS
-    edges = np.histogram_bin_edges(finite, bins)  # type: ignore[arg-type]
+    edges = np.histogram_bin_edges(finite, bins)
     return edges if len(edges) <= _MOST_BINS + 1 else np.histogram_bin_edges(finite, _MOST_BINS)
 
 

@@ -1,0 +1,1 @@
+"""Handlers of Python's logging that know records of data."""
