@@ -23,7 +23,6 @@ import functools
 import importlib
 import importlib.util
 import json
-import logging
 import sys
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -256,14 +255,13 @@ def import_extensions(extensions: Mapping[str, str], base: Path | None = None) -
 
     Raises FlambeError naming the module when it cannot be found, or is loaded already from somewhere else.
     """
-    handlers = list(logging.getLogger().handlers)
-    try:
+    from flambe.logging.undisturbed import undisturbed
+
+    # An extension that calls logging.basicConfig must not take over the log of the run.
+    with undisturbed():
         for module, source in extensions.items():
             _import_extension(module, source, base or Path.cwd())
             _imported_from[module] = source
-    finally:
-        # An extension that calls logging.basicConfig must not take over the log of the run.
-        logging.getLogger().handlers[:] = handlers
 
 
 def _import_extension(module: str, source: str, base: Path) -> None:

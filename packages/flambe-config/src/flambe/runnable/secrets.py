@@ -22,6 +22,8 @@ DEFAULT = Path("~/.flambe/secrets.ini")
 HIDDEN = "[secret]"
 _SHORTEST = 6  # a shorter value is a word that may stand anywhere
 
+_LONG_ENOUGH = 12  # for a key that nobody vouches for: DEFAULT_KEY=default is none
+
 _values: set[str] = set()
 
 
@@ -109,6 +111,15 @@ def _forms(value: str) -> Iterator[str]:
         yield text
         yield repr(text)[1:-1]
         yield json.dumps(text)[1:-1]
+
+
+def hide_environment() -> None:
+    """Let ``hide`` take out what variables with secret-like names (``TOKEN``, ``SECRET``, ``PASSWORD``, ``KEY``) hold."""
+    from flambe.compile.placeholder import Variable
+
+    for name, value in os.environ.items():
+        if len(value) >= _LONG_ENOUGH and Variable(name, None).is_secret and not os.path.exists(value):
+            _values.update(_forms(value))
 
 
 def hide(text: str) -> str:
