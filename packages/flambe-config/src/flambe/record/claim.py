@@ -7,15 +7,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from flambe.errors import ConfigError, ProvenanceError, UsageError
 from flambe.record import run
-<<<<<<<
-from flambe.record.layout import DEBUG, RUN, RunPaths
-from flambe.spec.digest import spec_digest
-=======
 from flambe.record.layout import DEBUG, LEDGER, RUN, RunPaths
 from flambe.record.ledger import spec_left_open
-from flambe.record.snapshot import Snapshot
 from flambe.spec.codec import FlambeVersionError
->>>>>>>
+from flambe.spec.digest import spec_digest
 from flambe.spec.nodes import Spec, is_concrete
 
 if TYPE_CHECKING:

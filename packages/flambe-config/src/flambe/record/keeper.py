@@ -24,26 +24,16 @@ from flambe.errors import ConfigError, FlambeError
 from flambe.record import layout, run
 from flambe.record.claim import NEXT, Wish, can_go_on, claim, home_of, resumed, unfinished
 from flambe.record.code import forget_code
-<<<<<<<
 from flambe.record.code_copy import CodeCopy, code_to_copy
-from flambe.record.gpus import measured_gpus, named_gpus
-=======
 from flambe.record.damage import may_be_damaged, report_is_whole, result_is_whole, sources_are_whole
->>>>>>>
+from flambe.record.gpus import measured_gpus, named_gpus
 from flambe.record.ledger import PENDING, Event, Ledger, LedgerState
 from flambe.record.parcel import take, unpack
 from flambe.record.provenance import command_of, this_python, write_sources
 from flambe.record.reference import move_references
 from flambe.record.refused import DiskRefused, kept_in, on_disk
-<<<<<<<
-from flambe.record.result import Found, copy_result, run_digest, unit_digest
-from flambe.record.run import RunRecord, StageRecord, needed_version, read_record, write_record
-from flambe.record.step import step_is_whole
-=======
 from flambe.record.result import Found, copy_result, exports_digest, run_digest, unit_digest
-from flambe.record.run import RunRecord, StageRecord, read_record, write_record
-from flambe.record.snapshot import Snapshot
->>>>>>>
+from flambe.record.run import RunRecord, StageRecord, needed_version, read_record, write_record
 from flambe.record.streams import Streams
 from flambe.runner.unit import StepReport, Unit
 from flambe.spec.digest import spec_digest
@@ -126,24 +116,14 @@ class Keeper:
         old = None
         with contextlib.suppress(FileNotFoundError, ConfigError):
             old = read_record(paths.record, RunRecord)
-<<<<<<<
-=======
-        if continued:
-            with contextlib.suppress(FileNotFoundError, ConfigError):
-                old = read_record(paths.record, RunRecord)
         damaged = bool(ledger.state.events) and may_be_damaged(old.host if old else None, run.this_host())
->>>>>>>
         times = run.Times(created=old.time.created if old else run.now(), started=run.now(), heartbeat=run.now())
         digest = spec_digest(spec)
-<<<<<<<
+        # With a changed spec they are written beside the first ones, whatever those are.
+        if damaged and spec.kind != "function" and wish.resume is None and not sources_are_whole(paths, digest):
+            paths.spec.unlink(missing_ok=True)  # it comes last, so all of them are written again
         # What went on before executed the copy that is there, and so does what goes on now.
         code = old.code if old is not None and paths.spec.exists() else None if copy is None else copy.write(paths.root)
-=======
-        if damaged and spec.kind != "function" and not sources_are_whole(paths, digest):
-            paths.spec.unlink(missing_ok=True)  # it comes last, so all of them are written again
-        if snapshot is not None and not paths.spec.exists():
-            snapshot = snapshot.write(paths.root)
->>>>>>>
         record = RunRecord(
             id=old.id if old else run.new_id(),
             kind=spec.kind,
