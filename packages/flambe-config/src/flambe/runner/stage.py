@@ -163,9 +163,7 @@ class StageRun:
                     self._save_step()
             seconds = time.monotonic() - began
             told = _logger.debug if self.unit.is_function else _logger.info  # which has one step only
-            told(
-                "step %d%s (%.1f s)", self.steps_done, "" if metric is None else f", metric {metric:.6g}", seconds
-            )
+            told("step %d%s (%.1f s)", self.steps_done, "" if metric is None else f", metric {metric:.6g}", seconds)
         return self._report(more=more, metric=metric, seconds=seconds)
 
     def _call_run(self) -> Any:
