@@ -65,7 +65,7 @@ _decode_detail = msgspec.msgpack.Decoder(Detail).decode
 class Known:
     """One run that was read. cells: its columns, as far as they were asked for; all of them where ``whole``."""
 
-    __slots__ = ("cells", "detail", "entry", "path", "unit_cells", "whole")
+    __slots__ = ("_inode", "_record", "_time", "cells", "detail", "entry", "path", "unit_cells", "whole")
 
     def __init__(self, path: str, entry: Entry, cells: Cells | None = None) -> None:
         self.path = path
@@ -74,6 +74,20 @@ class Known:
         self.whole = cells is not None
         self.unit_cells: list[Cells] | None = None
         self.detail: Detail | None = None
+        # What tells a finished run of ours that is what it was, in a single call of the system for each of thousands.
+        still = entry.ledger == GONE and not entry.changing and not entry.kind
+        self._record = f"{path}/{layout.RUN}" if still else None
+        self._inode, self._time, _ = entry.record
+
+    def is_settled(self) -> bool:
+        """Whether this is a finished run whose record is what it was. False may also mean: look closer."""
+        if self._record is None:
+            return False
+        try:
+            stat = os.lstat(self._record)
+        except OSError:
+            return False
+        return stat.st_ino == self._inode and stat.st_mtime_ns == self._time and stat.st_size == self.entry.record[2]
 
     def row(self) -> Cells:
         """Return all columns of the run, but metrics and artifacts."""
@@ -92,11 +106,18 @@ class Known:
                 if name in ("run", "name", "index") or name.startswith((INFO, CONFIG))
             }
             self.unit_cells = []
-            for cells in _decode_rows(self.entry.units):
+            for cells in _decode_rows(self._units()):
                 below = cells.pop(_BELOW, None)
                 path = os.path.normpath(f"{self.path}/{below}") if below is not None else None
                 self.unit_cells.append(shared | cells | ({"path": path, "info.path": path} if path else {}))
         return self.unit_cells
+
+    def _units(self) -> bytes:
+        if self.entry.units is None:
+            # Another process may have taken it from the index meanwhile.
+            units = [_without_place(unit.columns(), self.path) for unit in self.open().units()]
+            self.entry = self.entry._replace(units=_encode(units))
+        return self.entry.units or b""
 
     def details(self) -> Detail:
         """Return what is known of metrics and artifacts, read now where nobody has asked before."""
@@ -191,8 +212,14 @@ class Catalog:
         if depth >= _DEEPEST:
             self.problems.append(f"{path} lies {depth} folders deep, and what is below is not looked at")
             return
+        before, found = self._known or {}, self._found
         for name in listing.names:
-            self._walk(f"{place}/{name}" if place else name, depth + 1)
+            below = f"{place}/{name}" if place else name
+            known = before.get(below)
+            if known is not None and known.is_settled():
+                found[below] = known
+            else:
+                self._walk(below, depth + 1)
 
     def _look_into(self, path: str) -> tuple[list[str], str | None]:
         """Return the names of the folders in a folder, or whose run it is."""
@@ -282,6 +309,13 @@ class Catalog:
                 known.cells.pop(name, None)
             else:
                 known.cells[name] = value
+
+    def read_units(self) -> None:
+        """Have the columns of the units of all runs."""
+        lacking = {known.entry.place: known for known in self._order if known.entry.units is None}
+        for place, units in self._index.units(list(lacking)).items() if lacking else ():
+            if place in lacking:
+                lacking[place].entry = lacking[place].entry._replace(units=units)
 
     def read_details(self) -> None:
         """Have metrics and artifacts of all runs; files are read of those that no index knows."""

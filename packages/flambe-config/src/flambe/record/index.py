@@ -29,7 +29,7 @@ class Entry(NamedTuple):
     """What was read of one run. place: its folder, from the one above all. kind: whose it is, empty for ours.
 
     record, ledger: stamps of the files that it was read from. changing: whether it has to be read again in any case.
-    row: its columns; units: those of its variants.
+    row: its columns; units: those of its variants, None while nobody has asked the index for them.
     """
 
     place: str
@@ -38,7 +38,7 @@ class Entry(NamedTuple):
     ledger: Stamp
     changing: bool
     row: bytes
-    units: bytes
+    units: bytes | None
 
 
 class Listing(NamedTuple):
@@ -78,12 +78,10 @@ class Index:
                     if connection is None:
                         break
                     rows = connection.execute(
-                        "SELECT place, kind, i, m, s, li, lm, ls, changing, row, units FROM runs"
+                        "SELECT place, kind, i, m, s, li, lm, ls, changing, row FROM runs"
                     ).fetchall()
                     listed = connection.execute("SELECT place, i, m, s, names FROM folders").fetchall()
-                entries = {
-                    row[0]: Entry(row[0], row[1], row[2:5], row[5:8], bool(row[8]), row[9], row[10]) for row in rows
-                }
+                entries = {row[0]: Entry(row[0], row[1], row[2:5], row[5:8], row[8] == 1, row[9], None) for row in rows}
                 return entries, {
                     p: Listing((i, m, s), names.split("/") if names else []) for p, i, m, s, names in listed
                 }
@@ -95,14 +93,21 @@ class Index:
 
     def details(self, places: Sequence[str]) -> dict[str, bytes]:
         """Return place → what was read of the metrics and artifacts of a run, as far as it is known."""
+        return self._some("SELECT place, detail FROM details", places)
+
+    def units(self, places: Sequence[str]) -> dict[str, bytes]:
+        """Return place → the columns of the units of a run, as far as they are known."""
+        return self._some("SELECT place, units FROM runs", places)
+
+    def _some(self, question: str, places: Sequence[str]) -> dict[str, bytes]:
         found: dict[str, bytes] = {}
         with contextlib.suppress(sqlite3.Error), self._connection(write=False) as connection:
             if connection is None:
                 return {}
             if len(places) > _MOST_NAMES:
-                return dict(connection.execute("SELECT place, detail FROM details"))
+                return dict(connection.execute(question))
             for place in places:
-                found.update(connection.execute("SELECT place, detail FROM details WHERE place = ?", (place,)))
+                found.update(connection.execute(f"{question} WHERE place = ?", (place,)))
         return found
 
     def save(

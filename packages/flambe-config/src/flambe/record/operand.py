@@ -56,7 +56,8 @@ SIGNS: dict[str, Callable[[Any, Any], bool]] = {
 SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 """The units of durations."""
 
-_NUMBERS = frozenset({int, float})
+_NUMBERS: frozenset[type] = frozenset({int, float})
+_TEXTS: frozenset[type] = frozenset({str})
 _STARTING = {"STARTING": ("CREATED", "QUEUED")}
 _TIME = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d.*)?\Z")
 
@@ -126,15 +127,14 @@ def comparison(sign: str, left: Operand, right: Operand) -> Test:
         if one.constant in _STARTING and other.column in ("info.status", "status") and sign in ("==", "!="):
             return membership(other, [constant(state) for state in _STARTING[one.constant]], negated=sign == "!=")
     compare = SIGNS[sign]
-    if left.column is not None and left.column != AGE and type(right.constant) in _NUMBERS and sign != "!=":
+    if left.column not in (None, AGE) and (kinds := _plain_kinds(right.constant)):
         # By far the most frequent form, asked of every run there is.
-        name, number = left.column, right.constant
-
-        def quick(row: Row) -> bool:
-            value = row.get(name)
-            return type(value) in _NUMBERS and compare(value, number)
-
-        return quick
+        name, value = left.column, right.constant
+        if sign == "!=":
+            return lambda row: (
+                (cell := row.get(name, MISSING)) is not MISSING and not (type(cell) in kinds and cell == value)
+            )
+        return lambda row: type(cell := row.get(name)) in kinds and compare(cell, value)
 
     def test(row: Row) -> bool:
         one, other = left.get(row), right.get(row)
@@ -155,6 +155,12 @@ def comparison(sign: str, left: Operand, right: Operand) -> Test:
 
 def membership(left: Operand, items: list[Operand], *, negated: bool) -> Test:
     """Return the test ``left in items``; a row that lacks ``left`` fails it, also when ``negated``."""
+
+    values = [item.constant for item in items]
+    if left.column not in (None, AGE) and not negated and values and all(map(_plain_kinds, values)):
+        name, known = left.column, {(type(value) is str, value) for value in values}
+        kinds = _NUMBERS | _TEXTS
+        return lambda row: type(cell := row.get(name)) in kinds and (type(cell) is str, cell) in known
 
     def test(row: Row) -> bool:
         value = left.get(row)
@@ -184,6 +190,13 @@ def equal(one: Any, other: Any) -> bool:
     if kind == "list":
         return len(one) == len(other) and all(map(equal, one, other))
     return kind == "text" and (first := instant(one)) is not None and first == instant(other)
+
+
+def _plain_kinds(value: Any) -> frozenset[type] | None:
+    """Return the types of what compares with a constant as Python does it: numbers, and texts that are no times."""
+    if type(value) in _NUMBERS:
+        return _NUMBERS
+    return _TEXTS if isinstance(value, str) and instant(value) is None else None
 
 
 def _kind(value: Any) -> str:

@@ -191,13 +191,13 @@ class _Parser:
         parts = [self._and()]
         while self._take("or", "|"):
             parts.append(self._and())
-        return parts[0] if len(parts) == 1 else lambda row: any(part(row) for part in parts)
+        return parts[0] if len(parts) == 1 else _one_of(parts)
 
     def _and(self) -> Test:
         parts = [self._not()]
         while self._take("and", "&"):
             parts.append(self._not())
-        return parts[0] if len(parts) == 1 else lambda row: all(part(row) for part in parts)
+        return parts[0] if len(parts) == 1 else _all_of(parts)
 
     def _not(self) -> Test:
         # Each level of a query is a level of Python's stack: a text from a page must not exhaust it.
@@ -320,6 +320,29 @@ class _Parser:
                 self._fail(self._token.at, f"{self._token} in a list", expected=f"',' or {close!r}")
         self._depth -= 1
         return items
+
+
+# A generator for each row would take longer than what it asks.
+
+
+def _one_of(parts: list[Test]) -> Test:
+    def test(row: Row) -> bool:
+        for part in parts:  # noqa: SIM110
+            if part(row):
+                return True
+        return False
+
+    return test
+
+
+def _all_of(parts: list[Test]) -> Test:
+    def test(row: Row) -> bool:
+        for part in parts:  # noqa: SIM110
+            if not part(row):
+                return False
+        return True
+
+    return test
 
 
 def _text(token: _Token) -> str:

@@ -10,7 +10,7 @@ are read beside them. The columns are those of ``flambe.record.columns``, the qu
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -118,6 +118,7 @@ class Reader:
         if AGE in needed:
             needed.append(CREATED)
         if units:
+            self._read_units()
             if any(map(is_detail, needed)):
                 self._read_details()
             rows = [Row(known, number) for known in all_known for number in range(len(known.rows()))]
@@ -145,6 +146,8 @@ class Reader:
     def _fields(self, *, units: bool) -> dict[str, str]:
         all_known = self._look()
         self._read_details()
+        if units:
+            self._read_units()
         kinds: dict[str, dict[str, None]] = {}
         for known in all_known:
             for cells in known.rows() if units else (known.row(),):
@@ -158,6 +161,32 @@ class Reader:
                 found.update(dict.fromkeys(series, "metric"))
             found.update(dict.fromkeys((f"{ARTIFACT}{kind}.{name}" for _, kind, name, _ in detail.files), "artifact"))
         return found
+
+    def sql(self, text: str) -> list[dict[str, Any]]:
+        """Return the rows of a SELECT over the tables of ``flambe.record.sql``: runs, units, params, config, info, metrics, artifacts.
+
+        Raises ConfigError for anything but a SELECT, and for names that there are none of.
+        """
+        from flambe.record.sql import answer, named
+
+        tables = set(named(text))
+        if tables & {"metrics", "artifacts"}:
+            self._look()
+            self._read_details()
+        runs = self.select() if tables - {"units", "params", "metrics"} else []
+        return answer(text, runs, self.select(units=True) if tables & {"units", "params", "metrics"} else [])
+
+    def lacking(self, columns: Iterable[str], *, units: bool = False) -> list[str]:
+        """Return those of ``columns`` that no run has (no unit, with ``units``): misspelt ones, most likely."""
+        names = [name for name in dict.fromkeys(columns) if name != AGE]
+        rows = self.select(units=units)
+        if units:
+            answers: list[Mapping[str, Any]] = [row.answers(names) for row in rows]
+        else:
+            for catalog in self._catalogs:
+                catalog.need(names)
+            answers = [row.given for row in rows]
+        return [name for name in names if rows and not any(name in answer for answer in answers)]
 
     # -- inside ------------------------------------------------------------------------------------------------------
 
@@ -177,6 +206,10 @@ class Reader:
 
     def _add_problems(self, catalog: Catalog) -> None:
         self.problems += [problem for problem in catalog.problems if problem not in self.problems]
+
+    def _read_units(self) -> None:
+        for catalog in self._catalogs:
+            catalog.read_units()
 
     def _read_details(self) -> None:
         for catalog in self._catalogs:

@@ -41,6 +41,11 @@ class Row(Mapping[str, Any]):
         return self._known.row() if self._number is None else self._known.rows()[self._number]
 
     @property
+    def given(self) -> dict[str, Any]:
+        """The columns that a query of the reader has asked for so far."""
+        return self._known.cells
+
+    @property
     def path(self) -> Path:
         """The folder of the run."""
         return Path(self._known.path)
@@ -56,11 +61,15 @@ class Row(Mapping[str, Any]):
         detail = self._known.details()
         return detail.run if self._number is None else detail.units.get(str(self.cells["unit"]), {})
 
+    @property
+    def files(self) -> list[tuple[str, str, str, int]]:
+        """Unit, type, name and size of each artifact."""
+        files = self._known.details().files
+        return files if self._number is None else [file for file in files if file[0] == self.cells["unit"]]
+
     @cached_property
     def _artifacts(self) -> dict[str, RecordedArtifact]:
-        unit = None if self._number is None else str(self.cells["unit"])
-        files = self._known.details().files
-        owners = dict.fromkeys(owner for owner, *_ in files if unit in (None, owner))
+        owners = dict.fromkeys(owner for owner, *_ in self.files)
         found = (file for owner in owners for file in self._unit(owner).artifacts())
         return {file.column: file for file in found}
 

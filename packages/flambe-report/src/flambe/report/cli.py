@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from flambe.report.rows import Row
 
 PORT = 49558
-_FORMATS = click.Choice(["table", "json", "csv"])
-_LATER = ("diff", "sql", "gc", "html")
+_FORMATS = click.Choice(["table", "json", "csv", "md"])
+_LATER = ("html",)
 
 
 class _Group(Group):
@@ -29,7 +29,7 @@ class _Group(Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] in _LATER:
             raise UsageError(
-                f"{args[0]!r} is not in this version of flambe-report", expected="ls, show, logs, curve or serve"
+                f"{args[0]!r} is not in this version of flambe-report", expected=", ".join(self.list_commands(ctx))
             )
         return super().resolve_command(ctx, args)
 
@@ -51,40 +51,34 @@ def cli() -> None:
 @cli.command(epilog="Example: flambe-report ls flambe-output --where \"status == 'COMPLETE'\" --sort -metric")
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @click.option(
-    "-w", "--where", default="", metavar="QUERY", help="Only rows it is true of: metric > 0.7 and step in [1, 2]"
+    "-w", "--where", default="", metavar="QUERY", help="Only rows it is true of: min(val.loss) < 0.3 & lr > 0"
 )
 @click.option("-s", "--sort", default="", metavar="COLUMNS", help="Columns with commas between; -COLUMN: downwards.")
 @click.option("-c", "--columns", default="", metavar="COLUMNS", help="Only these columns, in this order.")
+@click.option("-g", "--group", default="", metavar="COLUMNS", help="A row for each of their values, with --agg.")
+@click.option("-a", "--agg", default="", metavar="EXPRS", help="What of each group: 'mean(last(train.loss)) as m'")
+@click.option("--best", default="", metavar="EXPR", help="Only the best row: 'min(m)', 'max(metric)'.")
+@click.option("--per", default="", metavar="COLUMNS", help="The best row for each of their values.")
+@click.option("--diff", is_flag=True, help="The columns of the config in which the rows differ.")
 @click.option("--units/--runs", default=None, help="A row for each unit (default for runs named one by one), or run.")
 @click.option("-f", "--format", "form", type=_FORMATS, help="Default: table on a terminal, else JSON lines.")
-def ls(paths: tuple[str, ...], where: str, sort: str, columns: str, units: bool | None, form: str | None) -> None:
+def ls(paths: tuple[str, ...], units: bool | None, form: str | None, **options: Any) -> None:
     """List runs, or the variants of each stage of a run.
 
     A path that is a run is opened and shows its units, the best of each stage marked with *; a folder shows a row for
-    each run below it, with the best metric of its last stage that has one.
+    each run below it, with the best metric of its last stage that has one. Columns are config.*, info.*, params.*,
+    LOG.KEY for a metric (its last value) and artifact.TYPE.NAME; see flambe-report fields.
     """
-    from flambe.record.query import parse
-    from flambe.record.reader import RUN_COLUMNS, UNIT_COLUMNS
-    from flambe.report.rows import RUN_TABLE, UNIT_TABLE, check_columns, columns_of, sorted_rows, write_rows
+    from flambe.report.listing import Request, listing
+    from flambe.report.rows import write_rows
 
-    query = parse(where)
     reader, all_runs = _open(paths)
-    units = all_runs if units is None else units
-    rows = _unit_rows(reader) if units else list(reader.rows())
-    _tell_problems(reader, found=bool(rows), paths=paths)
-    known = columns_of(rows, UNIT_COLUMNS if units else RUN_COLUMNS)
-    query.check(known)
-    keys, chosen = _words(sort), _words(columns)
-    check_columns([key.removeprefix("-") for key in keys], known, option="--sort")
-    check_columns(chosen, known, option="--columns")
-    rows = sorted_rows([row for row in rows if query(row)], keys)
-    if chosen:
-        rows = [{name: row[name] for name in chosen if name in row} for row in rows]
-    shown: Sequence[str] = UNIT_TABLE if units else RUN_TABLE
-    if units and len({row.get("run") for row in rows}) < 2:
-        shown = shown[2:]
-    if write_rows(rows, chosen or known, form, table=chosen or shown) and units and "metric" in (chosen or shown):
-        _explain_star(rows)
+    units = all_runs if units is None and not options["agg"] and not options["diff"] else bool(units)
+    found = listing(reader, Request(units=units, **options))
+    _tell_problems(reader, found=len(reader) > 0, paths=paths)
+    is_table = write_rows(found.rows, found.columns, form, table=found.table)
+    if is_table and units and "metric" in found.table and not options["agg"]:
+        _explain_star(found.rows)
 
 
 @cli.command(epilog="Example: flambe-report show flambe-output/sst/exp.0")
@@ -147,43 +141,136 @@ def _explain_star(units: Sequence[Row]) -> None:
         say("* the best of its stage")
 
 
-@cli.command(epilog="Example: flambe-report curve flambe-output/sst/exp.0 -m Training/Loss --format csv")
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@cli.command(epilog="Example: flambe-report curve flambe-output/sst/exp.0 Training/Loss --format csv")
+@click.argument("paths", nargs=-1, required=True, metavar="PATH... [METRIC...]")
 @click.option("-m", "--metric", "names", multiple=True, metavar="NAME", help="Only this metric; may be repeated.")
 @click.option("-w", "--where", default="", metavar="QUERY", help="Only units it is true of.")
-@click.option("-f", "--format", "form", type=_FORMATS, help="Default: table on a terminal, else JSON lines.")
+@click.option(
+    "-f",
+    "--format",
+    "form",
+    type=click.Choice(["plot", *_FORMATS.choices]),
+    help="Default: plot on a terminal, else JSON lines.",
+)
 def curve(paths: tuple[str, ...], names: tuple[str, ...], where: str, form: str | None) -> None:
-    """Print metric lines: a row for each value with its unit, step and seconds since the unit started."""
-    from flambe.errors import did_you_mean
-    from flambe.record.query import parse
-    from flambe.record.reader import UNIT_COLUMNS
-    from flambe.report.rows import columns_of, write_rows
+    """Print metrics: a plot of each, or a row for each value with its unit, step and seconds since the unit started.
 
-    query = parse(where)
-    reader, _ = _open(paths)
-    units = [(unit, unit.row()) for run in reader for unit in run.units()]
-    _tell_problems(reader, found=bool(units), paths=paths)
-    query.check(columns_of([row for _, row in units], UNIT_COLUMNS))
-    rows: list[Row] = []
-    seen: dict[str, None] = {}
-    for unit, row in units:
-        for log in unit.logs() if query(row) else ():
-            for line in unit.metrics(log):
-                values = {key: value for key, value in line.items() if key != "step" and not key.startswith("_")}
-                seen.update(dict.fromkeys(values))
-                rows.extend(
-                    {"run": row["run"], "unit": unit.id, "log": log, "step": line.get("step"),
-                     "t": line.get("_t"), "metric": key, "value": value}
-                    for key, value in values.items()
-                    if not names or key in names
-                )  # fmt: skip
-    for name in names:
-        if name not in seen:
-            raise UsageError(
-                f"--metric: no unit has {name!r}", hint=did_you_mean(name, seen) or "Known are " + ", ".join(seen) + "."
-            )
+    METRIC is LOG.KEY, or KEY alone; what is no path is one.
+    """
+    from flambe.report.curves import curve_rows, plots
+    from flambe.report.rows import write_rows
+
+    places = [path for path in paths if path == "-" or Path(path).exists()]
+    if not places:
+        raise ConfigError(f"{paths[0]} does not exist", expected="a run directory, or a folder of runs")
+    names = (*names, *(path for path in paths if path not in places))
+    reader, _ = _open(places)
+    rows = curve_rows(reader, where, names)
+    _tell_problems(reader, found=len(reader) > 0, paths=places)
+    if form == "plot" or (form is None and data_is_terminal()):
+        for line in plots(rows):
+            emit(line)
+        return
     shown = ("run", "unit", "log", "step", "t", "metric", "value")
     write_rows(rows, shown, form, table=shown[1:])
+
+
+@cli.command(epilog="Example: flambe-report diff flambe-output/sst/exp.0 flambe-output/sst/exp.1")
+@click.argument("one", metavar="RUN")
+@click.argument("other", metavar="RUN")
+@click.option("--all", "everything", is_flag=True, help="All columns: times, hosts and versions too.")
+@click.option("-f", "--format", "form", type=_FORMATS, help="Default: table on a terminal, else JSON lines.")
+@click.pass_context
+def diff(ctx: click.Context, one: str, other: str, everything: bool, form: str | None) -> None:
+    """Show in what two runs differ: config, code, state, result and last values of metrics. Exit code 1 if in anything.
+
+    flambe diff compares how two configs are written, also before they run.
+    """
+    from flambe.record.reader import Reader
+    from flambe.report.comparison import differences
+    from flambe.report.rows import write_rows
+
+    rows = [Reader(_one_run(path).path).select()[0] for path in (one, other)]
+    found = differences(rows[0], rows[1], everything=everything)
+    shown = ("column", "a", "b")
+    write_rows([{name: row.get(name) for name in shown} for row in found], shown, form, table=shown)
+    ctx.exit(1 if found else 0)
+
+
+@cli.command(epilog="Example: flambe-report fields flambe-output | jq -r .column")
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.option("--units", is_flag=True, help="Those of units, not of runs.")
+@click.option("-f", "--format", "form", type=_FORMATS, help="Default: table on a terminal, else JSON lines.")
+def fields(paths: tuple[str, ...], units: bool, form: str | None) -> None:
+    """List the columns there are, with the types of what is in them."""
+    from flambe.report.rows import write_rows
+
+    reader, _ = _open(paths)
+    found = reader.unit_fields() if units else reader.fields
+    _tell_problems(reader, found=bool(found), paths=paths)
+    write_rows(
+        [{"column": name, "type": kind} for name, kind in found.items()],
+        ("column", "type"),
+        form,
+        table=("column", "type"),
+    )
+
+
+@cli.command(epilog='Example: flambe-report sql flambe-output "SELECT stage, avg(seconds) FROM units GROUP BY stage"')
+@click.argument("paths", nargs=-1, required=True, metavar="PATH... QUERY")
+@click.option("-f", "--format", "form", type=_FORMATS, help="Default: table on a terminal, else JSON lines.")
+def sql(paths: tuple[str, ...], form: str | None) -> None:
+    """Answer a SELECT over the tables runs, units, params, config, info, metrics and artifacts.
+
+    runs and units have the columns of ls; params has run, unit, name, value; config and info have run, name, value;
+    metrics has run, unit, log, key and last, first, min, max, mean, std, len, argmin, argmax of its values; artifacts has
+    run, unit, type, name, bytes. Nothing can be changed.
+    """
+    from flambe.report.rows import columns_of, write_rows
+
+    *places, text = paths
+    if not places:
+        raise UsageError("sql wants a PATH and a QUERY", expected='flambe-report sql PATH "SELECT …"')
+    reader, _ = _open(places)
+    rows = reader.sql(text)
+    _tell_problems(reader, found=len(reader) > 0, paths=places)
+    names = columns_of(rows, [])
+    write_rows(rows, names, form, table=names)
+
+
+@cli.command(epilog="Example: flambe-report rm flambe-output/sst/exp.0 --dry-run")
+@click.argument("paths", nargs=-1, required=True, metavar="RUN...")
+@click.option("-n", "--dry-run", is_flag=True, help="Delete nothing; say what would go.")
+def rm(paths: tuple[str, ...], dry_run: bool) -> None:
+    """Delete runs. One that is running is refused; what other runs took over from it is theirs and stays."""
+    from flambe.report.garbage import remove
+
+    runs = [_one_run(path) for path in paths]
+    for run in runs:
+        size = remove(run, dry_run=dry_run)
+        emit_json({"run": str(run.path), "bytes": size, "action": "remove" if dry_run else "removed"})
+
+
+@cli.command(epilog="Example: flambe-report gc flambe-output --dry-run")
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.option("-n", "--dry-run", is_flag=True, help="Delete nothing; say what would go.")
+@click.option("-f", "--format", "form", type=_FORMATS, help="Default: table on a terminal, else JSON lines.")
+def gc(paths: tuple[str, ...], dry_run: bool, form: str | None) -> None:
+    """Delete what nobody needs any more, and say why the rest is kept: a row for each part of each run.
+
+    What goes: scratch of runs that nobody writes, states of steps of finished variants in complete runs, and torn files of a
+    kill. Results, logs and code stay, and so does everything of a run that is going on.
+    """
+    from flambe.report.garbage import collect
+    from flambe.report.rows import write_rows
+
+    reader, _ = _open(paths)
+    found = [one.row(done=not dry_run) for run in reader for one in collect(run, dry_run=dry_run)]
+    _tell_problems(reader, found=bool(found), paths=paths)
+    shown = ("run", "path", "what", "bytes", "shared", "action", "why")
+    write_rows(found, shown, form, table=shown)
+    gone = sum(row["bytes"] - row["shared"] for row in found if row["action"] != "keep")
+    say(f"flambe-report: {gone:,} bytes {'would be' if dry_run else 'were'} freed")
 
 
 @cli.command(epilog="Example: flambe-report serve flambe-output")
@@ -203,10 +290,6 @@ def serve(paths: tuple[str, ...], host: str, port: int | None, token: str | None
     if no_token and token:
         raise UsageError("--token and --no-token exclude each other")
     serve_pages([Path(path) for path in paths], host=host, port=port, token="" if no_token else token)
-
-
-def _words(text: str) -> list[str]:
-    return [word.strip() for word in text.split(",") if word.strip()]
 
 
 def _open(paths: Sequence[str]) -> tuple[Reader, bool]:
@@ -243,24 +326,13 @@ def _runs_of_stdin() -> list[str]:
 
 
 def _one_run(path: str) -> RecordedRun:
-    from flambe.record.reader import is_run
-
     reader, _ = _open([path])
-    if path != "-" and not is_run(Path(path)):
-        raise ConfigError(f"{path} is no run directory", hint=f"List the runs below it: flambe-report ls {path}")
     runs = list(reader)
+    if path != "-" and (len(runs) != 1 or runs[0].path != Path(path).absolute()) and not (reader.problems and not runs):
+        raise ConfigError(f"{path} is no run directory", hint=f"List the runs below it: flambe-report ls {path}")
     if len(runs) != 1:
         raise ConfigError(reader.problems[0] if reader.problems else f"{len(runs)} runs came, one was expected")
     return runs[0]
-
-
-def _unit_rows(reader: Reader) -> list[dict[str, Any]]:
-    rows = []
-    for run in reader:
-        record = run.record
-        rows += [unit.row() | {"name": record.name, "index": record.index} for unit in run.units()]
-        reader.problems.extend(run.problems())
-    return rows
 
 
 def _tell_problems(reader: Reader, *, found: bool, paths: Sequence[str]) -> None:

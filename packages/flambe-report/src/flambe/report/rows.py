@@ -15,8 +15,8 @@ from flambe.errors import UsageError, did_you_mean
 
 Row = dict[str, Any]
 
-TABLE, JSON, CSV = "table", "json", "csv"
-FORMATS = (TABLE, JSON, CSV)
+TABLE, JSON, CSV, MARKDOWN = "table", "json", "csv", "md"
+FORMATS = (TABLE, JSON, CSV, MARKDOWN)
 
 RUN_TABLE = ("run", "status", "done", "failed", "pruned", "metric", "best", "seconds", "started")
 UNIT_TABLE = ("name", "index", "stage", "variant", "status", "metric", "metric_name", "step", "seconds", "error")
@@ -27,6 +27,8 @@ _STYLES = {
 }  # fmt: skip
 _TITLES = {"metric_name": "of", "seconds": "time", "index": "exp"}
 _NARROW = 110
+_SHOWN = 8
+"""Values of a list in a cell for people."""
 _FOLDED = frozenset({"run", "best", "variant", "unit", "path", "metric_name", "error", "status_reason"})
 
 
@@ -66,13 +68,16 @@ def _order(value: Any) -> tuple[int, Any]:
 def write_rows(rows: Sequence[Row], columns: Sequence[str], form: str | None, *, table: Sequence[str]) -> bool:
     """Write rows to the data stream. Returns whether a table came of it.
 
-    form: ``table``, ``json``, ``csv``, or None: a table on a terminal, else JSON lines. columns: all there are;
+    form: ``table``, ``json``, ``csv``, ``md``, or None: a table on a terminal, else JSON lines. columns: all there are;
     table: those that a table shows.
     """
     form = form or (TABLE if data_is_terminal() else JSON)
     if form == TABLE:
         if rows:
             emit(render_table(rows, table))
+    elif form == MARKDOWN:
+        for line in markdown_lines(rows, [name for name in table if any(row.get(name) is not None for row in rows)]):
+            emit(line)
     elif form == CSV:
         for line in csv_lines(rows, columns):
             emit(line)
@@ -110,8 +115,21 @@ def csv_lines(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> Iter
         yield line.getvalue()
 
 
+def markdown_lines(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> Iterator[str]:
+    """Yield a table of Markdown, for a page or a pull request."""
+    if columns:
+        yield "| " + " | ".join(map(_markdown, columns)) + " |"
+        yield "|" + "---|" * len(columns)
+    for row in rows if columns else ():
+        yield "| " + " | ".join(_markdown(cell(name, row.get(name))) for name in columns) + " |"
+
+
+def _markdown(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("|", "\\|")
+
+
 def _csv_cell(value: Any) -> Any:
-    return json.dumps(finite(value)) if isinstance(value, bool | list) else finite(value)
+    return json.dumps(finite(value)) if isinstance(value, bool | list | dict) else finite(value)
 
 
 def render_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
@@ -180,6 +198,8 @@ def cell(name: str, value: Any) -> str:
         return str(value).lower()
     if isinstance(value, float):
         return f"{value:.4g}"
+    if isinstance(value, list):
+        return "[" + ", ".join(cell("", item) for item in value[:_SHOWN]) + (", …]" if len(value) > _SHOWN else "]")
     # Names come from files that anybody may have written: they must not steer the terminal.
     return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in str(value))
 

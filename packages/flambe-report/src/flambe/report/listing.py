@@ -1,0 +1,151 @@
+"""What ``flambe-report ls`` shows: rows of runs or units, chosen, grouped, sorted and cut to columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from flambe.errors import UsageError, did_you_mean
+from flambe.record.catalog import is_detail
+from flambe.record.operand import AGE, ALIASES
+from flambe.record.query import Query, parse
+from flambe.record.reader import RUN_COLUMNS, UNIT_COLUMNS, Reader
+from flambe.record.row import Row
+from flambe.record.runs import Runs
+from flambe.report.expression import Expression, read_best, read_expressions
+from flambe.report.rows import RUN_TABLE, UNIT_TABLE, columns_of, sorted_rows
+
+
+class Request(NamedTuple):
+    """The options of ``ls``, as they were written. units: a row for each unit."""
+
+    where: str = ""
+    sort: str = ""
+    columns: str = ""
+    group: str = ""
+    agg: str = ""
+    best: str = ""
+    per: str = ""
+    diff: bool = False
+    units: bool = False
+
+
+class Listing(NamedTuple):
+    """rows: what was found. columns: all there are, in order. table: those that a table shows."""
+
+    rows: list[dict[str, Any]]
+    columns: list[str]
+    table: Sequence[str]
+
+
+def words(text: str) -> list[str]:
+    """Return the words of a list with commas between; old names of columns as they are now."""
+    return [_now(word.strip()) for word in text.split(",") if word.strip()]
+
+
+def _now(word: str) -> str:
+    sign = "-" if word.startswith("-") else ""
+    name = word.removeprefix("-").strip("`")
+    return sign + ALIASES.get(name, name)
+
+
+def listing(reader: Reader, request: Request) -> Listing:
+    """Return what a request asks for. Raises UsageError and ConfigError for columns that nothing has."""
+    query = parse(request.where)
+    if not request.agg and (request.group or (request.per and not request.best)):
+        raise UsageError("--group without --agg", hint="Say what to show of a group: --agg 'mean(last(train.loss))'.")
+    rows = reader.select(query, units=request.units)
+    _check(reader, query, request)
+    if request.agg:
+        return _aggregated(Runs(rows), request)
+    if request.best:
+        rows = [row for row in _best(Runs(rows), read_best(request.best), words(request.per)) if isinstance(row, Row)]
+    return _plain(rows, request)
+
+
+def _plain(rows: list[Row], request: Request) -> Listing:
+    keys, chosen = words(request.sort), words(request.columns)
+    varied = Runs(rows).diff() if request.diff else []
+    if request.diff:
+        chosen = chosen or [*(("run", "unit") if request.units else ("run",)), *varied]
+    wanted = [*chosen, *(key.removeprefix("-") for key in keys)]
+    wanted += [read_best(request.best).cell] if request.best else []
+    extra = [name for name in wanted if is_detail(name) or name.startswith(("config.", "info."))]
+    cells = [_cells(row, extra) for row in rows]
+    known = columns_of(cells, [*(UNIT_COLUMNS if request.units else RUN_COLUMNS)])
+    cells = sorted_rows(cells, keys)
+    if chosen:
+        cells = [{name: row[name] for name in chosen if name in row} for row in cells]
+    shown: Sequence[str] = UNIT_TABLE if request.units else RUN_TABLE
+    if request.units and len({row.cells.get("run") for row in rows}) < 2:
+        shown = shown[2:]
+    return Listing(cells, chosen or known, chosen or [*shown, *extra])
+
+
+def _cells(row: Row, extra: Sequence[str]) -> dict[str, Any]:
+    """Return the plain columns of a row, and those of the others that were asked for."""
+    answers = row.answers(extra)
+    plain = {name: value for name, value in row.cells.items() if not name.startswith(("config.", "info."))}
+    more = {name: answers[name] for name in extra if name in answers}
+    if AGE in extra:
+        more[AGE] = row.get(AGE)
+    return plain | more
+
+
+def _aggregated(runs: Runs, request: Request) -> Listing:
+    expressions, by = read_expressions(request.agg, "--agg"), words(request.group)
+    groups = runs.groupby(by).items() if by else ([((), runs)] if len(runs) else [])
+    rows: list[dict[str, Any]] = [
+        dict(zip(by, label, strict=True)) | {one.name: one.of(group) for one in expressions} for label, group in groups
+    ]
+    if request.best:
+        rows = [dict(row) for row in _best(Runs(rows), read_best(request.best), words(request.per))]
+    names = [*by, *(one.name for one in expressions)]
+    keys, chosen = words(request.sort), words(request.columns)
+    for option, wanted in (("--sort", [key.removeprefix("-") for key in keys]), ("--columns", chosen)):
+        _check_known(wanted, names, option)
+    rows = sorted_rows(rows, keys)
+    if chosen:
+        rows = [{name: row[name] for name in chosen if name in row} for row in rows]
+    return Listing(rows, chosen or names, chosen or names)
+
+
+def _best(runs: Runs, best: Expression, per: Sequence[str]) -> list[Any]:
+    groups = runs.groupby(per).values() if per else [runs]
+    found = [best.best(group) for group in groups]
+    return [row for row in found if row is not None]
+
+
+def _check(reader: Reader, query: Query, request: Request) -> None:
+    """Raise for columns that were asked for and that nothing has: a misspelt name is no empty result."""
+    asked = {
+        "--sort": [key.removeprefix("-") for key in words(request.sort)] if not request.agg else [],
+        "--columns": words(request.columns) if not request.agg else [],
+        "--group": words(request.group),
+        "--per": words(request.per) if not request.agg else [],
+        "--agg": [one.column for one in read_expressions(request.agg, "--agg")] if request.agg else [],
+        "--best": [read_best(request.best).column] if request.best and not request.agg else [],
+    }
+    of_query = [use.name for use in query.columns if use.function != "has"]
+    plain = {*(UNIT_COLUMNS if request.units else RUN_COLUMNS), AGE, "name", "index"}
+    names = dict.fromkeys(ALIASES.get(n, n) for n in (*of_query, *(name for names in asked.values() for name in names)))
+    lacking = reader.lacking([name for name in names if name not in plain], units=request.units)
+    if not lacking:
+        return
+    known = [*plain, *(reader.unit_fields() if request.units else reader.fields)]
+    query.check(known)
+    for option, wanted in asked.items():
+        _check_known([name for name in wanted if name in lacking], known, option)
+
+
+def _check_known(names: Iterable[str], known: Sequence[str], option: str) -> None:
+    for name in names:
+        base = name[name.find("(") + 1 : -1] if name.endswith(")") else name
+        if name not in known and base not in known:
+            ends = [other for other in known if other.endswith("." + name)]
+            hint = f"Did you mean {ends[0]!r}?" if ends else did_you_mean(name, known)
+            some = ", ".join(known[:40]) + (", …" if len(known) > 40 else "")
+            raise UsageError(f"{option}: unknown column {name!r}", hint=hint or f"Known are {some}.")
+
+
+__all__ = ["Listing", "Request", "listing", "words"]
