@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +12,11 @@ from typing import Any
 
 import pytest
 
+from flambe.experiment import Controller
+from flambe.experiment.simulation import SimulatedPool
+from flambe.record.keeper import Keeper
+from flambe.record.ledger import fold, read_events
+from flambe.record.result import ResultStore
 from flambe.spec.codec import dump_spec
 from flambe.spec.nodes import Environment, Spec, Stage
 
@@ -140,6 +146,70 @@ class Bench:
         assert done.returncode == code, done.stderr
         rows = [json.loads(line) for line in done.stdout.splitlines()]
         return rows[:-1], rows[-1] if rows else {}, done.stderr
+
+
+class Killed(BaseException):
+    """Stands for a SIGKILL at an event."""
+
+
+class Lab:
+    """Runs a spec below a folder, again and again, with the real keeper. pool: arguments of every ``SimulatedPool``."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, **pool: Any) -> None:
+        self.folder = folder
+        self.defaults = pool
+        self.pools: list[SimulatedPool] = []
+        self.notes: list[str] = []
+        self.controller: Controller | None = None
+        # The process that "died" is this one, which lives on.
+        monkeypatch.setattr("flambe.record.run.is_alive", lambda record: False)
+        # These tests are about the death of processes; waiting for the disk is another matter.
+        monkeypatch.setattr("os.fsync", lambda descriptor: None)
+
+    def run(self, spec: Spec, *, seed: int = 0, slots: int = 4, kill_at: int | None = None, reuse: bool = True, **pool):
+        luck = random.Random(seed)
+        keeper = Keeper.open(spec, tool="test", output_dir=self.folder)
+        keeper._stop.set()
+        if kill_at is not None:
+            append, left = keeper.ledger.append, [kill_at]
+
+            def mortal(event: str, **fields: object) -> object:
+                left[0] -= 1
+                if left[0] < 0:
+                    raise Killed
+                return append(event, **fields)
+
+            keeper.ledger.append = mortal  # type: ignore[method-assign, assignment]
+
+        def make_pool(count: int) -> SimulatedPool:
+            made = SimulatedPool(slots, luck, **{**self.defaults, **pool})
+            self.pools.append(made)
+            return made
+
+        lab = self
+
+        class Observer:
+            def changed(self, work: object) -> None: ...
+            def note(self, text: str) -> None:
+                lab.notes.append(text)
+
+        try:
+            store = ResultStore(self.folder) if reuse else None
+            self.controller = Controller(spec, keeper, make_pool, store=store, observer=Observer())
+            outcome = self.controller.run()
+            return outcome, keeper.close("FAILED" if outcome.failed else "COMPLETE")
+        except Killed:
+            keeper.ledger.close()
+            state = fold(read_events(keeper.paths.ledger))
+            counts = state.counts()
+            assert counts["expected"] == counts["done"] + counts["failed"] + counts["pruned"] + counts["pending"]
+            return None
+
+
+@pytest.fixture
+def labs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Lab]]:
+    """Makes so many empty labs."""
+    return lambda count, **pool: [Lab(tmp_path / f"lab{index}", monkeypatch, **pool) for index in range(count)]
 
 
 @pytest.fixture

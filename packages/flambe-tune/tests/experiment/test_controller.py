@@ -16,17 +16,12 @@ from flambe.experiment.simulation import SimulatedPool
 from flambe.experiment.work import Phase
 from flambe.record.keeper import Keeper
 from flambe.record.ledger import fold, read_events
-from flambe.record.result import ResultStore
 from flambe.runner.unit import Unit
 from flambe.spec.digest import digest_of
 from flambe.spec.nodes import Environment, Spec, Stage
 
 ASHA = {"$new": "ray.tune.schedulers:ASHAScheduler", "max_t": 9, "grace_period": 1, "reduction_factor": 3}
 HYPERBAND = {"$new": "ray.tune.schedulers:HyperBandScheduler", "max_t": 9, "reduction_factor": 3}
-
-
-class Killed(BaseException):
-    """Stands for a SIGKILL at an event."""
 
 
 def _link(stage: str) -> dict[str, object]:
@@ -58,66 +53,15 @@ def _metric(unit: Unit, step: int) -> float | None:
     return int(digest_of([unit.params, unit.stage])[:6], 16) / 2**24 + step / 50
 
 
-class Lab:
-    """Runs a spec below a folder, again and again."""
-
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.folder = folder
-        self.pools: list[SimulatedPool] = []
-        self.notes: list[str] = []
-        self.controller: Controller | None = None
-        # The process that "died" is this one, which lives on.
-        monkeypatch.setattr("flambe.record.run.is_alive", lambda record: False)
-        # These tests are about the death of processes; waiting for the disk is another matter.
-        monkeypatch.setattr("os.fsync", lambda descriptor: None)
-
-    def run(self, spec: Spec, *, seed: int = 0, slots: int = 4, kill_at: int | None = None, reuse: bool = True, **pool):
-        luck = random.Random(seed)
-        keeper = Keeper.open(spec, tool="test", output_dir=self.folder)
-        keeper._stop.set()
-        if kill_at is not None:
-            append, left = keeper.ledger.append, [kill_at]
-
-            def mortal(event: str, **fields: object) -> object:
-                left[0] -= 1
-                if left[0] < 0:
-                    raise Killed
-                return append(event, **fields)
-
-            keeper.ledger.append = mortal  # type: ignore[method-assign, assignment]
-
-        def make_pool(count: int) -> SimulatedPool:
-            made = SimulatedPool(slots, luck, **{"steps": _steps, "metric": _metric, **pool})
-            self.pools.append(made)
-            return made
-
-        lab = self
-
-        class Observer:
-            def changed(self, work: object) -> None: ...
-            def note(self, text: str) -> None:
-                lab.notes.append(text)
-
-        try:
-            store = ResultStore(self.folder) if reuse else None
-            self.controller = Controller(spec, keeper, make_pool, store=store, observer=Observer())
-            outcome = self.controller.run()
-            return outcome, keeper.close("FAILED" if outcome.failed else "COMPLETE")
-        except Killed:
-            keeper.ledger.close()
-            state = fold(read_events(keeper.paths.ledger))
-            counts = state.counts()
-            assert counts["expected"] == counts["done"] + counts["failed"] + counts["pruned"] + counts["pending"]
-            return None
+@pytest.fixture
+def lab(labs):
+    (one,) = labs(1, steps=_steps, metric=_metric)
+    return one
 
 
 @pytest.fixture
-def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
-    return Lab(tmp_path / "a", monkeypatch)
-
-
-def _labs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int) -> list[Lab]:
-    return [Lab(tmp_path / f"lab{index}", monkeypatch) for index in range(count)]
+def some(labs):
+    return lambda count: labs(count, steps=_steps, metric=_metric)
 
 
 def test_every_unit_runs_once_and_only_the_best_are_evaluated(lab):
@@ -151,17 +95,17 @@ def test_later_stages_do_not_wait_for_their_neighbours(lab):
 
 
 @pytest.mark.parametrize("scheduler", [None, ASHA, HYPERBAND], ids=["none", "asha", "hyperband"])
-def test_the_order_of_completions_changes_nothing(tmp_path, monkeypatch, scheduler):
+def test_the_order_of_completions_changes_nothing(some, scheduler):
     digests = set()
-    for seed, lab in enumerate(_labs(tmp_path, monkeypatch, 4)):
+    for seed, lab in enumerate(some(4)):
         _, record = lab.run(_spec(scheduler), seed=seed, slots=[1, 2, 3, 16][seed % 4])
         digests.add(record.result_digest)
     assert len(digests) == 1
 
 
 @pytest.mark.parametrize("scheduler", [None, ASHA, HYPERBAND], ids=["none", "asha", "hyperband"])
-def test_crashes_at_any_event_change_nothing(tmp_path, monkeypatch, scheduler):
-    labs = _labs(tmp_path, monkeypatch, 5)
+def test_crashes_at_any_event_change_nothing(some, scheduler):
+    labs = some(5)
     _, whole = labs[0].run(_spec(scheduler))
     for seed, lab in enumerate(labs[1:], start=1):
         luck = random.Random(seed)
@@ -217,8 +161,8 @@ def test_a_failed_variant_blocks_nobody_and_never_wins(lab):
     assert all(count == 1 for count in Counter(lab.pools[0].ran).values())
 
 
-def test_a_failure_that_passes_is_retried_from_the_last_step(tmp_path, monkeypatch):
-    calm, rough = _labs(tmp_path, monkeypatch, 2)
+def test_a_failure_that_passes_is_retried_from_the_last_step(some):
+    calm, rough = some(2)
     _, whole = calm.run(_spec())
     _, record = rough.run(
         _spec(), fails=lambda unit, attempt, step: unit.stage == "train" and attempt == 1 and step == 4
@@ -345,8 +289,8 @@ def test_more_resources_than_there_are(lab):
 
 
 @pytest.mark.parametrize("scheduler", [None, ASHA, HYPERBAND], ids=["none", "asha", "hyperband"])
-def test_crashes_and_failures_together(tmp_path, monkeypatch, scheduler):
-    labs = _labs(tmp_path, monkeypatch, 3)
+def test_crashes_and_failures_together(some, scheduler):
+    labs = some(3)
     breaks = {"fails": lambda unit, attempt, step: unit.stage == "train" and unit.params["model.n"] == 2 and step == 2}
     _, whole = labs[0].run(_spec(scheduler), **breaks)
     assert whole.counts["failed"] >= 1
@@ -399,8 +343,8 @@ def _by_code(seed: int):
 
 @pytest.mark.parametrize("scheduler", [None, ASHA, HYPERBAND], ids=["none", "asha", "hyperband"])
 @pytest.mark.parametrize("both", [True, False], ids=["all", "some"])
-def test_code_that_changes_between_two_processes(tmp_path, monkeypatch, scheduler, both):
-    whole, lab = _labs(tmp_path, monkeypatch, 2)
+def test_code_that_changes_between_two_processes(some, tmp_path, scheduler, both):
+    whole, lab = some(2)
     new = ("# 2\n" if both else "# 1\n", "# 2\n")
     steps = {"steps": lambda unit: 12 if unit.stage == "train" else 2}
     for kill_at in (60, 118):
@@ -420,7 +364,7 @@ def test_code_that_changes_between_two_processes(tmp_path, monkeypatch, schedule
         assert {unit: one for unit, one in left.items() if one != "pruned"} == _results(whole, fresh.index), kill_at
 
 
-def _results(lab: Lab, index: int) -> dict[str, str]:
+def _results(lab, index) -> dict[str, str]:
     state = fold(read_events(lab.folder / f"x/exp.{index}/ledger.jsonl"))
     return {unit: state.done[unit]["digest"] if unit in state.done else state.status_of(unit) for unit in state.planned}
 
@@ -437,7 +381,7 @@ def test_failures_of_other_code_do_not_count(lab, tmp_path):
     )[1].counts["failed"] == 0  # fmt: skip
 
 
-def test_seeds_are_reduced_together_and_run_as_they_would_alone(lab, tmp_path, monkeypatch):
+def test_seeds_are_reduced_together_and_run_as_they_would_alone(lab, some):
     spec = _spec(seeds=[3, 5, 8])
     spec.stages[0].seedless = True
     outcome, record = lab.run(spec)
@@ -453,7 +397,7 @@ def test_seeds_are_reduced_together_and_run_as_they_would_alone(lab, tmp_path, m
     assert evaluated == {f"{group},seed={seed}" for group in best for seed in (3, 5, 8)}
     assert [len(units) for units in outcome.choices] == [3] * 9 + [3] * 2
     # One of the seeds alone has the same results: nothing is left to run.
-    (alone,) = _labs(tmp_path, monkeypatch, 1)
+    (alone,) = some(1)
     alone.folder = lab.folder
     single = _spec(seed=5)
     single.stages[0].seedless = True
@@ -463,11 +407,11 @@ def test_seeds_are_reduced_together_and_run_as_they_would_alone(lab, tmp_path, m
 
 
 @pytest.mark.parametrize("scheduler", [None, ASHA], ids=["none", "asha"])
-def test_drawn_choices_and_seeds_survive_a_crash(tmp_path, monkeypatch, scheduler):
+def test_drawn_choices_and_seeds_survive_a_crash(some, scheduler):
     spec = _spec(scheduler, seeds=[1, 2])
     spec.stages[2].body["lr"] = {"$uniform": [-4, -1], "transform": "pow10"}
     spec.stages[2].search = {"$new": "flambe.search:RandomSearch", "trial_budget": 5}
-    whole, broken = _labs(tmp_path, monkeypatch, 2)
+    whole, broken = some(2)
     _, expected = whole.run(spec)
     assert Counter(work.stage for work in whole.controller.works.values())["train"] == 10
     assert broken.run(spec, seed=3, kill_at=60) is None

@@ -31,7 +31,7 @@ def _play(node, *, variants=9, steps=27, seed=0, lower=False, fails=(), arrival=
     decisions, reported = [], []
     while True:
         for verdict in schedule.deliver():
-            decisions.append(tuple(verdict))
+            decisions.append(verdict[:3])
             assert verdict.step == at[verdict.variant]
             if verdict.decision == "continue":
                 free.add(verdict.variant)
@@ -78,10 +78,10 @@ def test_hearing_the_results_again_gives_the_same_decisions(node):
         heard = []
         for variant, step, more in sorted(reported[:cut]):
             schedule.report(variant, step, _metric(variant, step), lower_is_better=False, more=more)
-        heard += map(tuple, schedule.deliver())
+        heard += [verdict[:3] for verdict in schedule.deliver()]
         for variant, step, more in reported[cut:]:
             schedule.report(variant, step, _metric(variant, step), lower_is_better=False, more=more)
-            heard += map(tuple, schedule.deliver())
+            heard += [verdict[:3] for verdict in schedule.deliver()]
         assert heard == decisions
 
 
@@ -140,13 +140,18 @@ def test_arrival_passes_results_as_they_come():
     assert len(orders) > 1
 
 
-@pytest.mark.parametrize("name", ["PopulationBasedTraining", "PB2", "HyperBandForBOHB", "ResourceChangingScheduler"])
-def test_schedulers_that_cannot_be_driven_are_refused(name):
-    with pytest.raises(
-        ConfigError, match=f"flambe-tune cannot drive the scheduler {name} of stage 'train' yet"
-    ) as error:
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("PB2", r"does not drive the scheduler PB2 of stage 'train': it needs GPy.*PopulationBasedTraining can"),
+        ("HyperBandForBOHB", r"it works only together with TuneBOHB\. Write search: \{stage: !BOHB"),
+        ("ResourceChangingScheduler", r"it changes the resources.*StageTrainable"),
+        ("PopulationBasedTrainingReplay", r"it repeats a file of Tune's own"),
+    ],
+)
+def test_schedulers_that_cannot_be_driven_are_refused(name, message):
+    with pytest.raises(ConfigError, match=message):
         check_scheduler(_node(name), "train")
-    assert "ASHAScheduler" in str(error.value)
 
 
 def test_wrong_arguments_of_a_scheduler_are_named():

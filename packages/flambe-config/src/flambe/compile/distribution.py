@@ -68,11 +68,15 @@ class Distribution(NamedTuple):
             return _transformed(generator.gauss(first, second), self.transform)
         if self.kind == BETA:
             return _transformed(generator.betavariate(first, second), self.transform)
-        drawn = _transformed(first + (second - first) * generator.random(), self.transform)
+        return self.of(first + (second - first) * generator.random())
+
+    def of(self, number: float) -> int | float:
+        """Return the value that a number of the distribution stands for: transformed, and short."""
+        value = _transformed(number, self.transform)
         if self.ends is None:
-            return drawn
+            return value
         low, high = self.ends
-        return low if drawn < low else high if drawn > high else drawn  # rounding may step over an end
+        return low if value < low else high if value > high else value  # rounding may step over an end
 
 
 def distribution_of(node: dict[str, Any]) -> Distribution:

@@ -125,8 +125,7 @@ class _Experiment:
                 meant = same or nearest(str(key), known)
                 self._meant.add(str(meant))
                 hint = None if meant is None else f"Did you mean {meant!r}?"
-                if hint is None and isinstance(_bare(value), Mapping | Scalar) and _bare(value).tag:
-                    hint = "A stage stands below 'pipeline:', indented further than it."
+                hint = hint or self._below_stages(str(key), value, known[1])
                 self._low.fault(
                     key_node.position,
                     f"{what} has no parameter {key!r}",
@@ -135,6 +134,18 @@ class _Experiment:
                     hint=hint,
                 )
         return pairs
+
+    def _below_stages(self, key: str, value: Node, parameter: str) -> str | None:
+        """Return what to do about a stage, or a key of one, that stands beside the stages."""
+        first, *rest = key.split(".")
+        stages = child(self._top, parameter)
+        is_stage = stages is not None and child(stages, first) is not None
+        if is_stage and rest:
+            inside = "".join(f"{{{part}: " for part in rest) + "…" + "}" * len(rest)
+            return f"Dots are for the command line; write {first}: {inside} below '{parameter}:'."
+        if is_stage or (isinstance(_bare(value), Mapping | Scalar) and _bare(value).tag):
+            return f"A stage stands below '{parameter}:', indented further than it."
+        return None
 
     def _no_stages(self, what: str, parameter: str) -> None:
         expected = f"its stages below '{parameter}:', each as name: !Component"
@@ -373,7 +384,8 @@ class _Experiment:
             return stage
         elif isinstance(value, dict) and NEW in value:
             node_ = self._modern(value, node)
-            self._checks.append((node_, at, None))
+            own = _own_arguments(node_) if field == "search" else ()
+            self._checks.append(({name: item for name, item in node_.items() if name not in own}, at, None))
             return msgspec.structs.replace(stage, **{field: node_})
         else:
             example = "!ray.ASHAScheduler" if field == "scheduler" else "!RandomSearch"
@@ -431,6 +443,13 @@ class _Experiment:
 
 def _bare(node: Node) -> Node:
     return node.target if isinstance(node, Alias) else node
+
+
+def _own_arguments(node: dict[str, Any]) -> tuple[str, ...]:
+    """Return the arguments of a search algorithm that are not of its class."""
+    from flambe.compile.trials import OF_SEARCHERS
+
+    return OF_SEARCHERS if str(node[NEW]).startswith("ray.") else ()
 
 
 def _is_amount(value: Any) -> bool:

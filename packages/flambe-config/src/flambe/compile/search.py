@@ -46,19 +46,21 @@ class Option(NamedTuple):
 class Dimension(NamedTuple):
     """One search node. path: the dotted path inside the stage (a dot in a key is written ``\\.``).
 
-    likely: how likely one of the options up to each is drawn.
+    likely: how likely one of the options up to each is drawn. ordered: they are numbers from low to high.
     """
 
     path: str
     options: tuple[Option, ...]
     likely: tuple[float, ...]
+    ordered: bool = False
 
 
 def dimensions(body: Any, path: str = "") -> tuple[Dimension, ...]:
     """Return the search nodes of a body, in file order. A search whose option is a search is one dimension."""
     if kind_of(body) in SEARCHES:
         options = _all_options(body, path)
-        return (Dimension(path, options, tuple(accumulate(option.weight for option in options))),)
+        likely = tuple(accumulate(option.weight for option in options))
+        return (Dimension(path, options, likely, kind_of(body) == QUNIFORM),)
     found: list[Dimension] = []
     for key, node in _parts(body, path):
         found += dimensions(node, key)

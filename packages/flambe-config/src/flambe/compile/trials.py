@@ -15,6 +15,8 @@ from flambe.spec.nodes import ARGS, NEW, Spec, Stage, stages_needed
 
 GRID_SEARCH = "flambe.search:GridSearch"
 RANDOM_SEARCH = "flambe.search:RandomSearch"
+OF_SEARCHERS = ("trial_budget", "max_concurrent")
+"""Arguments of Tune's searchers that are ours: how many choices are tried, and how many of them at once."""
 MOST = 100_000
 _TRIES = 200
 """How often in a row a draw may be one that was there already, before the rest counts as never drawn."""
@@ -79,18 +81,21 @@ class RandomSearch(NamedTuple):
     seed: int | str
 
 
-def trials_of(spec: Spec) -> list[Trials]:
+def trials_of(spec: Spec, *, listed_only: bool = False) -> list[Trials]:
     """Return what each stage, or each group of stages, tries, in file order of their last stages.
 
+    listed_only: leave out the groups whose algorithm chooses while it runs, in place of refusing them.
     Raises ConfigError for what ``check_search`` refuses, and for algorithms that choose while they run.
     """
     check_search(spec)
-    groups = _groups(spec)
+    groups = searched_together(spec)
     grouped = {index for group in groups.values() for index in group}
     found: list[Trials] = []
     for index, stage in enumerate(spec.stages):
         if index in groups:
             if algorithm_name(stage) != RANDOM_SEARCH:
+                if listed_only:
+                    continue
                 raise ConfigError(
                     f"{algorithm_name(stage).rpartition(':')[2]} of stage {stage.name!r} chooses while it runs: "
                     "its variants cannot be listed",
@@ -108,7 +113,7 @@ def check_search(spec: Spec) -> None:
     for stage in spec.stages:
         if algorithm_name(stage) == RANDOM_SEARCH:
             read_random_search(stage, spec.seed)
-    covered = {index for group in _groups(spec).values() for index in group}
+    covered = {index for group in searched_together(spec).values() for index in group}
     for index, stage in enumerate(spec.stages):
         for path, node in endless(dimensions(stage.body)) if index not in covered else ():
             what = f"{stage.name}.{path} is {shown(node)}, which has no list of values to try"
@@ -117,7 +122,7 @@ def check_search(spec: Spec) -> None:
 
 def drawn_stages(spec: Spec) -> set[str]:
     """Return the stages from whose distributions an algorithm draws."""
-    return {spec.stages[index].name for group in _groups(spec).values() for index in group}
+    return {spec.stages[index].name for group in searched_together(spec).values() for index in group}
 
 
 def algorithm_name(stage: Stage) -> str:
@@ -157,7 +162,7 @@ def _argument(stage: Stage, name: str) -> Any:
     return {**positional, **stage.search}.get(name)
 
 
-def _groups(spec: Spec) -> dict[int, list[int]]:
+def searched_together(spec: Spec) -> dict[int, list[int]]:
     """Return for each stage with an algorithm that draws: itself and the stages that it searches together with its own.
 
     These are the stages above it with something to search, but not those that have an algorithm or a ``reduce``, nor

@@ -5,26 +5,27 @@ from __future__ import annotations
 from flambe.compile.trials import GRID_SEARCH, RANDOM_SEARCH, algorithm_name, check_search
 from flambe.errors import ConfigError, did_you_mean
 from flambe.pipeline.graph import StageGraph
-from flambe.search.tune_adapter import check_scheduler
+from flambe.search.budget import read_budget
+from flambe.search.tune_adapter import check_scheduler, is_population
 from flambe.spec.nodes import Spec
 
 
 def check_spec(spec: Spec, graph: StageGraph) -> None:
     """Refuse, before anything runs, what cannot be done.
 
-    Raises ConfigError for schedulers that cannot be driven, for search algorithms that choose by results, distributions
-    that none draws from, unknown stages in ``resume``, and an unknown ``ordering``.
+    Raises ConfigError for schedulers and search algorithms that cannot be driven, distributions that none draws from,
+    unknown stages in ``resume``, and an unknown ``ordering``.
     """
     for stage in spec.stages:
         if stage.scheduler is not None:
             check_scheduler(stage.scheduler, stage.name)
-        name = algorithm_name(stage)
-        if stage.search is not None and name not in (GRID_SEARCH, RANDOM_SEARCH):
-            raise ConfigError(
-                f"the search algorithm {name.rpartition(':')[2] or 'without a class'} of stage {stage.name!r} chooses by "
-                "results, which flambe-tune does not do yet",
-                hint="Use !RandomSearch {trial_budget: 20}, with a scheduler such as !ray.ASHAScheduler to end bad variants.",
-            )
+        if stage.search is not None and algorithm_name(stage) not in (GRID_SEARCH, RANDOM_SEARCH):
+            read_budget(stage)
+            if is_population(stage.scheduler):
+                raise ConfigError(
+                    f"stage {stage.name!r} has a population and a search that chooses by results",
+                    hint="Let !RandomSearch {trial_budget: 16} draw the population.",
+                )
     check_search(spec)
     for name in [spec.resume] if isinstance(spec.resume, str) else spec.resume or []:
         if name not in graph.stages:

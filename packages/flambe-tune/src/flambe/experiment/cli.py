@@ -67,7 +67,9 @@ def command(
         raise click.UsageError(f"one spec at a time, or one of {', '.join(_DESK)} and a run directory")
     from flambe.cli.streams import read_text
     from flambe.experiment.session import Settings
+    from flambe.logging import setup_global_logging
 
+    setup_global_logging()
     text = read_text(words[0] if words else "-", what="spec")
     settings = Settings(runner, workers, address, output_dir, force)
     specs = _specs(text, seed)

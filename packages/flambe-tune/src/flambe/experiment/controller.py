@@ -22,6 +22,7 @@ from flambe.experiment.crew import Crew
 from flambe.experiment.pool import COMMIT, STEP, Failed, Pool, Reported, Task
 from flambe.experiment.roster import Roster, StageState, Store
 from flambe.experiment.work import ENDED, ON_A_WORKER, Phase, Work
+from flambe.pipeline.graph import StageGraph
 from flambe.record.keeper import Keeper
 from flambe.runner.unit import StepReport
 from flambe.search.schedule import Verdict
@@ -73,6 +74,7 @@ class Controller:
         algorithm: Callable[[Stage, bool, int], Algorithm] | None = None,
         asked_to_stop: Callable[[], bool] = lambda: False,
     ) -> None:
+        check_spec(spec, StageGraph(spec))
         self.spec = spec
         self.keeper = keeper
         self._roster = Roster(spec, keeper, store, algorithm)
@@ -89,7 +91,6 @@ class Controller:
         self._asked_to_stop = asked_to_stop
         self._stop = False
         self._last_stage: int | None = None
-        check_spec(spec, self.graph)
 
     # -- the loop -----------------------------------------------------------------------------------------------------
 
@@ -127,18 +128,28 @@ class Controller:
     # -- stages -------------------------------------------------------------------------------------------------------
 
     def _expand(self, name: str) -> None:
-        state = self._roster.expand(name)
-        if state is None:
+        if not self._roster.expand(name):
             return
         self._news = True
-        if not state.works:
+        self._begin_fresh()
+        if not self._states[name].works:
             self._note(f"stage {name}: no variant of what it links to is left, so there is nothing to run")
-        for work in state.works:
-            self._begin(work)
         self._check_stage(name)
 
+    def _begin_fresh(self) -> None:
+        """Let the units that were just made take their places, and look whether a search is over."""
+        for work in self._roster.take_fresh():
+            self._news = True
+            self._begin(work)
+        for name in self._roster.take_grown():
+            self._news = True
+            self._check_stage(name)
+            for later in self.graph.stages:
+                if name in self.graph.needs[later]:
+                    self._expand(later)
+
     def _begin(self, work: Work) -> None:
-        """Let a unit of a stage that was just expanded take its place."""
+        """Let a unit that was just made take its place."""
         if work.phase in ENDED:
             self._states[work.stage].open -= 1
             self._tell(work)
@@ -169,10 +180,14 @@ class Controller:
         for state in self._states.values():
             if state.schedule is not None:
                 for verdict in state.schedule.deliver():
+                    self._begin_fresh()  # a verdict may be about one of them, heard again after a crash
                     self._apply(state, verdict)
+                self._begin_fresh()
 
     def _apply(self, state: StageState, verdict: Verdict) -> None:
         work = state.works[verdict.variant]
+        if not work.scheduled:
+            return  # a search listens, and nothing ends its units
         entry = (work.unit.id, verdict.step, verdict.decision)
         if not state.recorded:
             self.keeper.decision(work.unit, verdict.step, verdict.decision)
@@ -304,7 +319,7 @@ class Controller:
 
     def _hear(self, work: Work, report: StepReport) -> None:
         schedule = self._states[work.stage].schedule
-        if schedule is not None:
+        if schedule is not None and (report.more or work.scheduled):
             self._news = True
             schedule.report(
                 work.position,
@@ -349,9 +364,12 @@ class Controller:
         work.phase = phase
         state = self._states[work.stage]
         state.open -= 1
-        if phase is not Phase.DONE and state.schedule is not None:
-            state.schedule.gone(work.position)
+        if state.schedule is not None and not (phase is Phase.DONE and work.scheduled):
             self._news = True
+            if phase is Phase.DONE:
+                self._roster.tell_end(work)
+            else:
+                state.schedule.gone(work.position)
         if phase is not Phase.DONE:
             self._owners.pop(work.unit.key, None)
         self._tell(work)
@@ -380,11 +398,11 @@ class Controller:
     def _check_stage(self, name: str) -> None:
         """When all of a stage has ended: reduce, point at the best, and let later stages begin."""
         state = self._states[name]
-        if not state.expanded or state.open or state.finished:
+        if not state.expanded or state.growth is not None or state.open or state.finished:
             return
         if self._roster.finish(name):
             self._note(f"stage {name}: reduce keeps none, for no variant has a metric()")
-        if state.schedule is not None and state.works and state.schedule.steps_taken == 1:
+        if state.stage.scheduler and state.schedule and state.works and state.schedule.steps_taken == 1:
             self._note(f"stage {name}: its scheduler had nothing to decide, every variant ended after one step")
         for later in self.graph.stages:
             if name in self.graph.needs[later]:

@@ -9,6 +9,9 @@ from typing import Any, Protocol
 
 import msgspec
 
+from flambe.compile.search import dimensions
+from flambe.compile.trials import searched_together
+from flambe.experiment.growth import Growth, stages_of
 from flambe.experiment.history import earlier_stage
 from flambe.experiment.work import Phase, Work
 from flambe.pipeline.graph import StageGraph
@@ -20,8 +23,11 @@ from flambe.record.result import Found
 from flambe.record.run import StageRecord, read_record
 from flambe.runner.plan import make_unit
 from flambe.runner.unit import Unit
-from flambe.search.schedule import StageSchedule
-from flambe.search.tune_adapter import Algorithm, SchedulerAdapter
+from flambe.search.budget import read_budget, scheduler_of
+from flambe.search.schedule import Keen, StageSchedule
+from flambe.search.searcher_adapter import SearcherAdapter
+from flambe.search.space import Space
+from flambe.search.tune_adapter import Algorithm, SchedulerAdapter, is_population
 from flambe.spec.digest import digest_of
 from flambe.spec.nodes import Spec, Stage
 
@@ -43,6 +49,8 @@ class StageState:
     open: int = 0
     survivors: list[Variant] = field(default_factory=list)
     schedule: StageSchedule | None = None
+    growth: Growth | None = None
+    """The search that makes its units while the run goes on; of several stages the same."""
     recorded: deque[tuple[str, int, str]] = field(default_factory=deque)
     """Decisions of earlier processes (unit, step, decision), not yet heard again."""
     since: int = 0
@@ -64,58 +72,143 @@ class Roster:
         algorithm: Callable[[Stage, bool, int], Algorithm] | None = None,
     ) -> None:
         self.graph = StageGraph(spec)
-        self.states = {name: StageState(stage) for name, stage in self.graph.stages.items()}
+        self.states = {
+            name: StageState(msgspec.structs.replace(stage, scheduler=stage.scheduler or scheduler_of(stage.search)))
+            for name, stage in self.graph.stages.items()
+        }
         self.works: dict[str, Work] = {}
         self.unit_of: dict[Variant, Work] = {}
         self._choices = choices_of(spec)
+        self._leaders = {
+            spec.stages[index].name: [spec.stages[place].name for place in group]
+            for index, group in searched_together(spec).items()
+            if spec.stages[index].name not in self._choices
+        }
+        self._grown = {
+            name: leader for leader, group in self._leaders.items() for name in stages_of(self.graph, leader, group)
+        }
+        self._fresh: list[Work] = []
         self._spec = spec
         self._keeper = keeper
         self._store = store
         self._algorithm = algorithm or self._tune_algorithm
 
-    def expand(self, name: str) -> StageState | None:
+    def expand(self, name: str) -> bool:
         """Make the units of a stage, as the ledger knows them, once the variants of all that it links to are known.
 
-        Returns None when they are not, or when this was done already.
+        The stages that a search makes are begun together, by that of the search. Returns whether there is anything new: see
+        ``take_fresh``.
         """
         state = self.states[name]
-        if state.expanded or not all(self._is_settled(need) for need in self.graph.needs[name]):
-            return None
+        if state.expanded or (name in self._grown and name not in self._leaders):
+            return False
+        together = [one for one, leader in self._grown.items() if leader == name] or [name]
+        needs = {need for one in together for need in self.graph.needs[one] if need not in together}
+        if not all(self._is_settled(need) for need in needs):
+            return False
+        if name in self._leaders:
+            self._begin_growth(name, together)
+            return True
         state.expanded = True
         survivors = {need: self.states[need].survivors for need in self.graph.needs[name]}
-        position = self.graph.index(name)
-        scheduled = state.stage.scheduler is not None
         for variant in expand(self.graph, name, survivors, self._choices[name], self._spec.seeds):
-            needs = {need: self.unit_of[variant.above[need]] for need in variant.needs}
-            stage = msgspec.structs.replace(state.stage, body=variant.body)
-            units = {need: work.unit for need, work in needs.items()}
-            unit = make_unit(self._spec, stage, variant.params, units, self._keeper.paths.root)
-            work = self._add(unit, variant, (position, variant.index), scheduled)
-            self.unit_of[variant] = work
-            if work.variant is not variant:
-                continue  # the same choice twice in one grid
-            work.position = len(state.works)
-            state.works.append(work)
-            for need in needs.values():
-                if need.phase is not Phase.DONE:
-                    work.blockers += 1
-                    need.dependents.append(work)
-            self._plan(work)
+            self._enlist(variant)
         self._give_up_others(state)
-        state.survivors = [work.variant for work in state.works]
-        state.open = len(state.works)
-        if scheduled:
+        if state.stage.scheduler is not None:
             self._remember(state)
-            state.schedule = StageSchedule(
-                lambda lower: self._algorithm(state.stage, lower, len(state.works)),
-                len(state.works),
-                arrival=self._spec.ordering == "arrival",
-            )
+            state.schedule = self._schedule(state, len(state.works))
         for work in state.works:
             self._restore(work)
-        if scheduled and not self._take_stage(state):
+        if state.schedule is not None and not self._take_stage(state):
             self._replay(state)
-        return state
+        return True
+
+    def take_fresh(self) -> list[Work]:
+        """Return, once, the units that were made since the last time."""
+        fresh, self._fresh = self._fresh, []
+        return fresh
+
+    def take_grown(self) -> list[str]:
+        """Return, once, the stages whose search has made its last choice since the last time."""
+        over = {leader for leader in self._leaders if (growth := self.states[leader].growth) and growth.is_over}
+        names = [
+            name for name, leader in self._grown.items() if leader in over and self.states[name].growth is not None
+        ]
+        for name in names:
+            self.states[name].growth = None
+            self._give_up_others(self.states[name])
+        return names
+
+    def _begin_growth(self, leader: str, together: list[str]) -> None:
+        state = self.states[leader]
+        state.schedule = self._schedule(state, 0)
+        searched = self._leaders[leader]
+        space = Space({name: dimensions(self.graph.stages[name].body) for name in searched})
+        growth = Growth(
+            self.graph,
+            leader,
+            searched,
+            read_budget(self._spec.stage(leader)),
+            self._proposer(self._spec.stage(leader), space),
+            seeds=self._spec.seeds,
+            survivors={name: one.survivors for name, one in self.states.items() if name not in together},
+            enlist=self._enlist_grown,
+            steps_in_all=lambda: state.schedule.steps_in_all if state.schedule is not None else 0,
+        )
+        state.schedule.listener = growth
+        for name in together:
+            self.states[name].expanded = True
+            self.states[name].growth = growth
+            if self.states[name].stage.scheduler is not None:
+                self._remember_grown(self.states[name])
+        growth.begin()
+
+    def _enlist_grown(self, variant: Variant) -> Work:
+        if variant in self.unit_of:
+            return self.unit_of[variant]
+        work = self._enlist(variant)
+        if work.variant is not variant:
+            return work
+        state = self.states[variant.stage]
+        if state.schedule is not None:
+            position = state.schedule.join()
+            assert position == work.position
+        self._restore(work)
+        if state.schedule is not None:
+            self._replay_unit(state, work)
+        return work
+
+    def _enlist(self, variant: Variant) -> Work:
+        """Make the unit of a variant and expect it; the same choice twice is one unit."""
+        state = self.states[variant.stage]
+        needs = {need: self.unit_of[variant.above[need]] for need in variant.needs}
+        stage = msgspec.structs.replace(state.stage, body=variant.body)
+        units = {need: work.unit for need, work in needs.items()}
+        unit = make_unit(self._spec, stage, variant.params, units, self._keeper.paths.root)
+        place = (self.graph.index(variant.stage), variant.index)
+        work = self._add(unit, variant, place, state.stage.scheduler is not None)
+        self.unit_of[variant] = work
+        if work.variant is not variant:
+            return work
+        work.position = len(state.works)
+        state.works.append(work)
+        state.survivors.append(variant)
+        state.open += 1
+        self._fresh.append(work)
+        for need in needs.values():
+            if need.phase is not Phase.DONE:
+                work.blockers += 1
+                need.dependents.append(work)
+        self._plan(work)
+        return work
+
+    def _schedule(self, state: StageState, count: int) -> StageSchedule:
+        def build(lower_is_better: bool) -> Algorithm:
+            if state.stage.scheduler is None:
+                return Keen()
+            return self._algorithm(state.stage, lower_is_better, len(state.works))
+
+        return StageSchedule(build, count, arrival=self._spec.ordering == "arrival")
 
     def finish(self, name: str) -> bool:
         """Close a stage of which all units have ended: reduce it, and point at its best unit.
@@ -187,7 +280,10 @@ class Roster:
 
     def _is_settled(self, name: str) -> bool:
         state = self.states[name]
-        return state.expanded and (state.finished or not self.graph.reduces(name))
+        if not state.expanded or state.growth is not None:
+            return False
+        # What a population ends with is known at its end only: a variant may go on from the state of another.
+        return state.finished or not (self.graph.reduces(name) or is_population(state.stage.scheduler))
 
     def _add(self, unit: Unit, variant: Variant, place: tuple[int, int], scheduled: bool) -> Work:
         known = self.works.get(unit.id)
@@ -299,6 +395,47 @@ class Roster:
         for work in state.works:
             if work.phase in (Phase.FAILED, Phase.PRUNED):
                 state.schedule.gone(work.position)
+
+    def _replay_unit(self, state: StageState, work: Work) -> None:
+        """Let a search, and the scheduler beside it, hear again what earlier processes told them of a unit."""
+        assert state.schedule is not None
+        for event in self._keeper.state.reports.get(work.unit.id, ()):
+            if event["more"] or work.scheduled:
+                state.schedule.report(
+                    work.position,
+                    event["step"],
+                    event["metric"],
+                    lower_is_better=event["lower_is_better"],
+                    more=event["more"],
+                )
+        if work.phase is Phase.DONE and not work.scheduled:
+            self.tell_end(work)
+        elif work.phase in (Phase.FAILED, Phase.PRUNED):
+            state.schedule.gone(work.position)
+
+    def tell_end(self, work: Work) -> None:
+        """Let a search hear the result of a unit that nothing ended but itself; it may be of an earlier run."""
+        schedule = self.states[work.stage].schedule
+        assert schedule is not None
+        schedule.report(work.position, work.step, work.metric, lower_is_better=work.lower_is_better, more=False)
+
+    def _remember_grown(self, state: StageState) -> None:
+        """Take up the decisions of a stage whose units are not known yet. When one of them began anew, as its code was
+        changed, those of all did."""
+        planned: set[str] = set()
+        for event in self._keeper.state.events:
+            unit = str(event.get("unit", ""))
+            if event["event"] == "plan" and event["stage"] == state.stage.name:
+                if unit in planned:
+                    state.recorded.clear()
+                    planned.clear()
+                planned.add(unit)
+            elif event["event"] == "decision" and unit in planned:
+                state.recorded.append((unit, event["step"], event["decision"]))
+
+    def _proposer(self, stage: Stage, space: Space) -> SearcherAdapter:
+        seed = int(digest_of([self._spec.seed, stage.name, stage.search])[:16], 16)
+        return SearcherAdapter(stage.search, space, seed=seed, extensions=self._spec.environment.extensions)
 
     def _reports_of(self, state: StageState) -> list[dict[str, Any]]:
         reports = self._keeper.state.reports

@@ -48,12 +48,13 @@ class Seed:
 
 
 def choices_of(spec: Spec) -> dict[str, Choices]:
-    """Return the choices of every stage; one with nothing chosen where there is no search.
+    """Return the choices of every stage; one with nothing chosen where there is no search. Stages for which an algorithm
+    chooses while it runs are left out.
 
     Raises ConfigError as ``trials_of``.
     """
     found: dict[str, Choices] = {}
-    for trials in trials_of(spec):
+    for trials in trials_of(spec, listed_only=True):
         names = [spec.stages[index].name for index in trials.stages]
         known: list[dict[str, int]] = [{} for _ in names]
         own: list[list[Choice]] = [[] for _ in names]
@@ -73,7 +74,7 @@ def choices_of(spec: Spec) -> dict[str, Choices]:
             found[name] = Choices(
                 own[position], tuple(names[:position]), {key: list(one) for key, one in after[position].items()}
             )
-    return {stage.name: found[stage.name] for stage in spec.stages}
+    return {stage.name: found[stage.name] for stage in spec.stages if stage.name in found}
 
 
 @dataclass(eq=False)

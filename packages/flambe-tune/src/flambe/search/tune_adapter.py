@@ -10,33 +10,48 @@ from __future__ import annotations
 
 import inspect
 import math
-import random
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any, Protocol
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
 
 from flambe.errors import ConfigError
+from flambe.search.random_state import RandomState
 from flambe.spec.nodes import NEW, arguments
 
-CONTINUE, PAUSE, STOP = "continue", "pause", "stop"
+CONTINUE, PAUSE, STOP, EXPLOIT = "continue", "pause", "stop", "exploit"
 METRIC, TIME = "metric", "training_iteration"
 
 _FAR = 1e300
 _OURS = frozenset({"metric", "mode", "time_attr", "reward_attr"})
+_POPULATION = "PopulationBasedTraining"
 _REFUSED = {
-    "PopulationBasedTraining": "exchanges checkpoints between variants",
-    "PopulationBasedTrainingReplay": "exchanges checkpoints between variants",
-    "PB2": "exchanges checkpoints between variants",
-    "HyperBandForBOHB": "works only together with a model-based search",
-    "ResourceChangingScheduler": "changes the resources of running variants",
+    "PopulationBasedTrainingReplay": ("repeats a file of Tune's own", "A run that is repeated decides alike."),
+    "PB2": ("needs GPy, which does not work with NumPy 2", "PopulationBasedTraining can be used."),
+    "HyperBandForBOHB": (
+        "works only together with TuneBOHB",
+        "Write search: {stage: !BOHB {step_budget: 200, max_steps: 20}}.",
+    ),
+    "ResourceChangingScheduler": (
+        "changes the resources of running variants",
+        "flambe.experiment.StageTrainable runs a stage under Tune's own Tuner, which can.",
+    ),
 }
+
+
+class Exploit(NamedTuple):
+    """``variant`` goes on from the state that variant ``donor`` had after ``step`` steps, with another choice."""
+
+    variant: int
+    donor: int
+    step: int
+    choice: dict[str, Any]
 
 
 class Algorithm(Protocol):
     """What decides between steps. Trials are known by their index; metrics may be None.
 
     ``result`` returns the decision about the trial that reported. ``woken`` and ``stopped`` return, and forget, the
-    paused trials that the algorithm meanwhile wants to go on or to end.
+    paused trials that the algorithm meanwhile wants to go on or to end; ``exploited`` those that take over a state.
+    ``kept`` returns the (trial, step) whose states may be taken over yet.
     """
 
     def add(self, index: int) -> None: ...
@@ -46,26 +61,35 @@ class Algorithm(Protocol):
     def wake(self, index: int) -> None: ...
     def woken(self) -> list[int]: ...
     def stopped(self) -> list[int]: ...
+    def exploited(self) -> list[Exploit]: ...
+    def kept(self) -> set[tuple[int, int]]: ...
+
+
+def is_population(node: Any) -> bool:
+    """Whether a scheduler's node is one that hands states from variant to variant."""
+    return isinstance(node, dict) and _class_of(node) == _POPULATION
 
 
 def check_scheduler(node: Any, stage: str) -> None:
     """Refuse, before anything is imported, a scheduler that cannot be driven.
 
-    Raises ConfigError for what is no ``$new`` node, and for schedulers that need more than continue, pause and stop.
+    Raises ConfigError for what is no ``$new`` node, and for schedulers that need what our loop has not.
     """
     if not isinstance(node, dict) or NEW not in node:
         raise ConfigError(
             f"the scheduler of stage {stage!r} is no object", hint="Write a tag, such as !ray.ASHAScheduler."
         )
-    name = str(node[NEW]).rpartition(":")[2].partition(".")[0]
+    name = _class_of(node)
     if name in _REFUSED:
-        raise ConfigError(
-            f"flambe-tune cannot drive the scheduler {name} of stage {stage!r} yet: it {_REFUSED[name]}",
-            hint="ASHAScheduler, HyperBandScheduler, MedianStoppingRule and FIFOScheduler can be used.",
-        )
+        why, hint = _REFUSED[name]
+        raise ConfigError(f"flambe-tune does not drive the scheduler {name} of stage {stage!r}: it {why}", hint=hint)
 
 
-class _Trial:
+def _class_of(node: Mapping[str, Any]) -> str:
+    return str(node.get(NEW, "")).rpartition(":")[2].partition(".")[0]
+
+
+class Trial:
     """Stands for ``ray.tune.experiment.Trial``: what the schedulers read of one."""
 
     PENDING, RUNNING, PAUSED, TERMINATED, ERROR = "PENDING", "RUNNING", "PAUSED", "TERMINATED", "ERROR"
@@ -85,21 +109,21 @@ class _Trial:
         return self.status in (self.TERMINATED, self.ERROR)
 
 
-class _TuneController:
+class TuneController:
     """Stands for ``ray.tune.execution.tune_controller.TuneController``."""
 
     def __init__(self, scheduler: Any) -> None:
-        self.trials: list[_Trial] = []
+        self.trials: list[Trial] = []
         self.ended: list[int] = []
         self._scheduler = scheduler
 
-    def get_trials(self) -> list[_Trial]:
+    def get_trials(self) -> list[Trial]:
         return self.trials
 
-    def get_live_trials(self) -> list[_Trial]:
+    def get_live_trials(self) -> list[Trial]:
         return [trial for trial in self.trials if not trial.is_finished()]
 
-    def stop_trial(self, trial: _Trial) -> None:
+    def stop_trial(self, trial: Trial) -> None:
         """End a trial on the scheduler's own wish, as Tune's controller does."""
         if trial.is_finished():
             return
@@ -123,16 +147,16 @@ class SchedulerAdapter:
         self, node: Mapping[str, Any], *, lower_is_better: bool, seed: int, extensions: Mapping[str, str] | None = None
     ):
         self._scheduler = _build(node, lower_is_better=lower_is_better, extensions=extensions or {})
-        self._controller = _TuneController(self._scheduler)
-        self._trials: dict[int, _Trial] = {}
+        self._controller = self._make_controller(self._scheduler)
+        self._trials: dict[int, Trial] = {}
         # Finite, for Tune interpolates between metrics.
         self._worst = _FAR if lower_is_better else -_FAR
-        self._needs_number = type(self._scheduler).__name__.startswith("HyperBand")
-        self._random = _RandomState(seed)
+        self._needs_number = type(self._scheduler).__name__.startswith(("HyperBand", _POPULATION))
+        self._random = RandomState(seed)
         self._woken: list[int] = []
 
     def add(self, index: int) -> None:
-        trial = self._trials[index] = _Trial(index)
+        trial = self._trials[index] = self._make_trial(index)
         self._controller.trials.append(trial)
         with self._random.installed():
             self._scheduler.on_trial_add(self._controller, trial)
@@ -145,8 +169,8 @@ class SchedulerAdapter:
             if said == "STOP":
                 self._scheduler.on_trial_complete(self._controller, trial, trial.last_result)
                 trial.status = trial.TERMINATED
-            elif said == "PAUSE":
-                trial.status = trial.PAUSED
+            elif said == "PAUSE" or (said == "NOOP" and trial.status == trial.PAUSED):
+                said, trial.status = "PAUSE", trial.PAUSED
             elif said != "CONTINUE":
                 raise ConfigError(
                     f"the scheduler {type(self._scheduler).__name__} answered {said!r}, which we do not know"
@@ -177,7 +201,7 @@ class SchedulerAdapter:
             self._choose()
 
     def wake(self, index: int) -> None:
-        self._trials[index].status = _Trial.RUNNING
+        self._trials[index].status = Trial.RUNNING
 
     def woken(self) -> list[int]:
         woken, self._woken = self._woken, []
@@ -186,6 +210,18 @@ class SchedulerAdapter:
     def stopped(self) -> list[int]:
         ended, self._controller.ended = self._controller.ended, []
         return ended
+
+    def exploited(self) -> list[Exploit]:
+        return []
+
+    def kept(self) -> set[tuple[int, int]]:
+        return set()
+
+    def _make_trial(self, index: int) -> Trial:
+        return Trial(index)
+
+    def _make_controller(self, scheduler: Any) -> TuneController:
+        return TuneController(scheduler)
 
     def _choose(self) -> None:
         while (trial := self._scheduler.choose_trial_to_run(self._controller)) is not None:
@@ -229,29 +265,3 @@ def _build(node: Mapping[str, Any], *, lower_is_better: bool, extensions: Mappin
     except (TypeError, ValueError, AssertionError, AttributeError) as error:
         raise ConfigError(f"the scheduler {target} refuses its arguments: {error}") from error
     return scheduler
-
-
-class _RandomState:
-    """Random numbers of one scheduler: drawn from numpy's and Python's global generators, which others use too."""
-
-    def __init__(self, seed: int) -> None:
-        self._seed = seed
-        self._state: tuple[Any, Any] | None = None
-
-    @contextmanager
-    def installed(self) -> Iterator[None]:
-        import numpy as np
-
-        outside = random.getstate(), np.random.get_state()
-        if self._state is None:
-            random.seed(self._seed)
-            np.random.seed(self._seed % 2**32)
-        else:
-            random.setstate(self._state[0])
-            np.random.set_state(self._state[1])
-        try:
-            yield
-        finally:
-            self._state = random.getstate(), np.random.get_state()
-            random.setstate(outside[0])
-            np.random.set_state(outside[1])

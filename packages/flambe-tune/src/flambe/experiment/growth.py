@@ -1,0 +1,148 @@
+"""``Growth``: the stages of a run whose variants a search makes while it goes on.
+
+A search chooses for its own stage and for those above it that it searches together (``flambe.compile.trials``). Between them
+there may be stages without a choice of their own, which follow. Each choice becomes the variants that it leads to: one, or as
+many as there are seeds and variants of what was settled before. The search is told their mean.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from flambe.compile.search import Assignment, Filler
+from flambe.experiment.work import Work
+from flambe.pipeline.graph import StageGraph
+from flambe.pipeline.variants import Choice, Choices, Variant, expand
+from flambe.search.budget import Budget
+
+
+class Proposer(Protocol):
+    """What chooses (``flambe.search.searcher_adapter``). Choices are known by their number."""
+
+    def suggest(self, index: int) -> tuple[Assignment, ...] | None: ...
+    def result(self, index: int, step: int, metric: float | None, *, lower_is_better: bool) -> None: ...
+    def complete(self, index: int, step: int, metric: float | None, *, lower_is_better: bool) -> None: ...
+
+
+class Growth:
+    """One search of a run.
+
+    leader: the stage that it belongs to. searched: the stages that it chooses for, in file order, the leader last. stages: these
+    and those between. survivors: stage → its variants, of everything that was settled before. enlist: makes the unit of a new
+    variant, or finds the one that is there. steps_in_all: how many steps the variants of the leader have made together.
+
+    It listens to the schedule of its leader, where the position of a variant is that of its unit.
+    """
+
+    def __init__(
+        self,
+        graph: StageGraph,
+        leader: str,
+        searched: Sequence[str],
+        budget: Budget,
+        proposer: Proposer,
+        *,
+        seeds: Sequence[int],
+        survivors: Mapping[str, Sequence[Variant]],
+        enlist: Callable[[Variant], Work],
+        steps_in_all: Callable[[], int],
+    ) -> None:
+        self.leader = leader
+        self.stages = stages_of(graph, leader, searched)
+        self.is_over = False
+        self._graph = graph
+        self._searched = tuple(searched)
+        self._budget = budget
+        self._proposer = proposer
+        self._seeds = seeds
+        self._survivors = survivors
+        self._enlist = enlist
+        self._steps_in_all = steps_in_all
+        self._fillers = {name: Filler(graph.stages[name].body) for name in self.stages}
+        self._places: dict[str, dict[str, int]] = {name: {} for name in self.stages}
+        self._known: dict[str, dict[tuple[object, ...], Variant]] = {name: {} for name in self.stages}
+        self._asked = 0
+        self._open: dict[int, dict[int, None]] = {}  # choice → positions that have not ended
+        self._all: dict[int, list[int]] = {}
+        self._choices_of: dict[int, list[int]] = {}  # position → choices that led to it
+        self._ends: dict[int, tuple[int, float | None]] = {}
+
+    def begin(self) -> None:
+        """Ask for as many choices as may be tried at once."""
+        self._ask(lower_is_better=False)
+
+    def result(self, index: int, step: int, metric: float | None, *, lower_is_better: bool) -> None:
+        for choice in self._choices_of.get(index, ())[:1]:
+            if len(self._all[choice]) == 1:
+                self._proposer.result(choice, step, metric, lower_is_better=lower_is_better)
+
+    def ended(self, index: int, step: int, metric: float | None, *, lower_is_better: bool) -> None:
+        self._ends[index] = (step, metric)
+        for choice in self._choices_of.get(index, ()):
+            self._open.get(choice, {}).pop(index, None)
+        self._tell(lower_is_better=lower_is_better)
+        self._ask(lower_is_better=lower_is_better)
+
+    def _tell(self, *, lower_is_better: bool) -> None:
+        for choice in [choice for choice, left in self._open.items() if not left]:
+            del self._open[choice]
+            ends = [self._ends[position] for position in self._all[choice]]
+            metrics = [metric for _, metric in ends if metric is not None and math.isfinite(metric)]
+            # The lucky seeds of a choice that often diverges say little: one that failed is a failed choice.
+            mean = math.fsum(metrics) / len(metrics) if metrics and len(metrics) == len(ends) else None
+            step = max((step for step, _ in ends), default=0)
+            self._proposer.complete(choice, step, mean, lower_is_better=lower_is_better)
+
+    def _ask(self, *, lower_is_better: bool) -> None:
+        while not self.is_over and len(self._open) < self._budget.at_once:
+            together = None if self._is_spent() else self._proposer.suggest(self._asked)
+            if together is None:
+                self.is_over = True
+                return
+            choice, self._asked = self._asked, self._asked + 1
+            positions = [self._enlist(variant).position for variant in self._grow(together)]
+            self._all[choice] = positions = list(dict.fromkeys(positions))
+            for position in positions:
+                self._choices_of.setdefault(position, []).append(choice)
+            self._open[choice] = {position: None for position in positions if position not in self._ends}
+            # The same choice again, or one that leads nowhere, is known at once.
+            self._tell(lower_is_better=lower_is_better)
+
+    def _is_spent(self) -> bool:
+        steps = self._budget.steps
+        return self._asked >= self._budget.trials or (steps is not None and self._steps_in_all() >= steps)
+
+    def _grow(self, together: Sequence[Assignment]) -> list[Variant]:
+        """Return the variants of the leader that a choice leads to."""
+        chosen = dict(zip(self._searched, together, strict=True))
+        made: dict[str, list[Variant]] = {}
+        for name in self.stages:
+            own = chosen.get(name, {})
+            place = self._places[name].setdefault(repr(own), len(self._places[name]))
+            choices = Choices([Choice(own, self._fillers[name](own))])
+            survivors = {need: made.get(need) or self._survivors.get(need, ()) for need in self._graph.needs[name]}
+            made[name] = []
+            for variant in expand(self._graph, name, survivors, choices, self._seeds):
+                seed = variant.seed.index if variant.seed is not None else None
+                mark = (place, seed, *((stage, one.index) for stage, one in variant.above.items()))
+                known = self._known[name].get(mark)
+                if known is None:
+                    variant.index, variant.choice = len(self._known[name]), place
+                    known = self._known[name][mark] = variant
+                    if name != self.leader:
+                        self._enlist(variant)
+                made[name].append(known)
+        return made[self.leader]
+
+
+def stages_of(graph: StageGraph, leader: str, searched: Sequence[str]) -> list[str]:
+    """Return the stages whose variants a search makes, in file order: the searched ones, and what of the stages above the
+    leader rests on them."""
+    above = graph.ancestors[leader]
+    return [
+        name
+        for name in graph.stages
+        if name in searched or (name in above and not set(searched).isdisjoint(graph.ancestors[name]))
+    ]

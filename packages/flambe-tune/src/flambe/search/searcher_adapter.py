@@ -1,0 +1,221 @@
+"""Drive the search algorithms of Ray Tune (``ray.tune.search.Searcher``) by their documented interface.
+
+Whatever library is behind one sees trials that are asked for and told about one after another, in an order that our own
+schedule fixes. It always maximises: the metric of a component for which lower is better is told with its sign changed, for
+the direction is known only when the first result is there, and the first choices are needed before.
+
+The algorithms of flambe 1.0 are libraries' too: ``BayesOptGP`` is Optuna's Gaussian process (https://arxiv.org/abs/1206.2944),
+``BayesOptKDE`` its tree-structured Parzen estimator (https://proceedings.neurips.cc/paper/2011 "Algorithms for
+hyper-parameter optimization"); ``Hyperband`` and ``BOHB`` are random choices and that estimator, with Tune's asynchronous
+HyperBand (https://arxiv.org/abs/1810.05934) to end variants.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+from flambe.compile.search import Assignment
+from flambe.compile.trials import OF_SEARCHERS
+from flambe.errors import ConfigError
+from flambe.search.budget import OURS, class_name, given_to
+from flambe.search.random_state import RandomState
+from flambe.search.space import Amount, Knob, Level, Space
+from flambe.search.tune_adapter import METRIC, TIME
+from flambe.spec.nodes import NEW
+
+_SET_BY_US = frozenset({"metric", "mode", "time_attr", "reward_attr", "space", *OF_SEARCHERS})
+_SEEDS = ("seed", "random_seed", "random_state_seed", "random_state")
+_INSTALL = {
+    "OptunaSearch": "optuna", "HyperOptSearch": "hyperopt", "AxSearch": "ax-platform sqlalchemy", "TuneBOHB": "hpbandster ConfigSpace",
+    "BayesOptSearch": "bayesian-optimization", "NevergradSearch": "nevergrad", "ZOOptSearch": "zoopt", "HEBOSearch": "HEBO",
+}  # fmt: skip
+
+
+class SearcherAdapter:
+    """One of Tune's search algorithms, or one of 1.0's.
+
+    node: its ``$new`` node. space: what it chooses from. seed: of its random numbers, unless the node has one.
+    Raises ConfigError for arguments that it refuses, a space that it cannot search, and libraries that are not installed.
+    """
+
+    def __init__(
+        self, node: Mapping[str, Any], space: Space, *, seed: int, extensions: Mapping[str, str] | None = None
+    ) -> None:
+        self._space = space
+        self._random = RandomState(seed)
+        with self._random.installed():
+            self._searcher = _build(node, space, seed % 2**31, extensions or {})
+
+    def suggest(self, index: int) -> tuple[Assignment, ...] | None:
+        """Return the next choice, for each stage that is searched; None when the algorithm has no other."""
+        with self._random.installed(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of libraries that find a choice slow
+            values = self._searcher.suggest(_name(index))
+        if values is None or values == "FINISHED":
+            return None
+        return self._space.assignments(values)
+
+    def result(self, index: int, step: int, metric: float | None, *, lower_is_better: bool) -> None:
+        """Tell what a choice reached after a step."""
+        if metric is not None and math.isfinite(metric):
+            with self._random.installed():
+                self._searcher.on_trial_result(_name(index), _result(step, metric, lower_is_better))
+
+    def complete(self, index: int, step: int, metric: float | None, *, lower_is_better: bool) -> None:
+        """Tell the last result of a choice; without a finite metric it counts as failed."""
+        failed = metric is None or not math.isfinite(metric)
+        result = None if metric is None or failed else _result(step, metric, lower_is_better)
+        with self._random.installed():
+            self._searcher.on_trial_complete(_name(index), result=result, error=failed)
+
+
+def _name(index: int) -> str:
+    return f"{index:08d}"
+
+
+def _result(step: int, metric: float, lower_is_better: bool) -> dict[str, Any]:
+    return {TIME: step, METRIC: -metric if lower_is_better else metric}
+
+
+def _build(node: Mapping[str, Any], space: Space, seed: int, extensions: Mapping[str, str]) -> Any:
+    target = str(node[NEW])
+    name = class_name(target)
+    given = {key: value for key, value in given_to(node).items() if key not in _SET_BY_US}
+    if target.startswith(OURS):
+        own = given.pop("seed", None)
+        return _optuna(space, _sampler(name, given, space, seed if own is None else own))
+    from flambe.build.trust import resolve
+
+    kind = resolve(target, extensions=dict(extensions))
+    try:
+        known = frozenset(inspect.signature(kind).parameters)
+        for parameter in _SEEDS:
+            if parameter in known and given.get(parameter) is None:
+                given[parameter] = seed
+                break
+        if name == "OptunaSearch":
+            return _optuna(space, None, **given)
+        searcher = kind(**given)
+        config = {knob.name: _domain(knob) for knob in space.knobs()}
+        if not searcher.set_search_properties(METRIC, "max", config):
+            raise ConfigError(
+                f"{name} has a space of its own", hint="What is searched stands in the arguments of the stage."
+            )
+    except ConfigError:
+        raise
+    except (ImportError, AssertionError) as error:
+        packages = _INSTALL.get(name)
+        hint = f"pip install {packages}" if packages else None
+        raise ConfigError(
+            f"{name} cannot be used: {str(error).strip() or 'its library is missing'}", hint=hint
+        ) from error
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ConfigError(f"the search algorithm {target} refuses what it was given: {error}") from error
+    return searcher
+
+
+def _optuna(space: Space, sampler: Any, **given: Any) -> Any:
+    """Return Tune's ``OptunaSearch`` that asks for one knob after another, only for those that count."""
+    try:
+        import optuna
+    except ImportError as error:
+        raise ConfigError("this search needs Optuna", hint="pip install 'flambe-tune[optuna]'") from error
+    from ray.tune.search.optuna import OptunaSearch
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+    def ask(trial: Any) -> None:
+        def turn(knob: Knob) -> Any:
+            if isinstance(knob, Amount):
+                return trial.suggest_float(knob.name, knob.low, knob.high)
+            if isinstance(knob, Level):
+                return trial.suggest_int(knob.name, 0, knob.size - 1)
+            return trial.suggest_categorical(knob.name, list(knob.labels))
+
+        space.choose(turn)
+
+    if sampler is not None:
+        given["sampler"] = sampler
+    return OptunaSearch(space=ask, metric=METRIC, mode="max", **given)
+
+
+def _domain(knob: Knob) -> Any:
+    from ray import tune
+
+    if isinstance(knob, Amount):
+        return tune.uniform(knob.low, knob.high)
+    if isinstance(knob, Level):
+        return tune.randint(0, knob.size)
+    return tune.choice(list(knob.labels))
+
+
+def _sampler(name: str, given: dict[str, Any], space: Space, seed: int) -> Any:
+    """Return Optuna's sampler for an algorithm of 1.0. Raises ConfigError for arguments that it has no place for."""
+    try:
+        from optuna import samplers
+    except ImportError as error:
+        raise ConfigError(f"{name} needs Optuna", hint="pip install 'flambe-tune[optuna]'") from error
+    if name == "Hyperband":
+        return samplers.RandomSampler(seed=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what is experimental there, the tests here hold
+        if name == "BayesOptGP":
+            _refuse(name, given, {"aq_func": "ei", "xi": 0.0}, "expected improvement, which has no xi, is the only one")
+            space.knobs()  # a Gaussian process knows no choice that depends on another
+            return samplers.GPSampler(seed=seed, n_startup_trials=given.get("min_configs_in_model") or 1)
+        _refuse(name, given, {"bandwidth_factor": 3, "min_bandwidth": 0.001}, "Optuna chooses bandwidths itself")
+        share = given.get("top_n_frac", 0.15)
+        model = samplers.TPESampler(
+            seed=seed,
+            n_startup_trials=given.get("min_configs_per_model") or len(space) + 1,
+            n_ei_candidates=given.get("num_samples") or 64,
+            gamma=lambda count: max(1, math.ceil(share * count)),
+            multivariate=True,
+            group=True,
+        )
+    return _sometimes_random(model, given.get("random_fraction", 0.33), seed)
+
+
+def _refuse(name: str, given: Mapping[str, Any], only: Mapping[str, Any], why: str) -> None:
+    for argument, value in only.items():
+        if given.get(argument, value) != value:
+            raise ConfigError(
+                f"{argument} of {name} is {given[argument]!r}, and Optuna has it as {value!r} only: {why}",
+                hint="Leave it out." + (" !ray.BayesOptSearch has others." if name == "BayesOptGP" else ""),
+            )
+
+
+def _sometimes_random(model: Any, share: float, seed: int) -> Any:
+    """Return a sampler that draws a ``share`` of all choices at random, and lets ``model`` choose the others."""
+    import random
+
+    from optuna.samplers import BaseSampler, RandomSampler
+
+    luck = random.Random(seed)
+    blind = RandomSampler(seed=seed)
+
+    class Mixed(BaseSampler):
+        def __init__(self) -> None:
+            self._now = model
+
+        def before_trial(self, study: Any, trial: Any) -> None:
+            self._now = blind if luck.random() < share else model
+            self._now.before_trial(study, trial)
+
+        def infer_relative_search_space(self, study: Any, trial: Any) -> Any:
+            return self._now.infer_relative_search_space(study, trial)
+
+        def sample_relative(self, study: Any, trial: Any, search_space: Any) -> Any:
+            return self._now.sample_relative(study, trial, search_space)
+
+        def sample_independent(self, study: Any, trial: Any, name: str, distribution: Any) -> Any:
+            return self._now.sample_independent(study, trial, name, distribution)
+
+        def after_trial(self, study: Any, trial: Any, state: Any, values: Any) -> None:
+            model.after_trial(study, trial, state, values)
+
+    return Mixed()

@@ -1,0 +1,179 @@
+"""Searches that choose by results, in the loop: the same choices with any workers, crashes and orders of completions."""
+
+from __future__ import annotations
+
+import math
+import random
+
+import pytest
+
+from flambe.errors import ConfigError
+from flambe.record.ledger import read_events
+from flambe.spec.nodes import Spec, Stage
+
+ASHA = {"$new": "ray.tune.schedulers:ASHAScheduler", "max_t": 9, "grace_period": 1, "reduction_factor": 3}
+OPTUNA = {"$new": "ray.tune.search.optuna:OptunaSearch", "trial_budget": 12, "max_concurrent": 4}
+BOHB = {"$new": "flambe.search:BOHB", "step_budget": 80, "max_steps": 9}
+
+
+def _link(stage):
+    return {"$link": [stage]}
+
+
+def _spec(search=OPTUNA, *, scheduler=None, reduce=2, model=None, **fields):
+    stages = [
+        Stage(name="data", body={"$new": "m:Data", "n": {"$grid": [1]}}),
+        Stage(name="model", body={"$new": "m:Model", "d": _link("data"), **(model or {"size": {"$uniform": [0, 1]}})}),
+        Stage(name="warm", body={"$new": "m:Warm", "model": _link("model")}),
+        Stage(
+            name="train",
+            body={
+                "$new": "m:Train",
+                "model": _link("warm"),
+                "lr": {"$uniform": [-4, 0], "transform": "pow10"},
+                "kind": {"$grid": ["a", {"$new": "m:B", "depth": {"$quniform": [1, 4, 4]}}]},
+            },
+            scheduler=scheduler,
+            search=search,
+            reduce=reduce,
+        ),
+        Stage(name="evaluate", body={"$new": "m:Eval", "t": _link("train"), "d": _link("data")}),
+    ]
+    return Spec(name="x", stages=stages, **fields)
+
+
+def _steps(unit):
+    return 9 if unit.stage == "train" else 1
+
+
+def _metric(unit, step):
+    if unit.stage != "train":
+        return None
+    lr = unit.params["train.lr"]
+    return step / 50 - abs(math.log10(lr) + 2) - abs(unit.params.get("model.size", 0.7) - 0.7)
+
+
+def _run(lab, spec, **more):
+    return lab.run(spec, steps=_steps, metric=_metric, **more)
+
+
+def _plans(lab):
+    events = read_events(lab.folder / "x/exp.0/ledger.jsonl")
+    return [event["unit"] for event in events if event["event"] == "plan"]
+
+
+def test_a_search_plans_its_units_as_it_goes(labs):
+    (lab,) = labs(1)
+    outcome, record = _run(lab, _spec())
+    assert record.counts["failed"] == record.counts["pending"] == 0
+    plans = _plans(lab)
+    assert sum(unit.startswith("train/") for unit in plans) == 12
+    assert sum(unit.startswith("model/") for unit in plans) == 12 == sum(unit.startswith("warm/") for unit in plans)
+    assert sum(unit.startswith("evaluate/") for unit in plans) == 2
+    events = read_events(lab.folder / "x/exp.0/ledger.jsonl")
+    first_end = next(
+        i for i, event in enumerate(events) if event["event"] == "commit" and event["unit"].startswith("train/")
+    )
+    assert sum(event["event"] == "plan" and event["unit"].startswith("train/") for event in events[:first_end]) == 4
+    assert outcome.best["train"].startswith("train/")
+    # What it chose last is nearer to the optimum than what it chose first.
+    works = [work for work in lab.controller.works.values() if work.stage == "train"]
+    assert max(work.metric for work in works) > -1.5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("search", "scheduler"),
+    [(OPTUNA, None), (OPTUNA, ASHA), (BOHB, None)],
+    ids=["optuna", "optuna and asha", "bohb"],
+)
+def test_workers_orders_and_crashes_change_nothing(labs, search, scheduler):
+    first, *others = labs(4)
+    _, whole = _run(first, _spec(search, scheduler=scheduler), slots=1)
+    for seed, lab in enumerate(others):
+        luck = random.Random(seed)
+        crashes = 0
+        while True:
+            kill_at = luck.randint(0, 90) if seed else None
+            ended = _run(
+                lab,
+                _spec(search, scheduler=scheduler),
+                seed=100 * seed + crashes,
+                slots=(3, 16, 2, 5)[seed],
+                kill_at=kill_at,
+            )
+            if ended is not None:
+                break
+            crashes += 1
+            assert crashes < 300, f"seed {seed} does not end"
+        assert ended[1].result_digest == whole.result_digest, f"seed {seed} after {crashes} crashes"
+        assert sorted(_plans(lab)) == sorted(_plans(first))
+
+
+def test_a_second_run_takes_every_result_and_chooses_alike(labs):
+    (lab,) = labs(1)
+    _, first = _run(lab, _spec())
+    _, second = _run(lab, _spec())
+    assert second.counts["reused"] == second.counts["done"] == first.counts["done"]
+    assert second.result_digest == first.result_digest
+    assert len(lab.pools) == 1
+
+
+def test_seeds_are_told_as_one_choice(labs):
+    (lab,) = labs(1)
+    _, record = _run(lab, _spec({**OPTUNA, "trial_budget": 5}, seeds=[1, 2, 3]))
+    assert sum(unit.startswith("train/") for unit in _plans(lab)) == 15
+    assert record.counts["failed"] == 0
+
+
+def test_a_choice_that_fails_is_told_and_the_search_goes_on(labs):
+    (lab,) = labs(1)
+    _, record = _run(
+        lab,
+        _spec(max_failures=0),
+        fails=lambda unit, attempt, step: unit.stage == "model" and unit.params["model.size"] < 0.5,
+    )
+    assert record.counts["pruned"] == 2 * record.counts["failed"] > 0
+    assert record.counts["done"] + record.counts["failed"] + record.counts["pruned"] == record.counts["expected"]
+    assert sum(unit.startswith("train/") for unit in _plans(lab)) == 12
+
+
+def test_a_choice_that_comes_again_is_not_run_again(labs):
+    (lab,) = labs(1)
+    spec = _spec({**OPTUNA, "trial_budget": 30}, model={"size": {"$grid": [0.1, 0.7]}})
+    spec.stages[3].body.update(lr={"$grid": [0.01, 0.1]}, kind="a")
+    _run(lab, spec)
+    assert sum(unit.startswith("train/") for unit in _plans(lab)) <= 4
+    assert max(lab.pools[0].ran.count(one) for one in lab.pools[0].ran) == 1
+
+
+@pytest.mark.parametrize(
+    ("search", "message"),
+    [
+        ({"$new": "ray.tune.search.optuna:OptunaSearch"}, "trial_budget of OptunaSearch of stage 'train' is missing"),
+        (
+            {**OPTUNA, "trial_budget": 0},
+            "trial_budget of OptunaSearch of stage 'train' is 0; expected an integer from 1",
+        ),
+        ({**OPTUNA, "space": {}}, "the OptunaSearch of stage 'train' has a space"),
+        ({"$new": "ray.tune.search.basic_variant:BasicVariantGenerator"}, "write !RandomSearch or !GridSearch"),
+        ({"$new": "ray.tune.search.hyperopt:HyperOptSearch", "trial_budget": 3}, "pip install hyperopt"),
+        ({"$new": "flambe.search:BayesOptGP", "trial_budget": 3}, "is searched only where train.kind is 'B"),
+        (
+            {"$new": "flambe.search:BayesOptKDE", "trial_budget": 3, "bandwidth_factor": 2},
+            "Optuna chooses bandwidths itself",
+        ),
+        ({"$new": "flambe.search:Hyperband", "step_budget": 30}, "max_steps of Hyperband of stage 'train' is missing"),
+    ],
+)
+def test_what_cannot_be_searched_is_told(labs, search, message):
+    (lab,) = labs(1)
+    with pytest.raises(ConfigError, match=message):
+        _run(lab, _spec(search))
+
+
+def test_arrival_is_told_as_it_comes(labs):
+    (lab,) = labs(1)
+    while _run(lab, _spec(ordering="arrival"), kill_at=60, slots=3) is None:
+        pass
+    assert sum(unit.startswith("train/") for unit in _plans(lab)) >= 12
