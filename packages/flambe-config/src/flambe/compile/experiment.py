@@ -11,7 +11,7 @@ import msgspec
 from flambe.compile.annotations import written
 from flambe.compile.extensions import Header, file_path, is_remote_path
 from flambe.compile.lowering import FAULT, GRID_TAGS, Lowering, Place, Where
-from flambe.compile.yaml import Alias, Mapping, Node, Scalar, Sequence
+from flambe.compile.yaml import Alias, Mapping, Node, Scalar, Sequence, child
 from flambe.errors import ConfigError, Position, did_you_mean, nearest
 from flambe.spec.nodes import FILE, GRID, NEW, Environment, Spec, Stage
 
