@@ -288,6 +288,10 @@ def _lower_runnable(
             getattr(key, "text", "") in ("pipeline", "stages") for key, _ in tree.items
         ):
             hint = "Write !Experiment in the line above."
+        elif isinstance(tree, Mapping):
+            from flambe.compile.compose import misspelt
+
+            hint = misspelt(tree)
         if hint is None:
             from flambe.compile.importing.recognition import import_hint
 

@@ -44,6 +44,13 @@ MOST_FILES = 250
 _KINDS = {type(None): "null", bool: "true or false", int: "an integer", float: "a number", str: "text"}
 
 
+def misspelt(tree: Mapping) -> str | None:
+    """Return what is meant where a key only looks like one of the language."""
+    words = (DEFAULT, POLICY, RESOLVED, "__run__")
+    odd = [text for key, _ in tree.items if (text := text_of(key)) and text.startswith("__") and text not in words]
+    return next((hint for text in odd if (hint := did_you_mean(text, words))), None)
+
+
 class Document(NamedTuple):
     """A config file. header: its first document, where there are two."""
 

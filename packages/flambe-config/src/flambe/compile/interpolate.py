@@ -215,8 +215,10 @@ class Interpolation:
         else:
             try:
                 text = self._text(self._found(piece, node), piece)
-            except Searched:
+            except Searched as error:
                 if node is not self._name:
+                    if self._tree.tag is not None:
+                        error.hint = "Nothing can stand for it inside of longer text: take it out. Variants have names of their own."
                     raise
                 text = piece.name.rpartition(".")[2]  # of the whole search; each variant has a name of its own
         return text.replace("/", "_") if node is self._name else text

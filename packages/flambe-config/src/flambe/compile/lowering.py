@@ -121,6 +121,12 @@ class Lowering:
         """Note what is probably meant otherwise."""
         self.warnings.append(Notice(what, rule, position))
 
+    def key_of(self, place: Place) -> str:
+        """Return the key of a value as an override writes it."""
+        path = place.config or place.at
+        start = max((i for i, key in enumerate(path) if self.link_root(str(key)) == path[: i + 1]), default=0)
+        return ".".join(map(str, path[start:]))
+
     # Values ------------------------------------------------------------------------------------------------------
 
     def value(self, node: Node, place: Place) -> Any:
@@ -159,7 +165,7 @@ class Lowering:
             return self.fault(node.position, what, rule="invalid-value", hint=hint)
         if name == "required":
             what = "there is no value here yet"
-            hint = "Write one in its place, or give it on the command line: key=VALUE."
+            hint = f"Write one in its place, or give it on the command line: {self.key_of(place)}=VALUE."
             return self.fault(node.position, what, rule="required-value", hint=hint)
         if name in ("$", "PickledDataLink"):
             what = f"!{name} refers to pickled data, which is never read"

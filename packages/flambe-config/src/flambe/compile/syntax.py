@@ -55,7 +55,7 @@ def _suspect(error: MarkedYAMLError, problem: str, lines: list[str], index: int,
     context = error.context or ""
     rest = lines[index][column:]
     if problem.startswith("could not find expected ':'") and start is not None:
-        found = _without_colon(lines, start.line)
+        found = _second_document(lines, start.line) or _without_colon(lines, start.line)
         if found is not None:
             return found
     if context == "while scanning a quoted scalar" and start is not None and "end of stream" in problem:
@@ -72,7 +72,10 @@ def _suspect(error: MarkedYAMLError, problem: str, lines: list[str], index: int,
         return _Suspect(index, "this line is indented with a tab", "Indent with spaces.", column)
     if "cannot start any token" in problem and rest:
         word = _WORD.match(rest)
-        return _Suspect(index, f"a value cannot begin with {rest[0]!r}", f"Write {word and word[0]!r}.", column)
+        hint = f"Write {word and word[0]!r}."
+        if rest[0] == "@":
+            hint = f"Write !@ {rest[1:].split()[0]} for a link, or {word and word[0]!r}." if rest[1:].strip() else None
+        return _Suspect(index, f"a value cannot begin with {rest[0]!r}", hint, column)
     if context == "while scanning a tag":
         hint = "Put a space between a tag and the bracket after it: [!Tag ]."
         return _Suspect(index, "a tag goes on to the next space", hint, column)
@@ -156,6 +159,19 @@ def _after_a_value(lines: list[str], index: int, column: int) -> _Suspect | None
     return _Suspect(index, f"{rest!r} comes after a value that has ended", hint, column)
 
 
+def _second_document(lines: list[str], index: int) -> _Suspect | None:
+    """Return the tag that begins what is to be run, below a header that was not ended."""
+    for line in range(max(index - 1, 0), min(index + 2, len(lines))):
+        if re.match(r"![\w.]+\s*(#.*)?\Z", lines[line]):
+            above = next((one.strip() for one in reversed(lines[:line]) if _is_content(one)), "---")
+            if above != "---":
+                tag = lines[line].split()[0]
+                return _Suspect(
+                    line, f"{tag} comes after {above!r} in one document", "End the header with a line '---'."
+                )
+    return None
+
+
 def _without_colon(lines: list[str], index: int) -> _Suspect | None:
     text = lines[index].strip() if index < len(lines) else ""
     if re.match(r"-[^\s\d-]", text):
@@ -164,7 +180,10 @@ def _without_colon(lines: list[str], index: int) -> _Suspect | None:
         return None
     pair = _PAIR.match(text)
     what = f"{text!r} has no " + ("space after the ':'" if pair and f"{pair[1]}:" in text else "':'")
-    return _Suspect(index, what, f"Write '{pair[1]}: {pair[2]}'." if pair else "A key has a ':' after it.")
+    hint = f"Write '{pair[1]}: {pair[2]}'." if pair else "A key has a ':' after it."
+    if re.match(r"[A-Z]\w*\Z", text):
+        hint = f"A key has a ':' after it, a tag a '!' before it: !{text}."
+    return _Suspect(index, what, hint)
 
 
 def _before_a_pair(lines: list[str], index: int) -> _Suspect | None:
@@ -192,6 +211,10 @@ def _deeper(lines: list[str], index: int, above: int) -> _Suspect | None:
     bare = re.search(r"! +(\w\S*)\s*\Z", lines[above])
     if bare is not None:
         return _Suspect(above, "a tag has no space after its '!'", f"Write !{bare[1]}.", bare.start())
+    forgotten = re.search(r":\s+((?:\w+\.)*[A-Z]\w*)\s*\Z", lines[above])
+    if forgotten is not None:
+        what = f"{forgotten[1]!r} is a text, and line {index + 1} is indented deeper"
+        return _Suspect(above, what, f"A tag begins with '!': !{forgotten[1]}.", forgotten.start(1))
     found = _blocks(lines, index)
     odd = found and _odd(found[0], found[2], lines, index)
     if odd:
