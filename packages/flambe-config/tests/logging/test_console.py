@@ -21,6 +21,7 @@ from flambe.logging.log_file import LogFile, default_log_file
 from flambe.logging.trial import TrialLogging
 from flambe.record.artifacts import Artifacts
 from flambe.record.metrics import read_metrics
+from flambe.runner.environment import activate
 
 
 @pytest.fixture
@@ -64,6 +65,30 @@ def test_verbose_shows_and_keeps_everything_and_quiet_shows_errors(kept, capfd):
     logging.getLogger("library").error("it broke")
     assert shown(capfd) == ["it broke"]
     assert len(kept.read_text().splitlines()) == 9 + 7
+
+
+class Unit:
+    """What runs, as far as the log asks."""
+
+    id = "train/lr=0.1"
+    is_echoed = False
+    unit = property(lambda self: self)
+
+
+def test_of_a_running_unit_errors_are_shown_and_everything_is_kept_by_its_name(kept, capfd):
+    setup_global_logging(file=kept)
+    activate(Unit())
+    try:
+        logging.getLogger("flambe.run").info("step 1")
+        logging.getLogger("mine").error("it broke")
+        Unit.is_echoed = True  # its own log is copied to the terminal, and has it
+        logging.getLogger("mine").error("again")
+    finally:
+        Unit.is_echoed = False
+        activate(None)
+    assert shown(capfd) == ["train/lr=0.1: it broke"]
+    said = [line.rpartition(" | ")[2] for line in kept.read_text().splitlines()]
+    assert said == ["train/lr=0.1: step 1", "train/lr=0.1: it broke", "train/lr=0.1: again"]
 
 
 def test_a_level_may_be_given_and_a_folder_that_cannot_be_written_is_no_failure(tmp_path, kept, capfd):

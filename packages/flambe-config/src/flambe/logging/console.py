@@ -17,8 +17,8 @@ from flambe.logging.log_file import LogFile, default_log_file
 from flambe.runnable.secrets import hide, hide_environment
 from flambe.runner.environment import active
 
-_SHOWN = "%(asctime)s | %(message)s"
-_KEPT = "%(asctime)s | %(levelname)s | %(name)s | %(lineno)d | %(message)s"
+_SHOWN = "%(asctime)s | %(unit)s%(message)s"
+_KEPT = "%(asctime)s | %(levelname)s | %(name)s | %(lineno)d | %(unit)s%(message)s"
 
 _handlers: list[logging.Handler] = []
 
@@ -61,10 +61,12 @@ def _add(handler: logging.Handler, formatter: logging.Formatter) -> None:
 
 
 class Masked(logging.Formatter):
-    """A formatter that leaves out the values of secrets."""
+    """A formatter that knows ``%(unit)s``, the running unit and a colon if one is running, and leaves out the values of secrets."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the text of a record."""
+        running = active()
+        record.unit = "" if running is None else f"{running.unit.id}: "
         return hide(super().format(record))
 
 
@@ -93,7 +95,7 @@ class Console(logging.Handler):
         if running is None:
             tell(self.format(record))
         elif not running.is_echoed and (record.levelno >= logging.ERROR or level() == VERBOSE):
-            self._write(f"{running.unit.id}: {self.format(record)}\n")
+            self._write(f"{self.format(record)}\n")
 
     def _write(self, text: str) -> None:
         if self._terminal is not None:
