@@ -279,10 +279,12 @@ def _as_file(data: bytes) -> int:
 @click.option("-v", "--verbose", is_flag=True, help="Say more.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
 def execute(spec: str, output_dir: str | None, install_extensions: bool, verbose: bool, quiet: bool) -> int:
+    from flambe.logging.console import setup_global_logging
     from flambe.runner.execute import execute_lines
     from flambe.spec.codec import dump_json, load_spec
 
     set_level(quiet=quiet, verbose=verbose)
+    setup_global_logging()
 
     def on_unit(row: dict[str, Any]) -> None:
         emit(dump_json(row).decode())

@@ -39,9 +39,11 @@ def train(spec: str, output_dir: str | None, device: str | None, install_extensi
     if device is not None:
         # Read by every stage that names no device, in this process and in those it starts.
         os.environ["FLAMBE_DEVICE"] = device
+    from flambe.logging import setup_global_logging
     from flambe.runner.execute import execute_lines
     from flambe.spec.codec import dump_json, load_spec
 
+    setup_global_logging()
     if install_extensions:
         install_for(map(load_spec, lines))
 
