@@ -12,6 +12,7 @@ FlambeError                 1  anything of ours; the number is the exit code of 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -173,6 +174,17 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
         folded = {name.casefold(): name for name in candidates}
         near = [folded[word.casefold()]] if word.casefold() in folded else []
     return near[0] if near else None
+
+
+def near_file(path: str) -> str | None:
+    """Return what to do about a file that is not there: the nearest name in its folder; None when nothing is near."""
+    folder, name = os.path.split(path)
+    try:
+        return did_you_mean(name, os.listdir(folder or "."))
+    except FileNotFoundError:
+        return f"There is no folder {folder}."
+    except OSError:
+        return None
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:

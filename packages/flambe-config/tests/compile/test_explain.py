@@ -121,6 +121,15 @@ def test_a_default_is_found_in_the_source(kit: Any) -> None:
     assert second == f"{parts}:{line}:9: the default of Encoder is 0"
 
 
+@pytest.mark.parametrize(
+    ("key", "default"),
+    [("save_path", "flambe-output"), ("seed", "0"), ("debug", "false"), ("search", "nothing"), ("ordering", "step")],
+)  # fmt: skip
+def test_a_parameter_that_is_left_out_has_its_default(kit: Any, key: str, default: str) -> None:
+    said = kit.command(CLI, "-", "--explain", key, stdin="!Experiment\npipeline:\n  a: !Anything\n").stdout
+    assert said == f"{key} is not written\n<stdin>:1:1: the default of !Experiment is {default}\n"
+
+
 def test_a_key_that_is_not_there_names_the_nearest(kit: Any) -> None:
     for key, hint in [
         ("train.max_step", "Did you mean 'train.max_steps'?"),

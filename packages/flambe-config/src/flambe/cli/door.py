@@ -113,7 +113,8 @@ def enter(command: click.Command, name: str, argv: Sequence[str] | None = None) 
             context = getattr(error, "ctx", None)
             if context is not None:
                 tell(context.get_usage())
-            raise UsageError(error.format_message()) from error
+            # click puts the words of a choice into lines of their own.
+            raise UsageError(" ".join(error.format_message().split())) from error
         except click.Abort as stop:
             # click turns an interrupt into this; the number of the signal is on what it came from.
             raise stop.__cause__ if isinstance(stop.__cause__, KeyboardInterrupt) else KeyboardInterrupt from None

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterable
 from typing import IO, Any, TextIO
 
-from flambe.errors import ConfigError, FlambeError, UsageError
+from flambe.errors import ConfigError, FlambeError, UsageError, near_file
 
 _data: TextIO | None = None
 
@@ -119,7 +119,8 @@ def _text(data: bytes, name: str, largest: int) -> str:
 
 def _unreadable(path: str, error: OSError | UnicodeDecodeError) -> ConfigError:
     reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-    return ConfigError(f"cannot read {path}: {reason}", rule="unreadable-file")
+    hint = near_file(path) if isinstance(error, FileNotFoundError) else None
+    return ConfigError(f"cannot read {path}: {reason}", rule="unreadable-file", hint=hint)
 
 
 def close_quietly(stream: IO[str]) -> None:

@@ -332,7 +332,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return enter(_forward(first, words[1:]), f"flambe {first}", [])
     if first in _CLUSTER_WORDS:
         return enter(_forward("cluster", words), f"flambe {first}", [])
-    if any(_is_config(word) for word in words):
+    if _is_config(first) or (first.startswith("-") and any(_is_config(word) for word in words)):
         return enter(run, "flambe", words)
     if not words or first.startswith("-"):
         return enter(front, "flambe", words)

@@ -34,7 +34,7 @@ from flambe.compile.yaml import (
     text_of,
     value_of,
 )
-from flambe.errors import ConfigError, Notice, Position, did_you_mean
+from flambe.errors import ConfigError, Notice, Position, did_you_mean, near_file
 
 DEFAULT = "__default__"
 POLICY = "__new_key_policy__"
@@ -335,13 +335,8 @@ def _read(whole: str, path: str, position: Position) -> str:
         with open(whole, encoding="utf-8") as stream:
             return stream.read(LARGEST + 1)
     except (OSError, ValueError) as error:
-        hint = None
-        folder, name = os.path.split(whole)
+        hint = near_file(whole) if isinstance(error, FileNotFoundError) else None
         if isinstance(error, FileNotFoundError):
-            if os.path.isdir(folder or "."):
-                hint = did_you_mean(name, os.listdir(folder or "."))
-            else:
-                hint = f"There is no folder {folder}."
             what = f"there is no file {whole}"
         else:
             what = f"cannot read {path}: {error.strerror if isinstance(error, OSError) else 'not UTF-8 text, or not a path'}"

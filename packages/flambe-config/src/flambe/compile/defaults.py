@@ -10,9 +10,11 @@ from flambe.compile.library import Found, Library
 from flambe.compile.source import Class
 from flambe.errors import Position
 
+_IN_YAML = {"None": "null", "True": "true", "False": "false"}
+
 
 def default_of(target: str, argument: str, library: Library) -> tuple[Position, str, str] | None:
-    """Return where the default of an argument of ``module:QualName`` is written, its Python text, and whose it is.
+    """Return where the default of an argument of ``module:QualName`` is written, its text, and whose it is.
 
     None where there is no such argument, or its source cannot be read.
     """
@@ -62,5 +64,6 @@ def _in_file(
                     shown = class_name or function
                     if class_name is not None and function != "__init__":
                         shown = f"{class_name}.{function}"
-                    return Position(path, one.lineno, one.col_offset + 1), ast.unparse(default), shown
+                    text = ast.unparse(default)
+                    return Position(path, one.lineno, one.col_offset + 1), _IN_YAML.get(text, text), shown
     return None

@@ -76,7 +76,7 @@ def explain(compiled: Compiled, key: str, text: str, file: str, overrides: Seque
             steps.append(Step(None, override, "taken away" if now is None else _short(now.node)))
         found, shown = now, value
     if found is None and not steps:
-        default = _default(compiled, path)
+        default = _default(compiled, path) or _parameter(compiled, tree, path)
         if default is None:
             raise _unknown(tree, key)
         return Explained(key, None, [default])
@@ -185,6 +185,19 @@ def _unknown(tree: Node, key: str) -> ConfigError:
     elif same and hint is None:
         hint = f"There are {', '.join(same[:5])}."
     return UsageError(f"there is no value called {key!r}", hint=hint)
+
+
+def _parameter(compiled: Compiled, tree: Node, path: Sequence[str]) -> Step | None:
+    """Return the default of a parameter of the experiment that is not written."""
+    from flambe.compile.annotations import written
+    from flambe.compile.experiment import EXPERIMENT, PIPELINE
+
+    known = {"!Experiment": EXPERIMENT, "!Pipeline": PIPELINE}.get(tree.tag or "", ())
+    if len(path) != 1 or path[0] not in known:
+        return None
+    value = getattr(compiled.spec, "output_dir" if path[0] == "save_path" else path[0], None)
+    shown = value if isinstance(value, str) else "nothing" if value is None or value == [] else written(value)
+    return Step(tree.position, None, f"the default of {tree.tag} is {shown}")
 
 
 def _default(compiled: Compiled, path: Sequence[str]) -> Step | None:

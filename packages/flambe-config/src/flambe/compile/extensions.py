@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from flambe.compile.library import Library
 from flambe.compile.lowering import Lowering, Place
 from flambe.compile.yaml import Mapping, Node, Scalar
-from flambe.errors import ConfigError, Position, did_you_mean
+from flambe.errors import ConfigError, Position, did_you_mean, near_file
 from flambe.spec.shape import module_fault
 
 if TYPE_CHECKING:
@@ -143,9 +143,7 @@ def missing_file(path: str) -> ConfigError:
     """Return the error of a file that is named and not there."""
     from flambe.runnable.error import NonExistentResourceError
 
-    folder, name = os.path.split(path)
-    hint = did_you_mean(name, os.listdir(folder)) if os.path.isdir(folder) else f"There is no folder {folder}."
-    return NonExistentResourceError(f"there is no file {path}", hint=hint)
+    return NonExistentResourceError(f"there is no file {path}", hint=near_file(path))
 
 
 def is_remote_path(text: str, position: Position, lowering: Lowering) -> bool:

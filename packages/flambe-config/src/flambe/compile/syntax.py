@@ -72,9 +72,10 @@ def _suspect(error: MarkedYAMLError, problem: str, lines: list[str], index: int,
         return _Suspect(index, "this line is indented with a tab", "Indent with spaces.", column)
     if "cannot start any token" in problem and rest:
         word = _WORD.match(rest)
-        hint = f"Write {word and word[0]!r}."
-        if rest[0] == "@":
-            hint = f"Write !@ {rest[1:].split()[0]} for a link, or {word and word[0]!r}." if rest[1:].strip() else None
+        is_link = re.match(r"@\s*(\S+)", rest)
+        hint = (
+            f"Write !@ {is_link[1]} for a link, or {word and word[0]!r}." if is_link else f"Write {word and word[0]!r}."
+        )
         return _Suspect(index, f"a value cannot begin with {rest[0]!r}", hint, column)
     if context == "while scanning a tag":
         hint = "Put a space between a tag and the bracket after it: [!Tag ]."

@@ -49,15 +49,15 @@ class _Section(configparser.SectionProxy):
         return super().__getitem__(key)
 
 
-class _NoSecret(MissingSecretsError, KeyError):
+class NoSecretError(MissingSecretsError, KeyError):
     """A key that is not there; a KeyError too, as of any mapping."""
 
     __str__ = FlambeError.__str__
 
 
-def _missing(what: str, file: Path | None) -> _NoSecret:
+def _missing(what: str, file: Path | None) -> NoSecretError:
     hint = f"Write it into {file}." if file else f"Give their file by --secrets FILE, or make {DEFAULT}."
-    return _NoSecret(what, hint=hint)
+    return NoSecretError(what, hint=hint)
 
 
 def read_secrets(path: str | os.PathLike[str]) -> Secrets:
