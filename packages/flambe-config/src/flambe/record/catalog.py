@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,7 @@ _decode_detail = msgspec.msgpack.Decoder(Detail).decode
 
 
 class Known:
-    """One run that was read. cells: its columns, as far as they were asked for; all of them where ``whole``."""
+    """One run that was read. cells: its columns but metrics and artifacts, as far as they were asked for; all where ``whole``."""
 
     __slots__ = ("_inode", "_record", "_time", "cells", "detail", "entry", "path", "unit_cells", "whole")
 
@@ -118,6 +118,23 @@ class Known:
             units = [_without_place(unit.columns(), self.path) for unit in self.open().units()]
             self.entry = self.entry._replace(units=_encode(units))
         return self.entry.units or b""
+
+    def answers(self, columns: Sequence[str]) -> Mapping[str, Any]:
+        """Return the row of the run as a query asks it: a metric is its last value, an artifact its size. columns: all that it
+        asks for; ``Catalog.need`` had them before."""
+        details = [name for name in columns if is_detail(name)]
+        if not details:
+            return self.cells
+        found = {name: self.cells[name] for name in columns if name in self.cells}
+        detail = self.details()
+        for name in details:
+            if name.startswith(ARTIFACT):
+                value = next((size for _, kind, file, size in detail.files if name == f"{ARTIFACT}{kind}.{file}"), None)
+            else:
+                value = value_of(detail.run, name)
+            if value is not None:
+                found[name] = value
+        return found
 
     def details(self) -> Detail:
         """Return what is known of metrics and artifacts, read now where nobody has asked before."""
@@ -277,7 +294,7 @@ class Catalog:
     # -- columns -----------------------------------------------------------------------------------------------------
 
     def need(self, columns: Iterable[str]) -> None:
-        """Have these columns of all runs in their ``cells``; of metrics the last value, and what a function is of them."""
+        """Read what these columns of all runs take, so that ``Known.answers`` has them."""
         wanted = dict.fromkeys(columns)
         # A few columns of thousands of rows: the others are passed over and not made.
         kept = [name for name in wanted if name not in self._loaded and not is_detail(name)]
@@ -293,22 +310,8 @@ class Catalog:
                     if value is not msgspec.UNSET:
                         known.cells[name] = value
         self._loaded.update(kept)
-        for name in wanted:
-            if is_detail(name):
-                self._need_detail(name)
-
-    def _need_detail(self, name: str) -> None:
-        self.read_details()
-        for known in self._order:
-            detail = known.detail or Detail()
-            if name.startswith(ARTIFACT):
-                value = next((size for _, kind, file, size in detail.files if name == f"artifact.{kind}.{file}"), None)
-            else:
-                value = value_of(detail.run, name)
-            if value is None:
-                known.cells.pop(name, None)
-            else:
-                known.cells[name] = value
+        if any(map(is_detail, wanted)):
+            self.read_details()
 
     def read_units(self) -> None:
         """Have the columns of the units of all runs."""

@@ -12,6 +12,7 @@ import hashlib
 import os
 import sqlite3
 import sys
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +20,7 @@ from typing import NamedTuple
 _VERSION = 1
 _WAIT_S = 2.0
 _MOST_NAMES = 500
+_OLD_S = 120 * 86400
 
 Stamp = tuple[int, int, int]
 """Inode, time of modification in nanoseconds and size of a file."""
@@ -154,6 +156,7 @@ class Index:
                     yield None
                     return
                 self._make(connection)
+                _sweep(os.path.dirname(path))
             yield connection
         finally:
             connection.close()
@@ -180,6 +183,14 @@ class Index:
             for name in (self._path, f"{self._path}-journal"):
                 with contextlib.suppress(OSError):
                     os.unlink(name)
+
+
+def _sweep(folder: str) -> None:
+    """Take away the indices that nobody has written for months: their folders are gone, most likely."""
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if time.time() - entry.stat(follow_symlinks=False).st_mtime > _OLD_S:
+                os.unlink(entry.path)
 
 
 __all__ = ["GONE", "Entry", "Index", "Listing", "Stamp", "cache_folder"]

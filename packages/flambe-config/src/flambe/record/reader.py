@@ -10,7 +10,7 @@ are read beside them. The columns are those of ``flambe.record.columns``, the qu
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -126,7 +126,7 @@ class Reader:
         for catalog in self._catalogs:
             catalog.need(needed)
             self._add_problems(catalog)
-        return [Row(known) for known in all_known if query(known.cells)]
+        return [Row(known) for known in all_known if query(known.answers(needed))]
 
     @property
     def fields(self) -> dict[str, str]:
@@ -179,14 +179,14 @@ class Reader:
     def lacking(self, columns: Iterable[str], *, units: bool = False) -> list[str]:
         """Return those of ``columns`` that no run has (no unit, with ``units``): misspelt ones, most likely."""
         names = [name for name in dict.fromkeys(columns) if name != AGE]
-        rows = self.select(units=units)
         if units:
-            answers: list[Mapping[str, Any]] = [row.answers(names) for row in rows]
+            answers = [row.answers(names) for row in self.select(units=True)]
         else:
+            rows = self._look()
             for catalog in self._catalogs:
                 catalog.need(names)
-            answers = [row.given for row in rows]
-        return [name for name in names if rows and not any(name in answer for answer in answers)]
+            answers = [known.answers(names) for known in rows]
+        return [name for name in names if answers and not any(name in answer for answer in answers)]
 
     # -- inside ------------------------------------------------------------------------------------------------------
 

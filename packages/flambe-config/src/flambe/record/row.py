@@ -41,11 +41,6 @@ class Row(Mapping[str, Any]):
         return self._known.row() if self._number is None else self._known.rows()[self._number]
 
     @property
-    def given(self) -> dict[str, Any]:
-        """The columns that a query of the reader has asked for so far."""
-        return self._known.cells
-
-    @property
     def path(self) -> Path:
         """The folder of the run."""
         return Path(self._known.path)

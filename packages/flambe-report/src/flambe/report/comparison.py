@@ -8,7 +8,7 @@ from flambe.record.columns import CONFIG, PARAMS
 from flambe.record.operand import equal
 from flambe.record.row import Row
 
-_PLAIN = ("name", "kind", "status", "metric_name", "metric", "best", "done", "failed", "seconds", "result_digest")
+_PLAIN = ("name", "kind", "status", "metric_name", "metric", "best", "done", "failed", "result_digest")
 _CODE = "info.code.tree"
 
 
