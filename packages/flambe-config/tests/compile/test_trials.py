@@ -238,17 +238,6 @@ seed: 3
     assert (overridden.seeds, overridden.stages[0].body["lr"]) == ([1, 2], 0.5)
 
 
-def test_a_searcher_of_tune_takes_its_budget(kit: Any) -> None:
-    from flambe.compile import compile_text
-
-    text = "!Search\ntask: !Anything {lr: !uniform [0, 1]}\nalgorithm: !ray.OptunaSearch {trial_budget: 9, max_concurrent: 2}"
-    compiled = compile_text(text, name="t")
-    wanted = {"$new": "ray.tune.search.optuna:OptunaSearch", "trial_budget": 9, "max_concurrent": 2}
-    assert compiled.stages[0].search == wanted
-    (fault,) = kit.faults(lambda: compile_text(text.replace("max_concurrent", "max_current"), name="t"))
-    assert "OptunaSearch has no argument 'max_current'" in str(fault)
-
-
 @pytest.mark.parametrize(
     ("text", "fault"),
     [

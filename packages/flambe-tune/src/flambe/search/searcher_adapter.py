@@ -108,11 +108,10 @@ def _build(node: Mapping[str, Any], space: Space, seed: int, extensions: Mapping
     except ConfigError:
         raise
     except (ImportError, AssertionError) as error:
+        why = str(error).strip().partition("\n")[0] or "its library is missing"
         packages = _INSTALL.get(name)
         hint = f"pip install {packages}" if packages else None
-        raise ConfigError(
-            f"{name} cannot be used: {str(error).strip() or 'its library is missing'}", hint=hint
-        ) from error
+        raise ConfigError(f"{name} cannot be used: {why}", hint=hint) from error
     except (TypeError, ValueError, RuntimeError) as error:
         raise ConfigError(f"the search algorithm {target} refuses what it was given: {error}") from error
     return searcher
