@@ -30,6 +30,16 @@ def test_compiling_imports_nothing_that_is_named(kit: Any) -> None:
     assert not heavy & set(json.loads(done.stdout))
 
 
+def test_a_text_that_names_an_object_is_warned_of_where_anything_may_stand(capsys: pytest.CaptureFixture[str]) -> None:
+    text = "!Experiment\nname: t\npipeline:\n  a: !Anything\n  b: !toy.Sgd {params: %s}\n"
+    for word, meant in (("a", "link !@ a"), ("Encoder", "tag !Encoder")):
+        compile_text(text % word, name="t")
+        said = f"<t>:5:24: params of Sgd is the text {word!r}. Did you mean the {meant}?\n"
+        assert capsys.readouterr().err.endswith(said)
+    compile_text(text % "c", name="t")
+    assert capsys.readouterr().err == ""
+
+
 # One check at a time -----------------------------------------------------------------------------------------------
 
 ARGUMENTS = [

@@ -16,7 +16,10 @@ def advice(node: Any, type_: Type) -> str | None:
     options = type_[1:] if isinstance(type_, list) and type_[0] == "union" else [type_]
     if kind_of(node) in CONTINUOUS and "int" in options:
         return "Write !quniform [low, high, n], or !s [low, high, k] with whole numbers."
-    wants_object = any(one == "callable" or (isinstance(one, list) and one[0] == "class") for one in options)
+    takes_number = any(one in ("int", "float", "bool") for one in options)
+    wants_object = not takes_number and any(
+        one == "callable" or (isinstance(one, list) and one[0] == "class") for one in options
+    )
     if isinstance(node, dict) and isinstance(node.get("_target_"), str):
         return f"_target_ is Hydra's; write the tag !{node['_target_']}."
     if wants_object and isinstance(node, str | list | dict) and kind_of(node) in (None, MAP):

@@ -36,8 +36,8 @@ class Kinds(Protocol):
     def fits(self, node: Any, type_: Type) -> bool:
         """Whether what a ``$new`` or ``$link`` node gives may be what ``type_`` asks for."""
 
-    def takes_data(self, type_: Type) -> bool:
-        """Whether a number, text, list or mapping may stand where ``["class", …]`` is asked for."""
+    def takes_data(self, type_: Type, *, text: bool = False) -> bool:
+        """Whether a number, text, list or mapping may stand where ``["class", …]`` is asked for. text: whether it is a text."""
 
     def meaning(self, type_: Type) -> Type:
         """What ``["class", …]`` stands for where the name is no class: an alias, a NewType, the bound of a TypeVar."""
@@ -84,7 +84,7 @@ def fits(node: Any, type_: Type, kinds: Kinds | None = None) -> bool:
         if meaning is not type_:
             return fits(node, meaning, kinds)
         # What is annotated without "| None" takes null more often than not.
-        return node is None or kinds is None or kinds.takes_data(type_)
+        return node is None or kinds is None or kinds.takes_data(type_, text=isinstance(node, str))
     if head == "typevar":
         return True
     if head in ("exact", "type"):

@@ -99,6 +99,12 @@ class Checker:
             tries = [list(self._faults(at, node, signature.name, form, config, stages)) for form in signature.forms]
             for fault in min(tries, key=len):
                 self.fault(fault.at, fault.rule, fault.what, key=fault.key, expected=fault.expected, hint=fault.hint)
+            for parameter in signature.forms[0]:
+                value = node.get(parameter.name)
+                meant = self._object_meant(value, stages) if parameter.required and parameter.type is None else None
+                if meant is not None:
+                    what = f"{parameter.name} of {signature.name} is {written(value)}. {meant}"
+                    self.warn((*at, parameter.name), "type-mismatch", what)
 
     def _faults(
         self,
@@ -191,15 +197,20 @@ class Checker:
         """Return what to do about a value that does not fit."""
         from flambe.compile.advice import advice
 
-        if isinstance(part, str) and names_class(type_):
-            if part.lstrip().startswith("!"):
-                return "Remove the quotes."
-            if part in stages:
-                return f"Did you mean the link !@ {part}?"
-            tags = [*short_names(), *flat_names(self._library)]
-            meant = part if part in tags else next((tag for tag in tags if tag.rpartition(".")[2] == part), None)
-            return advice(part, type_) if meant is None else f"Did you mean the tag !{meant}?"
-        return advice(part, type_)
+        meant = self._object_meant(part, stages) if names_class(type_) else None
+        return advice(part, type_) if meant is None else meant
+
+    def _object_meant(self, part: Any, stages: Sequence[str]) -> str | None:
+        """Return what to write for the object that a text names; None where it names none."""
+        if not isinstance(part, str):
+            return None
+        if part.lstrip().startswith("!"):
+            return "Remove the quotes."
+        if part in stages:
+            return f"Did you mean the link !@ {part}?"
+        tags = [*short_names(), *flat_names(self._library)]
+        meant = part if part in tags else next((tag for tag in tags if tag.rpartition(".")[2] == part), None)
+        return None if meant is None else f"Did you mean the tag !{meant}?"
 
 
 class _ArgumentFault(NamedTuple):

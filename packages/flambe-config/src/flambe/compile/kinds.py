@@ -27,6 +27,8 @@ from flambe.spec.nodes import (
 
 # Objects of a class below one of these are never written as a number or text.
 _COMPONENTS = frozenset({("flambe.build.component", "Component")})
+# A number or a list may do where one of these is asked for; a text never does.
+_NUMBERS = frozenset({("torch._tensor", "Tensor"), ("numpy", "ndarray")})
 # They say that something is a component, and little about what it can do: a class may be below both.
 _ROOTS = frozenset(
     {
@@ -63,13 +65,14 @@ class Kinds:
                     return any(fits(one, type_, self) for one in plain)
         return self._may_be(self.yields(node), type_)
 
-    def takes_data(self, type_: Type) -> bool:
-        """Whether a number, text, list or mapping may stand where ``["class", …]`` is asked for."""
+    def takes_data(self, type_: Type, *, text: bool = False) -> bool:
+        """Whether a number, text, list or mapping may stand where ``["class", …]`` is asked for. text: whether it is a text."""
         found = self._class(type_[1])
         if found is None:
             return True
         order, _ = self._order(found)
-        return not {(one.module, one.name) for one in order} & (_COMPONENTS | LIBRARY_BASES)
+        names = {(one.module, one.name) for one in order}
+        return not names & (_COMPONENTS | LIBRARY_BASES) and not (text and names & _NUMBERS)
 
     def gives(self, node: Any) -> bool:
         """Whether a ``$new`` node calls a function or a factory, of which the source says what it gives."""
