@@ -21,11 +21,12 @@ from tensorboardX.summary import compute_curve
 from flambe.learn.tensorboard import TensorBoard, event
 from flambe.learn.tensorboard.crc32c import checksums
 from flambe.logging import log_audio, log_histogram, log_image, log_pr_curve
-from flambe.logging.buffer import Line, MetricBuffer, use_buffer
+from flambe.logging.buffer import MetricBuffer, use_buffer
 from flambe.logging.curve import pr_curve
 from flambe.logging.mirror import Mirror
 from flambe.record.artifacts import Artifacts
-from flambe.record.metrics import read_metrics
+from flambe.record.logger import Logger
+from flambe.record.metrics import Line, read_metrics
 from flambe.runner.execute import execute
 from flambe.spec.codec import dump_spec
 from flambe.spec.nodes import Environment, Spec, Stage
@@ -144,6 +145,17 @@ def test_what_has_no_step_is_counted(tmp_path):
     assert scalars(events(first + second)) == [(0, "a", 1.0), (0, "b", 2.0), (1, "a", 3.0)]
     assert [e.wall_time for e in events(first + second)][1:] == [100.5, 101.0, 101.5]
     assert mirror.of([]) == {}
+
+
+def test_what_is_logged_by_hand_is_there_too_at_once(tmp_path):
+    logger = Logger(tmp_path)
+    logger.log_metrics({"loss": np.float32(0.5), "step": 3}, log_name="train")
+    logger.log_metrics({"acc": math.inf})
+    (file,) = (tmp_path / "tensorboard").iterdir()
+    assert scalars(events(file.read_bytes())) == [(3, "train/loss", 0.5), (0, "acc", math.inf)]
+    logger.close()
+    logger.log_metrics({"acc": 1})
+    assert scalars(events(file.read_bytes()))[-1] == (1, "acc", 1.0)
 
 
 def test_it_can_be_left_out(tmp_path, monkeypatch):

@@ -6,20 +6,12 @@ import os
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
 from flambe.record.artifacts import Artifacts
-from flambe.record.metrics import check_key, metric_line, open_to_append, plain_number
-
-
-class Line(NamedTuple):
-    """One metric line that is not encoded yet. seconds: since the unit began."""
-
-    step: int | None
-    values: Mapping[str, Any]
-    seconds: float
+from flambe.record.metrics import Line, check_key, metric_line, open_to_append, plain_number
 
 
 def encode_lines(lines: Iterable[Line]) -> bytes:

@@ -6,14 +6,15 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from flambe.record.artifacts import Artifacts
+from flambe.record.artifacts import Artifact, Artifacts
 from flambe.record.layout import label
 from flambe.runnable.secrets import hide
 
 if TYPE_CHECKING:
-    from flambe.logging.buffer import Line
+    from flambe.record.metrics import Line
     from flambe.spec.hooks import Sink
 
 
@@ -25,22 +26,25 @@ class _Open(NamedTuple):
 class Mirror:
     """Gives the bytes that are to be added to files of a unit's folder, beside its metric lines.
 
-    artifacts: the unit's. params: what the variant is known by, path → value in node form. began: when the unit began,
-    seconds since the epoch. ``FLAMBE_{NAME}=0`` in the environment (``FLAMBE_TENSORBOARD=0``) leaves a sink out.
+    artifacts: the unit's, None where there are none to show. params: what the variant is known by, path → value in node form.
+    began: when the unit began, seconds since the epoch. suffix: of the names of the files. ``FLAMBE_{NAME}=0`` in the environment (``FLAMBE_TENSORBOARD=0``) leaves a sink out.
     """
 
-    def __init__(self, artifacts: Artifacts, params: Mapping[str, Any], began: float) -> None:
+    def __init__(
+        self, artifacts: Artifacts | None, params: Mapping[str, Any], began: float, *, suffix: str = ""
+    ) -> None:
         self._artifacts = artifacts
         self._params = {
             path: value if isinstance(value, int | float | str) else label(value) for path, value in params.items()
         }
         self._began = began
+        self._suffix = suffix
         self._open: dict[str, _Open] = {}
         self._without_step: Counter[str] = Counter()
 
     def of(self, lines: Iterable[Line]) -> dict[str, bytes]:
         """Return what lines, and the artifacts since the last call, are in each form: file name in the unit's folder → bytes."""
-        lines, artifacts = list(lines), [entry for entry in self._artifacts.fresh() if entry.tag is not None]
+        lines, artifacts = list(lines), self._fresh()
         if not lines and not artifacts:
             return {}
         records = [(self._step(line), _shown(line.values), self._began + line.seconds) for line in lines]
@@ -48,13 +52,19 @@ class Mirror:
         for name, sink in _sinks().items():
             data = b""
             if name not in self._open:
-                self._open[name] = _Open(sink, f"{name}/{sink.file_name(time.time())}")
+                self._open[name] = _Open(sink, f"{name}/{sink.file_name(time.time())}{self._suffix}")
                 tags = list(dict.fromkeys(tag for _, values, _ in records for tag in values))
                 data = sink.begin(self._params, tags)
             data += sink.metrics(records)
-            data += b"".join(sink.artifact(entry, self._artifacts.folder / entry.path) for entry in artifacts)
+            data += b"".join(sink.artifact(entry, path) for entry, path in artifacts)
             found[self._open[name].file] = data
         return found
+
+    def _fresh(self) -> list[tuple[Artifact, Path]]:
+        if self._artifacts is None:
+            return []
+        folder = self._artifacts.folder
+        return [(entry, folder / entry.path) for entry in self._artifacts.fresh() if entry.tag is not None]
 
     def _step(self, line: Line) -> int:
         if line.step is not None:

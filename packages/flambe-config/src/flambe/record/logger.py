@@ -7,16 +7,21 @@
 
 from __future__ import annotations
 
+import os
 import re
+import time
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flambe.errors import did_you_mean
 from flambe.record.artifact_type import PICKLE, register_type
 from flambe.record.artifacts import Artifact, Artifacts, InvalidArtifactError
 from flambe.record.layout import ARTIFACTS, METRICS
-from flambe.record.metrics import MetricFile, check_log_name
+from flambe.record.metrics import Line, MetricFile, check_log_name, plain_number
+
+if TYPE_CHECKING:
+    from flambe.logging.mirror import Mirror
 
 Folder = str | Path
 _CHECKPOINTS = ("checkpoint", PICKLE)
@@ -32,6 +37,9 @@ class Logger:
         self._folder = Path(log_dir).absolute()
         self._artifacts = Artifacts(self._folder)
         self._files: dict[str, MetricFile] = {}
+        self._began = time.time()
+        self._mirror: Mirror | None = None
+        self._mirrored: dict[str, int] = {}
         number = re.search(r"\d+$", self._folder.name)
         self._id = log_id if log_id is not None else int(number[0]) if number else self._folder.name
 
@@ -55,6 +63,7 @@ class Logger:
     def log_metrics(self, metrics_dict: Mapping[str, Any], log_name: str = "metrics") -> None:
         """Add one line to ``metrics/{log_name}.jsonl``. A ``step`` among the values is the step of the line.
 
+        TensorBoard's event files get it too, as ``{log_name}/{key}``, where flambe-nn is installed.
         Raises InvalidLogName for a name that is reserved or no name; TypeError and ValueError as ``metric_line``, and nothing
         is written then.
         """
@@ -63,7 +72,26 @@ class Logger:
             check_log_name(log_name)
             file = self._files[log_name] = MetricFile(self._folder / METRICS / f"{log_name}.jsonl")
         values = dict(metrics_dict)
-        file.add(values.pop("step", None), values)
+        step = values.pop("step", None)
+        file.add(step, values)
+        self._show(log_name, step, values)
+
+    def _show(self, log_name: str, step: Any, values: Mapping[str, Any]) -> None:
+        if self._mirror is None:
+            from flambe.logging.mirror import Mirror
+
+            # The file of a unit that logs beside it has the same name without this.
+            self._mirror = Mirror(None, {}, self._began, suffix=".log")
+        prefix = "" if log_name == "metrics" else f"{log_name}/"
+        plain = {f"{prefix}{key}": plain_number(value) for key, value in values.items()}
+        place = plain_number(step)
+        line = Line(int(place) if isinstance(place, int | float) else None, plain, time.time() - self._began)
+        for name, data in self._mirror.of([line]).items():
+            if name not in self._mirrored:
+                path = self._folder / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                self._mirrored[name] = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+            os.write(self._mirrored[name], data)
 
     def log_artifact(
         self, artifact: Any, artifact_name: str, artifact_type: str, *, allow_pickle: bool = False
@@ -128,6 +156,8 @@ class Logger:
         self._artifacts.close()
         for file in self._files.values():
             file.close()
+        while self._mirrored:
+            os.close(self._mirrored.popitem()[1])
 
 
 __all__ = ["Logger"]

@@ -12,13 +12,21 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from flambe.errors import UsageError
 
 _encode = msgspec.json.Encoder().encode
+
+
+class Line(NamedTuple):
+    """One metric line that is not encoded yet. seconds: since the unit began."""
+
+    step: int | None
+    values: Mapping[str, Any]
+    seconds: float
 
 
 def metric_line(step: int | None, values: Mapping[str, Any], seconds: float) -> bytes:
