@@ -23,7 +23,7 @@ from flambe.logging.log import records_of_data
 from flambe.logging.mirror import Mirror
 from flambe.record.artifacts import Artifacts
 from flambe.record.code import check_imported
-from flambe.record.layout import ARTIFACTS, CHECKPOINT, METRICS, OUTPUTS, STEPS
+from flambe.record.layout import ARTIFACTS, CHECKPOINT, METRICS, OUTPUTS, STEPS, TENSORBOARD
 from flambe.record.refused import kept_in
 from flambe.runnable.environment import CWD_VARIABLES, as_text, get_env, swap
 from flambe.runnable.function import Function
@@ -226,6 +226,9 @@ class StageRun:
         found = {}
         for file in (self.folder / METRICS).glob("*.jsonl"):
             found[f"{METRICS}/{file.name}"] = hide_bytes(file.read_bytes())
+            file.unlink()
+        for file in (self.folder / TENSORBOARD).glob("*"):
+            found[f"{TENSORBOARD}/{file.name}"] = file.read_bytes()
             file.unlink()
         return found
 
