@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flambe.errors import ConfigError, ProvenanceError
 from flambe.record.checkout import Checkout, checkout_of
 from flambe.record.git_tree import HEAD, GitTree, difference, git_tree_of, shared_tree
+from flambe.record.layout import CODE_DIFF
 from flambe.record.run import Code
 from flambe.record.snapshot import Snapshot, check_main, snapshot_of
 from flambe.spec.codec import unescape
@@ -66,8 +68,6 @@ class CodeCopy:
             folder = Path(self._manager.make_working_directory()).absolute()
             code.path, code.info = str(folder), dict(self._manager.get_info())
         if self._diff:
-            from flambe.record.layout import CODE_DIFF
-
             (root / CODE_DIFF).write_bytes(self._diff)
         return code
 
@@ -120,12 +120,10 @@ def folder_to_run(root: Path, code: Code) -> Path | None:
     """Return the folder of the code that the run directory ``root`` executes; None where it is run from its place."""
     if code.mode == COPY:
         return root
-    return None if code.path is None else root / code.path
+    return None if code.path is None else Path(os.path.normpath(root / code.path))
 
 
 def _seen_from(root: Path, folder: Path) -> str:
-    import os
-
     return Path(os.path.relpath(folder, root)).as_posix()
 
 

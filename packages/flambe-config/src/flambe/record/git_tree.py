@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from flambe.errors import ConfigError, FlambeError
-from flambe.record.layout import CODE_DIFF, TREES
+from flambe.record.layout import TREES
 
 HEAD = "head"
 
@@ -34,11 +34,6 @@ class GitTree(NamedTuple):
     def folder(self) -> Path:
         """Return the folder that holds the package of the function."""
         return self.root / self.inside
-
-    def write_diff(self, run: Path) -> None:
-        """Write ``code.diff`` into a run directory, if there is a difference."""
-        if self.diff:
-            (run / CODE_DIFF).write_bytes(self.diff)
 
 
 def git_tree_of(code: Path, output_dir: Path, *, dirty: str) -> GitTree:

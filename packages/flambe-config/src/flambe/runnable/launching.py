@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
@@ -21,6 +19,7 @@ from flambe.runnable.function import hold
 from flambe.runnable.words import Words, check_options, help_text, path_of, read_words
 from flambe.runner.interrupt import Stopped
 from flambe.runner.launched import Ended, How, refuse_inside, run_launched
+from flambe.runner.unrecorded import forgotten, is_unrecorded
 from flambe.spec.codec import dump_json, escape, unescape
 from flambe.spec.nodes import MAP, Spec, is_concrete, kind_of
 
@@ -258,7 +257,6 @@ def _text_of(config: Mapping[str, Any]) -> str:
 
 def _run(task: Task, plan: Plan, asked: Words, argv: Sequence[str]) -> tuple[Ended, Returned]:
     """Run what was planned; also where nothing is to be recorded: in a folder that goes away."""
-    settings = unescape(plan.spec.stages[0].body.get("settings", {}))
     how = How(jobs=asked.jobs, fail_fast=asked.fail_fast, wish=plan.wish)
     returned = Returned()
     held = _Held(task, returned.calling(task.function))
@@ -272,14 +270,10 @@ def _run(task: Task, plan: Plan, asked: Words, argv: Sequence[str]) -> tuple[End
         finally:
             hold(main, None)
 
-    if settings.get("log", True) is not False:
+    if not is_unrecorded(plan.spec):
         return run_launched(plan.spec, plan.variants, how=how, argv=argv, ready=ready), returned
-    folder = tempfile.mkdtemp(prefix="flambe-")
-    try:
-        spec, *variants = (_unrecorded(one, folder) for one in (plan.spec, *plan.variants))
+    with forgotten(plan.spec, *plan.variants) as (spec, *variants):
         return run_launched(spec, variants, how=how._replace(wish=NEXT), argv=argv, ready=ready), returned
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 class _Held(NamedTuple):
@@ -298,14 +292,6 @@ class _Held(NamedTuple):
 
     def __call__(self, context: Any) -> Any:
         return self.function(context)
-
-
-def _unrecorded(spec: Spec, folder: str) -> Spec:
-    """Return a spec that writes to ``folder`` only, and does not copy what nobody will look at."""
-    stage = spec.stages[0]
-    settings = {**stage.body.get("settings", {}), "requirements": "none"}
-    body = {**stage.body, "snapshot": "none", "settings": settings}
-    return msgspec.structs.replace(spec, output_dir=folder, stages=[msgspec.structs.replace(stage, body=body)])
 
 
 def _value(ended: Ended, returned: Returned) -> Any:

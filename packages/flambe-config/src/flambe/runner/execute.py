@@ -23,6 +23,7 @@ from flambe.runner.failure import failure_of
 from flambe.runner.interrupt import Interrupt, Stopped, catch_signals, interruptible
 from flambe.runner.plan import check_order, concrete_units
 from flambe.runner.unit import StepReport, Unit
+from flambe.runner.unrecorded import forgotten, is_unrecorded
 from flambe.spec.codec import load_spec
 from flambe.spec.nodes import Spec, is_concrete
 
@@ -108,6 +109,19 @@ def execute(
     An unfinished run of an equal spec is continued: what is done stays, a unit in progress goes on from its last step.
     Raises ConfigError for links to later stages, ``Stopped`` after SIGINT or SIGTERM, with the record of the run written.
     """
+    if is_unrecorded(spec):
+        with forgotten(spec) as (nowhere,):
+            return _execute(nowhere, tool, on_unit, None, argv)
+    return _execute(spec, tool, on_unit, output_dir, argv)
+
+
+def _execute(
+    spec: Spec,
+    tool: str,
+    on_unit: Callable[[dict[str, Any]], None],
+    output_dir: str | Path | None,
+    argv: Iterable[str],
+) -> tuple[Path, int]:
     check_order(spec)
     if spec.debug:
         offer_terminal()
