@@ -39,7 +39,7 @@ class Mirror:
         }
         self._began = began
         self._suffix = suffix
-        self._open: dict[str, _Open] = {}
+        self._open: list[_Open] | None = None
         self._without_step: Counter[str] = Counter()
 
     def of(self, lines: Iterable[Line]) -> dict[str, bytes]:
@@ -48,17 +48,18 @@ class Mirror:
         if not lines and not artifacts:
             return {}
         records = [(self._step(line), _shown(line.values), self._began + line.seconds) for line in lines]
-        found = {}
-        for name, sink in _sinks().items():
-            data = b""
-            if name not in self._open:
-                self._open[name] = _Open(sink, f"{name}/{sink.file_name(time.time())}{self._suffix}")
-                tags = list(dict.fromkeys(tag for _, values, _ in records for tag in values))
-                data = sink.begin(self._params, tags)
-            data += sink.metrics(records)
-            data += b"".join(sink.artifact(entry, path) for entry, path in artifacts)
-            found[self._open[name].file] = data
-        return found
+        if self._open is None:
+            self._open = [_Open(sink, f"{name}/{sink.file_name(time.time())}{self._suffix}") for name, sink in _sinks()]
+            tags = list(dict.fromkeys(tag for _, values, _ in records for tag in values))
+            begun = [one.sink.begin(self._params, tags) for one in self._open]
+        else:
+            begun = [b""] * len(self._open)
+        return {
+            one.file: b"".join(
+                [start, one.sink.metrics(records), *(one.sink.artifact(entry, path) for entry, path in artifacts)]
+            )
+            for one, start in zip(self._open, begun, strict=True)
+        }
 
     def _fresh(self) -> list[tuple[Artifact, Path]]:
         if self._artifacts is None:
@@ -81,7 +82,7 @@ def _shown(values: Mapping[str, Any]) -> Mapping[str, Any]:
     return values
 
 
-def _sinks() -> dict[str, Sink]:
+def _sinks() -> list[tuple[str, Sink]]:
     from flambe.spec.hooks import sinks
 
-    return {name: sink for name, sink in sinks().items() if os.environ.get(f"FLAMBE_{name.upper()}") != "0"}
+    return [(name, sink) for name, sink in sinks().items() if os.environ.get(f"FLAMBE_{name.upper()}") != "0"]
