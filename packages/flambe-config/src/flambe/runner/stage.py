@@ -27,7 +27,7 @@ from flambe.record.layout import ARTIFACTS, CHECKPOINT, METRICS, OUTPUTS, STEPS,
 from flambe.record.refused import kept_in
 from flambe.runnable.environment import CWD_VARIABLES, as_text, get_env, swap
 from flambe.runnable.function import Function
-from flambe.runnable.secrets import hide_bytes
+from flambe.runnable.secrets import hide_bytes, hide_environment
 from flambe.runnable.start import make_ready, run_arguments, wants_more
 from flambe.runner import debugger
 from flambe.runner.capture import Capture
@@ -52,6 +52,7 @@ class StageRun:
     """
 
     def __init__(self, unit: Unit, scratch: Path, *, echo: int | None = 2) -> None:
+        hide_environment()
         self.unit = unit
         self.folder = scratch
         self.inputs: dict[str, dict[str, Any]] = {}
