@@ -215,12 +215,15 @@ def test_a_new_key_is_warned_of_where_it_may_be_a_mistake(write: Write) -> None:
     write({
         "a.yml": "train: {rate: 1, size: 2}\nname: x\n",
         "c.yml": "!Anything\n__default__: a.yml\ntrain: {rat: 1, more: 2, __own__: 3}\nnam: y\nfresh: {any: 1}\n",
+        "d.yml": "!Anything\nm: !Anything\n",
+        "e.yml": "__default__: d.yml\nm: {argument: 1}\n",
     })  # fmt: skip
     assert warnings("c.yml") == [
         "c.yml:3:9: no parent has the key 'train.rat'. Did you mean 'rate'? '__new_key_policy__: pass' allows it",
         "c.yml:3:17: no parent has the key 'train.more'. '__new_key_policy__: pass' allows it",
         "c.yml:4:1: no parent has the key 'nam'. Did you mean 'name'? '__new_key_policy__: pass' allows it",
     ]
+    assert warnings("e.yml") == []  # what its class takes is checked, and this it takes
 
 
 @pytest.mark.parametrize("policy", ["pass", "warn", "raise"])

@@ -271,20 +271,19 @@ class Composer:
                 merged.items[place] = (key, self._merge(merged.items[place][1], value, check, inner))
                 continue
             if check is not None and name is not None:
-                self._new_key(check, key, name, inner, path, list(places))
+                self._new_key(check, key, name, inner, list(places), is_odd=_holds_data(merged, path))
             merged.items.append((key, value))
         self.replaced[id(merged)] = (merged, old)
         return merged
 
-    def _new_key(self, check: _Check, key: Node, name: str, path: str, section: str, known: list[str]) -> None:
+    def _new_key(self, check: _Check, key: Node, name: str, path: str, known: list[str], *, is_odd: bool) -> None:
         if name.startswith("__") or check.policy == "pass" or key.position.file != check.file:
             return
         hint = did_you_mean(name, known)
         what = f"no parent has the key {path!r}"
         if check.policy == "raise":
             self.faults.append(ConfigError(what, rule="new-key", position=key.position, hint=hint))
-        elif section not in ("", "pipeline", "stages") or hint is not None:
-            # A new section or stage is what a child is for; a new key in an old one is odd, and so is one like another.
+        elif is_odd or hint is not None:
             more = f"{hint} " if hint else ""
             self._warn(Notice(f"{what}. {more}'{POLICY}: pass' allows it", "new-key", key.position))
 
@@ -298,6 +297,13 @@ class Composer:
     def _warn(self, notice: Notice) -> None:
         if notice not in self.warnings:  # a file may be the parent of several
             self.warnings.append(notice)
+
+
+def _holds_data(section: Node, path: str) -> bool:
+    """Whether a new key is odd in a section that a parent has."""
+    # A new section or stage is what a child is for, and of the arguments of a component its class knows all.
+    is_component = section.tag is not None and not section.tag.startswith(STANDARD)
+    return not is_component and path not in ("", "pipeline", "stages")
 
 
 class _Check(NamedTuple):
