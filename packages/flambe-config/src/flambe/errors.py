@@ -179,12 +179,18 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 def near_file(path: str) -> str | None:
     """Return what to do about a file that is not there: the nearest name in its folder; None when nothing is near."""
     folder, name = os.path.split(path)
+    stem, suffix = os.path.splitext(name)
     try:
-        return did_you_mean(name, os.listdir(folder or "."))
+        # What all names end with alike would make any two of them alike.
+        stems = {
+            os.path.splitext(one)[0]: one for one in sorted(os.listdir(folder or "."), key=lambda n: n.endswith(suffix))
+        }
     except FileNotFoundError:
         return f"There is no folder {folder}."
     except OSError:
         return None
+    near = nearest(stem, stems)
+    return None if near is None else f"Did you mean {stems[near]!r}?"
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:

@@ -211,7 +211,7 @@ def test_a_word_starts_its_tool(tools: Path) -> None:
         (["x.yaml", "-fd.x=1"], "flambe: error: override '-fd.x=1': this is no override; expected key.key=value, +key.key=value, ~key.key or --key.key value. Write fd.x=1"),
         (["trian"], "flambe: error: there is no tool and no file called 'trian'. Did you mean 'train'?"),
         (["rnu", "x.yaml"], "flambe: error: there is no tool and no file called 'rnu'. Did you mean 'run'?"),
-        (["exp.yaml"], "flambe: error: cannot read exp.yaml: No such file or directory. Did you mean 'x.yaml'?"),
+        (["xx.yaml"], "flambe: error: cannot read xx.yaml: No such file or directory. Did you mean 'x.yaml'?"),
         (["import", "."], "Usage: flambe import [OPTIONS] DIR\nflambe import: error: Missing option '--from'. Choose from: hydra, mlxp, expyrun"),
         (["x.yaml", "-d", "-c", "c"], "flambe: error: --debug works on this machine only. Leave out --cluster."),
         (["x.yaml", "sed=1"], "flambe: error: override 'sed=1': there is no key 'sed'. Did you mean 'seed'?"),

@@ -130,6 +130,15 @@ def test_a_word_with_one_dash_is_no_bundle_of_options(kit: Any) -> None:
     )
 
 
+def test_an_option_that_is_misspelt_is_no_key(kit: Any) -> None:
+    done = kit.command(CLI, "toy.yaml", "--staeg", "raw")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert (
+        done.stderr
+        == "flambe-compile: error: override '--staeg raw': there is no key 'staeg'. Did you mean '--stage'?\n"
+    )
+
+
 def test_a_shell_is_told_that_a_file_comes_first(kit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = {"COMP_WORDS": "flambe-compile t", "COMP_CWORD": "1", "_FLAMBE_COMPILE_COMPLETE": "bash_complete"}
     for name, value in asked.items():

@@ -62,7 +62,12 @@ def _help() -> str:
     )
 
 
-@click.command(help=_help(), context_settings={"help_option_names": ["-h", "--help"]}, add_help_option=True)
+@click.command(
+    help=_help(),
+    options_metavar="[OPTIONS] CONFIG|TOOL [WORD]...",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    add_help_option=True,
+)
 @standing_options("flambe-config")
 @click.pass_context
 def front(context: click.Context) -> None:

@@ -258,11 +258,22 @@ def _unknown(node: Mapping, key: str, override: _Override, path: list[str]) -> C
     deeper = None if hint or key in parameters else next(_deeper(node, rest), None)
     if deeper is not None:
         hint = f"Did you mean {_shown([*path[:-1], *deeper])!r}?"
+    if hint is None and override.sign == "--":
+        hint = _option_meant(override.path)
     expected = None if hint or not known or key in parameters else f"one of {', '.join(known)}"
     if hint is None and override.sign == "":
         hint = f"+{override.text} would add it."
     where = f"{_shown(path[:-1])} has" if path[:-1] not in ([], ["pipeline"], ["stages"]) else "there is"
     return override.error(f"{where} no key {key!r}", expected=expected, hint=hint)
+
+
+def _option_meant(path: list[str]) -> str | None:
+    """Return the option of the command that a word with two dashes is near to; it comes here when it is none."""
+    import click  # what reads dashes has it loaded
+
+    context = click.get_current_context(silent=True)
+    options = [name for param in context.command.params for name in param.opts] if context is not None else []
+    return did_you_mean(f"--{path[0]}", [name for name in options if name.startswith("--")]) if len(path) == 1 else None
 
 
 def _deeper(node: Node, rest: list[str]) -> Iterator[list[str]]:
