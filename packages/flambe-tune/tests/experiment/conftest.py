@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import subprocess
@@ -199,7 +200,8 @@ class Lab:
             outcome = self.controller.run()
             return outcome, keeper.close("FAILED" if outcome.failed else "COMPLETE")
         except Killed:
-            keeper.ledger.close()
+            with contextlib.suppress(OSError):  # killed while it closed
+                keeper.ledger.close()
             state = fold(read_events(keeper.paths.ledger))
             counts = state.counts()
             assert counts["expected"] == counts["done"] + counts["failed"] + counts["pruned"] + counts["pending"]

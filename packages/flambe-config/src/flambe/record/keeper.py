@@ -42,6 +42,7 @@ from flambe.spec.shape import check_names
 
 _SYNC_EVERY_S = 0.2
 _SHOWN = 10
+_ENDED = ("done", "failed", "pruned")
 _PLAN = ("unit", "stage", "variant", "params", "key", "needs")
 
 
@@ -55,6 +56,8 @@ class Keeper:
         self.ledger = ledger
         self._units: dict[str, StageRecord] = {}
         self._streams = Streams(paths)
+        self.held: dict[str, set[int]] = {}
+        """Steps of units that others may take over (``flambe.record.takeover``): a commit leaves them."""
         self._last_sync = 0.0
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -153,9 +156,12 @@ class Keeper:
         # Scratch folders of an earlier process belong to attempts that are over.
         shutil.rmtree(paths.scratch, ignore_errors=True)
         run.sweep(paths.root)
-        for unit in ledger.state.done:  # a commit that could not tidy up
+        state = ledger.state
+        going_on = {event["stage"] for unit, event in state.planned.items() if state.status_of(unit) not in _ENDED}
+        for unit in state.done:  # a commit that could not tidy up
             run.sweep(paths.folder(unit).root)
-            shutil.rmtree(paths.folder(unit).steps, ignore_errors=True)
+            if unit.partition("/")[0] not in going_on:  # else another variant may go on from one of its steps
+                shutil.rmtree(paths.folder(unit).steps, ignore_errors=True)
         keeper._write_record()
         if code is not None and code.left_out and old is None:
             shown = [*code.left_out[:_SHOWN], *(["…"] if len(code.left_out) > _SHOWN else [])]
@@ -372,7 +378,10 @@ class Keeper:
             exports=exports_digest(folder),
         )  # fmt: skip
         self._sync_sometimes()
-        shutil.rmtree(folder.steps, ignore_errors=True)
+        if unit.id in self.held:
+            self._drop_old_steps(unit)
+        else:
+            shutil.rmtree(folder.steps, ignore_errors=True)
         return event
 
     @on_disk
@@ -456,7 +465,7 @@ class Keeper:
         reports = self.state.reports.get(unit.id, [])
         # NaN is neither better nor worse than anything.
         scored = [event for event in reports if event["kept"] and event["metric"] == event["metric"] is not None]
-        keep = {reports[-1]["step"]} if reports else set()
+        keep = self.held.get(unit.id, set()) | ({reports[-1]["step"]} if reports else set())
         if scored:
             sign = -1 if scored[-1]["lower_is_better"] else 1
             keep.add(max(scored, key=lambda event: sign * event["metric"])["step"])

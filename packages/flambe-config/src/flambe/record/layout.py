@@ -46,6 +46,8 @@ RESERVED = frozenset({RUN, SPEC, LEDGER, OUTPUTS, RAW_CONFIG, CONFIG, REQUIREMEN
 MANIFEST = "manifest.json"
 STATE_TENSORS = "state.safetensors"
 STATE_JSON = "state.json"
+EXPLORED = "explored.json"
+"""Beside the state of a step that is another variant's: how many steps its taker has made, and what it changes."""
 CONFIG_YAML = "config.yaml"
 VERSION_TXT = "version.txt"
 SOURCE_PY = "source.py"

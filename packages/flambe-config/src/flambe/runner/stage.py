@@ -32,6 +32,7 @@ from flambe.runnable.start import make_ready, run_arguments, wants_more
 from flambe.runner import debugger
 from flambe.runner.capture import Capture
 from flambe.runner.environment import activate
+from flambe.runner.explored import explored_step, set_again
 from flambe.runner.exports import write_exports
 from flambe.runner.handover import Handover
 from flambe.runner.interrupt import interruptible
@@ -149,6 +150,9 @@ class StageRun:
                 load_state(self.component, saved["component"], borrowed=self._handover.borrowed)
                 set_rng_state(saved["rng"], only_loaded=self.unit.is_program)
                 self.steps_done = int(saved["step"])
+                if (taken := explored_step(resume)) is not None:
+                    self.steps_done = taken
+                    set_again(resume, self._scope.objects)
             del state
 
     def step(self) -> StepReport:

@@ -24,9 +24,11 @@ from flambe.experiment.roster import Roster, StageState, Store
 from flambe.experiment.work import ENDED, ON_A_WORKER, Phase, Work
 from flambe.pipeline.graph import StageGraph
 from flambe.record.keeper import Keeper
+from flambe.record.ledger import Event
+from flambe.record.takeover import Takeovers
 from flambe.runner.unit import StepReport
 from flambe.search.schedule import Verdict
-from flambe.search.tune_adapter import CONTINUE, PAUSE, STOP, Algorithm
+from flambe.search.tune_adapter import CONTINUE, PAUSE, STOP, Algorithm, Exploit, is_population
 from flambe.spec.nodes import Spec, Stage
 
 _HEARTBEAT_S = 0.5
@@ -82,6 +84,7 @@ class Controller:
         self.graph = self._roster.graph
         self.works = self._roster.works
         self._crew = Crew(make_pool, self._at_once)
+        self._takeovers = Takeovers(keeper)
         self._store = store
         self._observer = observer
         self._ready: list[tuple[tuple[int, int, int], int, Work]] = []
@@ -183,20 +186,28 @@ class Controller:
                     self._begin_fresh()  # a verdict may be about one of them, heard again after a crash
                     self._apply(state, verdict)
                 self._begin_fresh()
+                if is_population(state.stage.scheduler) and not state.finished:
+                    kept: dict[str, set[int]] = {work.unit.id: set() for work in state.works}
+                    for variant, step in state.schedule.kept():
+                        kept[state.works[variant].unit.id].add(step)
+                    self._takeovers.hold(state.stage.name, kept)
 
     def _apply(self, state: StageState, verdict: Verdict) -> None:
         work = state.works[verdict.variant]
         if not work.scheduled:
             return  # a search listens, and nothing ends its units
-        entry = (work.unit.id, verdict.step, verdict.decision)
-        if not state.recorded:
-            self.keeper.decision(work.unit, verdict.step, verdict.decision)
-        elif state.recorded.popleft() != entry:
+        recorded = state.recorded.popleft() if state.recorded else None
+        if recorded is not None and not _is_same(verdict, work, recorded):
             raise ProvenanceError(
-                f"the scheduler of stage {work.stage!r} says {entry[2]!r} about step {entry[1]} of {entry[0]}, "
-                "which is not what the ledger recorded",
+                f"the scheduler of stage {work.stage!r} says {verdict.decision!r} about step {verdict.step} of "
+                f"{work.unit.id}, which is not what the ledger recorded",
                 hint="Was Ray upgraded since? Go on with the version in frozen_requirements.txt, or use another name.",
             )
+        if verdict.exploit is not None:
+            self._exploit(state, work, verdict.exploit, recorded)
+            return
+        if recorded is None:
+            self.keeper.decision(work.unit, verdict.step, verdict.decision)
         if verdict.step != work.step or work.phase in ENDED:
             return  # heard again after a crash: the unit is further
         work.verdict = verdict.decision
@@ -209,6 +220,22 @@ class Controller:
                 self._be_ready(work)
             else:
                 self._submit(work)
+
+    def _exploit(self, state: StageState, work: Work, exploit: Exploit, recorded: Event | None) -> None:
+        """Let a unit go on from the state of another. It is told to do so next."""
+        donor = state.works[exploit.donor]
+        if recorded is None:
+            key = self._roster.key_after(donor, exploit.step, work, exploit.choice)
+            self._takeovers.record(work.unit, work.step, donor.unit, exploit.step, exploit.choice, key)
+        elif work.step != recorded["step"] or work.phase in ENDED:
+            return  # heard again after a crash: the unit is further
+        else:
+            key = recorded["key"]
+            self._takeovers.carry(work.unit, work.step, donor.unit, exploit.step, exploit.choice)
+        if work.phase is Phase.HELD:
+            self._park(work)
+        self._roster.explore(work, exploit.choice, key)
+        self._note(f"{work.unit.id}: goes on from step {exploit.step} of {donor.unit.id}")
 
     def _park(self, work: Work) -> None:
         """Free the worker of a unit that waits; it goes on from its last step, on any worker."""
@@ -400,6 +427,8 @@ class Controller:
         state = self._states[name]
         if not state.expanded or state.growth is not None or state.open or state.finished:
             return
+        if is_population(state.stage.scheduler):
+            self._takeovers.end(work.unit for work in state.works)
         if self._roster.finish(name):
             self._note(f"stage {name}: reduce keeps none, for no variant has a metric()")
         if state.stage.scheduler and state.schedule and state.works and state.schedule.steps_taken == 1:
@@ -417,3 +446,14 @@ class Controller:
     def _note(self, text: str) -> None:
         if self._observer is not None:
             self._observer.note(text)
+
+
+def _is_same(verdict: Verdict, work: Work, recorded: Event) -> bool:
+    """Whether a scheduler says what it said in an earlier process."""
+    said = (work.unit.id, verdict.step, verdict.decision)
+    if said != (recorded["unit"], recorded["step"], recorded["decision"]):
+        return False
+    return verdict.exploit is None or (verdict.exploit.step, verdict.exploit.choice) == (
+        recorded["donor_step"],
+        recorded["choice"],
+    )

@@ -18,6 +18,7 @@ from flambe.record.result import Found, checkpoint_is_whole
 from flambe.record.run import COMPLETE, StageRecord, read_record
 from flambe.runner.environment import input_is_unchanged
 from flambe.runner.unit import Unit
+from flambe.search.tune_adapter import EXPLOIT
 from flambe.spec.codec import load_spec
 from flambe.spec.nodes import Spec
 
@@ -38,10 +39,12 @@ def earlier_stage(home: Path, but: Path, spec: Spec, stage: str, units: Iterable
             state = fold(read_events(ledger))
             theirs = {unit: event["key"] for unit, event in state.planned.items() if event["stage"] == stage}
             if theirs == wanted and _same_scheduler(ledger.parent / layout.SPEC, spec, stage):
-                found = _results(ledger.parent, state, wanted)
+                decisions = _once(one for one in state.events if one["event"] == "decision" and one["unit"] in wanted)
+                # What took over the state of another has a key of its own since.
+                last = {one["unit"]: one["key"] for one in decisions if one["decision"] == EXPLOIT}
+                found = _results(ledger.parent, state, {**wanted, **last})
                 if found is not None:
-                    decisions = [one for one in state.events if one["event"] == "decision" and one["unit"] in wanted]
-                    return Earlier(found, _once(decisions))
+                    return Earlier(found, decisions)
     return None
 
 
@@ -76,7 +79,7 @@ def _results(run: Path, state: LedgerState, wanted: dict[str, str]) -> dict[str,
     return found
 
 
-def _once(decisions: list[Event]) -> list[Event]:
+def _once(decisions: Iterable[Event]) -> list[Event]:
     """Leave out what was recorded again by a process that continued."""
     seen: set[tuple[str, int, str]] = set()
     kept = []

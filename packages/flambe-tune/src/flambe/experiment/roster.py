@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import msgspec
 
-from flambe.compile.search import dimensions
+from flambe.compile.search import Filler, dimensions
 from flambe.compile.trials import searched_together
+from flambe.errors import ConfigError
 from flambe.experiment.growth import Growth, stages_of
 from flambe.experiment.history import earlier_stage
 from flambe.experiment.work import Phase, Work
@@ -19,15 +20,17 @@ from flambe.pipeline.reduce import Candidate, best_of, group_of
 from flambe.pipeline.variants import Variant, choices_of, expand
 from flambe.record.keeper import Keeper
 from flambe.record.layout import UnitPaths
+from flambe.record.ledger import Event
 from flambe.record.result import Found
 from flambe.record.run import StageRecord, read_record
 from flambe.runner.plan import make_unit
 from flambe.runner.unit import Unit
 from flambe.search.budget import read_budget, scheduler_of
+from flambe.search.population import PopulationAdapter, mutations
 from flambe.search.schedule import Keen, StageSchedule
 from flambe.search.searcher_adapter import SearcherAdapter
 from flambe.search.space import Space
-from flambe.search.tune_adapter import Algorithm, SchedulerAdapter, is_population
+from flambe.search.tune_adapter import EXPLOIT, Algorithm, SchedulerAdapter, is_population
 from flambe.spec.digest import digest_of
 from flambe.spec.nodes import Spec, Stage
 
@@ -51,8 +54,8 @@ class StageState:
     schedule: StageSchedule | None = None
     growth: Growth | None = None
     """The search that makes its units while the run goes on; of several stages the same."""
-    recorded: deque[tuple[str, int, str]] = field(default_factory=deque)
-    """Decisions of earlier processes (unit, step, decision), not yet heard again."""
+    recorded: deque[Event] = field(default_factory=deque)
+    """Decisions of earlier processes, not yet heard again."""
     since: int = 0
     """Number of the last ``plan`` event of a unit of it: what was before is history."""
 
@@ -114,6 +117,8 @@ class Roster:
         for variant in expand(self.graph, name, survivors, self._choices[name], self._spec.seeds):
             self._enlist(variant)
         self._give_up_others(state)
+        if is_population(state.stage.scheduler):
+            _check_population(state)
         if state.stage.scheduler is not None:
             self._remember(state)
             state.schedule = self._schedule(state, len(state.works))
@@ -233,6 +238,15 @@ class Roster:
         state.survivors = [work.variant for work in sorted(kept, key=lambda one: one.place)]
         return bool(done) and not kept
 
+    def explore(self, work: Work, choice: Mapping[str, Any], key: str) -> None:
+        """Let a unit go on as another choice for its stage. key: of what comes of it."""
+        body = Filler(self.graph.stages[work.stage].body)(dict(choice))
+        work.unit = msgspec.structs.replace(work.unit, body=body, key=key)
+
+    def key_after(self, donor: Work, step: int, work: Work, choice: Mapping[str, Any]) -> str:
+        """Return the key of what a unit makes of the state that ``donor`` had after ``step`` steps."""
+        return digest_of([donor.unit.key, step, work.unit.seed, dict(choice)])
+
     def needs_of(self, work: Work) -> list[Work]:
         """Return the units that a unit links to."""
         return [self.unit_of[one] for one in self._linked(work).values()]
@@ -330,7 +344,7 @@ class Roster:
             else:
                 touched.add(unit)
                 if event["event"] == "decision":
-                    state.recorded.append((unit, event["step"], event["decision"]))
+                    state.recorded.append(event)
         for unit in works:
             if unit in stale:
                 self._plan_anew(state, works[unit])
@@ -354,6 +368,10 @@ class Roster:
             work.phase, work.why = Phase.PRUNED, state.pruned[unit]["why"]
         else:
             work.step = state.steps.get(unit, 0)
+        for event in self.states[work.stage].recorded:
+            # What it took over so far; the scheduler, which hears all results again, decides so again.
+            if event["unit"] == unit and event["decision"] == EXPLOIT and event["step"] <= work.step:
+                self.explore(work, event["choice"], event["key"])
 
     def _take_stage(self, state: StageState) -> bool:
         """Take a whole stage with a scheduler from an earlier run: its results, and its decisions as they were."""
@@ -371,7 +389,10 @@ class Roster:
                 work.phase, work.step, work.reused = Phase.WAITING, 0, False
             return False
         for event in earlier.decisions[len(state.recorded) :]:
-            self._keeper.decision(self.works[event["unit"]].unit, event["step"], event["decision"])
+            self._keeper.ledger.append(**{name: value for name, value in event.items() if name not in ("n", "t")})
+        for event in earlier.decisions:
+            if event["decision"] == EXPLOIT:
+                self.explore(self.works[event["unit"]], event["choice"], event["key"])
         for work in state.works:
             if work not in taken:
                 work.take_result(self._keeper.reuse(work.unit, earlier.found[work.unit.id]))
@@ -431,7 +452,7 @@ class Roster:
                     planned.clear()
                 planned.add(unit)
             elif event["event"] == "decision" and unit in planned:
-                state.recorded.append((unit, event["step"], event["decision"]))
+                state.recorded.append(event)
 
     def _proposer(self, stage: Stage, space: Space) -> SearcherAdapter:
         seed = int(digest_of([self._spec.seed, stage.name, stage.search])[:16], 16)
@@ -444,4 +465,26 @@ class Roster:
     def _tune_algorithm(self, stage: Stage, lower_is_better: bool, count: int) -> Algorithm:
         seed = int(digest_of([self._spec.seed, stage.name, stage.scheduler])[:16], 16)
         extensions = self._spec.environment.extensions
+        if is_population(stage.scheduler):
+            choices = [dict(work.variant.own) for work in self.states[stage.name].works]
+            return PopulationAdapter(
+                stage.scheduler,
+                choices,
+                dimensions(stage.body),
+                lower_is_better=lower_is_better,
+                seed=seed,
+                extensions=extensions,
+            )
         return SchedulerAdapter(stage.scheduler, lower_is_better=lower_is_better, seed=seed, extensions=extensions)
+
+
+def _check_population(state: StageState) -> None:
+    """Raise ConfigError for variants that cannot take over states from each other, and for mutations that cannot be."""
+    mutations(state.stage.scheduler, dimensions(state.stage.body))
+    bases = {tuple((name, one.index) for name, one in work.variant.above.items()) for work in state.works}
+    if len(bases) > 1 or any(work.variant.seed is not None for work in state.works):
+        what = f"{len(bases)} different variants of the stages above" if len(bases) > 1 else "several seeds"
+        raise ConfigError(
+            f"the population of stage {state.stage.name!r} rests on {what}, whose states do not fit each other",
+            hint="Reduce those stages to one variant (reduce: 1), or search in this stage only.",
+        )

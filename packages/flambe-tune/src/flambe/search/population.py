@@ -7,6 +7,7 @@ keeps them.
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
@@ -39,6 +40,7 @@ class _Member(Trial):
         super().__init__(index)
         self.config = dict(config)
         self.evaluated_params: dict[str, Any] = {}
+        self.experiment_tag = str(index)
         self.step = 0
         self.behind = 0
         self.temporary_state = SimpleNamespace(saving_to=None)
@@ -53,7 +55,8 @@ class _Member(Trial):
     def set_config(self, config: Mapping[str, Any]) -> None:
         self.config = dict(config)
 
-    def set_experiment_tag(self, tag: str) -> None: ...
+    def set_experiment_tag(self, tag: str) -> None:
+        self.experiment_tag = tag
 
     def taken(self) -> Any:
         """Return, once, the checkpoint that it was told to go on from, with the result at it; None when it was not."""
@@ -96,6 +99,8 @@ class PopulationAdapter(SchedulerAdapter):
             return {path: _inside(value, ends.get(path)) for path, value in config.items()}
 
         changed = {**node, MUTATIONS: mutations(node, dimensions), "log_config": False, _EXPLORE: explored}
+        # Who takes over from whom is in the ledger, and told.
+        logging.getLogger("ray.tune.schedulers.pbt").setLevel(logging.WARNING)
         super().__init__(changed, lower_is_better=lower_is_better, seed=seed, extensions=extensions)
         self._choices = choices
         self._exploits: list[Exploit] = []
