@@ -1,5 +1,6 @@
 """Metrics from inside a unit: one line each, encoded wholly or not at all."""
 
+import enum
 import json
 import logging
 import math
@@ -10,6 +11,12 @@ import pytest
 import flambe
 from flambe.logging.log import MetricBuffer, get_trial_dir, log, log_scalar, log_scalars, log_text, use_buffer
 from flambe.record.metrics import metric_line, read_metrics
+
+
+class Answer(enum.IntEnum):
+    """A number with a name."""
+
+    YES = 1
 
 
 @pytest.fixture
@@ -60,6 +67,12 @@ def test_what_cannot_be_recorded_is_refused_or_named_and_writes_nothing(buffer, 
         log("image", np.zeros((2, 2)))
     assert "image: ndarray is no number, mapping or text; it was not recorded (log_image" in caplog.text
     assert buffer.take() == b""
+
+
+def test_kinds_of_numbers_and_texts_are_what_they_are_at_heart(buffer):
+    log_scalars("x", {"a": np.float64(0.5), "b": Answer.YES, "c": np.str_("t"), "d": np.bool_(True), "e": 10**30}, 1)
+    (line,) = lines(buffer)
+    assert [line[f"x/{key}"] for key in "abcde"] == [0.5, 1, "t", True, 10**30]
 
 
 def test_a_step_of_numpy_is_a_number(buffer):

@@ -52,13 +52,25 @@ def check_key(key: str) -> None:
 
 def plain_number(value: Any) -> Any:
     """Return a metric value as JSON has it. Raises TypeError for what is neither number nor text."""
-    if not isinstance(value, bool | int | float | str | None) and hasattr(value, "item"):
-        value = value.item()
-    if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-    if value is None or isinstance(value, bool | int | float | str):
+    kind = type(value)
+    if kind is float:
+        return value if math.isfinite(value) else _not_finite(value)
+    if kind in _PLAIN:
         return value
-    raise TypeError(f"a metric is a number or text, not {type(value).__qualname__}")
+    if isinstance(value, int | float | str):  # a kind of it: numpy's float64, an IntEnum
+        return plain_number(next(plain for plain in (int, float, str) if isinstance(value, plain))(value))
+    if hasattr(value, "item"):
+        found = value.item()
+        if type(found) in (float, *_PLAIN):
+            return plain_number(found)
+    raise TypeError(f"a metric is a number or text, not {kind.__qualname__}")
+
+
+_PLAIN = frozenset({type(None), bool, int, str})
+
+
+def _not_finite(value: float) -> str:
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
 
 _LOG_NAME = re.compile(r"[A-Za-z0-9][\w-]{0,99}", re.A)
