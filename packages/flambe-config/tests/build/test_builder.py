@@ -228,7 +228,7 @@ def test_wrong_arguments_name_class_argument_and_place() -> None:
     text = str(caught.value)
     assert text.startswith("exp.yaml:7:3: stage.left: Leaf got other arguments than it takes")
     assert "unexpected keyword argument 'siz'" in text
-    assert "(name: 'str' = 'leaf', size: 'int' = 1)" in text
+    assert "(name: str = 'leaf', size: int = 1)" in text
     assert "Did you mean 'size'?" in text
     assert caught.value.exit_code == 2
 

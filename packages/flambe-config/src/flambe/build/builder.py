@@ -294,14 +294,26 @@ def _constructor_error(
             ]
             extra = [key for key in kwargs if key not in known]
             hint = next((found for key in extra if (found := did_you_mean(key, known))), None)
+            shown = [p.replace(annotation=_as_written(p.annotation)) for p in signature.parameters.values()]
             return BuildError(
                 f"{title}: {name} got other arguments than it takes: {wrong}",
                 position=position,
-                expected=f"{name}{signature}",
+                expected=f"{name}{signature.replace(parameters=shown)}",
                 hint=hint,
             )
     kind = type(error).__name__
     return BuildError(f"{title}: {text} raised {kind}: {error}", position=position)
+
+
+class _Written(str):
+    """An annotation that is a text, as under ``from __future__ import annotations``; a signature shows it without quotes."""
+
+    __slots__ = ()
+    __repr__ = str.__str__
+
+
+def _as_written(annotation: Any) -> Any:
+    return _Written(annotation) if isinstance(annotation, str) else annotation
 
 
 def _call_text(owner: Any, factory: str | None, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:

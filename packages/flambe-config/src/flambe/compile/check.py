@@ -152,6 +152,9 @@ class Checker:
             elif not open_ended:
                 near = nearest(key, [known for known in named if known not in given])
                 hint = None if near is None else f"Did you mean {near!r}?"
+                argument, equals, meant = str(key).partition("=")
+                if equals and argument in named:
+                    near, hint = argument, f"Write '{argument}: {meant}'."
                 if near is not None:
                     misspelt.add(near)
                 expected = None

@@ -196,6 +196,7 @@ def _compile(
             spec, checks, names = lower_experiment(body, lowering, header, config.name)
         else:
             spec, checks = _lower_runnable(body, lowering, header, config.name)
+            names = [text for key, _ in body.items if (text := text_of(key))] if isinstance(body, Mapping) else []
     checker = Checker(lowering.library, lowering.places, lowering.keys)
     checker.check([Body(*check) for check in checks], names)
     # One fault a place: what a wrong reference could not give has others.

@@ -111,7 +111,8 @@ def _texts(node: Mapping, lowering: Lowering) -> list[tuple[str, Position, str]]
             found.append((str(name), value.position, value.text))
         else:
             what = f"{name!r} has no source"
-            lowering.fault(value.position, what, rule="invalid-extension", expected="the text of a path")
+            hint = f"Write !Environment in a line above '{name}:'." if name in _FIELDS else None
+            lowering.fault(value.position, what, rule="invalid-extension", expected="the text of a path", hint=hint)
     return found
 
 
