@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from flambe.learn.processes import ALONE, Processes, started
 
 
 class BatchStream:
@@ -17,11 +21,34 @@ class BatchStream:
         depends on its seed and the epoch only. One that has only ``sample(data, n_epochs)`` is drawn from and the
         batches already used are thrown away, which gives the same batches if its order depends on nothing else.
     consumed: batches that were used already.
+    prefetch: batches that a thread makes ahead.
+    processes: with several, this one's share of each batch is given; needs ``batches(data, epoch)`` and ``shard`` too.
+
+    Attributes
+    ----------
+    share: what the loss of the last batch counts, so that the mean over the processes is that over the whole batch.
+
+    Raises
+    ------
+    ValueError: the sampler lacks what ``prefetch`` or ``processes`` need.
     """
 
-    def __init__(self, sampler: Any, consumed: int = 0) -> None:
+    def __init__(self, sampler: Any, consumed: int = 0, prefetch: int = 0, processes: Processes = ALONE) -> None:
+        if prefetch and not hasattr(sampler, "iterate"):
+            raise ValueError(
+                f"prefetch needs a sampler whose order depends on its seed alone (it has iterate); "
+                f"{type(sampler).__name__} would draw its random numbers in a thread"
+            )
+        if processes.several and not hasattr(sampler, "shares"):
+            raise ValueError(
+                f"{type(sampler).__name__} cannot share its batches among {processes.world} processes; BaseSampler can"
+            )
         self.sampler = sampler
         self.consumed = consumed
+        self.share = 1.0
+        self._prefetch = prefetch
+        self._processes = processes
+        self._shares: Iterator[float] | None = None
         self._source: Iterator[Any] | None = None
 
     def open(self, data: Any) -> None:
@@ -30,7 +57,15 @@ class BatchStream:
             return
         if hasattr(self.sampler, "iterate"):
             start = divmod(self.consumed, self.sampler.length(data))
-            self._source = iter(self.sampler.iterate(data, start=start, n_epochs=-1))
+            if self._processes.several:
+                # It may have been drawn, and every process draws its own unless a seed was set before.
+                self.sampler.seed = self._processes.broadcast(self.sampler.seed)
+                self._shares = self.sampler.shares(data, start, self._processes)
+                self._source = iter(self.sampler.iterate(data, start=start, n_epochs=-1, shard=self._processes))
+            else:
+                self._source = iter(self.sampler.iterate(data, start=start, n_epochs=-1))
+            if self._prefetch:
+                self._source = _ahead(self._source, self._prefetch)
             return
         self._source = iter(self.sampler.sample(data, n_epochs=-1))
         if self.consumed:
@@ -51,8 +86,20 @@ class BatchStream:
             raise RuntimeError(
                 f"{type(self.sampler).__name__} ran out of batches; with n_epochs=-1 it must begin again and again"
             ) from None
+        if self._shares is not None:
+            self.share = next(self._shares)
         self.consumed += 1
         return batch
+
+
+def _ahead(source: Iterator[Any], count: int) -> Iterator[Any]:
+    """Give what ``source`` gives, made in a thread and up to ``count`` ahead."""
+    end = object()
+    with ThreadPoolExecutor(1, thread_name_prefix="batches") as pool:
+        waiting = deque(pool.submit(next, source, end) for _ in range(count))
+        while (batch := waiting.popleft().result()) is not end:
+            waiting.append(pool.submit(next, source, end))
+            yield batch
 
 
 def one_pass(sampler: Any, data: Any) -> Iterator[Any]:
@@ -63,9 +110,12 @@ def one_pass(sampler: Any, data: Any) -> Iterator[Any]:
 
 
 def default_device(device: object | None) -> str:
-    """Return the name of ``device``; of none: that of FLAMBE_DEVICE, else ``cuda`` if there is one, else ``cpu``."""
-    chosen = device or os.environ.get("FLAMBE_DEVICE")
-    return str(chosen) if chosen else "cuda" if torch.cuda.is_available() else "cpu"
+    """Return the name of ``device``; of none: that of FLAMBE_DEVICE, else ``cuda`` if there is one, else ``cpu``.
+
+    Each of several processes has a GPU of its own.
+    """
+    chosen = str(device or os.environ.get("FLAMBE_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu"))
+    return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if chosen == "cuda" and started() > 1 else chosen
 
 
 def to_device(batch: tuple[Tensor, ...], device: str) -> tuple[Tensor, ...]:

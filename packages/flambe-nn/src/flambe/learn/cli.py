@@ -18,6 +18,7 @@ _EPILOG = """\b
 Examples:
   flambe-compile model.yaml | flambe-train
   flambe-compile --expand search.yaml | flambe-train --output-dir out | tail -n 1 | jq -r .run
+  torchrun --nproc-per-node 4 -m flambe.learn.cli model.json
 """
 
 
@@ -34,11 +35,28 @@ def train(spec: str, output_dir: str | None, device: str | None, install_extensi
 
     Prints a JSON line for each stage that ended, and a last one that names the run directory. The same command
     again continues where it was, and does nothing that is done.
+
+    Under torchrun all processes train the same models together, each on its share of every batch.
     """
-    lines = concrete_lines(read_text(spec, what="spec"), where="stdin" if spec == "-" else spec)
     if device is not None:
         # Read by every stage that names no device, in this process and in those it starts.
         os.environ["FLAMBE_DEVICE"] = device
+    if os.environ.get("WORLD_SIZE", "1") == "1":
+        return _run(spec, output_dir, install_extensions)
+    from flambe.learn.processes import join
+    from flambe.learn.together import follow, lead
+
+    processes = join()
+    if processes.rank:
+        return follow(processes)
+    leader = lead(processes)
+    failed = _run(spec, output_dir, install_extensions)
+    leader.end()
+    return failed
+
+
+def _run(spec: str, output_dir: str | None, install_extensions: bool) -> int:
+    lines = concrete_lines(read_text(spec, what="spec"), where="stdin" if spec == "-" else spec)
     from flambe.logging import setup_global_logging
     from flambe.runner.execute import execute_lines
     from flambe.spec.codec import dump_json, load_spec

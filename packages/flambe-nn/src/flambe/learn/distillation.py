@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import kl_div, log_softmax
 from torch.optim import Optimizer
 
-from flambe.learn.batches import BatchStream, default_device
+from flambe.learn.batches import default_device
 from flambe.learn.tally import Tally
 from flambe.learn.trainer import Batch, Trainer
 
@@ -71,6 +71,11 @@ class DistillationTrainer(Trainer):
         extra_training_metrics: Sequence[Any] | None = None,
         extra_training_metrics_log_interval: int | None = None,
         log_interval: int | None = None,
+        precision: str = "float32",
+        compile_model: bool = False,
+        patience: int | None = None,
+        prefetch: int = 0,
+        iter_per_checkpoint: int | None = None,
     ) -> None:
         if not 0 <= alpha_kl <= 1:
             raise ValueError(f"alpha_kl is {alpha_kl}; expected a share between 0 and 1")
@@ -86,6 +91,8 @@ class DistillationTrainer(Trainer):
             extra_validation_metrics=extra_validation_metrics, iter_scheduler=iter_scheduler,
             extra_training_metrics=extra_training_metrics,
             extra_training_metrics_log_interval=extra_training_metrics_log_interval, log_interval=log_interval,
+            precision=precision, compile_model=compile_model, patience=patience, prefetch=prefetch,
+            iter_per_checkpoint=iter_per_checkpoint,
         )  # fmt: skip
         self.teacher_model = teacher_model
         self.teacher_columns = teacher_columns
@@ -94,7 +101,7 @@ class DistillationTrainer(Trainer):
         self.temperature = temperature
         self.unlabel_dataset = unlabel_dataset
         self.unlabel_sampler = unlabel_sampler
-        self._unlabelled = None if unlabel_sampler is None else BatchStream(unlabel_sampler)
+        self._unlabelled = None if unlabel_sampler is None else self._stream(unlabel_sampler)
         self.teacher_model.to(self.device).requires_grad_(False).eval()
 
     @property
@@ -111,7 +118,7 @@ class DistillationTrainer(Trainer):
 
     def _compute_batch(self, batch: Batch, metrics: Sequence[Tally] = ()) -> Tensor:
         """Return the loss of a batch (on the device), after counting the student's predictions in ``metrics``."""
-        scores, target = self.model(*_chosen(batch, self.student_columns))  # [B, C]
+        scores, target = self.network(*_chosen(batch, self.student_columns))  # [B, C]
         pred = log_softmax(scores, dim=-1)
         for metric in metrics:
             metric.add(pred.detach(), target)
@@ -128,7 +135,7 @@ class DistillationTrainer(Trainer):
         if self._unlabelled is not None:
             self._unlabelled.open(self.unlabel_dataset.train)
             more = self._batch_to_device(next(self._unlabelled))
-            scores = torch.cat([scores, _scores(self.model(*_chosen(more, self.student_columns)))])
+            scores = torch.cat([scores, _scores(self.network(*_chosen(more, self.student_columns)))])
             taught = torch.cat([taught, self._teach(more)])
         divergence = kl_div(
             log_softmax(scores / self.temperature, dim=-1), log_softmax(taught / self.temperature, dim=-1),
@@ -143,7 +150,7 @@ class DistillationTrainer(Trainer):
 
     def _predict(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return the student's log-probabilities and the target of a batch (not on the device yet)."""
-        scores, target = self.model(*_chosen(self._batch_to_device(batch), self.student_columns))
+        scores, target = self.network(*_chosen(self._batch_to_device(batch), self.student_columns))
         return log_softmax(scores, dim=-1), target
 
     def _state(self, state_dict: Any, prefix: str, local_metadata: dict[str, Any]) -> Any:
@@ -169,7 +176,7 @@ class DistillationTrainer(Trainer):
         if prefix + "unlabelled_batches" not in state_dict:
             missing_keys.append(prefix + "unlabelled_batches")
         elif self.unlabel_sampler is not None:
-            self._unlabelled = BatchStream(self.unlabel_sampler, consumed=state_dict[prefix + "unlabelled_batches"])
+            self._unlabelled = self._stream(self.unlabel_sampler, state_dict[prefix + "unlabelled_batches"])
 
 
 def _chosen(batch: Batch, columns: Sequence[int] | None) -> Batch:

@@ -20,21 +20,33 @@ class Tally(Protocol):
     def value(self) -> float:
         """Return the metric over every batch so far. Waits for the device."""
 
+    def state(self) -> Any:
+        """Return what was counted so far, as storable values."""
+
+    def load(self, state: Any) -> None:
+        """Go on from what ``state`` returned."""
+
 
 class StreamTally:
     """A metric that streams by itself: it has ``aggregate(state, pred, target)`` and ``finalize(state)``."""
 
     def __init__(self, metric: Any) -> None:
         self.metric = metric
-        self.state: dict[str, Any] = {}
+        self.counted: dict[str, Any] = {}
 
     def add(self, pred: Tensor, target: Tensor) -> None:
-        state = self.metric.aggregate(self.state, pred, target)
-        if state is not None:
-            self.state = state
+        counted = self.metric.aggregate(self.counted, pred, target)
+        if counted is not None:
+            self.counted = counted
 
     def value(self) -> float:
-        return float(self.metric.finalize(self.state))
+        return float(self.metric.finalize(self.counted))
+
+    def state(self) -> Any:
+        return self.counted
+
+    def load(self, state: Any) -> None:
+        self.counted = state
 
 
 class MeanTally:
@@ -65,6 +77,12 @@ class MeanTally:
             known += torch.stack(tensors).cpu().double().sum().item()
         return (total / known).item()
 
+    def state(self) -> Any:
+        return {"sums": self.sums, "counts": self.counts}
+
+    def load(self, state: Any) -> None:
+        self.sums, self.counts = list(state["sums"]), list(state["counts"])
+
 
 class WholeTally:
     """Any other metric: predictions and targets are kept on the device and joined at the end."""
@@ -80,6 +98,12 @@ class WholeTally:
 
     def value(self) -> float:
         return float(self.metric(torch.cat(self.preds), torch.cat(self.targets)))
+
+    def state(self) -> Any:
+        return {"preds": self.preds, "targets": self.targets}
+
+    def load(self, state: Any) -> None:
+        self.preds, self.targets = list(state["preds"]), list(state["targets"])
 
 
 def _per_class(loss: Any, pred: Tensor, target: Tensor) -> Tensor | int:

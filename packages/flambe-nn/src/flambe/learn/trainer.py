@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -15,7 +15,13 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 import flambe
 from flambe.build.component import Component
 from flambe.learn.batches import BatchStream, default_device, one_pass, to_device
+from flambe.learn.network import Network
+from flambe.learn.optimizer_state import copied, like, plain
+from flambe.learn.precision import Precision
+from flambe.learn.processes import Processes
+from flambe.learn.progress_bar import progress_bar
 from flambe.learn.tally import Tally, is_lower_better, metric_label, tally, tally_batches
+from flambe.learn.together import FINISH, STEP, told
 
 Batch = tuple[Tensor, ...]
 
@@ -50,20 +56,32 @@ class Trainer(Component):
     extra_training_metrics_log_interval: iterations between two logs of them; default: one log a step.
     log_interval: iterations between two logs of ``Training/…``; default: ten logs a step. The device is waited for
         only then.
+    precision: ``float32``, ``bfloat16`` or ``float16``: what the model computes in. Weights stay float32; losses of ``float16``
+        are scaled.
+    compile_model: translate the model with ``torch.compile`` at its first call.
+    patience: steps without a better validation after which training ends; default: never.
+    prefetch: batches that a thread prepares ahead. Of use where making one takes as long as the model does.
+    iter_per_checkpoint: return from ``run()``, after which a checkpoint is written, after so many iterations also in the middle
+        of a step; default: only between steps.
 
     Logs ``Training/Loss`` (mean since the last log), ``Training/Gradient_Norm`` (before clipping) and
     ``Training/Parameter_Norm`` against the iterations made, and ``Validation/Loss``, ``Validation/<metric>`` and
     ``Best/<metric>`` against the steps made.
 
-    A trainer whose state was saved between two calls of ``run()`` and loaded into a new one (with the random-number
-    generators put back) goes on bit for bit as if nothing had happened.
+    A trainer whose state was saved between two iterations and loaded into a new one (with the random-number generators put
+    back) goes on bit for bit as if nothing had happened.
+
+    In several processes (``torchrun``) each one takes its share of every batch, and gradients are averaged: but for rounding
+    and dropout they compute what one process would. The loss is taken for a mean over the examples of a batch.
 
     Subclasses may override ``_batch_to_device``, ``_compute_loss``, ``_compute_batch``, ``_train_step``,
-    ``_eval_step`` and ``_aggregate_preds``.
+    ``_eval_step`` and ``_aggregate_preds``; the first three call the model by ``self.network``.
 
     Raises
     ------
-    ValueError: for lengths below one, ``batches_per_iter`` above one without ``drop_last``, and ``LBFGS``.
+    ValueError: for lengths below one, ``batches_per_iter`` above one without ``drop_last``, ``LBFGS``, and a sampler that
+        cannot do what ``prefetch`` or several processes need.
+    UsageError: several processes were started and not brought together.
     """
 
     def __init__(
@@ -89,6 +107,11 @@ class Trainer(Component):
         extra_training_metrics: Sequence[Any] | None = None,
         extra_training_metrics_log_interval: int | None = None,
         log_interval: int | None = None,
+        precision: str = "float32",
+        compile_model: bool = False,
+        patience: int | None = None,
+        prefetch: int = 0,
+        iter_per_checkpoint: int | None = None,
     ) -> None:
         super().__init__()
         for name, value in [
@@ -96,13 +119,16 @@ class Trainer(Component):
             ("batches_per_iter", batches_per_iter),
             ("extra_training_metrics_log_interval", extra_training_metrics_log_interval),
             ("log_interval", log_interval),
+            ("patience", patience),
+            ("iter_per_checkpoint", iter_per_checkpoint),
         ]:
             if value is not None and value < 1:
                 raise ValueError(f"{name} is {value}; expected 1 or more")
         if iter_per_step is None and epoch_per_step <= 0:
             raise ValueError(f"epoch_per_step is {epoch_per_step}; expected more than 0")
-        if max_steps < 0:
-            raise ValueError(f"max_steps is {max_steps}; expected 0 or more")
+        for name, value in [("max_steps", max_steps), ("prefetch", prefetch)]:
+            if value < 0:
+                raise ValueError(f"{name} is {value}; expected 0 or more")
         if batches_per_iter > 1 and not getattr(train_sampler, "drop_last", False):
             raise ValueError(
                 f"batches_per_iter is {batches_per_iter} and train_sampler keeps short last batches, so examples "
@@ -132,6 +158,11 @@ class Trainer(Component):
         self.extra_training_metrics = list(extra_training_metrics or ())
         self.extra_training_metrics_log_interval = extra_training_metrics_log_interval
         self.log_interval = log_interval
+        self.precision = Precision(precision, self.device).name
+        self.compile_model = compile_model
+        self.patience = patience
+        self.prefetch = prefetch
+        self.iter_per_checkpoint = iter_per_checkpoint
 
         # Parameters keep their identity when they move, so the optimizer made before holds the right ones.
         self.model.to(self.device)
@@ -139,12 +170,20 @@ class Trainer(Component):
             if isinstance(function, nn.Module):
                 function.to(self.device)
 
+        self._processes = Processes.current()
+        self._precision = Precision(precision, self.device)
+        self._network = Network(self.model, compile_model, self._processes)
         self._step = 0
+        self._iteration = 0
+        self._validated = False
+        self._paused = False
         self._finished = False
         self._best_metric: float | None = None
+        self._best_step = 0
         self._best_model: dict[str, Any] | None = None
-        self._batches = BatchStream(train_sampler)
-        self._training_tallies: list[Tally] = []
+        self._batches = self._stream(train_sampler)
+        self._losses: list[Tensor] = []
+        self._training_tallies = [tally(metric) for metric in self.extra_training_metrics]
 
     @classmethod
     def precompile(cls, **kwargs: Any) -> None:
@@ -155,13 +194,18 @@ class Trainer(Component):
 
     # --- what subclasses may override ---
 
+    @property
+    def network(self) -> Callable[..., Any]:
+        """The model as it is to be called: compiled if that was asked for, averaging gradients over several processes."""
+        return self._network.call if self.model.training else self._network.evaluate
+
     def _batch_to_device(self, batch: Batch) -> Batch:
         """Return the batch on the trainer's device. Override it for batches that are no tuples of tensors."""
         return to_device(batch, self.device)
 
     def _compute_batch(self, batch: Batch, metrics: Sequence[Tally] = ()) -> Tensor:
         """Return the loss of a batch (on the device), after counting its predictions in ``metrics``."""
-        pred, target = self.model(*batch)
+        pred, target = self.network(*batch)
         for metric in metrics:
             metric.add(pred.detach(), target)
         loss: Tensor = self.loss_fn(pred, target)
@@ -173,7 +217,7 @@ class Trainer(Component):
 
     def _predict(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return (prediction, target) of a batch (not on the device yet), for validation."""
-        pred, target = self.model(*self._batch_to_device(batch))
+        pred, target = self.network(*self._batch_to_device(batch))
         return pred, target
 
     def _aggregate_preds(self, data_iterator: Iterable[Batch]) -> tuple[Tensor, Tensor]:
@@ -181,45 +225,63 @@ class Trainer(Component):
 
         Validation streams and does not need this, unless a subclass overrides it.
         """
-        pairs = [self._predict(batch) for batch in data_iterator]
+        pairs = [self._predict_in_full(batch) for batch in data_iterator]
         return torch.cat([pred for pred, _ in pairs]), torch.cat([target for _, target in pairs])
 
     def _train_step(self) -> None:
-        """Train for ``iterations`` updates of the weights."""
+        """Train for ``iterations`` updates of the weights, less those that a stopped step has made already."""
         self.model.train()
         self._batches.open(self.dataset.train)
+        self._processes.seed_apart()
         iterations = self.iterations
         interval = self.log_interval or max(1, iterations // 10)
         metric_interval = self.extra_training_metrics_log_interval or iterations
         parameters = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
-        self._training_tallies = [tally(metric) for metric in self.extra_training_metrics]
         made = self._step * iterations
-        losses: list[Tensor] = []
-        for iteration in range(1, iterations + 1):
-            self.optimizer.zero_grad()
-            for _ in range(self.batches_per_iter):
-                loss = self._compute_loss(self._batch_to_device(next(self._batches)))
-                # Each batch has its share of the update.
-                (loss / self.batches_per_iter if self.batches_per_iter > 1 else loss).backward()
-                losses.append(loss.detach())
-            is_logged = iteration % interval == 0 or iteration == iterations
-            norm = None
-            if self.max_grad_norm is not None:
-                norm = nn.utils.clip_grad_norm_(parameters, self.max_grad_norm)
-            elif is_logged:
-                norm = _norm(parameter.grad for parameter in parameters if parameter.grad is not None)
-            if self.max_grad_abs_val is not None:
-                nn.utils.clip_grad_value_(parameters, self.max_grad_abs_val)
-            self.optimizer.step()
-            if self.iter_scheduler is not None:
-                self.iter_scheduler.step()
-            if is_logged and norm is not None:
-                self._log_training(made + iteration, losses, norm, parameters)
-                losses = []
-            if self._training_tallies and (iteration % metric_interval == 0 or iteration == iterations):
-                for metric, counted in zip(self.extra_training_metrics, self._training_tallies, strict=True):
-                    flambe.log(f"Training/{metric_label(metric)}", counted.value(), made + iteration)
-                self._training_tallies = [tally(metric) for metric in self.extra_training_metrics]
+        end = min(iterations, self._iteration + (self.iter_per_checkpoint or iterations))
+        with progress_bar(f"step {self._step + 1} of {self.max_steps}", iterations, self._iteration) as advance:
+            for iteration in range(self._iteration + 1, end + 1):
+                is_logged = iteration % interval == 0 or iteration == iterations
+                norm = self._update(parameters, is_logged)
+                self._iteration = iteration
+                if is_logged and norm is not None:
+                    self._log_training(made + iteration, norm, parameters)
+                if self._training_tallies and (iteration % metric_interval == 0 or iteration == iterations):
+                    for metric, counted in zip(self.extra_training_metrics, self._training_tallies, strict=True):
+                        flambe.log(f"Training/{metric_label(metric)}", counted.value(), made + iteration)
+                    self._training_tallies = [tally(metric) for metric in self.extra_training_metrics]
+                if advance is not None:
+                    advance()
+        self._paused = end < iterations
+
+    def _update(self, parameters: list[nn.Parameter], is_logged: bool) -> Tensor | None:
+        """Make one iteration. Returns the norm of the gradients before clipping, where it is asked for or needed."""
+        precision, batches, last = self._precision, self._batches, self.batches_per_iter - 1
+        self.optimizer.zero_grad()
+        for number in range(self.batches_per_iter):
+            batch = self._batch_to_device(next(batches))
+            with nullcontext() if number == last else self._network.accumulating():
+                with precision.computing():
+                    loss = self._compute_loss(batch)
+                    # Each batch has its share of the update, and each process its share of the batch.
+                    if self._processes.several:
+                        loss = loss * batches.share
+                    part = loss / self.batches_per_iter if last else loss
+                precision.backward(part)
+            self._losses.append(loss.detach())
+        self._network.check_used()
+        precision.unscale(self.optimizer)
+        norm = None
+        if self.max_grad_norm is not None:
+            norm = nn.utils.clip_grad_norm_(parameters, self.max_grad_norm)
+        elif is_logged:
+            norm = _norm(parameter.grad for parameter in parameters if parameter.grad is not None)
+        if self.max_grad_abs_val is not None:
+            nn.utils.clip_grad_value_(parameters, self.max_grad_abs_val)
+        precision.step(self.optimizer)
+        if self.iter_scheduler is not None:
+            self.iter_scheduler.step()
+        return norm
 
     def _eval_step(self) -> None:
         """Validate: log loss and metrics, keep the weights when they are the best so far, step the scheduler."""
@@ -228,15 +290,16 @@ class Trainer(Component):
         batches = one_pass(self.val_sampler, self.dataset.val)
         with torch.inference_mode():
             if type(self)._aggregate_preds is Trainer._aggregate_preds:
-                values = tally_batches(metrics, batches, self._predict)
+                values = tally_batches(metrics, batches, self._predict_in_full)
             else:
                 pred, target = self._aggregate_preds(batches)
                 values = [float(metric(pred, target)) for metric in metrics]
-        loss, value, *extra = values
+        # GPUs may differ in the last bit, and all processes have to decide alike.
+        loss, value, *extra = self._processes.broadcast(values)
         if self._is_best(value):
-            self._best_metric = value
+            self._best_metric, self._best_step = value, self._step
             # Cloned: on the CPU the state holds the living parameters.
-            self._best_model = _copied(nn.Module.state_dict(self.model), device="cpu")
+            self._best_model = copied(nn.Module.state_dict(self.model), device="cpu")
         if self.scheduler is not None and self._step > 0:
             # Not before the first update: the first learning rate would never be used.
             self.scheduler.step(*([loss] if isinstance(self.scheduler, ReduceLROnPlateau) else []))
@@ -259,30 +322,44 @@ class Trainer(Component):
         return max(1, math.ceil(self.epoch_per_step * batches / self.batches_per_iter))
 
     def run(self) -> bool:
-        """Validate, then train until the next step.
+        """Validate, then train until the next step (or until the next checkpoint in the middle of one).
 
-        Returns True while there are steps left. The last call validates once more and restores the best weights.
+        Returns True while there is more to do. The last call validates once more and restores the best weights.
         """
-        if self._step < self.max_steps:
-            self._finished = False
-            self._eval_step()
-            self._train_step()
-            self._step += 1
-        if self._step < self.max_steps:
-            return True
-        self.finish()
+        with told(self, STEP):
+            if self._step < self.max_steps and not self._run_step():
+                return True
+            self.finish()
         return False
+
+    def _run_step(self) -> bool:
+        """Make a step, or a part of one. Returns whether it was the last."""
+        self._finished = False
+        if not self._validated:
+            self._eval_step()
+            self._validated = True
+        if self._is_hopeless():
+            return True
+        self._paused = False
+        self._train_step()
+        if self._paused:
+            return False
+        self._step, self._iteration, self._validated = self._step + 1, 0, False
+        return self._step >= self.max_steps
 
     def finish(self) -> None:
         """Validate once more and give the model its best weights. What ends a trainer early may call it; once is enough."""
         if self._finished:
             return
-        self._eval_step()
-        if self._best_model is not None:
-            nn.Module.load_state_dict(self.model, self._best_model)
-        # The model has them now, a second copy would double the checkpoint.
-        self._best_model = None
-        self._finished = True
+        with told(self, FINISH):
+            if not self._validated or self._iteration:
+                self._eval_step()
+            if self._best_model is not None:
+                nn.Module.load_state_dict(self.model, self._best_model)
+            # The model has them now, a second copy would double the checkpoint.
+            self._best_model = None
+            self._finished = True
+            self._network.release()
 
     def metric(self) -> float | None:
         """Return the best validation metric so far, None before the first validation."""
@@ -298,14 +375,20 @@ class Trainer(Component):
     def _state(self, state_dict: Any, prefix: str, local_metadata: dict[str, Any]) -> Any:
         """Add steps made, best metric and weights, optimizer, schedulers and the place in the data."""
         state_dict[prefix + "step"] = self._step
+        state_dict[prefix + "iteration"] = self._iteration
+        state_dict[prefix + "validated"] = self._validated
         state_dict[prefix + "finished"] = self._finished
         state_dict[prefix + "best_metric"] = self._best_metric
+        state_dict[prefix + "best_step"] = self._best_step
         state_dict[prefix + "best_model"] = self._best_model
         state_dict[prefix + "batches"] = self._batches.consumed
+        state_dict[prefix + "losses"] = torch.stack(self._losses) if self._losses else None
+        state_dict[prefix + "training_metrics"] = [counted.state() for counted in self._training_tallies]
         state_dict[prefix + "optimizer"] = self.optimizer.state_dict()
+        state_dict[prefix + "scaler"] = self._precision.state()
         for name in ("scheduler", "iter_scheduler"):
             scheduler = getattr(self, name)
-            state_dict[prefix + name] = None if scheduler is None else _plain(scheduler.state_dict())
+            state_dict[prefix + name] = None if scheduler is None else plain(scheduler.state_dict())
         return state_dict
 
     def _load_state(
@@ -324,15 +407,32 @@ class Trainer(Component):
         if missing:
             missing_keys.extend(missing)
             return
-        state = {name: state_dict[prefix + name] for name in names}
+        # The rest came later; a state without it was saved between two steps.
+        later = {
+            "iteration": 0,
+            "validated": False,
+            "best_step": 0,
+            "losses": None,
+            "training_metrics": [],
+            "scaler": None,
+        }
+        state = later | {name: state_dict[prefix + name] for name in [*names, *later] if prefix + name in state_dict}
         self._step = state["step"]
+        self._iteration = state["iteration"]
+        self._validated = state["validated"]
         self._finished = state["finished"]
         self._best_metric = state["best_metric"]
+        self._best_step = state["best_step"]
         self._best_model = state["best_model"]
-        self._batches = BatchStream(self.train_sampler, consumed=state["batches"])
+        self._batches = self._stream(self.train_sampler, consumed=state["batches"])
+        self._losses = [] if state["losses"] is None else list(copied(state["losses"], self.device).unbind())
+        self._training_tallies = [tally(metric) for metric in self.extra_training_metrics]
+        for counted, saved in zip(self._training_tallies, state["training_metrics"], strict=False):
+            counted.load(copied(saved))
+        self._precision.load(state["scaler"])
         # Copied: the optimizer would take the tensors as they are and write into the memory of the saved file.
-        self.optimizer.load_state_dict(_copied(state["optimizer"]))
-        if self._step:
+        self.optimizer.load_state_dict(copied(state["optimizer"]))
+        if self._step or self._iteration:
             # The scheduler is stepped first when training goes on, and would warn that no update was made yet.
             self.optimizer._opt_called = True  # type: ignore[attr-defined]
         for name in ("scheduler", "iter_scheduler"):
@@ -340,9 +440,17 @@ class Trainer(Component):
             if (scheduler is None) != (state[name] is None):
                 error_msgs.append(f"{prefix}{name}: it is there in one of the saved and the new trainer only")
             elif scheduler is not None:
-                scheduler.load_state_dict(_like(state[name], scheduler.state_dict()))
+                scheduler.load_state_dict(like(state[name], scheduler.state_dict()))
 
-    # --- helpers ---
+    # --- parts of the above ---
+
+    def _stream(self, sampler: Any, consumed: int = 0) -> BatchStream:
+        return BatchStream(sampler, consumed, self.prefetch, self._processes)
+
+    def _predict_in_full(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        with self._precision.computing():
+            pred, target = self._predict(batch)
+        return self._precision.full(pred), target
 
     def _is_best(self, value: float) -> bool:
         if math.isnan(value):
@@ -351,10 +459,15 @@ class Trainer(Component):
             return True
         return value < self._best_metric if self.lower_is_better else value > self._best_metric
 
-    def _log_training(self, step: int, losses: list[Tensor], norm: Tensor, parameters: list[nn.Parameter]) -> None:
+    def _is_hopeless(self) -> bool:
+        return self.patience is not None and self._step - self._best_step >= self.patience
+
+    def _log_training(self, step: int, norm: Tensor, parameters: list[nn.Parameter]) -> None:
+        losses, self._losses = self._losses, []
         with torch.no_grad():
+            loss = self._processes.mean(torch.stack(losses).mean())
             # One transfer for the three numbers.
-            values = torch.stack([torch.stack(losses).mean(), norm.to(losses[0].dtype), _norm(parameters)]).tolist()
+            values = torch.stack([loss, norm.to(loss.dtype), _norm(parameters)]).tolist()
         for name, value in zip(("Loss", "Gradient_Norm", "Parameter_Norm"), values, strict=True):
             flambe.log(f"Training/{name}", value, step)
 
@@ -366,35 +479,3 @@ def _norm(tensors: Iterable[Tensor]) -> Tensor:
         for tensor in tensors
     ]
     return torch.linalg.vector_norm(torch.stack(parts)) if parts else torch.zeros(())
-
-
-def _copied(value: Any, device: str | None = None) -> Any:
-    """Return ``value`` with every tensor in it cloned, to ``device`` if given."""
-    if isinstance(value, Tensor):
-        return value.detach().to(device or value.device, copy=True)
-    if isinstance(value, dict):
-        return {key: _copied(item, device) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(_copied(item, device) for item in value)
-    return copy.deepcopy(value)
-
-
-def _plain(value: Any) -> Any:
-    """Return a scheduler's state as plain data.
-
-    ``MultiStepLR`` has a Counter in it, and what the builder notes on an object (how it was made) is an attribute of
-    the scheduler and so part of its ``state_dict()``.
-    """
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items() if not str(key).startswith("_flambe")}
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    return value
-
-
-def _like(value: Any, model: Any) -> Any:
-    """Return ``value`` with the subclasses of dict that ``model`` has at the same places."""
-    if isinstance(value, dict) and isinstance(model, dict):
-        items = {key: _like(item, model.get(key)) for key, item in value.items()}
-        return items if type(model) is dict else type(model)(items)
-    return value

@@ -106,7 +106,12 @@ class BaseSampler(Sampler):
             yield from self.iterate(data, start=(epoch, 0), n_epochs=epoch + 1)
 
     def iterate(
-        self, data: Sequence[Any], *, start: tuple[int, int] = (0, 0), n_epochs: int = -1
+        self,
+        data: Sequence[Any],
+        *,
+        start: tuple[int, int] = (0, 0),
+        n_epochs: int = -1,
+        shard: tuple[int, int] = (0, 1),
     ) -> Iterator[tuple[Tensor, ...]]:
         """Give the batches of epochs ``start[0]``, …, ``n_epochs - 1``, beginning with batch ``start[1]``.
 
@@ -115,19 +120,37 @@ class BaseSampler(Sampler):
         data: examples.
         start: epoch and batch of the first one given. Finding the place costs one permutation, not an epoch.
         n_epochs: where to end; -1: never.
+        shard: (k, n) gives of each batch the k-th of n parts. Together they are the batch; one that has fewer than n examples
+            is given whole to all.
 
         Raises
         ------
-        ValueError: as ``sample``.
+        ValueError: as ``sample``, and for parts of which some would always be empty.
         """
         self._check(data)
-        return self._iterate(data, start, n_epochs)
+        if self.batch_size < shard[1]:
+            raise ValueError(f"batches of {self.batch_size} examples cannot be shared among {shard[1]} processes")
+        return self._iterate(data, start, n_epochs, shard)
 
-    def _iterate(self, data: Sequence[Any], start: tuple[int, int], n_epochs: int) -> Iterator[tuple[Tensor, ...]]:
+    def _iterate(
+        self, data: Sequence[Any], start: tuple[int, int], n_epochs: int, shard: tuple[int, int]
+    ) -> Iterator[tuple[Tensor, ...]]:
         collate = _Collate(data, self.pad_index)
         epoch, batch = start
         while n_epochs < 0 or epoch < n_epochs:
-            yield from self._load(collate, self.batches(data, epoch)[batch:])
+            batches = self.batches(data, epoch)[batch:]
+            if shard[1] > 1:
+                batches = [_part(indices, *shard) for indices in batches]
+            yield from self._load(collate, batches)
+            epoch, batch = epoch + 1, 0
+
+    def shares(self, data: Sequence[Any], start: tuple[int, int], shard: tuple[int, int]) -> Iterator[float]:
+        """Give for each batch of ``iterate``, without end, n times the part's share of its examples."""
+        (epoch, batch), (number, parts) = start, shard
+        while True:
+            for indices in self.batches(data, epoch)[batch:]:
+                whole = len(indices)
+                yield 1.0 if whole < parts else len(_part(indices, number, parts)) * parts / whole
             epoch, batch = epoch + 1, 0
 
     def length(self, data: Sequence[Any]) -> int:
@@ -233,6 +256,11 @@ def collate_fn(data: Sequence[Any], pad: int | Sequence[int]) -> tuple[Tensor, .
         raise ValueError(f"examples have different numbers of columns: {sorted(widths)}")
     pads = pads_for(pad, widths.pop())
     return tuple(pad_nested(column, value) for column, value in zip(zip(*rows, strict=True), pads, strict=True))
+
+
+def _part(indices: Indices, number: int, parts: int) -> Indices:
+    # Every n-th: in a batch that is sorted by length all parts have sequences of all lengths.
+    return indices if len(indices) < parts else indices[number::parts]
 
 
 def pads_for(pad: int | Sequence[int], columns: int) -> list[int]:
