@@ -24,6 +24,7 @@ from flambe.spec.nodes import is_concrete, links
 DATA = Path(__file__).parent / "data"
 V1 = DATA / "v1.0"
 V1_1 = DATA / "v1.1"
+V1_2 = DATA / "v1.2"
 
 
 @pytest.fixture
@@ -95,6 +96,35 @@ def test_a_run_directory_of_1_0():
     assert [row["variant"] for row in rows] == ["scale=0.5"]
 
 
+def test_a_spec_of_1_2(capsys):
+    spec = load_spec((V1_2 / "spec.json").read_bytes())
+    assert capsys.readouterr().err == ""
+    body = spec.stages[0].body
+    assert (spec.kind, body["snapshot"], body["settings"]) == ("function", "git", {"context": True})
+    assert needed_version(spec) == "1.2"
+    assert load_spec(dump_spec(spec)) == spec
+    assert spec_digest(spec) == "5ab0dd9ef9c6d16665d1fb144836c4fadc2ab8b59097253e7da341ff79bdee3e"
+
+
+def test_a_run_directory_of_1_1(capsys):
+    """One whose code is a shared tree, and that was gone on with by another config; and a sweep beside it."""
+    root = V1_2 / "runs/my_task/exp.0"
+    record = read_record(root / "run.json", RunRecord)
+    assert capsys.readouterr().err == ""
+    assert (record.flambe_record, record.resumes, record.exit.code, record.result) == ("1.1", 1, 0, 0.25)
+    assert record.command.env == {"PLACE": None}
+    assert (record.code.mode, record.code.tree) == ("git", Path(record.code.path).name)
+    assert (root / record.code.path / "main.py").is_file()
+    assert spec_digest(load_spec((root / "spec.1.json").read_bytes())) == record.spec_digest
+    state = fold(read_events(root / "ledger.jsonl"))
+    assert run_digest(record.spec_digest, state) == record.result_digest
+    assert [line["loss"] for line in read_metrics(root / "metrics/train.jsonl")] == [0.5, 0.25]
+    sweep = root.parent / "exp.1"
+    assert read_record(sweep / "run.json", RunRecord).flambe_record == "1.0"
+    rates = [read_record(sweep / f"stages/main/lr={lr}/run.json", StageRecord).result for lr in (1.0, 2.0)]
+    assert rates == [1.0, 2.0]
+
+
 def test_results_of_1_0_are_taken_again(tmp_path, sample):
     shutil.copytree(V1 / "run", tmp_path / "sample" / "exp.0", symlinks=True)
     unit = read_record(V1 / "run/stages/walk/scale=0.5/run.json", StageRecord)
@@ -138,4 +168,4 @@ def test_newer_minor_versions_are_read_with_a_warning(tmp_path, capsys):
     text = (V1 / "run/run.json").read_text().replace('"1.0"', '"1.4",\n "news": {"a": [1]}', 1)
     (tmp_path / "run.json").write_text(text)
     assert read_record(tmp_path / "run.json", RunRecord).name == "sample"
-    assert "is of version 1.4, newer than 1.0" in capsys.readouterr().err
+    assert "is of version 1.4, newer than 1.1" in capsys.readouterr().err

@@ -46,7 +46,7 @@ def test_methods_are_never_hidden() -> None:
 
 def test_its_text_is_yaml() -> None:
     config = ConfigDict(VALUES)
-    assert repr(config) == "a:\n  b: 1\n  items:\n    - 1\n    - c: 2\nkeys: x\n\"1\": 2\n3:\n  d: 4\ne: null"
+    assert repr(config) == 'a:\n  b: 1\n  items:\n    - 1\n    - c: 2\nkeys: x\n"1": 2\n3:\n  d: 4\ne: null'
     assert str(ConfigDict()) == "{}"
     assert yaml.safe_load(repr(config)) == VALUES
     config.a.b = object()

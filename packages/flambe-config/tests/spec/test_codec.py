@@ -140,7 +140,7 @@ def test_a_newer_minor_version_is_read_with_a_warning(capsys):
     more["stages"][0]["more"] = [1, 2]
     spec = load_spec(msgspec.json.encode(more), where="s.json")
     assert spec.stages[0].body == {"$new": "m:A"}
-    assert "warning: s.json is of version 1.7, newer than 1.1" in capsys.readouterr().err
+    assert "warning: s.json is of version 1.7, newer than 1.2" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,141 @@
+"""What functions of both predecessors have to pass. Each test has the number of its check (C9.xx).
+
+C9.01 is test_quickstart.py here and tests/cli/test_expyrun.py; C9.05 is test_provenance.py (edits are in the snapshot, absent or refused).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from typing import Any
+
+import pytest
+
+from flambe import Reader
+from flambe.record.run import LOST, status_of
+
+SLOW = "import time\nprint('it began', flush=True)\ntime.sleep(60)"
+
+
+def flambe(project: Any, *words: str) -> subprocess.CompletedProcess[str]:
+    program = [sys.executable, "-m", "flambe.cli.umbrella", *words]
+    return subprocess.run(program, cwd=project.folder, capture_output=True, text=True, check=True)
+
+
+def wait_for(project: Any, text: str, number: int = 0) -> None:
+    log, until = project.root(number) / "outputs.log", time.monotonic() + 60
+    while time.monotonic() < until:
+        if log.exists() and text in log.read_text():
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"{log} has no {text!r}")
+
+
+def test_c9_02_three_spellings_are_one_override(project: Any) -> None:
+    project.main("pass", config="training: {lr: 0.001, size: [10, 10]}\n")
+    spellings = [("training.lr=0.1", "training.size=[15,15]"), ("--training.lr", "0.1", "--training.size", "15,15"),
+                 ("+training.lr=0.1", "--training.size=15,15")]  # fmt: skip
+    for words in spellings:
+        project.start(*words)
+    configs = [(project.root(number) / "config.yml").read_bytes() for number in range(3)]
+    assert configs[0] == configs[1] == configs[2]
+    assert len({project.record(number).spec_digest for number in range(3)}) == 1
+
+
+@pytest.mark.slow
+def test_c9_07_many_at_once_have_folders_of_their_own(project: Any) -> None:
+    project.main("return ctx.logger.log_id")
+    processes = [project.begin() for _ in range(32)]
+    said = [process.communicate(timeout=300) for process in processes]
+    assert [process.returncode for process in processes] == [0] * 32, said
+    assert sorted(int(out.split()[1]) for out, _ in said) == list(range(32))
+    assert {project.record(number).status for number in range(32)} == {"COMPLETE"}
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_c9_08_a_signal_cancels(project: Any, number: signal.Signals, code: int) -> None:
+    project.main(SLOW)
+    process = project.begin()
+    wait_for(project, "it began")
+    process.send_signal(number)
+    _, said = process.communicate(timeout=30)
+    assert (process.returncode, said) == (code, "main.py: interrupted\n")
+    record = project.record()
+    assert (record.status, record.exit.signal, record.exit.code) == ("CANCELLED", number.name, code)
+
+
+def test_c9_08_what_is_killed_or_loses_its_machine_is_lost(project: Any) -> None:
+    project.main(SLOW)
+    process = project.begin()
+    wait_for(project, "it began")
+    process.kill()
+    process.communicate(timeout=30)
+    record = project.record()
+    assert (record.status, status_of(record)) == ("RUNNING", LOST)
+    # Another boot of the machine, long ago.
+    record.host.boot, record.time.heartbeat = "another", "2026-01-01T00:00:00.000Z"
+    assert status_of(record) == LOST
+
+
+def test_c9_11_odd_values_are_written_repeated_and_queried(project: Any) -> None:
+    config = "a: METRIC\nb: ARTIFACT\nempty: {}\nmaps: [{x: 1}, {y: []}]\n3: three\nkey-0: 1\nprice: '$$HOME {{lr}} !P'\nlr: 1\n"
+    project.main("import json\nprint(json.dumps(list(ctx.config.items())))", config=config)
+    seen = [["a", "METRIC"], ["b", "ARTIFACT"], ["empty", {}], ["maps", [{"x": 1}, {"y": []}]], [3, "three"], ["key-0", 1],
+            ["price", "$HOME {lr} !P"], ["lr", 1]]  # fmt: skip
+    assert json.loads(project.start().stdout.splitlines()[0]) == seen
+    again = flambe(project, "run", str(project.root() / "config.yml"))
+    assert json.dumps(seen) in again.stderr
+    one, two = ((project.root(number) / "config.yml").read_bytes() for number in (0, 1))
+    assert one == two
+    for query in ("config.a == 'METRIC'", "config.lr == 1", "`config.key-0` == 1", "config.price == '$HOME {lr} !P'"):
+        rows = list(Reader(str(project.folder / "logs")).rows(query))
+        assert len(rows) == 2, query
+
+
+def test_c9_12_an_exponent_is_a_number_everywhere(project: Any) -> None:
+    project.main("print(type(ctx.config.lr).__name__, ctx.config.lr)", config="lr: 1e-3\n")
+    spellings: list[tuple[str, ...]] = [(), ("lr=1e-3",), ("--lr", "1e-3"), ("--lr=1e-3",), ("+lr=1e-3",)]
+    for words in spellings:
+        assert project.start(*words, "__run__.__name__=r-{lr}").stdout == "float 0.001\nreturned None\n"
+    names = [path.name for path in (project.folder / "logs").iterdir()]
+    assert names == ["r-0.001"]
+    assert len(list(Reader(str(project.folder / "logs")).rows("config.lr == 1e-3 & config.lr < 1e-2"))) == 5
+
+
+def test_c9_17_a_moved_output_folder_is_as_good(project: Any) -> None:
+    project.main(
+        "ctx.logger.log_metrics({'loss': 0.5}, log_name='train')\nprint('lr', ctx.config.lr)", config="lr: 1\n"
+    )
+    project.start("lr=2")
+    project.start("lr=3,4")
+    project.write("main.py", "raise SystemExit('the project has changed')")
+    moved = project.folder / "far away/moved"
+    moved.parent.mkdir()
+    (project.folder / "logs").rename(moved)
+    assert [row["status"] for row in Reader(str(moved)).rows("config.lr == 2")] == ["COMPLETE"]
+    assert len(list(Reader(str(moved)).unit_rows())) == 3
+    for config in ("my_task/exp.0/config.yml", "my_task/exp.1/stages/main/lr=4/config.yml"):
+        said = flambe(project, "run", str(moved / config), f"__run__.__output_dir__={moved}").stderr
+        assert "lr 2\n" in said or "lr 4\n" in said
+    project.main("print('changed')", config="lr: 1\n")
+    done = project.start("--resume", str(moved / "my_task/exp.0"), "--output-dir", str(moved), "lr=2")
+    assert done.stdout == "lr 2\nreturned None\n"
+
+
+def test_c9_20_what_is_shown_is_what_a_run_writes(project: Any) -> None:
+    project.main("pass", config="lr: 1\nwarmup: '{lr}'\nhome: $HOME\n")
+    shown = project.start("--dry-run", "lr=2").stdout
+    project.start("lr=2")
+    written = (project.root() / "config.yml").read_text()
+    # The code of a run is beside its config.
+    assert re.sub("__code__: .*", "__code__: ./", shown) == written
+    raw = project.root() / "raw_config.yml"
+    program = [sys.executable, "-m", "flambe.compile.cli", str(raw), "--stage", "resolved"]
+    compiled = subprocess.run(program, cwd=project.folder, capture_output=True, text=True, check=True).stdout
+    assert re.sub("__code__: .*", "__code__: ./", compiled) == written
+    assert f"home: {os.environ['HOME']}\n" in written
