@@ -30,6 +30,7 @@ TEST_TOOLS = (
     "playwright",
     "scikit-learn",
     "hatchling",
+    "tensorboardX",
 )
 
 # uv reads neither pip's settings nor its folder of wheels.
