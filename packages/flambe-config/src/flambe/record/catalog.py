@@ -65,7 +65,7 @@ _decode_detail = msgspec.msgpack.Decoder(Detail).decode
 class Known:
     """One run that was read. cells: its columns but metrics and artifacts, as far as they were asked for; all where ``whole``."""
 
-    __slots__ = ("_inode", "_record", "_time", "cells", "detail", "entry", "path", "unit_cells", "whole")
+    __slots__ = ("_inode", "_record", "_time", "cells", "detail", "entry", "path", "told", "unit_cells", "whole")
 
     def __init__(self, path: str, entry: Entry, cells: Cells | None = None) -> None:
         self.path = path
@@ -74,6 +74,8 @@ class Known:
         self.whole = cells is not None
         self.unit_cells: list[Cells] | None = None
         self.detail: Detail | None = None
+        self.told: tuple[Stamp, list[str]] | None = None
+        """What could not be read of it, when this process did, and the stamp of its ledger then."""
         # What tells a finished run of ours that is what it was, in a single call of the system for each of thousands.
         still = entry.ledger == GONE and not entry.changing and not entry.kind
         self._record = f"{path}/{layout.RUN}" if still else None
@@ -169,6 +171,7 @@ class Catalog:
         self._listings: dict[str, Listing] = {}
         self._loaded: set[str] = set()
         self._order: list[Known] = []
+        self._broken: dict[str, tuple[Stamp, str, Stamp, list[str]]] = {}
 
     # -- finding -----------------------------------------------------------------------------------------------------
 
@@ -211,8 +214,11 @@ class Catalog:
                     self._found[place] = known
                 return
         stamp = stamp_of(path, folder=True)
+        if self._is_still_broken(place, path, stamp):
+            return
         listing = self._listings.get(place)
         if listing is None or listing.stamp != stamp:
+            told = len(self.problems)
             try:
                 names, kind = self._look_into(path)
             except OSError as error:
@@ -220,10 +226,13 @@ class Catalog:
                     self.problems.append(f"{path} {error.strerror or error}")
                 return
             if kind is not None:
+                before = len(self.problems)
                 if (taken := self._take(place, kind, _record_stamp(path, kind))) is not None:
                     self._found[place] = taken
+                else:
+                    self._broken[place] = (stamp, kind, _record_stamp(path, kind), self.problems[before:])
                 return
-            settled = time.time_ns() - stamp[1] > _SETTLED_NS
+            settled = time.time_ns() - stamp[1] > _SETTLED_NS and len(self.problems) == told
             listing = Listing(stamp if settled else GONE, names)
         self._seen[place] = listing
         if depth >= _DEEPEST:
@@ -237,6 +246,17 @@ class Catalog:
                 found[below] = known
             else:
                 self._walk(below, depth + 1)
+
+    def _is_still_broken(self, place: str, path: str, folder: Stamp) -> bool:
+        """Whether a run that could not be read is what it was; then that is told again."""
+        if place not in self._broken:
+            return False
+        stamp, kind, record, problems = self._broken[place]
+        if stamp == folder and record == _record_stamp(path, kind):
+            self.problems.extend(problems)
+            return True
+        del self._broken[place]
+        return False
 
     def _look_into(self, path: str) -> tuple[list[str], str | None]:
         """Return the names of the folders in a folder, or whose run it is."""
@@ -260,6 +280,12 @@ class Catalog:
 
     def _has_moved_on(self, known: Known) -> bool:
         entry = known.entry
+        if known.told is not None and known.cells.get("status") != RUNNING:
+            ledger, problems = known.told
+            if stamp_of(f"{known.path}/{layout.LEDGER}") != ledger:
+                return True
+            self.problems.extend(problems)
+            return False
         if entry.changing:
             return True
         return entry.ledger != GONE and stamp_of(f"{known.path}/{layout.LEDGER}") != entry.ledger
@@ -284,12 +310,20 @@ class Catalog:
         finished = status in FINISHED or kind != ""
         changing = status == RUNNING or bool(run.problems())
         try:
-            entry = Entry(place, kind, record, GONE if finished else ledger, changing, _encode(row), _encode(rows))
+            try:
+                data = _encode(row), _encode(rows)
+            except OverflowError:
+                row, rows = _fitting(row), _fitting(rows)
+                data = _encode(row), _encode(rows)
+            entry = Entry(place, kind, record, GONE if finished else ledger, changing, *data)
         except (OverflowError, UnicodeError, msgspec.MsgspecError, RecursionError) as error:
             self.problems.append(f"{path} holds a value that no table can have: {error}")
             return None
         self._fresh.append(entry)
-        return Known(path, entry, {"run": path, **row, "info.path": path})
+        known = Known(path, entry, {"run": path, **row, "info.path": path})
+        if found := run.problems():
+            known.told = (ledger, found)
+        return known
 
     # -- columns -----------------------------------------------------------------------------------------------------
 
@@ -337,7 +371,7 @@ class Catalog:
             known.detail = _detail_of(run)
             self.problems.extend(problem for problem in run.problems() if problem not in self.problems)
             # Of a run that goes on, more comes without a word in its record.
-            if known.entry.ledger == GONE and not known.entry.changing:
+            if known.entry.ledger == GONE and not known.entry.changing and not run.problems():
                 fresh.append((place, _encode(known.detail)))
         if fresh:
             self._index.save(details=fresh)
@@ -370,6 +404,16 @@ def stamp_of(path: str, *, folder: bool = False) -> Stamp:
     except (OSError, ValueError):
         return GONE
     return (found.st_ino, found.st_mtime_ns, found.st_size)
+
+
+def _fitting(value: Any) -> Any:
+    """Return cells whose integers fit into 64 bits; larger ones become texts."""
+    if isinstance(value, dict):
+        return {name: _fitting(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_fitting(item) for item in value]
+    large = isinstance(value, int) and not -(1 << 63) <= value < 1 << 63
+    return hex(value) if large else value
 
 
 def _record_stamp(path: str, kind: str) -> Stamp:

@@ -11,7 +11,9 @@ import stat
 from collections.abc import Iterator
 
 MOST = 1 << 26
-"""Bytes that are read of a document, or of one line of a stream."""
+"""Bytes that are read of a document."""
+LONGEST = 1 << 23
+"""Bytes of one line of a stream."""
 
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -46,15 +48,15 @@ def read_file(path: str | os.PathLike[str], most: int = MOST) -> bytes:
 
 
 def read_lines(path: str | os.PathLike[str]) -> Iterator[bytes]:
-    """Yield the whole lines of a plain file; a torn last one is left out. Raises OSError, also for a line above ``MOST``."""
+    """Yield the whole lines of a plain file; a torn last one is left out. Raises OSError, also for a line above ``LONGEST``."""
     descriptor = open_file(path)
     try:
         rest = b""
         while data := os.read(descriptor, 1 << 20):
             *lines, rest = (rest + data).split(b"\n")
             yield from lines
-            if len(rest) > MOST:
-                raise OSError(errno.EFBIG, f"has a line of more than {MOST:,} bytes", os.fspath(path))
+            if len(rest) > LONGEST:
+                raise OSError(errno.EFBIG, f"has a line of more than {LONGEST:,} bytes", os.fspath(path))
     finally:
         os.close(descriptor)
 
@@ -78,4 +80,4 @@ def leads_out(root: str, *names: str) -> bool:
     return False
 
 
-__all__ = ["MOST", "folders", "leads_out", "open_file", "read_file", "read_lines"]
+__all__ = ["LONGEST", "MOST", "folders", "leads_out", "open_file", "read_file", "read_lines"]

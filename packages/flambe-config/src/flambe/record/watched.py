@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from flambe.errors import FlambeError
-from flambe.record.inside import MOST, open_file, read_file
+from flambe.record.inside import LONGEST, open_file, read_file
 from flambe.record.ledger import LedgerState, read_event
 
 _T = TypeVar("_T")
@@ -46,7 +46,9 @@ class Watched(Generic[_T]):
         except OSError as error:
             self._seen, self._value, self.problem = None, self._empty, f"{self._path} {error.strerror or error}"
         except (FlambeError, msgspec.MsgspecError) as error:
-            self._seen, self._value, self.problem = None, self._empty, f"{self._path}: {error}"
+            problem = str(error)
+            problem = problem if str(self._path) in problem else f"{self._path}: {problem}"
+            self._seen, self._value, self.problem = None, self._empty, problem
         return self._value
 
 
@@ -90,8 +92,8 @@ class LedgerTail:
             self._offset += len(whole) + len(end)
             for line in whole.split(b"\n") if end else ():
                 self._take(line)
-            if len(rest) > MOST:
-                raise OSError(errno.EFBIG, f"has a line of more than {MOST:,} bytes")
+            if len(rest) > LONGEST:
+                raise OSError(errno.EFBIG, f"has a line of more than {LONGEST:,} bytes")
 
     def _take(self, line: bytes) -> None:
         try:
