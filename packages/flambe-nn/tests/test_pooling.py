@@ -5,7 +5,16 @@ from __future__ import annotations
 import pytest
 import torch
 
-from flambe.nn import AvgPooling, FirstPooling, LastPooling, SumPooling
+from flambe.nn import (
+    AvgPooling,
+    Embedder,
+    Embeddings,
+    FirstPooling,
+    LastPooling,
+    PooledRNNEncoder,
+    RNNEncoder,
+    SumPooling,
+)
 
 DATA = torch.arange(24, dtype=torch.float).reshape(2, 4, 3)
 MASK = torch.tensor([[1, 1, 0, 0], [1, 1, 1, 1]], dtype=torch.bool)
@@ -45,3 +54,30 @@ def test_a_row_of_padding_gives_zeros(pooling: torch.nn.Module) -> None:
     pooling(data, torch.zeros_like(MASK)).sum().backward()
     assert data.grad is not None
     assert torch.isfinite(data.grad).all()
+
+
+@pytest.mark.parametrize("pooling", [FirstPooling(), LastPooling(), SumPooling(), AvgPooling()])
+def test_a_batch_of_empty_texts_gives_zeros(pooling: torch.nn.Module) -> None:
+    assert pooling(torch.ones(2, 0, 3), torch.ones(2, 0, dtype=torch.bool)).tolist() == [[0.0] * 3] * 2
+    assert pooling(torch.ones(2, 0, 3)).tolist() == [[0.0] * 3] * 2
+
+
+@pytest.mark.parametrize("pooling", [FirstPooling(), LastPooling(), SumPooling(), AvgPooling()])
+def test_a_mask_of_other_positions_is_named(pooling: torch.nn.Module) -> None:
+    with pytest.raises(
+        ValueError, match=r"states are \[2, 4, 3\] and their padding_mask is \[2, 6\]; expected \[2, 4\]"
+    ):
+        pooling(DATA, torch.ones(2, 6, dtype=torch.bool))
+
+
+@pytest.mark.parametrize("kind", ["gru", "lstm", "sru"])
+@pytest.mark.parametrize("pooling", ["first", "last", "sum", "average"])
+def test_empty_texts_through_an_encoder(kind: str, pooling: str) -> None:
+    if kind == "sru":
+        pytest.importorskip("sru")
+    for encoder in (RNNEncoder(4, 6, rnn_type=kind), PooledRNNEncoder(4, 6, rnn_type=kind, pooling=pooling)):
+        embedder = Embedder(Embeddings(9, 4), encoder, pooling=pooling)
+        assert not embedder(torch.zeros(2, 0, dtype=torch.long)).any()
+        assert not embedder(torch.zeros(2, 3, dtype=torch.long)).any()
+    states, _ = RNNEncoder(4, 6, rnn_type=kind)(torch.ones(2, 0, 4))
+    assert states.shape == (2, 0, 6)

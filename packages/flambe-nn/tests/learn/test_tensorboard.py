@@ -158,6 +158,12 @@ def test_what_is_logged_by_hand_is_there_too_at_once(tmp_path):
     assert scalars(events(file.read_bytes()))[-1] == (1, "acc", 1.0)
 
 
+def test_it_loads_neither_torch_nor_what_it_replaces():
+    code = "import sys; from flambe.spec.hooks import sinks; print(*sinks(), *({'torch', 'tensorboardX', 'boto3'} & {*sys.modules}))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout == "tensorboard\n"
+
+
 def test_it_can_be_left_out(tmp_path, monkeypatch):
     monkeypatch.setenv("FLAMBE_TENSORBOARD", "0")
     assert Mirror(Artifacts(tmp_path), {}, 0.0).of([Line(1, {"a": 1.0}, 0.5)]) == {}

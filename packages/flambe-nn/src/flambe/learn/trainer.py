@@ -408,7 +408,7 @@ class Trainer(Component):
             missing_keys.extend(missing)
             return
         # The rest came later; a state without it was saved between two steps.
-        later = {
+        later: dict[str, Any] = {
             "iteration": 0,
             "validated": False,
             "best_step": 0,

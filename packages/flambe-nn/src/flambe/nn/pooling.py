@@ -1,7 +1,7 @@
 """Poolings: a sequence of states to one state. Shapes: B batch, S longest sequence, H hidden size.
 
 ``padding_mask [B, S]`` is True where a token is real; without one every position counts. A row without any
-real token gives zeros.
+real token gives zeros, also when there is no position at all (S is 0: a batch of empty texts).
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ class FirstPooling(Module):
 
     def forward(self, data: Tensor, padding_mask: Tensor | None = None) -> Tensor:
         """``data [B, S, H]`` to ``[B, H]``."""
+        if data.size(1) == 0:
+            return data.sum(dim=1)
         if padding_mask is None:
             return data[:, 0]
-        mask = padding_mask.bool()
+        mask = _checked(padding_mask, data)
         # argmax gives the first True, so left padding is right too.
         return _take(data, mask.int().argmax(dim=1), mask.any(dim=1))
 
@@ -30,9 +32,11 @@ class LastPooling(Module):
 
     def forward(self, data: Tensor, padding_mask: Tensor | None = None) -> Tensor:
         """``data [B, S, H]`` to ``[B, H]``."""
+        if data.size(1) == 0:
+            return data.sum(dim=1)
         if padding_mask is None:
             return data[:, -1]
-        mask = padding_mask.bool()
+        mask = _checked(padding_mask, data)
         positions = torch.arange(mask.size(1), device=mask.device)
         return _take(data, (positions * mask).amax(dim=1), mask.any(dim=1))
 
@@ -51,7 +55,7 @@ class AvgPooling(Module):
     def forward(self, data: Tensor, padding_mask: Tensor | None = None) -> Tensor:
         """``data [B, S, H]`` to ``[B, H]``."""
         if padding_mask is None:
-            return data.mean(dim=1)
+            return data.sum(dim=1) / max(1, data.size(1))
         count = padding_mask.sum(dim=1, keepdim=True).clamp(min=1)  # [B, 1]
         return _masked(data, padding_mask).sum(dim=1) / count
 
@@ -65,7 +69,16 @@ def _take(data: Tensor, index: Tensor, real: Tensor) -> Tensor:
 def _masked(data: Tensor, padding_mask: Tensor | None) -> Tensor:
     if padding_mask is None:
         return data
-    return torch.where(padding_mask.bool().unsqueeze(-1), data, data.new_zeros(()))  # [B, S, H]
+    return torch.where(_checked(padding_mask, data).unsqueeze(-1), data, data.new_zeros(()))  # [B, S, H]
+
+
+def _checked(padding_mask: Tensor, data: Tensor) -> Tensor:
+    if padding_mask.shape != data.shape[:2]:
+        raise ValueError(
+            f"states are {list(data.shape)} and their padding_mask is {list(padding_mask.shape)}; expected "
+            f"{list(data.shape[:2])}. An encoder that gives another number of positions than it gets cannot be pooled with a mask"
+        )
+    return padding_mask.bool()
 
 
 _POOLINGS = {"first": FirstPooling, "last": LastPooling, "sum": SumPooling, "average": AvgPooling}

@@ -109,6 +109,13 @@ class RNNEncoder(Module):
         ``(output, state)`` or ``output``: output ``[B, S, H * D]``, zeros at padding, and the state after the
         last real position. A row without real tokens gives zeros and the state it came with.
         """
+        if data.size(1) == 0:
+            # A batch of empty texts. The networks take at least one position: it is padding, and is cut off again.
+            nothing = data.new_zeros(data.size(0), 1, data.size(2))
+            output, new_state = self(
+                nothing, state, torch.zeros(nothing.shape[:2], dtype=torch.bool, device=data.device)
+            )
+            return (output[:, :0], new_state) if return_state else output[:, :0]
         if padding_mask is not None:
             padding_mask = padding_mask.bool()
         if self.rnn_type == "sru":
