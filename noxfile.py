@@ -90,12 +90,14 @@ def torture(session: nox.Session) -> None:
 
 @nox.session(name="torture-store")
 def torture_store(session: nox.Session) -> None:
-    """Let every change of the disk fail, cut the power 2,000 times, kill searches 500 times: an hour. Arguments: ``--seed 7``."""
+    """Let every change of the disk fail, cut the power 2,000 times, kill searches 500 times, play a million steps of them: two hours. Arguments: ``--seed 7``."""
     _install(session, "-e", _package("config"), "-e", _package("tune") + EXTRAS["tune"])
     record = "packages/flambe-config/tests/record"
     session.run("python", f"{record}/faults.py", *session.posargs)
     session.run("python", f"{record}/power.py", "--count", "2000", *session.posargs)
-    session.run("python", "packages/flambe-tune/tests/experiment/kills.py", "--ray", "4", *session.posargs)
+    tune = "packages/flambe-tune/tests/experiment"
+    session.run("python", f"{tune}/kills.py", "--ray", "4", *session.posargs)
+    session.run("python", f"{tune}/simulated.py", *session.posargs)
 
 
 @nox.session

@@ -434,7 +434,7 @@ class Controller:
         if state.stage.scheduler and state.schedule and state.works and state.schedule.steps_taken == 1:
             self._note(f"stage {name}: its scheduler had nothing to decide, every variant ended after one step")
         for later in self.graph.stages:
-            if name in self.graph.needs[later]:
+            if name in self.graph.needs[later] or self.spec.stop_on_failure:
                 self._expand(later)
 
     # -- words --------------------------------------------------------------------------------------------------------

@@ -109,6 +109,11 @@ class Roster:
         needs = {need for one in together for need in self.graph.needs[one] if need not in together}
         if not all(self._is_settled(need) for need in needs):
             return False
+        if self._spec.stop_on_failure:
+            # Which later units had begun when one failed must not depend on who was faster.
+            before = list(self.states)[: min(self.graph.index(one) for one in together)]
+            if not all(self.states[one].finished for one in before):
+                return False
         if name in self._leaders:
             self._begin_growth(name, together)
             return True

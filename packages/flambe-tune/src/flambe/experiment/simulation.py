@@ -20,6 +20,7 @@ from flambe.spec.digest import digest_of
 class SimulatedPool:
     """``slots`` workers; each call of ``next_event`` lets one of those that compute finish, drawn from ``luck``.
 
+    on_disk: whether results are files (small ones), for a real keeper; else names only, for a ``MemoryKeeper``.
     steps, metric: how many steps a unit takes, and its metric after each. fails: whether an attempt raises at a step
     (``fails(unit, attempt, step)``). ran: every (unit, step) that was computed, in order.
     """
@@ -33,6 +34,7 @@ class SimulatedPool:
         metric: Callable[[Unit, int], float | None],
         fails: Callable[[Unit, int, int], bool] = lambda unit, attempt, step: False,
         lower_is_better: bool = False,
+        on_disk: bool = True,
     ) -> None:
         self.ran: list[tuple[str, int]] = []
         self.most_at_once = 0
@@ -42,6 +44,7 @@ class SimulatedPool:
         self._metric = metric
         self._fails = fails
         self._lower_is_better = lower_is_better
+        self._on_disk = on_disk
         self._claimed: set[str] = set()
         self._at: dict[str, int] = {}  # step of the objects that a worker holds
         self._tasks: dict[str, Task] = {}
@@ -82,11 +85,10 @@ class SimulatedPool:
 
     def _do(self, task: Task) -> PoolEvent:
         unit, scratch = task.unit, Path(task.scratch)
-        for need in unit.needs.values():
+        for need in unit.needs.values() if self._on_disk else ():
             assert (Path(need) / CHECKPOINT / MANIFEST).exists(), f"{unit.id} began before {need} was committed"
         if unit.id not in self._at:
-            saved = json.loads((Path(task.resume) / "state.json").read_text()) if task.resume else {"step": 0}
-            self._at[unit.id] = saved["step"]
+            self._at[unit.id] = int(Path(task.resume).name) if task.resume else 0
         event = Reported(unit=unit.id, attempt=task.attempt)
         if task.action != COMMIT:
             step = self._at[unit.id] + 1
@@ -97,15 +99,17 @@ class SimulatedPool:
             event.report = self._report(unit, step, more=step < self._steps(unit))
             if event.report.more:
                 folder = scratch / STEPS / str(step)
-                folder.mkdir(parents=True)
-                (folder / "state.json").write_text(json.dumps({"step": step}))
+                if self._on_disk:
+                    folder.mkdir(parents=True)
+                    (folder / "state.json").write_text(json.dumps({"step": step}))
                 event.step_folder = str(folder)
                 return event
         step = self._at[unit.id]
-        (scratch / CHECKPOINT).mkdir()
-        content = {"files": {}, "state": digest_of([unit.key, step])}
-        (scratch / CHECKPOINT / MANIFEST).write_text(json.dumps(content))
-        (scratch / EXPORTS).write_text("{}")
+        if self._on_disk:
+            (scratch / CHECKPOINT).mkdir()
+            content = {"files": {}, "state": digest_of([unit.key, step])}
+            (scratch / CHECKPOINT / MANIFEST).write_text(json.dumps(content))
+            (scratch / EXPORTS).write_text("{}")
         event.result = self._report(unit, step, more=False)
         event.result.streams = {}
         event.result_folder = str(scratch)
