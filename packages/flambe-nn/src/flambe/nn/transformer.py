@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from flambe.nn.module import Module
+from flambe.nn.transformer_layer import EncoderDecoder, Layer, Stack
 
 
-class Transformer(Module):
+class Transformer(EncoderDecoder):
     """An encoder and a decoder.
 
     Parameters
@@ -36,55 +37,12 @@ class Transformer(Module):
         dim_feedforward: int = 2048,
         dropout: float = 0.1,
     ) -> None:
-        super().__init__()
-        self.input_size = input_size
-        self.d_model = self.hidden_size = self.output_size = d_model
+        super().__init__(input_size, d_model)
         self.encoder = TransformerEncoder(input_size, d_model, nhead, num_encoder_layers, dim_feedforward, dropout)
         self.decoder = TransformerDecoder(input_size, d_model, nhead, num_decoder_layers, dim_feedforward, dropout)
 
-    def forward(
-        self,
-        src: Tensor,
-        tgt: Tensor,
-        src_mask: Tensor | None = None,
-        tgt_mask: Tensor | None = None,
-        memory_mask: Tensor | None = None,
-        src_key_padding_mask: Tensor | None = None,
-        tgt_key_padding_mask: Tensor | None = None,
-        memory_key_padding_mask: Tensor | None = None,
-    ) -> Tensor:
-        """Encode ``src [B, S, I]`` and decode ``tgt [B, T, I]`` to ``[B, T, D]``.
 
-        Parameters
-        ----------
-        src_mask: ``[S, S]``. tgt_mask: ``[T, T]``. memory_mask: ``[T, S]``.
-        src_key_padding_mask: ``[B, S]``; also the memory's when that has none of its own.
-        tgt_key_padding_mask: ``[B, T]``. memory_key_padding_mask: ``[B, S]``.
-
-        Raises
-        ------
-        RuntimeError: source and target have different batches, or features of another size.
-        """
-        if src.size(0) != tgt.size(0):
-            raise RuntimeError(f"src has a batch of {src.size(0)} and tgt of {tgt.size(0)}")
-        for name, data in (("src", src), ("tgt", tgt)):
-            if data.size(2) != self.input_size:
-                raise RuntimeError(f"{name} has {data.size(2)} features, expected input_size {self.input_size}")
-        memory = self.encoder(src, mask=src_mask, padding_mask=src_key_padding_mask)
-        decoded: Tensor = self.decoder(
-            tgt,
-            memory,
-            tgt_mask=tgt_mask,
-            memory_mask=memory_mask,
-            padding_mask=tgt_key_padding_mask,
-            memory_key_padding_mask=src_key_padding_mask
-            if memory_key_padding_mask is None
-            else memory_key_padding_mask,
-        )
-        return decoded
-
-
-class TransformerEncoder(Module):
+class TransformerEncoder(Stack):
     """Layers of self-attention; usable as the encoder of an ``Embedder``.
 
     Parameters
@@ -103,12 +61,8 @@ class TransformerEncoder(Module):
         dim_feedforward: int = 2048,
         dropout: float = 0.1,
     ) -> None:
-        super().__init__()
-        self.input_size = input_size
-        self.d_model = self.hidden_size = self.output_size = d_model
-        self.proj = None if input_size == d_model else torch.nn.Linear(input_size, d_model)
-        self.layers = torch.nn.ModuleList(
-            [TransformerEncoderLayer(d_model, nhead, dim_feedforward, dropout) for _ in range(num_layers)]
+        super().__init__(
+            input_size, d_model, num_layers, lambda: TransformerEncoderLayer(d_model, nhead, dim_feedforward, dropout)
         )
         _draw(self)
 
@@ -121,13 +75,10 @@ class TransformerEncoder(Module):
     ) -> Tensor:
         """``src [B, S, I]`` to ``[B, S, D]``; ``mask [S, S]``, ``padding_mask [B, S]``. ``memory`` is not used: it is
         there so that encoders and decoders are called alike."""
-        output = src if self.proj is None else self.proj(src)
-        for layer in self.layers:
-            output = layer(output, src_mask=mask, padding_mask=padding_mask)
-        return zero_padding(output, padding_mask)
+        return self._encode(src, None, mask, padding_mask)[0]
 
 
-class TransformerDecoder(Module):
+class TransformerDecoder(Stack):
     """Layers of self-attention and attention to a memory.
 
     Parameters
@@ -146,12 +97,8 @@ class TransformerDecoder(Module):
         dim_feedforward: int = 2048,
         dropout: float = 0.1,
     ) -> None:
-        super().__init__()
-        self.input_size = input_size
-        self.d_model = self.hidden_size = self.output_size = d_model
-        self.proj = None if input_size == d_model else torch.nn.Linear(input_size, d_model)
-        self.layers = torch.nn.ModuleList(
-            [TransformerDecoderLayer(d_model, nhead, dim_feedforward, dropout) for _ in range(num_layers)]
+        super().__init__(
+            input_size, d_model, num_layers, lambda: TransformerDecoderLayer(d_model, nhead, dim_feedforward, dropout)
         )
         _draw(self)
 
@@ -166,30 +113,29 @@ class TransformerDecoder(Module):
     ) -> Tensor:
         """``tgt [B, T, I]`` and ``memory [B, S, D]`` to ``[B, T, D]``; ``tgt_mask [T, T]``, ``memory_mask [T, S]``,
         ``padding_mask [B, T]``, ``memory_key_padding_mask [B, S]``."""
-        output = tgt if self.proj is None else self.proj(tgt)
-        for layer in self.layers:
-            output = layer(
-                output,
-                memory,
-                tgt_mask=tgt_mask,
-                memory_mask=memory_mask,
-                padding_mask=padding_mask,
-                memory_key_padding_mask=memory_key_padding_mask,
-            )
-        return zero_padding(output, padding_mask)
+        return self._decode(tgt, memory, None, tgt_mask, memory_mask, padding_mask, memory_key_padding_mask)
 
 
-class TransformerEncoderLayer(Module):
+class _FeedForwardLayer(Layer):
+    def __init__(self, d_model: int, nhead: int, size: int, dropout: float, attends_memory: bool) -> None:
+        super().__init__(
+            d_model,
+            nhead,
+            dropout,
+            attends_memory,
+            lambda: {"linear1": torch.nn.Linear(d_model, size), "linear2": torch.nn.Linear(size, d_model)},
+        )
+
+    def inner_part(self, data: Tensor, state: Tensor | None, real: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Two linear layers with ReLU and dropout between them; there is no state."""
+        return self.linear2(self.drop(self.linear1(data).relu())), None
+
+
+class TransformerEncoderLayer(_FeedForwardLayer):
     """Self-attention and a feed-forward part with ReLU, each added to what came and then normalised (post-norm)."""
 
     def __init__(self, d_model: int, nhead: int, dim_feedforward: int = 2048, dropout: float = 0.1) -> None:
-        super().__init__()
-        self.self_attn = torch.nn.MultiheadAttention(d_model, nhead, dropout=dropout, batch_first=True)
-        self.linear1 = torch.nn.Linear(d_model, dim_feedforward)
-        self.linear2 = torch.nn.Linear(dim_feedforward, d_model)
-        self.norm1 = torch.nn.LayerNorm(d_model)
-        self.norm2 = torch.nn.LayerNorm(d_model)
-        self.drop = torch.nn.Dropout(dropout)
+        super().__init__(d_model, nhead, dim_feedforward, dropout, attends_memory=False)
 
     def forward(
         self,
@@ -199,26 +145,14 @@ class TransformerEncoderLayer(Module):
         padding_mask: Tensor | None = None,
     ) -> Tensor:
         """``src [B, S, D]`` to ``[B, S, D]``."""
-        attended = attend(self.self_attn, src, src, src_mask, padding_mask)
-        src = self.norm1(src + self.drop(attended))
-        inner = self.linear2(self.drop(self.linear1(src).relu()))
-        output: Tensor = self.norm2(src + self.drop(inner))
-        return output
+        return self.encode(src, None, src_mask, padding_mask)[0]
 
 
-class TransformerDecoderLayer(Module):
+class TransformerDecoderLayer(_FeedForwardLayer):
     """The same with attention to a memory in between."""
 
     def __init__(self, d_model: int, nhead: int, dim_feedforward: int = 2048, dropout: float = 0.1) -> None:
-        super().__init__()
-        self.self_attn = torch.nn.MultiheadAttention(d_model, nhead, dropout=dropout, batch_first=True)
-        self.multihead_attn = torch.nn.MultiheadAttention(d_model, nhead, dropout=dropout, batch_first=True)
-        self.linear1 = torch.nn.Linear(d_model, dim_feedforward)
-        self.linear2 = torch.nn.Linear(dim_feedforward, d_model)
-        self.norm1 = torch.nn.LayerNorm(d_model)
-        self.norm2 = torch.nn.LayerNorm(d_model)
-        self.norm3 = torch.nn.LayerNorm(d_model)
-        self.drop = torch.nn.Dropout(dropout)
+        super().__init__(d_model, nhead, dim_feedforward, dropout, attends_memory=True)
 
     def forward(
         self,
@@ -230,12 +164,7 @@ class TransformerDecoderLayer(Module):
         memory_key_padding_mask: Tensor | None = None,
     ) -> Tensor:
         """``tgt [B, T, D]`` and ``memory [B, S, D]`` to ``[B, T, D]``."""
-        tgt = self.norm1(tgt + self.drop(attend(self.self_attn, tgt, tgt, tgt_mask, padding_mask)))
-        attended = attend(self.multihead_attn, tgt, memory, memory_mask, memory_key_padding_mask)
-        tgt = self.norm2(tgt + self.drop(attended))
-        inner = self.linear2(self.drop(self.linear1(tgt).relu()))
-        output: Tensor = self.norm3(tgt + self.drop(inner))
-        return output
+        return self.decode(tgt, memory, None, tgt_mask, memory_mask, padding_mask, memory_key_padding_mask)[0]
 
 
 def generate_square_subsequent_mask(sz: int) -> Tensor:
@@ -243,39 +172,7 @@ def generate_square_subsequent_mask(sz: int) -> Tensor:
     return torch.full((sz, sz), float("-inf")).triu(diagonal=1)
 
 
-def attend(
-    attention: torch.nn.MultiheadAttention, query: Tensor, memory: Tensor, mask: Tensor | None, real: Tensor | None
-) -> Tensor:
-    """Let ``query [B, T, D]`` look at ``memory [B, S, D]``, with an attention mask and a padding mask ``real [B, S]``.
-
-    A row without anything to look at gives finite numbers.
-    """
-    hidden = None
-    if real is not None:
-        # Softmax over nothing is NaN. Such a row may look at its first position: it is thrown away in the end.
-        nothing = ~real.any(dim=1, keepdim=True)
-        real = torch.cat([real[:, :1] | nothing, real[:, 1:]], dim=1)
-        hidden = additive(real, query)
-    if mask is not None:
-        mask = additive(mask, query)
-    attended, _ = attention(query, memory, memory, attn_mask=mask, key_padding_mask=hidden, need_weights=False)
-    result: Tensor = attended
-    return result
-
-
-def additive(mask: Tensor, like: Tensor) -> Tensor:
-    """Boolean masks (True: may be looked at) as numbers to add."""
-    if mask.dtype != torch.bool:
-        return mask.to(like.dtype)
-    return torch.zeros(mask.shape, dtype=like.dtype, device=like.device).masked_fill(~mask, float("-inf"))
-
-
-def zero_padding(output: Tensor, real: Tensor | None) -> Tensor:
-    """Set states ``[B, S, D]`` to zero at padding."""
-    return output if real is None else torch.where(real.unsqueeze(-1), output, output.new_zeros(()))
-
-
-def _draw(module: torch.nn.Module) -> None:
+def _draw(module: Module) -> None:
     # Glorot for every matrix, as the paper's code does and torch.nn.Transformer too.
     for parameter in module.parameters():
         if parameter.dim() > 1:

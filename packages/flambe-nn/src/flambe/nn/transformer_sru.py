@@ -12,12 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from flambe.nn.module import Module
 from flambe.nn.sru_package import import_sru
-from flambe.nn.transformer import attend, zero_padding
+from flambe.nn.transformer_layer import EncoderDecoder, Layer, Stack
 
 
-class TransformerSRU(Module):
+class TransformerSRU(EncoderDecoder):
     """An encoder and a decoder.
 
     The decoder begins with the encoder's last state, layer by layer, when both have the same number of layers and the
@@ -49,9 +48,7 @@ class TransformerSRU(Module):
         bidirectional: bool = False,
         **kwargs: Any,
     ) -> None:
-        super().__init__()
-        self.input_size = input_size
-        self.d_model = self.hidden_size = self.output_size = d_model
+        super().__init__(input_size, d_model)
         self.encoder = TransformerSRUEncoder(
             input_size,
             d_model,
@@ -68,44 +65,12 @@ class TransformerSRU(Module):
         )
         self._state_fits = num_encoder_layers == num_decoder_layers and not bidirectional
 
-    def forward(
-        self,
-        src: Tensor,
-        tgt: Tensor,
-        src_mask: Tensor | None = None,
-        tgt_mask: Tensor | None = None,
-        memory_mask: Tensor | None = None,
-        src_key_padding_mask: Tensor | None = None,
-        tgt_key_padding_mask: Tensor | None = None,
-        memory_key_padding_mask: Tensor | None = None,
-    ) -> Tensor:
-        """Encode ``src [B, S, I]`` and decode ``tgt [B, T, I]`` to ``[B, T, D]``; masks as in ``Transformer``.
-
-        Raises
-        ------
-        RuntimeError: source and target have different batches, or features of another size.
-        """
-        if src.size(0) != tgt.size(0):
-            raise RuntimeError(f"src has a batch of {src.size(0)} and tgt of {tgt.size(0)}")
-        for name, data in (("src", src), ("tgt", tgt)):
-            if data.size(2) != self.input_size:
-                raise RuntimeError(f"{name} has {data.size(2)} features, expected input_size {self.input_size}")
-        memory, state = self.encoder(src, mask=src_mask, padding_mask=src_key_padding_mask)
-        decoded: Tensor = self.decoder(
-            tgt,
-            memory,
-            state=state if self._state_fits else None,
-            tgt_mask=tgt_mask,
-            memory_mask=memory_mask,
-            padding_mask=tgt_key_padding_mask,
-            memory_key_padding_mask=src_key_padding_mask
-            if memory_key_padding_mask is None
-            else memory_key_padding_mask,
-        )
-        return decoded
+    def _handed_on(self, encoded: Any) -> tuple[Tensor, dict[str, Any]]:
+        memory, state = encoded
+        return memory, {"state": state if self._state_fits else None}
 
 
-class TransformerSRUEncoder(Module):
+class TransformerSRUEncoder(Stack):
     """Layers of self-attention and an SRU.
 
     Parameters
@@ -127,17 +92,13 @@ class TransformerSRUEncoder(Module):
         bidirectional: bool = False,
         **kwargs: Any,
     ) -> None:
-        super().__init__()
-        self.input_size = input_size
-        self.d_model = self.hidden_size = self.output_size = d_model
-        self.proj = None if input_size == d_model else torch.nn.Linear(input_size, d_model)
-        self.layers = torch.nn.ModuleList(
-            [
-                TransformerSRUEncoderLayer(
-                    d_model, nhead, dim_feedforward, dropout, sru_dropout, bidirectional, **kwargs
-                )
-                for _ in range(num_layers)
-            ]
+        super().__init__(
+            input_size,
+            d_model,
+            num_layers,
+            lambda: TransformerSRUEncoderLayer(
+                d_model, nhead, dim_feedforward, dropout, sru_dropout, bidirectional, **kwargs
+            ),
         )
 
     def forward(
@@ -149,16 +110,11 @@ class TransformerSRUEncoder(Module):
     ) -> tuple[Tensor, Tensor]:
         """``src [B, S, I]`` and ``state [L, B, F]`` to ``(output [B, S, D], state [L, B, F])``; ``mask [S, S]``,
         ``padding_mask [B, S]``."""
-        output = src if self.proj is None else self.proj(src)
-        states = []
-        for place, layer in enumerate(self.layers):
-            before = None if state is None else state[place]
-            output, after = layer(output, state=before, src_mask=mask, padding_mask=padding_mask)
-            states.append(after)
-        return zero_padding(output, padding_mask), torch.stack(states)
+        output, states = self._encode(src, state, mask, padding_mask)
+        return output, torch.stack([each for each in states if each is not None])
 
 
-class TransformerSRUDecoder(Module):
+class TransformerSRUDecoder(Stack):
     """Layers of self-attention, attention to a memory and an SRU.
 
     Parameters
@@ -179,15 +135,11 @@ class TransformerSRUDecoder(Module):
         sru_dropout: float | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__()
-        self.input_size = input_size
-        self.d_model = self.hidden_size = self.output_size = d_model
-        self.proj = None if input_size == d_model else torch.nn.Linear(input_size, d_model)
-        self.layers = torch.nn.ModuleList(
-            [
-                TransformerSRUDecoderLayer(d_model, nhead, dim_feedforward, dropout, sru_dropout, **kwargs)
-                for _ in range(num_layers)
-            ]
+        super().__init__(
+            input_size,
+            d_model,
+            num_layers,
+            lambda: TransformerSRUDecoderLayer(d_model, nhead, dim_feedforward, dropout, sru_dropout, **kwargs),
         )
 
     def forward(
@@ -201,21 +153,43 @@ class TransformerSRUDecoder(Module):
         memory_key_padding_mask: Tensor | None = None,
     ) -> Tensor:
         """``tgt [B, T, I]``, ``memory [B, S, D]`` and ``state [L, B, F]`` to ``[B, T, D]``."""
-        output = tgt if self.proj is None else self.proj(tgt)
-        for place, layer in enumerate(self.layers):
-            output = layer(
-                output,
-                memory,
-                state=None if state is None else state[place],
-                tgt_mask=tgt_mask,
-                memory_mask=memory_mask,
-                padding_mask=padding_mask,
-                memory_key_padding_mask=memory_key_padding_mask,
+        return self._decode(tgt, memory, state, tgt_mask, memory_mask, padding_mask, memory_key_padding_mask)
+
+
+class _SRULayer(Layer):
+    def __init__(
+        self,
+        d_model: int,
+        nhead: int,
+        size: int,
+        dropout: float,
+        sru_dropout: float | None,
+        bidirectional: bool,
+        attends_memory: bool,
+        options: dict[str, Any],
+    ) -> None:
+        def inner() -> dict[str, torch.nn.Module]:
+            cell = import_sru().SRUCell(
+                d_model,
+                size,
+                dropout=dropout if sru_dropout is None else sru_dropout,
+                bidirectional=bidirectional,
+                # No skip term inside: the layer adds what came in itself.
+                **{"has_skip_term": False, **options},
             )
-        return zero_padding(output, padding_mask)
+            return {"sru": cell, "linear2": torch.nn.Linear(size * (2 if bidirectional else 1), d_model)}
+
+        super().__init__(d_model, nhead, dropout, attends_memory, inner)
+
+    def inner_part(self, data: Tensor, state: Tensor | None, real: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """An SRU from ``state [B, F]`` on, and a linear layer."""
+        # SRU is time first and its mask is True at padding; a padded step carries the state on unchanged.
+        hidden = None if real is None else (~real).transpose(0, 1).contiguous()
+        output, state = self.sru(data.transpose(0, 1).contiguous(), c0=state, mask_pad=hidden)
+        return self.linear2(output.transpose(0, 1)), state
 
 
-class TransformerSRUEncoderLayer(Module):
+class TransformerSRUEncoderLayer(_SRULayer):
     """Self-attention and an SRU, each added to what came and then normalised (post-norm)."""
 
     def __init__(
@@ -228,13 +202,7 @@ class TransformerSRUEncoderLayer(Module):
         bidirectional: bool = False,
         **kwargs: Any,
     ) -> None:
-        super().__init__()
-        self.self_attn = torch.nn.MultiheadAttention(d_model, nhead, dropout=dropout, batch_first=True)
-        self.sru = _cell(d_model, dim_feedforward, dropout, sru_dropout, bidirectional, kwargs)
-        self.linear2 = torch.nn.Linear(dim_feedforward * (2 if bidirectional else 1), d_model)
-        self.norm1 = torch.nn.LayerNorm(d_model)
-        self.norm2 = torch.nn.LayerNorm(d_model)
-        self.drop = torch.nn.Dropout(dropout)
+        super().__init__(d_model, nhead, dim_feedforward, dropout, sru_dropout, bidirectional, False, kwargs)
 
     def forward(
         self,
@@ -242,14 +210,12 @@ class TransformerSRUEncoderLayer(Module):
         state: Tensor | None = None,
         src_mask: Tensor | None = None,
         padding_mask: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor | None]:
         """``src [B, S, D]`` and ``state [B, F]`` to ``([B, S, D], [B, F])``."""
-        src = self.norm1(src + self.drop(attend(self.self_attn, src, src, src_mask, padding_mask)))
-        inner, state = _run(self.sru, src, state, padding_mask)
-        return self.norm2(src + self.drop(self.linear2(inner))), state
+        return self.encode(src, state, src_mask, padding_mask)
 
 
-class TransformerSRUDecoderLayer(Module):
+class TransformerSRUDecoderLayer(_SRULayer):
     """The same with attention to a memory in between."""
 
     def __init__(
@@ -261,15 +227,7 @@ class TransformerSRUDecoderLayer(Module):
         sru_dropout: float | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__()
-        self.self_attn = torch.nn.MultiheadAttention(d_model, nhead, dropout=dropout, batch_first=True)
-        self.multihead_attn = torch.nn.MultiheadAttention(d_model, nhead, dropout=dropout, batch_first=True)
-        self.sru = _cell(d_model, dim_feedforward, dropout, sru_dropout, False, kwargs)
-        self.linear2 = torch.nn.Linear(dim_feedforward, d_model)
-        self.norm1 = torch.nn.LayerNorm(d_model)
-        self.norm2 = torch.nn.LayerNorm(d_model)
-        self.norm3 = torch.nn.LayerNorm(d_model)
-        self.drop = torch.nn.Dropout(dropout)
+        super().__init__(d_model, nhead, dim_feedforward, dropout, sru_dropout, False, True, kwargs)
 
     def forward(
         self,
@@ -282,28 +240,4 @@ class TransformerSRUDecoderLayer(Module):
         memory_key_padding_mask: Tensor | None = None,
     ) -> Tensor:
         """``tgt [B, T, D]``, ``memory [B, S, D]`` and ``state [B, F]`` to ``[B, T, D]``."""
-        tgt = self.norm1(tgt + self.drop(attend(self.self_attn, tgt, tgt, tgt_mask, padding_mask)))
-        attended = attend(self.multihead_attn, tgt, memory, memory_mask, memory_key_padding_mask)
-        tgt = self.norm2(tgt + self.drop(attended))
-        inner, _ = _run(self.sru, tgt, state, padding_mask)
-        output: Tensor = self.norm3(tgt + self.drop(self.linear2(inner)))
-        return output
-
-
-def _cell(
-    d_model: int, size: int, dropout: float, sru_dropout: float | None, bidirectional: bool, options: dict[str, Any]
-) -> torch.nn.Module:
-    # No skip term inside: the layer adds what came in itself.
-    options = {"has_skip_term": False, **options}
-    cell: torch.nn.Module = import_sru().SRUCell(
-        d_model, size, dropout=dropout if sru_dropout is None else sru_dropout, bidirectional=bidirectional, **options
-    )
-    return cell
-
-
-def _run(cell: torch.nn.Module, data: Tensor, state: Tensor | None, real: Tensor | None) -> tuple[Tensor, Tensor]:
-    # SRU is time first and its mask is True at padding; a padded step carries the state on unchanged.
-    hidden = None if real is None else (~real).transpose(0, 1).contiguous()
-    output, state = cell(data.transpose(0, 1).contiguous(), c0=state, mask_pad=hidden)
-    assert state is not None
-    return output.transpose(0, 1), state
+        return self.decode(tgt, memory, state, tgt_mask, memory_mask, padding_mask, memory_key_padding_mask)[0]
