@@ -188,7 +188,9 @@ class _Experiment:
     def _seed(self, given: _Pairs, spec: Spec) -> None:
         node = _bare(given["seed"][1]) if "seed" in given else None
         if node is not None and node.tag == "!seeds":
-            found = self._low.read_seeds(node, "", Place(("seeds",), None))
+            from flambe.compile.search_tag import seeds_of
+
+            found = seeds_of(node, "", Place(("seeds",), None), self._low)
             spec.seed, spec.seeds = found or (spec.seed, [])
         elif node is not None and (node.tag or "").removeprefix("!") in GRID_TAGS:
             value = self._plain(given, "seed")

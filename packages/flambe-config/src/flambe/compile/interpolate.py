@@ -11,7 +11,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from flambe.compile.compose import whole_path
-from flambe.compile.lowering import DISTRIBUTIONS, FAULT, GRID_TAGS, SAMPLE_TAGS
+from flambe.compile.lowering import FAULT, SEARCH_TAGS
 from flambe.compile.placeholder import OFF, Piece, Variable, inside, is_reference, pieces, secret_inside
 from flambe.compile.reference import LINK_TAGS
 from flambe.compile.yaml import (
@@ -37,7 +37,7 @@ MOST_COPIES = 100_000
 MOST_STEPS = 50
 """From one reference to the next."""
 
-SEARCHES = frozenset(f"!{tag}" for tag in (*GRID_TAGS, *SAMPLE_TAGS, *DISTRIBUTIONS, "seeds"))
+SEARCHES = frozenset(f"!{tag}" for tag in SEARCH_TAGS)
 _CLOSED = frozenset(f"!{tag}" for tag in (*LINK_TAGS, "env", "required", FAULT))
 _VALUES = ("!file", "!env")  # tags of values that are no objects
 

@@ -14,35 +14,22 @@ from typing import Any
 from flambe.compile.library import Library
 from flambe.compile.reference import LINK_TAGS, file, link, variable
 from flambe.compile.tags import resolve
-from flambe.compile.yaml import STANDARD, Alias, Mapping, Node, Scalar, Sequence, describe, plain_value
+from flambe.compile.yaml import STANDARD, Alias, Mapping, Node, Scalar, Sequence, plain_value
 from flambe.errors import ConfigError, Faults, Notice, Position
 from flambe.spec.codec import escape
-from flambe.spec.nodes import ARGS, BYTES, CONTINUOUS, ENV, FILE, GRID, MAP, NEW, SEARCHES, YAML, LinkTarget, link_node
+from flambe.spec.nodes import ARGS, BYTES, ENV, FILE, MAP, NEW, SEARCHES, YAML, LinkTarget, link_node
 
 FAULT = "$fault"
 GRID_TAGS = ("g", "GridSearchOptions", "choice")
 SAMPLE_TAGS = ("s", "SampledUniformSearchOptions")
 DISTRIBUTIONS = ("uniform", "normal", "beta", "quniform")
-FORMS = (
-    *LINK_TAGS,
-    *GRID_TAGS,
-    *SAMPLE_TAGS,
-    *DISTRIBUTIONS,
-    "seeds",
-    "file",
-    "env",
-    "cluster",
-    "required",
-    "$",
-    "PickledDataLink",
-)
+SEARCH_TAGS = (*GRID_TAGS, *SAMPLE_TAGS, *DISTRIBUTIONS, "seeds")
+FORMS = (*LINK_TAGS, *SEARCH_TAGS, "file", "env", "cluster", "required", "$", "PickledDataLink")
 OWN_TAGS = ("@", "g", "s", "link", "ref", "call", "copy", "choice", *DISTRIBUTIONS, "seeds", "file", "env", "required",
             "Experiment", "Pipeline", "Search")  # fmt: skip
 
 # Copies that aliases make; real files make a few, a bomb makes billions.
 MOST_COPIES = 100_000
-# Values that all !s of a file draw.
-MOST_DRAWN = 200_000
 
 Where = tuple[str | int, ...]
 
@@ -101,7 +88,7 @@ class Lowering:
         self._made: dict[int, dict[str, Any]] = {}
         self.endless: list[Place] = []  # what has no list of values: somebody has to draw from it
         self._copies = 0
-        self._drawn = 0
+        self.drawn = 0  # values of searches
         self._inside_alias = 0
 
     def fault(
@@ -147,18 +134,14 @@ class Lowering:
             return {FAULT: True}  # a reference that is wrong, which is noted already
         if name in LINK_TAGS:
             return link(node, name, self)
-        if name in GRID_TAGS:
-            return self._grid(node, name, place)
-        if name in SAMPLE_TAGS:
-            return self._sample(node, name, place)
+        if name in SEARCH_TAGS:
+            from flambe.compile.search_tag import search_node
+
+            return search_node(node, name, place, self)
         if name == "file":
             return file(node, self)
         if name == "env":
             return variable(node, self)
-        if name in DISTRIBUTIONS:
-            return self._distribution(node, name, place)
-        if name == "seeds":
-            return self._seeds(node, place)
         if name == "cluster":
             what = "!cluster stands only in the resources of an experiment"
             hint = "Name the file there, files: !cluster /path, and link to the name: !@ files."
@@ -318,7 +301,7 @@ class Lowering:
 
     def _own_yaml(self, node: Node, tag: str, target: str, place: Place) -> dict[str, Any]:
         """Return the node of a class with a ``from_yaml`` of its own: it gets what is below its tag as it stands."""
-        value = self._data(_untagged(node), Place((*place.at, "value"), None))
+        value = self._data(untagged(node), Place((*place.at, "value"), None))
         if not _is_plain(value):
             what = f"!{tag} reads its own YAML, which cannot hold other tags"
             return self.fault(node.position, what, rule="own-yaml")
@@ -359,133 +342,6 @@ class Lowering:
                     self.keys[below.at] = key_node.position
                     result[key] = self.value(item, below)
 
-    # Search ------------------------------------------------------------------------------------------------------
-
-    def _grid(self, node: Node, tag: str, place: Place) -> Any:
-        if tag == "choice" and isinstance(node, Mapping):
-            return self._named_choice(node, place)
-        if not isinstance(node, Sequence):
-            hint = None
-            if isinstance(node, Mapping):
-                hint = "Write !choice for options with names."
-            if isinstance(node, Scalar) and node.text:
-                hint = f"Write !{tag} [{node.text}]."
-                if node.text[0] == "-" and " " in node.text:
-                    hint = "Put a space after each '-' of the list."
-            what = f"!{tag} holds {describe(node)}"
-            return self.fault(node.position, what, rule="malformed-search", expected="a list of values", hint=hint)
-        return self._options(node, tag, place, None)
-
-    def _named_choice(self, node: Mapping, place: Place) -> Any:
-        """Return the grid of ``!choice {name: option, …}``, or of ``!choice {options: …, probs: …}``."""
-        given = {key: item for key, _, item in self._pairs(node)}
-        if "options" not in given or not set(given) <= {"options", "probs"}:
-            return self._options(node, "choice", place, None)
-        options = given["options"]
-        if not isinstance(options, Sequence | Mapping) or options.tag is not None:
-            return self._malformed(options, f"the options of !choice are {describe(options)}", "a list or mapping")
-        probs = None
-        if "probs" in given:
-            probs = self.value(given["probs"], Place((*place.at, "probs"), None))
-        return self._options(options, "choice", place, (probs, given["probs"]) if "probs" in given else None)
-
-    def _options(self, node: Sequence | Mapping, tag: str, place: Place, given: tuple[Any, Node] | None) -> Any:
-        """Return the grid of a list of options, or of a mapping of name to option. given: their probabilities."""
-        if not node.items:
-            what = f"!{tag} holds an empty {'mapping' if isinstance(node, Mapping) else 'list'}"
-            return self._malformed(node, what, "one value or more")
-        names: list[str] | None = None
-        items: list[Node]
-        if isinstance(node, Mapping):
-            pairs = self._pairs(node)
-            names, items = [str(key) for key, _, _ in pairs], [item for _, _, item in pairs]
-        else:
-            items = node.items
-        probs = None
-        if given is not None:
-            probs = _probabilities(given[0], len(items), names)
-            if probs is None:
-                what = f"the probs of !{tag} are no probabilities of its {len(items)} options"
-                return self._malformed(given[1], what, f"{len(items)} numbers that add up to 1")
-        options: list[Any] = []
-        seen: dict[str, int] = {}
-        for index, item in enumerate(items):
-            inner = Place((*place.at, GRID, len(options)), place.config, (*place.choices, (*place.at, len(options))))
-            option = self.value(item, inner)
-            written = repr(option)
-            if names is None and written in seen and not (isinstance(option, dict) and FAULT in option):
-                what = "this value of the search is there already; it is tried once"
-                self.warn(item.position, what, "duplicate-option")
-                if probs is not None:
-                    probs[seen[written]] += probs.pop(len(options))
-                continue
-            seen[written] = index if names is not None else len(options)
-            options.append(option)
-        grid: dict[str, Any] = {GRID: options}
-        if names is not None:
-            grid["names"] = names
-        if probs is not None:
-            grid["probs"] = probs
-        return grid
-
-    def _distribution(self, node: Node, name: str, place: Place) -> Any:
-        from flambe.compile.distribution import FIELDS, DistributionError, distribution, form_of
-
-        kind = f"${name}"
-        fields = (*FIELDS[kind], "transform")
-        values: dict[str, Any] = {}
-        if isinstance(node, Sequence):
-            if not len(fields) - 1 <= len(node.items) <= len(fields):
-                count = f"{len(node.items)} value{'s' if len(node.items) != 1 else ''}"
-                return self._malformed(node, f"!{name} holds {count}", form_of(kind))
-            for index, (field, item) in enumerate(zip(fields, node.items, strict=False)):
-                values[field] = self.value(item, Place((*place.at, kind, index), None))
-        elif isinstance(node, Mapping):
-            for key, key_node, item in self._pairs(node):
-                if key not in fields:
-                    what = f"!{name} has no {key!r}"
-                    return self._malformed(key_node, what, f"{', '.join(fields[:-1])} and perhaps transform")
-                values[key] = self.value(item, Place((*place.at, kind, fields.index(key)), None))
-        else:
-            return self._malformed(node, f"!{name} holds {describe(node)}", form_of(kind))
-        missing = [field for field in fields[:-1] if field not in values]
-        if missing:
-            return self._malformed(node, f"!{name} has no {missing[0]}", form_of(kind))
-        if any(isinstance(value, dict) and FAULT in value for value in values.values()):
-            return {FAULT: True}
-        try:
-            found = distribution(kind, [values[field] for field in fields[:-1]], values.get("transform"))
-        except DistributionError as error:
-            return self._malformed(node, f"!{name} {error.what}", error.expected)
-        if kind in CONTINUOUS:
-            self.endless.append(place)
-        return found.node()
-
-    def _seeds(self, node: Node, place: Place) -> Any:
-        found = self.read_seeds(node, ".".join(map(str, place.config or place.at)), Place((*place.at, GRID), None))
-        return {FAULT: True} if found is None else {GRID: found[1]}
-
-    def read_seeds(self, node: Node, stream: str, place: Place) -> tuple[int, list[int]] | None:
-        """Return what ``!seeds`` stands for: what its seeds are drawn from, and them. None where that is a fault.
-
-        stream: each place draws seeds of its own; the whole experiment's is "".
-        """
-        from flambe.compile.sample import SampleError, derive_seeds, read_seeds
-
-        bare = _untagged(node)
-        faults = len(self.faults)
-        given = self.value(bare, place)
-        if len(self.faults) > faults:
-            return None
-        try:
-            base, count, listed = read_seeds(given, self.seed)
-        except SampleError as error:
-            self._malformed(node, f"!seeds {error}", error.expected)
-            return None
-        if listed is not None:
-            return listed[0], listed
-        return base, derive_seeds(base, count, stream)
-
     def endless_fault(self, place: Place, remedy: str) -> None:
         """Note that nothing draws from a distribution."""
         name = ".".join(map(str, place.config or ()))
@@ -495,33 +351,6 @@ class Lowering:
             rule="missing-parameter",
             hint=f"{remedy}, or write !quniform [low, high, n] or !s [low, high, k].",
         )
-
-    def _malformed(self, node: Node, what: str, expected: str | None) -> dict[str, Any]:
-        return self.fault(node.position, what, rule="malformed-search", expected=expected)
-
-    def _sample(self, node: Node, tag: str, place: Place) -> Any:
-        from flambe.compile.sample import FORM, SampleError, draw, read_sample
-
-        if not isinstance(node, Sequence):
-            return self.fault(node.position, f"!{tag} holds {describe(node)}", rule="malformed-search", expected=FORM)
-
-        given = [self.value(item, Place((*place.at, GRID, index), None)) for index, item in enumerate(node.items)]
-        try:
-            sample = read_sample(given)
-        except SampleError as error:
-            return self.fault(node.position, f"!{tag} {error}", rule="malformed-search", expected=error.expected)
-        self._drawn += sample.size
-        if self._drawn > MOST_DRAWN:
-            return self.fault(
-                node.position, f"the searches of this file draw more than {MOST_DRAWN:,} values", rule="too-large"
-            )
-        values = draw(sample, self.seed, ".".join(map(str, place.config or place.at)))
-        if len(values) < sample.size:
-            what = f"there are only {len(values)} different values to draw, not {sample.size}"
-            self.warn(node.position, what, "duplicate-option")
-        for index in range(max(len(values), len(given))):  # what was drawn is written nowhere
-            self.places[*place.at, GRID, index] = node.position
-        return {GRID: values}
 
 
 def _is_plain(value: Any) -> bool:
@@ -535,18 +364,8 @@ def _is_plain(value: Any) -> bool:
     return True
 
 
-def _probabilities(given: Any, count: int, names: list[str] | None) -> list[float] | None:
-    """Return the probabilities of ``count`` options, from a list or a mapping of their names; None for what is none."""
-    if isinstance(given, dict) and names is not None and set(given) == set(names):
-        given = [given[name] for name in names]
-    if not isinstance(given, list) or len(given) != count:
-        return None
-    if any(isinstance(one, bool) or not isinstance(one, int | float) or one < 0 for one in given):
-        return None
-    return list(given) if abs(sum(given) - 1) < 1e-6 else None
-
-
-def _untagged(node: Node) -> Node:
+def untagged(node: Node) -> Node:
+    """Return a node as it stands, its tag left away."""
     bare = copy.copy(node)
     bare.tag = None
     return bare
