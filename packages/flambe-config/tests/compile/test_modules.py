@@ -13,7 +13,7 @@ import flambe.compile
 from flambe.compile import Component, Link, Registrable, Schema, component, registrable, serialization
 
 
-class Encoder(Component):
+class Coder(Component):
     def __init__(self, size: int, inner: Any = None) -> None:
         self.size = size
         self.inner = inner
@@ -58,12 +58,12 @@ def test_modules_are_attributes_and_have_the_documented_names() -> None:
 
 
 def test_a_component_through_nodes_of_pyyaml() -> None:
-    outer = Encoder(2, inner=Encoder(3))
-    node = Encoder.to_yaml(yaml.SafeDumper, outer, "!other.Tag")
+    outer = Coder(2, inner=Coder(3))
+    node = Coder.to_yaml(yaml.SafeDumper, outer, "!other.Tag")
     assert node.tag == "!other.Tag"
-    assert yaml.serialize(node) == f"!other.Tag\nsize: 2\ninner: {tag_of(Encoder)}\n  size: 3\n  inner: null\n"
-    node.tag = tag_of(Encoder)
-    schema = Encoder.from_yaml(yaml.SafeLoader(""), node, None)
+    assert yaml.serialize(node) == f"!other.Tag\nsize: 2\ninner: {tag_of(Coder)}\n  size: 3\n  inner: null\n"
+    node.tag = tag_of(Coder)
+    schema = Coder.from_yaml(yaml.SafeLoader(""), node, None)
     assert isinstance(schema, Schema)
     built = schema()
     assert (built.size, built.inner.size) == (2, 3)
