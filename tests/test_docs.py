@@ -70,7 +70,7 @@ def blocks() -> Iterator[Block]:
 BLOCKS = list(blocks())
 
 
-FILE = re.compile(r"(?:yaml|python|sh|text) file=(?P<name>[\w.-]+)")
+FILE = re.compile(r"(?:yaml|python|sh|text) file=(?P<name>(?:[\w-]+/)*[\w.-]+)")
 WORKED = sorted({block.page for block in BLOCKS if FILE.fullmatch(block.info)})
 
 
@@ -153,6 +153,7 @@ def test_a_page_can_be_worked_through(page: Path, tmp_path: Path, shell: Callabl
     folder.mkdir()
     for block in BLOCKS:
         if block.page == page and (file := FILE.fullmatch(block.info)):
+            (folder / file["name"]).parent.mkdir(parents=True, exist_ok=True)
             (folder / file["name"]).write_text(block.text, encoding="utf-8")
         elif block.page == page and is_run(block):
             runs(block, folder, shell)

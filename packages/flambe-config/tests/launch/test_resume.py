@@ -92,3 +92,8 @@ def test_numbers(project: Any) -> None:
     assert (project.record(7).resumes, project.record(2).resumes) == (1, 0)
     assert project.start("--output-dir", "elsewhere").stdout == "returned 0\n"
     assert (project.folder / "elsewhere/my_task/exp.0/run.json").is_file()
+    # exp.7 is that of this function, if others have one too; elsewhere it has to be the only one.
+    project.start("--exp", "7", "__run__.__name__=other")
+    assert project.start("--resume", "exp.7").stdout == "returned 7\n"
+    said = project.start("--resume", "exp.7", "__run__.__name__=third", code=2).stderr
+    assert "2 runs are called 'exp.7': " in said

@@ -23,9 +23,8 @@ from flambe.compile import download
 from flambe.compile.git import fetched, parse_source
 from flambe.errors import ConfigError, RunFailed, UsageError
 from flambe.record import layout
-from flambe.record.provenance import code_folder
+from flambe.record.code_copy import code_to_copy
 from flambe.record.run import RunRecord, read_record
-from flambe.record.snapshot import snapshot_of
 from flambe.runnable.secrets import VARIABLE as SECRETS
 from flambe.runnable.secrets import read_secrets, secrets_file
 from flambe.spec.codec import dump_spec, load_spec
@@ -150,7 +149,13 @@ def relocate(spec: Spec, workdir: str) -> tuple[Spec, dict[str, str]]:
 
     remote = load_spec(dump_spec(spec))
     if remote.kind == "function":
-        remote.stages[0].body["code"] = {FILE: str(_code_alone(spec))}
+        body = remote.stages[0].body
+        body["code"] = {FILE: str(_code_alone(spec))}
+        # What is copied was decided here: there is no repository there.
+        body["snapshot"] = "none" if body.get("snapshot") == "none" else "copy"
+        body["settings"] = {k: v for k, v in body.get("settings", {}).items() if k not in ("dirty", "version_manager")}
+        if not body["settings"]:
+            del body["settings"]
     for stage in remote.stages:
         stage.body, stage.scheduler, stage.search = (
             rewrite(part) for part in (stage.body, stage.scheduler, stage.search)
@@ -167,12 +172,15 @@ def relocate(spec: Spec, workdir: str) -> tuple[Spec, dict[str, str]]:
 
 def _code_alone(spec: Spec) -> Path:
     """Return a folder with the code of a function and nothing else: the one it is in may hold all the data of a project."""
-    snapshot = snapshot_of(str(spec.stages[0].body["main"]), code_folder(spec))
-    folder = Path(user_cache_dir("flambe", appauthor=False)) / "code" / snapshot.tree[:32]
+    cache = Path(user_cache_dir("flambe", appauthor=False))
+    stage = msgspec.structs.replace(spec.stages[0], body={**spec.stages[0].body, "snapshot": "copy"})
+    copy = code_to_copy(msgspec.structs.replace(spec, stages=[stage], debug=False), cache)
+    assert copy is not None
+    folder = cache / "code" / str(copy.tree)[:32]
     if not folder.is_dir():
         aside = folder.with_name(f"{folder.name}.{token_hex(4)}")
         aside.mkdir(parents=True)
-        snapshot.write(aside)
+        copy.write(aside)
         try:
             os.rename(aside, folder)
         except OSError:  # another command was quicker

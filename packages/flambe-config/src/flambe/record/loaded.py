@@ -70,13 +70,15 @@ def _moved(place: str, source: str, copy: Path) -> str:
 
 def _loaded_from(source: Path) -> Iterator[tuple[str, Path]]:
     top = source.resolve()
-    # What is installed below the project, as in a .venv, is no part of it.
-    installed = [Path(folder) for folder in {sys.prefix, sys.base_prefix} if Path(folder) != top]
+    # What is installed below the project, as in a .venv, is no part of it. And most modules are Python's own: to follow the links
+    # of all of their paths would take longer than the rest.
+    installed = tuple(f"{folder}{os.sep}" for folder in {sys.prefix, sys.base_prefix} if Path(folder) != top)
     for name, module in list(sys.modules.items()):
-        file = _file_of(module)
-        if file is None or not file.is_relative_to(top) or any(file.is_relative_to(folder) for folder in installed):
+        said = getattr(module, "__file__", None)
+        if not isinstance(said, str) or said.startswith(installed) or "site-packages" in said:
             continue
-        if "site-packages" not in file.parts:
+        file = Path(os.path.realpath(said))
+        if file.is_relative_to(top) and not str(file).startswith(installed):
             yield name, source / file.relative_to(top)
 
 

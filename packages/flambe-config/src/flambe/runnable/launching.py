@@ -225,7 +225,12 @@ def in_order(variants: list[Spec], overrides: Sequence[str]) -> list[Spec]:
 def _wish(spec: Spec, asked: Words, forced: int | None) -> Wish:
     if asked.resume is not None:
         folder = Path(spec.output_dir).expanduser().absolute()
-        return Wish(resume=find_run(asked.resume, folder), allow_change=asked.allow_change)
+        # exp.3 is this function's own, if others have one too.
+        own = home_of(spec) / asked.resume
+        return Wish(
+            resume=find_run(str(own), folder) if own.is_dir() else find_run(asked.resume, folder),
+            allow_change=asked.allow_change,
+        )
     if asked.exp is not None:
         return Wish(number=asked.exp)
     if forced is not None:
