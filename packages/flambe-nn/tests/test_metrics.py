@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import f1_score, precision_score, recall_score, roc_auc_score, roc_curve
+from sklearn.metrics import f1_score, precision_score, recall_score, roc_auc_score, roc_curve, top_k_accuracy_score
 
 from flambe.metric import (
     AUC,
@@ -22,7 +22,9 @@ from flambe.metric import (
     BinaryPrecision,
     BinaryRecall,
     Metric,
+    MultiClassAUC,
     Perplexity,
+    Recall,
 )
 
 
@@ -136,3 +138,40 @@ def test_the_bases() -> None:
         assert math.isnan(metric.finalize({}))
     with pytest.raises(TypeError, match="Metric must implement compute"):
         Metric()(pred, target)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_recall_at_k_and_areas_of_classes(seed: int) -> None:
+    torch.manual_seed(seed)
+    pred, target = torch.randn(50, 4).softmax(1), torch.arange(50) % 4
+    for k in (1, 2, 4):
+        expected = top_k_accuracy_score(target, pred, k=k)
+        assert Recall(k)(pred, target).item() == pytest.approx(expected)
+        assert in_pieces(Recall(k), pred, target, 7) == pytest.approx(expected)
+    assert str(Recall(2)) == "Recall@2"
+    areas = roc_auc_score(target, pred, multi_class="ovr", average="macro")
+    assert MultiClassAUC()(pred, target).item() == pytest.approx(areas)
+    assert in_pieces(MultiClassAUC(), pred, target, 7) == pytest.approx(areas)
+    assert MultiClassAUC()(pred, torch.zeros(50, dtype=torch.long)).item() == 0.5
+    with pytest.raises(ValueError, match="top_k is 5, but there are 4 classes"):
+        Recall(5)(pred, target)
+
+
+def test_against_torchmetrics() -> None:
+    torchmetrics = pytest.importorskip(
+        "torchmetrics", reason="torchmetrics is not installed: its comparison is left out"
+    )
+    torch.manual_seed(0)
+    pred, target = torch.randn(60, 5), torch.randint(5, (60,))
+    functional = torchmetrics.functional.classification
+    assert Accuracy()(pred, target).item() == pytest.approx(
+        functional.multiclass_accuracy(pred, target, 5, "micro").item()
+    )
+    probability, label = torch.rand(60), torch.randint(2, (60,))
+    for ours, theirs in (
+        (BinaryPrecision(), functional.binary_precision),
+        (BinaryRecall(), functional.binary_recall),
+        (F1(), functional.binary_f1_score),
+        (AUC(), functional.binary_auroc),
+    ):
+        assert ours(probability, label).item() == pytest.approx(theirs(probability, label).item())

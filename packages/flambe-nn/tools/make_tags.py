@@ -33,6 +33,8 @@ ROOMS = (
 # What cannot be built from a config, or is only a base of others.
 NOT_TAGS = {"AverageableMetric", "BinaryMetric", "Dataset", "DistanceModule", "Field", "MeanModule", "Metric", "Module"}
 NOT_TAGS |= {"Sampler", "Tokenizer", "Packed"}
+# Torch's, under our name for code of version 0.4: their tag is !torch.LambdaLR.
+NOT_TAGS |= {"LambdaLR", "LRScheduler"}
 # A class of the floor, which brings its tag itself.
 NOT_TAGS |= {"Script"}
 # Classes that can be built and used but that no experiment of an upper torch has: containers need no tag of ours.

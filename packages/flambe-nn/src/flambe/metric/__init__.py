@@ -9,7 +9,9 @@ from flambe.metric.dev import (
     BinaryMetric,
     BinaryPrecision,
     BinaryRecall,
+    MultiClassAUC,
     Perplexity,
+    Recall,
 )
 from flambe.metric.loss import MultiLabelCrossEntropy, MultiLabelNLLLoss
 from flambe.metric.metric import AverageableMetric, Metric
@@ -25,7 +27,9 @@ __all__ = [
     "BinaryPrecision",
     "BinaryRecall",
     "Metric",
+    "MultiClassAUC",
     "MultiLabelCrossEntropy",
     "MultiLabelNLLLoss",
     "Perplexity",
+    "Recall",
 ]

@@ -117,6 +117,9 @@ class TransformerDecoder(Stack):
 
 
 class _FeedForwardLayer(Layer):
+    linear1: torch.nn.Linear
+    linear2: torch.nn.Linear
+
     def __init__(self, d_model: int, nhead: int, size: int, dropout: float, attends_memory: bool) -> None:
         super().__init__(
             d_model,
@@ -128,7 +131,8 @@ class _FeedForwardLayer(Layer):
 
     def inner_part(self, data: Tensor, state: Tensor | None, real: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Two linear layers with ReLU and dropout between them; there is no state."""
-        return self.linear2(self.drop(self.linear1(data).relu())), None
+        inner: Tensor = self.linear2(self.drop(self.linear1(data).relu()))
+        return inner, None
 
 
 class TransformerEncoderLayer(_FeedForwardLayer):

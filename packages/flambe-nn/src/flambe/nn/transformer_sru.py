@@ -157,6 +157,9 @@ class TransformerSRUDecoder(Stack):
 
 
 class _SRULayer(Layer):
+    sru: torch.nn.Module
+    linear2: torch.nn.Linear
+
     def __init__(
         self,
         d_model: int,

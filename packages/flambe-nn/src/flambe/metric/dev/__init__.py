@@ -1,9 +1,10 @@
 """Metrics for validation."""
 
 from flambe.metric.dev.accuracy import Accuracy
-from flambe.metric.dev.auc import AUC
+from flambe.metric.dev.auc import AUC, MultiClassAUC
 from flambe.metric.dev.binary import F1, BinaryAccuracy, BinaryMetric, BinaryPrecision, BinaryRecall
 from flambe.metric.dev.perplexity import BPC, Perplexity
+from flambe.metric.dev.recall import Recall
 
 __all__ = [
     "AUC",
@@ -14,5 +15,7 @@ __all__ = [
     "BinaryMetric",
     "BinaryPrecision",
     "BinaryRecall",
+    "MultiClassAUC",
     "Perplexity",
+    "Recall",
 ]

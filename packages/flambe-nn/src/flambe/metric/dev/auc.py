@@ -50,3 +50,24 @@ class AUC(Metric):
             fpr = torch.cat([fpr[:inside], fpr.new_tensor([self.max_fpr])])
             tpr = torch.cat([tpr[:inside], height.reshape(1)])
         return (torch.trapezoid(tpr, fpr) / self.max_fpr).float()
+
+
+class MultiClassAUC(AUC):
+    """Mean over classes of the area under the ROC curve of each class against the others.
+
+    Parameters
+    ----------
+    max_fpr: as in ``AUC``.
+    """
+
+    def compute(self, pred: Tensor, target: Tensor) -> Tensor:
+        """Scores ``pred [N, C]`` and classes ``target [N]`` (or 0/1 ``[N, C]``) to the mean area, 0-d.
+
+        Classes without an example, or to which all examples belong, have no curve and do not count; 0.5 where that are all.
+        """
+        hot = torch.nn.functional.one_hot(target, pred.size(1)) if target.dim() == 1 else target
+        has_curve = [0 < int(column.sum()) < len(column) for column in hot.T]
+        areas = [
+            super(MultiClassAUC, self).compute(pred[:, c], hot[:, c]) for c, there in enumerate(has_curve) if there
+        ]
+        return torch.stack(areas).mean() if areas else torch.tensor(0.5)
