@@ -24,6 +24,7 @@ COMMANDS = [
 TEST_TOOLS = (
     "pytest",
     "pytest-timeout",
+    "pytest-xdist",
     "hypothesis",
     "nltk",
     "moto[server]",
@@ -32,6 +33,9 @@ TEST_TOOLS = (
     "hatchling",
     "tensorboardX",
 )
+
+# Half of the time of the tests is waiting. A file stays together: its fixtures are machines and servers.
+WORKERS = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
 
 # uv reads neither pip's settings nor its folder of wheels.
 if os.environ.get("PIP_FIND_LINKS"):
@@ -74,9 +78,9 @@ def quickstart(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run every test. Arguments go to pytest: ``nox -s tests -- -m 'not slow'`` takes three minutes."""
+    """Run every test, on two cores. Arguments go to pytest in their place: ``nox -s tests -- -m 'not slow'``."""
     _install_flambe(session, *TEST_TOOLS)
-    session.run("pytest", *(session.posargs or ["-q"]))
+    session.run("pytest", *WORKERS, *(session.posargs or ["-q"]))
 
 
 @nox.session
