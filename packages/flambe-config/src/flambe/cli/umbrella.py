@@ -52,6 +52,8 @@ def _help() -> str:
         "  flambe submit      the same on a cluster: flambe submit X.yaml --cluster C.yaml\n"
         "  flambe exec        run concrete specs with the floor alone, without flambe-nn\n"
         "  flambe diff A B    what differs between two configs, specs or runs\n"
+        "  flambe reproduce   run a finished run anew, and say how equal the two are\n"
+        "  flambe verify      run the first steps of a config twice, and once resumed: the first thing that differs\n"
         "  flambe fmt FILE    lay out configs alike\n"
         "  flambe import DIR  write the configs of Hydra, mlxp or expyrun as ours\n"
         + "\n".join(lines)
@@ -280,10 +282,13 @@ def _as_file(data: bytes) -> int:
 )
 @click.argument("spec", default="-", metavar="[SPEC]")
 @click.option("-o", "--output-dir", metavar="DIR", help="Where run directories are made.")
+@click.option("--force", is_flag=True, help="Begin a new run directory and reuse nothing. Nothing is deleted.")
 @given_options
 @click.option("-v", "--verbose", is_flag=True, help="Say more.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
-def execute(spec: str, output_dir: str | None, install_extensions: bool, verbose: bool, quiet: bool) -> int:
+def execute(
+    spec: str, output_dir: str | None, force: bool, install_extensions: bool, verbose: bool, quiet: bool
+) -> int:
     from flambe.logging.console import setup_global_logging
     from flambe.runner.execute import execute_lines
     from flambe.spec.codec import dump_json, load_spec
@@ -298,7 +303,7 @@ def execute(spec: str, output_dir: str | None, install_extensions: bool, verbose
     if install_extensions:
         install_for(load_spec(line) for line in text.splitlines() if line.strip())
     summary = execute_lines(
-        text.splitlines(), tool="flambe exec", on_unit=on_unit, output_dir=output_dir, argv=sys.argv
+        text.splitlines(), tool="flambe exec", on_unit=on_unit, output_dir=output_dir, argv=sys.argv, fresh=force
     )
     return 1 if summary.failed else 0
 
@@ -333,6 +338,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         from flambe.cli.importing import import_
 
         return enter(import_, "flambe import", words[1:])
+    if first == "reproduce":
+        from flambe.cli.reproduce import reproduce
+
+        return enter(reproduce, "flambe reproduce", words[1:])
+    if first == "verify":
+        from flambe.cli.verify import verify
+
+        return enter(verify, "flambe verify", words[1:])
     if first in TOOLS:
         return enter(_forward(first, words[1:]), f"flambe {first}", [])
     if first in _CLUSTER_WORDS:
@@ -349,12 +362,15 @@ def _complete() -> int:
     from flambe.cli.diff import diff
     from flambe.cli.fmt import fmt
     from flambe.cli.importing import import_
+    from flambe.cli.reproduce import reproduce
+    from flambe.cli.verify import verify
 
     asked = tool_asked(TOOLS)
     if asked is not None and _is_installed(asked):
         hand_on(asked)
         os.execv(find_tool(asked), [find_tool(asked)])  # noqa: S606 - no shell is wanted
-    commands = {"run": run, "submit": _submit(), "exec": execute, "diff": diff, "fmt": fmt, "import": import_}
+    commands = {"run": run, "submit": _submit(), "exec": execute, "diff": diff, "fmt": fmt, "import": import_,
+                "reproduce": reproduce, "verify": verify}  # fmt: skip
     summaries = {name: command.get_short_help_str(80) for name, command in commands.items()}
     summaries.update({name: tool.summary for name, tool in TOOLS.items()})
     summaries.update(dict.fromkeys(_CLUSTER_WORDS, "of a cluster"))
@@ -384,7 +400,9 @@ def _older(word: str, rest: list[str]) -> click.Command:
 def _refuse(word: str) -> click.Command:
     @click.command()
     def refuse() -> None:
-        hint = did_you_mean(word, ("run", "submit", "exec", "diff", "fmt", "import", *TOOLS, *_CLUSTER_WORDS))
+        hint = did_you_mean(
+            word, ("run", "submit", "exec", "diff", "fmt", "import", "reproduce", "verify", *TOOLS, *_CLUSTER_WORDS)
+        )
         raise UsageError(f"there is no tool and no file called {word!r}", hint=hint or "See flambe --help.")
 
     return refuse

@@ -49,11 +49,13 @@ def execute_lines(
     on_unit: Callable[[dict[str, Any]], None],
     output_dir: str | Path | None = None,
     argv: Iterable[str] = (),
+    fresh: bool = False,
 ) -> ExecuteSummary:
     """Run each concrete spec of ``lines`` (JSON, one a line), each in a run directory of its own; of several functions each in
     a process of its own too.
 
-    on_unit: called with a JSON-able row per finished unit, and one per run (it has no ``stage``).
+    on_unit: called with a JSON-able row per finished unit, and one per run (it has no ``stage``). fresh: begin new run
+    directories, and reuse nothing.
     Raises UsageError for no spec, ConfigError for a spec with search left in it.
     """
     run_dirs: list[Path] = []
@@ -71,7 +73,7 @@ def execute_lines(
                 f"line {number}: the spec {spec.name!r} still has search in it",
                 hint="Search with flambe-tune, or write out its variants: flambe-compile FILE --expand | flambe-train.",
             )
-        asked = partial(execute, spec, tool=tool, output_dir=output_dir, argv=list(argv))
+        asked = partial(execute, spec, tool=tool, output_dir=output_dir, argv=list(argv), fresh=fresh)
         apart = spec.kind == "function" and len(several) > 1
         root, lost = _apart(asked, on_unit, tool) if apart else asked(on_unit=on_unit)
         run_dirs.append(root)
@@ -103,16 +105,18 @@ def execute(
     on_unit: Callable[[dict[str, Any]], None],
     output_dir: str | Path | None = None,
     argv: Iterable[str] = (),
+    fresh: bool = False,
 ) -> tuple[Path, int]:
     """Run one concrete spec and return its run directory and the number of units that failed.
 
-    An unfinished run of an equal spec is continued: what is done stays, a unit in progress goes on from its last step.
+    An unfinished run of an equal spec is continued: what is done stays, a unit in progress goes on from its last step. fresh: a
+    new one is begun in any case, and reuses nothing.
     Raises ConfigError for links to later stages, ``Stopped`` after SIGINT or SIGTERM, with the record of the run written.
     """
     if is_unrecorded(spec):
         with forgotten(spec) as (nowhere,):
-            return _execute(nowhere, tool, on_unit, None, argv)
-    return _execute(spec, tool, on_unit, output_dir, argv)
+            return _execute(nowhere, tool, on_unit, None, argv, fresh)
+    return _execute(spec, tool, on_unit, output_dir, argv, fresh)
 
 
 def _execute(
@@ -121,14 +125,17 @@ def _execute(
     on_unit: Callable[[dict[str, Any]], None],
     output_dir: str | Path | None,
     argv: Iterable[str],
+    fresh: bool,
 ) -> tuple[Path, int]:
     check_order(spec)
     if spec.debug:
         offer_terminal()
     with catch_signals() as interrupt:
-        keeper = Keeper.open(spec, tool=tool, argv=list(argv), output_dir=output_dir)
+        keeper = Keeper.open(spec, tool=tool, argv=list(argv), output_dir=output_dir, fresh=fresh)
+        # {output_dir}/{name}/exp.{i}, and a name may have several parts.
+        store = None if fresh else ResultStore(keeper.paths.root.parents[spec.name.count("/") + 1])
         try:
-            failed = _all(keeper, spec, interrupt, on_unit)
+            failed = _all(keeper, spec, interrupt, on_unit, store)
         except BaseException as error:
             # Whatever it was, nothing is lost: what was done is kept, and the same command goes on.
             keeper.give_up(error)
@@ -143,10 +150,14 @@ def _execute(
     return keeper.paths.root, len(failed)
 
 
-def _all(keeper: Keeper, spec: Spec, interrupt: Interrupt, on_unit: Callable[[dict[str, Any]], None]) -> set[str]:
+def _all(
+    keeper: Keeper,
+    spec: Spec,
+    interrupt: Interrupt,
+    on_unit: Callable[[dict[str, Any]], None],
+    store: ResultStore | None,
+) -> set[str]:
     """Take every unit to its end and return the stages that failed, or whose needs did."""
-    # {output_dir}/{name}/exp.{i}, and a name may have several parts.
-    store = ResultStore(keeper.paths.root.parents[spec.name.count("/") + 1])
     failed: set[str] = set()
     units = concrete_units(spec, keeper.paths.root)
     for unit in units:

@@ -14,7 +14,7 @@ from typing import Any
 from flambe.build.builder import Scope, build, evaluate
 from flambe.build.parts import is_part
 from flambe.build.saved import save_component
-from flambe.build.state import get_state, load_state, read_state, write_state
+from flambe.build.state import State, get_state, load_state, read_state, write_state
 from flambe.build.trust import import_extensions
 from flambe.cli.console import QUIET, level
 from flambe.errors import RunFailed
@@ -141,7 +141,7 @@ class StageRun:
                 if self.unit.seeded:
                     seed_everything(self.unit.seed, only_loaded=True)
             # What cannot be saved fails in the first second, by path, and not after an hour.
-            state = get_state(self.component, borrowed=self._handover.borrowed)
+            state = self.state()
             if resume is not None:
                 if (resume / ARTIFACTS).is_dir():
                     shutil.copytree(resume / ARTIFACTS, self.folder / ARTIFACTS, symlinks=True, dirs_exist_ok=True)
@@ -214,6 +214,10 @@ class StageRun:
         shutil.rmtree(self.folder / STEPS, ignore_errors=True)
         return self._report(more=False, metric=metric, seconds=time.monotonic() - began)
 
+    def state(self) -> State:
+        """Return the state of the component, as a step saves it."""
+        return get_state(self.component, borrowed=self._handover.borrowed)
+
     def drain(self) -> dict[str, bytes]:
         """Return what was logged and printed since the last drain, by file name in the unit's folder."""
         lines = self._metrics.take_lines()
@@ -259,7 +263,7 @@ class StageRun:
         if self.unit.is_program or any(artifacts.iterdir()):
             shutil.copytree(artifacts, folder / ARTIFACTS, symlinks=True)
         state = {
-            "component": get_state(self.component, borrowed=self._handover.borrowed),
+            "component": self.state(),
             "rng": rng_state(only_loaded=self.unit.is_program),
             "step": self.steps_done,
         }

@@ -28,9 +28,10 @@ Examples:
 @click.option(
     "--device", metavar="NAME", help="Device of stages that name none: cpu, cuda, cuda:1. [cuda if there is one]"
 )
+@click.option("--force", is_flag=True, help="Begin a new run directory and reuse nothing. Nothing is deleted.")
 @given_options
 @standing_options("flambe-nn")
-def train(spec: str, output_dir: str | None, device: str | None, install_extensions: bool) -> int:
+def train(spec: str, output_dir: str | None, device: str | None, force: bool, install_extensions: bool) -> int:
     """Run SPEC: concrete specs as JSON, one a line, from a file or (-) stdin.
 
     Prints a JSON line for each stage that ended, and a last one that names the run directory. The same command
@@ -42,7 +43,7 @@ def train(spec: str, output_dir: str | None, device: str | None, install_extensi
         # Read by every stage that names no device, in this process and in those it starts.
         os.environ["FLAMBE_DEVICE"] = device
     if os.environ.get("WORLD_SIZE", "1") == "1":
-        return _run(spec, output_dir, install_extensions)
+        return _run(spec, output_dir, install_extensions, fresh=force)
     from flambe.learn.processes import join
     from flambe.learn.together import follow, lead
 
@@ -50,12 +51,12 @@ def train(spec: str, output_dir: str | None, device: str | None, install_extensi
     if processes.rank:
         return follow(processes)
     leader = lead(processes)
-    failed = _run(spec, output_dir, install_extensions)
+    failed = _run(spec, output_dir, install_extensions, fresh=force)
     leader.end()
     return failed
 
 
-def _run(spec: str, output_dir: str | None, install_extensions: bool) -> int:
+def _run(spec: str, output_dir: str | None, install_extensions: bool, *, fresh: bool) -> int:
     lines = concrete_lines(read_text(spec, what="spec"), where="stdin" if spec == "-" else spec)
     from flambe.logging import setup_global_logging
     from flambe.runner.execute import execute_lines
@@ -68,7 +69,7 @@ def _run(spec: str, output_dir: str | None, install_extensions: bool) -> int:
     def on_unit(row: dict[str, Any]) -> None:
         emit(dump_json(row).decode())
 
-    summary = execute_lines(lines, tool=_NAME, on_unit=on_unit, output_dir=output_dir, argv=sys.argv)
+    summary = execute_lines(lines, tool=_NAME, on_unit=on_unit, output_dir=output_dir, argv=sys.argv, fresh=fresh)
     return 1 if summary.failed else 0
 
 

@@ -1,0 +1,190 @@
+"""``flambe verify``: does the same config give the same twice, and when it is stopped and goes on?"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from flambe.cli.console import QUIET, level, say
+from flambe.cli.door import loudness
+from flambe.cli.streams import data_is_terminal, emit
+
+if TYPE_CHECKING:
+    from flambe.record.verdict import Tolerance, Verdict
+    from flambe.spec.nodes import Spec
+
+_HELP = """Run the first steps of every stage of SPEC twice, and once stopped in the middle and resumed; say for each stage whether the three
+are equal, and if not, the first step and the first metric, module or tensor that differs.
+
+SPEC is a YAML file, a spec (JSON; - is stdin) or a run directory. Of a search its first variant is run. Nothing is written where
+runs are kept.
+
+\b
+JSON lines, one for each stage and comparison; words on a terminal. The exit code is 0 when all is equal (or within --rtol and --atol)
+and 1 when something differs.
+
+\b
+Examples:
+  flambe verify experiment.yaml
+  flambe verify experiment.yaml train.max_steps=8 --steps 4
+  flambe verify flambe-output/reviews/exp.0 --steps 2 | jq 'select(.verdict == "different")'
+"""
+
+AGAIN, RESUMED = "again", "resumed"
+
+
+@click.command(help=_HELP, context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("spec", default="-", metavar="[SPEC]")
+@click.argument("overrides", nargs=-1, metavar="[OVERRIDE]...")
+@click.option("-k", "--steps", type=click.IntRange(2), default=4, show_default=True, help="Steps of each stage.")
+@click.option("--rtol", type=click.FloatRange(0), default=0.0, metavar="X", help="Relative tolerance.  [0: equal bits]")
+@click.option("--atol", type=click.FloatRange(0), default=0.0, metavar="X", help="Absolute tolerance.  [0: equal bits]")
+@loudness
+def verify(spec: str, overrides: tuple[str, ...], steps: int, rtol: float, atol: float) -> int:
+    from flambe.errors import UsageError
+    from flambe.record.verdict import Tolerance
+    from flambe.spec.nodes import is_concrete
+
+    read = _read(spec, overrides)
+    if read.kind == "function":
+        raise UsageError(
+            "a function has one step, and no state to go on from", hint="flambe reproduce RUN runs one again."
+        )
+    if not is_concrete(read):
+        from flambe.compile.search import expand
+
+        read = next(expand(read))
+        say("flambe verify: of the search, its first variant")
+    good = True
+    with tempfile.TemporaryDirectory(prefix="flambe-verify-") as scratch:
+        folders = {name: Path(scratch) / name for name in ("first", AGAIN, RESUMED)}
+        for name, folder in folders.items():
+            _rehearse(read, folder, steps, steps // 2 if name == RESUMED else None)
+        for stage in read.stages:
+            for name in (AGAIN, RESUMED):
+                row = _row(stage.name, name, folders["first"], folders[name], Tolerance(rtol, atol))
+                good = good and row["verdict"] not in ("different", "missing", "added")
+                _tell(row)
+    return 0 if good else 1
+
+
+def _read(path: str, overrides: tuple[str, ...]) -> Spec:
+    from flambe.compile.compiler import compile_file
+    from flambe.compile.difference import read_side
+    from flambe.errors import UsageError
+
+    if path.endswith((".yaml", ".yml")):
+        return compile_file(path, overrides)
+    if overrides:
+        raise UsageError("overrides change a YAML file, and this is a spec", hint="Give them to flambe-compile.")
+    return read_side(path)
+
+
+def _rehearse(spec: Spec, folder: Path, steps: int, resume_at: int | None) -> None:
+    from flambe.errors import RunFailed
+    from flambe.spec.codec import dump_spec
+
+    words = [sys.executable, "-m", "flambe.runner.rehearsal", str(folder), str(steps)]
+    words += [] if resume_at is None else [str(resume_at)]
+    quiet = level() == QUIET
+    done = subprocess.run(words, input=dump_spec(spec), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
+    text = done.stderr.decode(errors="replace")
+    if done.returncode:
+        lines = [line.removeprefix("flambe verify: error: ") for line in text.splitlines() if line.strip()]
+        raise RunFailed(lines[-1] if lines else f"a rehearsal has ended with exit code {done.returncode}")
+    if text and not quiet:
+        say(text.rstrip(), level=2)
+
+
+def _row(stage: str, compared: str, first: Path, other: Path, tolerance: Tolerance) -> dict[str, Any]:
+    """Return what is to be said of one stage: everything of the earliest step that differs is looked at before the next one."""
+    from flambe.record.verdict import EQUAL, worst
+
+    found: list[str] = []
+    steps = 0
+    for step, verdicts in _by_step(stage, first, other, tolerance):
+        steps = max(steps, step)
+        found += [verdict.verdict for verdict in verdicts]
+        bad = [verdict for verdict in verdicts if not verdict.is_good]
+        if bad:
+            one = bad[0]
+            row = {
+                "stage": stage,
+                "compared": compared,
+                "verdict": one.verdict,
+                "step": one.step or step,
+                "name": one.name,
+                "class": one.place,
+            }
+            row |= {"recorded": one.recorded, "here": one.here, "difference": one.difference, "more": len(bad) - 1}
+            return {key: value for key, value in row.items() if value not in (None, "")}
+    return {"stage": stage, "compared": compared, "verdict": worst(found) if found else EQUAL, "steps": steps}
+
+
+def _by_step(stage: str, first: Path, other: Path, tolerance: Tolerance) -> Iterator[tuple[int, list[Verdict]]]:
+    """Yield the verdicts of each step: states before metrics, tensors before the other values, in the order of the object's parts."""
+    from flambe.record.layout import RunPaths
+    from flambe.record.verdict import ADDED, MISSING, Verdict, compare_metrics, compare_states
+    from flambe.runner.rehearsal import SEEN
+
+    (root,) = (RunPaths(first).root / "stages" / stage).iterdir()
+    there = other / root.relative_to(first)
+    metrics = [
+        verdict
+        for name in sorted({path.name for folder in (root, there) for path in folder.glob("metrics/*.jsonl")})
+        for verdict in compare_metrics(root / "metrics" / name, there / "metrics" / name, stage, tolerance)
+    ]
+    numbers = sorted({int(path.name) for folder in (root, there) for path in (folder / SEEN).iterdir()})
+    for number in numbers:
+        was, now = root / SEEN / str(number), there / SEEN / str(number)
+        if not (was.is_dir() and now.is_dir()):
+            yield number, [Verdict(unit=stage, place="", name="step", verdict=MISSING if was.is_dir() else ADDED)]
+            return
+        classes = _classes(was)
+        states = list(compare_states(was, now, stage, "", tolerance))
+        for one in states:
+            one.name = one.name.removeprefix("component.")
+            one.place = _class_of(one.name, classes)
+        # The generators come last: they differ because something else has drawn from them, where there is such a thing.
+        states.sort(key=lambda one: one.name.startswith("rng."))
+        yield number, [*states, *(metrics if number == numbers[-1] else ())]
+
+
+def _classes(folder: Path) -> dict[str, str]:
+    from flambe.build.state import read_tree
+
+    state = read_tree(folder)["state"].get("component", {})
+    metadata = state.get("metadata", {}) if isinstance(state, dict) else {}
+    return {path: str(about.get("class", "")) for path, about in metadata.items() if isinstance(about, dict)}
+
+
+def _class_of(name: str, classes: dict[str, str]) -> str:
+    """Return the class of the innermost part that a name lies in."""
+    while name and name not in classes:
+        name = name.rpartition(".")[0]
+    return classes.get(name, "")
+
+
+def _tell(row: dict[str, Any]) -> None:
+    from flambe.cli.reproduce import emit_row
+
+    if not data_is_terminal():
+        emit_row(row)
+        return
+    how = "run again" if row["compared"] == AGAIN else "stopped and resumed"
+    if "step" not in row:
+        emit(f"{row['stage']}, {how}: {row['verdict']} in {row['steps']} steps")
+        return
+    place = f" of {row['class']}" if "class" in row else ""
+    values = f": {row.get('recorded')} and {row.get('here')}" if "recorded" in row or "here" in row else ""
+    more = f", and {row['more']} more" if row["more"] else ""
+    emit(f"{row['stage']}, {how}: first different at step {row['step']}: {row['name']}{place}{values}{more}")
+
+
+__all__ = ["verify"]

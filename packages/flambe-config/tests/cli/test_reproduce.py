@@ -1,0 +1,241 @@
+"""`flambe reproduce`: a run anew, and how equal the two are."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from flambe.build.state import write_state
+from flambe.errors import ConfigError, ProvenanceError
+from flambe.record.layout import RunPaths
+from flambe.record.verdict import Tolerance, compare_metrics, compare_states
+from flambe.runner.execute import execute
+from flambe.runner.reproduction import Reproduction
+from flambe.spec.nodes import Environment, Spec, Stage
+
+TOY = """
+import os, random
+import flambe
+import numpy as np
+from flambe import Component
+from flambe.runner.environment import note_input
+
+class Model(Component):
+    def __init__(self, size):
+        super().__init__()
+        self.weights = np.random.rand(size)
+        self.register_attrs("weights")
+
+class Walk(Component):
+    def __init__(self, model, words=None, steps=3):
+        super().__init__()
+        self.model, self.words, self.steps, self.done = model, words, steps, 0
+        self.register_attrs("done")
+        if words is not None:
+            note_input(words)
+
+    def run(self):
+        self.done += 1
+        self.model.weights += random.random()
+        self.model.weights += NOISE
+        flambe.log("loss", float(self.model.weights[0]), self.done)
+        return self.done < self.steps
+"""
+
+
+@pytest.fixture
+def toy(tmp_path):
+    """The folder of an extension; each command has a copy of its own."""
+    folder = tmp_path / "ext" / "againtoy"
+    folder.mkdir(parents=True)
+    (folder / "__init__.py").write_text(TOY.replace("NOISE", "0.0"))
+    yield folder
+    sys.modules.pop("againtoy", None)
+    sys.path[:] = [entry for entry in sys.path if entry != str(tmp_path / "ext")]
+
+
+@pytest.fixture
+def made(tmp_path, toy):
+    """A finished run."""
+
+    def make(**walk):
+        model = {"$new": "againtoy:Model", "size": 2}
+        spec = Spec(
+            name="toy",
+            stages=[Stage(name="walk", body={"$new": "againtoy:Walk", "model": model, **walk})],
+            environment=Environment(extensions={"againtoy": str(toy)}),
+        )
+        root, failed = execute(spec, tool="flambe exec", on_unit=lambda row: None, output_dir=tmp_path / "out")
+        assert not failed
+        sys.modules.pop("againtoy", None)
+        return root
+
+    return make
+
+
+def flambe(*words, **more):
+    program = [sys.executable, "-m", "flambe.cli.umbrella", *map(str, words)]
+    return subprocess.run(program, capture_output=True, text=True, check=False, **more)
+
+
+def reproduce(*words):
+    done = flambe("reproduce", *words)
+    return done.returncode, [json.loads(line) for line in done.stdout.splitlines()], done.stderr
+
+
+@pytest.mark.slow
+def test_an_equal_run_is_bit_equal(made):
+    root = made()
+    code, rows, _ = reproduce(root)
+    assert code == 0
+    assert rows[-1]["verdict"] == "bit-equal"
+    assert Path(rows[-1]["here"]) == root.parent / "exp.1"
+    assert {(row["place"], row["name"]) for row in rows[:-1]} == {
+        ("metrics/walk.jsonl", "loss"),
+        ("checkpoint", "state.json"),
+        ("checkpoint/model", "weights"),
+        ("checkpoint/model", "state.json"),
+    }
+    # Nothing was reused.
+    assert '"reuse"' not in RunPaths(root.parent / "exp.1").ledger.read_text()
+
+
+@pytest.mark.slow
+def test_code_that_is_another_is_refused_and_can_be_run_as_it_is(made, toy, tmp_path):
+    root = made()
+    before = (toy / "__init__.py").read_text()
+    (toy / "__init__.py").write_text(before.replace("+= 0.0", "+= 1e-6 * (self.done == 2)"))
+    code, rows, err = reproduce(root)
+    assert (code, rows) == (3, [])
+    assert "the code of the extension againtoy at" in err
+    code, rows, err = reproduce(root, "--as-is")
+    assert code == 1
+    assert "warning: the code of the extension againtoy" in err
+    (loss,) = (row for row in rows if row.get("name") == "loss")
+    assert (loss["verdict"], loss["step"]) == ("different", 2)
+    assert loss["difference"] == pytest.approx(1e-6)
+    assert (rows[-1]["verdict"], rows[-1]["first_step"]) == ("different", 2)
+    code, rows, _ = reproduce(root, "--against", root.parent / "exp.1", "--rtol", "1e-4")
+    assert (code, rows[-1]["verdict"]) == (0, "within tolerance")
+    # Where the code lies now may be said.
+    other = tmp_path / "kept" / "againtoy"
+    other.mkdir(parents=True)
+    (other / "__init__.py").write_text(before)
+    assert Reproduction(root, {"againtoy": str(other)}).faults() == []
+    with pytest.raises(ConfigError, match="the run has no extension 'another'; expected againtoy"):
+        Reproduction(root, {"another": "."})
+
+
+def test_data_that_has_changed_is_named(made, tmp_path):
+    words = tmp_path / "words.txt"
+    words.write_text("some words")
+    root = made(words=str(words))
+    Reproduction(root).check()
+    words.write_text("other words")
+    with pytest.raises(ProvenanceError, match=f"files that it read have changed: {words}"):
+        Reproduction(root).check()
+    words.unlink()
+    assert Reproduction(root).faults() == [f"files that it read are gone or have changed: {words}"]
+
+
+def test_what_is_installed_otherwise_is_told(made):
+    root = made()
+    assert Reproduction(root).environment() == []
+    frozen = root / "frozen_requirements.txt"
+    lines = [line for line in frozen.read_text().splitlines() if not line.lower().startswith("numpy==")]
+    frozen.write_text("\n".join([*lines, "numpy==0.9", "gone==1.0"]) + "\n")
+    told = {one.name: one for one in Reproduction(root).environment()}
+    assert told == {"gone": ("gone", "1.0", None), "numpy": ("numpy", "0.9", np.__version__)}
+    assert str(told["gone"]) == "gone 1.0, here it is not installed"
+
+
+def test_what_is_no_finished_run_is_refused(made, tmp_path):
+    with pytest.raises(ConfigError, match="is no run directory; expected a folder such as"):
+        Reproduction(tmp_path)
+    root = made()
+    record = json.loads((root / "run.json").read_text())
+    (root / "run.json").write_text(json.dumps({**record, "status": "CANCELLED"}))
+    with pytest.raises(ConfigError, match="has not ended: its status is CANCELLED"):
+        Reproduction(root)
+
+
+@pytest.mark.slow
+def test_a_function_runs_from_the_copy_in_its_run(tmp_path):
+    code = tmp_path / "project" / "my_code"
+    code.mkdir(parents=True)
+    (code / "__init__.py").write_text("")
+    (code / "method.py").write_text("def main(name, config):\n    return {'score': config['x'] * 2}\n")
+    config = tmp_path / "project" / "exp.yml"
+    config.write_text("__run__:\n  __main__: my_code.method:main\n  __name__: twice\n  __output_dir__: out\nx: 4\n")
+    done = flambe("run", config, "-q", cwd=tmp_path / "project")
+    assert done.returncode == 0, done.stderr
+    (run,) = (tmp_path / "project").rglob("exp.0")
+    (code / "method.py").write_text("def main(name, config):\n    return {'score': 0}\n")
+    exit_code, rows, err = reproduce(run)
+    assert exit_code == 0, err
+    assert [(row["name"], row["verdict"]) for row in rows[:-1]] == [("result", "bit-equal")]
+
+
+# -- verdicts ------------------------------------------------------------------------------------------------------------
+
+
+def states(tmp_path, first, second, tolerance=Tolerance()):  # noqa: B008 - it cannot be changed
+    for name, state in (("a", first), ("b", second)):
+        write_state(tmp_path / name, state)
+    return {one.name: one for one in compare_states(tmp_path / "a", tmp_path / "b", "u", "p", tolerance)}
+
+
+def test_the_largest_difference_of_a_tensor_is_told(tmp_path):
+    found = states(tmp_path, {"x": np.array([1.0, 2.0, 3.0])}, {"x": np.array([1.0, 2.5, 3.1])})["x"]
+    assert (found.verdict, found.recorded, found.here, found.difference) == ("different", 2.0, 2.5, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "verdict"),
+    [
+        (np.array([np.nan, 1.0]), np.array([np.nan, 1.0 + 1e-9]), "within tolerance"),
+        (np.array([np.nan, 1.0]), np.array([1.0, 1.0]), "different"),
+        (np.array([np.inf]), np.array([-np.inf]), "different"),
+        (np.array([0.0]), np.array([-0.0]), "within tolerance"),  # other bits
+        (np.array([1, 2]), np.array([1, 3]), "different"),
+        (np.array([1 + 1j], "complex64"), np.array([1 + 2j], "complex64"), "different"),
+        (np.zeros(2), np.zeros(3), "different"),
+        (np.zeros(2), np.zeros(2, "float32"), "different"),
+        (np.array([]), np.array([]), "bit-equal"),
+    ],
+)
+def test_tensors(tmp_path, first, second, verdict):
+    assert states(tmp_path, {"x": first}, {"x": second}, Tolerance(1e-6))["x"].verdict == verdict
+
+
+def test_values_beside_the_tensors_are_compared_by_name(tmp_path):
+    first = {"a": {"b": [1, 2.0]}, "same": 1, "gone": 3, "text": "x"}
+    second = {"a": {"b": [1, 2.1]}, "same": 1, "new": 3, "text": "y"}
+    found = states(tmp_path, first, second, Tolerance(0.1))
+    assert {name: one.verdict for name, one in found.items()} == {
+        "a.b[1]": "within tolerance",
+        "gone": "missing",
+        "new": "added",
+        "text": "different",
+    }
+
+
+def test_metrics_are_compared_key_by_key(tmp_path):
+    lines = ['{"step":1,"loss":0.5,"other":"NaN","_t":1}', '{"step":2,"loss":0.4,"other":1.0,"_t":2}']
+    (tmp_path / "a.jsonl").write_text("\n".join(lines) + "\n")
+    (tmp_path / "b.jsonl").write_text(
+        lines[0].replace('"_t":1', '"_t":7') + "\n" + lines[1].replace("0.4", "0.45") + "\n"
+    )
+    (tmp_path / "c.jsonl").write_text(lines[0] + "\n")
+
+    def told(name, *tolerance):
+        found = compare_metrics(tmp_path / "a.jsonl", tmp_path / name, "u", Tolerance(*tolerance))
+        return {one.name: (one.verdict, one.step) for one in found}
+
+    assert told("a.jsonl") == {"loss": ("bit-equal", None), "other": ("bit-equal", None)}
+    assert told("b.jsonl") == {"loss": ("different", 2), "other": ("bit-equal", None)}
+    assert told("b.jsonl", 0.0, 0.1)["loss"] == ("within tolerance", None)
+    assert told("c.jsonl") == {"loss": ("missing", 2), "other": ("missing", 2)}

@@ -1,0 +1,114 @@
+"""`flambe verify`: the first step and the first name that differ."""
+
+import json
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from flambe.spec.codec import dump_spec
+from flambe.spec.nodes import Environment, Spec, Stage
+
+TOY = """
+import os, random
+import flambe
+import numpy as np
+from flambe import Component
+
+class Model(Component):
+    def __init__(self, size):
+        super().__init__()
+        self.weights = np.random.rand(size)
+        self.register_attrs("weights")
+
+class Walk(Component):
+    def __init__(self, model, steps=6):
+        super().__init__()
+        self.model, self.steps, self.done, self.forgotten = model, steps, 0, 0
+        self.register_attrs("done")
+
+    def run(self):
+        self.done += 1
+        self.model.weights += random.random()
+        {more}
+        return self.done < self.steps
+
+class Look(Component):
+    def __init__(self, model):
+        super().__init__()
+        self.total = float(model.weights.sum()) + {look}
+        self.register_attrs("total")
+
+    def run(self):
+        return False
+"""
+
+
+@pytest.fixture
+def verify(tmp_path):
+    """Verify a walk with a line of its own in its steps; returns the exit code and the rows."""
+
+    def go(more, *words, rate=None, look="0"):
+        folder = tmp_path / "twicetoy"
+        folder.mkdir()
+        (folder / "__init__.py").write_text(
+            TOY.replace("{more}", textwrap.indent(more, " " * 8).lstrip()).replace("{look}", look)
+        )
+        spec = Spec(
+            name="toy",
+            stages=[
+                Stage(
+                    name="walk", body={"$new": "twicetoy:Walk", "model": {"$new": "twicetoy:Model", "size": rate or 2}}
+                ),
+                Stage(name="look", body={"$new": "twicetoy:Look", "model": {"$link": ["walk"], "attr": ["model"]}}),
+            ],
+            environment=Environment(extensions={"twicetoy": str(folder)}),
+        )
+        path = tmp_path / "spec.json"
+        path.write_bytes(dump_spec(spec))
+        before = sorted(tmp_path.iterdir())
+        program = [sys.executable, "-m", "flambe.cli.umbrella", "verify", str(path), *words]
+        done = subprocess.run(program, capture_output=True, text=True, check=False)
+        assert sorted(tmp_path.iterdir()) == before
+        return done.returncode, [json.loads(line) for line in done.stdout.splitlines()], done.stderr
+
+    return go
+
+
+@pytest.mark.slow
+def test_what_is_repeatable_is_bit_equal(verify):
+    code, rows, err = verify("pass", rate={"$grid": [3, 4]})
+    assert code == 0
+    assert {(row["stage"], row["compared"], row["verdict"]) for row in rows} == {
+        (stage, compared, "bit-equal") for stage in ("walk", "look") for compared in ("again", "resumed")
+    }
+    assert rows[0]["steps"] == 4
+    assert "of the search, its first variant" in err
+
+
+@pytest.mark.slow
+def test_what_draws_from_nowhere_is_named_and_so_is_what_a_step_does_not_save(verify):
+    """The walk counts what it does not save; the look at it takes its number from the process."""
+    code, rows, _ = verify("self.forgotten += 1\nself.model.weights[1] += self.forgotten", look="os.getpid()")
+    assert code == 1
+    again, resumed, look, _ = rows
+    assert (again["compared"], again["verdict"]) == ("again", "bit-equal")
+    assert (resumed["compared"], resumed["verdict"], resumed["step"]) == ("resumed", "different", 3)
+    assert (resumed["name"], resumed["class"], resumed["difference"]) == ("model.weights", "twicetoy:Model", 2.0)
+    assert (look["compared"], look["verdict"], look["name"]) == ("again", "different", "total")
+    assert look["class"] == "twicetoy:Look"
+
+
+@pytest.mark.slow
+def test_a_stage_that_raises_is_named(verify):
+    code, rows, err = verify("raise ValueError('it broke')")
+    assert (code, rows) == (1, [])
+    assert err.count("error:") == 1
+    assert "flambe verify: error: walk/0: ValueError: it broke (" in err
+
+
+def test_overrides_belong_to_a_file(verify, tmp_path):
+    code, _, err = verify("pass", "a.b=1")
+    assert code == 2
+    assert "overrides change a YAML file" in err
