@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,11 @@ import torch
 from torch import nn
 
 import flambe
+from flambe.errors import ConfigError
 from flambe.metric import Perplexity
-from flambe.nlp.language_modeling import LanguageModel, LMField, PTBDataset
+from flambe.nlp.language_modeling import CorpusSampler, Enwiki8, LanguageModel, LMField, PTBDataset, Wiki103
 from flambe.nn import Embedder, Embeddings, MixtureOfSoftmax, RNNEncoder, SoftmaxLayer, TransformerEncoder
+from flambe.tokenizer import CharTokenizer
 
 IDS = torch.tensor([[3, 1, 2], [4, 5, 0]])
 NEXT = torch.tensor([[1, 2, 8], [5, 0, 0]])
@@ -92,3 +95,43 @@ def test_ptb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert data.val.raw.tolist() == [["the valid <unk> N"], ["and more"]]
     ids, following = data.train[1]
     assert len(ids) == len(following) == 2
+    whole = PTBDataset(split_by_line=False, end_of_line_token="<eos>")
+    assert whole.val.raw.tolist() == [["the valid <unk> N <eos> and more <eos>"]]
+
+
+def test_wiki103_and_enwik8(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLAMBE_DATA", str(tmp_path))
+    for folder in ("wikitext-103", "enwik8"):
+        (tmp_path / folder).mkdir()
+    with zipfile.ZipFile(tmp_path / "wikitext-103/wikitext-103-v1.zip", "w") as archive:
+        for split in ("train", "valid", "test"):
+            archive.writestr(f"wikitext-103/wiki.{split}.tokens", f" \n = Title = \n \n the {split} <unk> \n")
+    assert Wiki103(remove_headers=True).train.raw.tolist() == [["the train <unk> <eol>"]]
+    assert Wiki103(split_by_line=False, end_of_line_token=None).test.raw.tolist() == [["= Title = the test <unk>"]]
+    with zipfile.ZipFile(tmp_path / "enwik8/enwik8.zip", "w") as archive:
+        archive.writestr("enwik8", bytes(range(97, 117)))
+    data = Enwiki8(num_eval_symbols=5, transform={"text": LMField(tokenizer=CharTokenizer())})
+    assert [len(split[0][0]) for split in (data.train, data.val, data.test)] == [9, 4, 4]
+    with pytest.raises(ValueError, match="num_eval_symbols is 10, and the text has 20 bytes"):
+        Enwiki8(num_eval_symbols=10)
+    (tmp_path / "enwik8/enwik8.zip").write_bytes(b"no archive")
+    with pytest.raises(ConfigError, match="is not the archive that was published"):
+        Enwiki8()
+
+
+def test_a_corpus_in_parallel_streams() -> None:
+    text = torch.arange(23)
+    data = [(text[:-1], text[1:])]
+    sampler = CorpusSampler(batch_size=2, unroll_size=4)
+    batches = list(sampler.sample(data, n_epochs=2))
+    assert len(batches) == 2 * sampler.length(data) == 4
+    assert batches[0][0].tolist() == [[0, 1, 2, 3], [11, 12, 13, 14]]
+    assert batches[1][0].tolist() == [[4, 5, 6, 7], [15, 16, 17, 18]], "a batch goes on where the one before ended"
+    assert all(torch.equal(ids + 1, following) for ids, following in batches)
+    assert [b.tolist() for b, _ in sampler.iterate(data, start=(1, 1), n_epochs=2)] == [batches[3][0].tolist()]
+    assert [b.size(1) for b, _ in CorpusSampler(2, 4, drop_last=False).sample(data)] == [4, 4, 3]
+    assert CorpusSampler(2, 4, downsample=0.5).length(data) == 1
+    with pytest.raises(ValueError, match="here are 2; give the dataset split_by_line: false"):
+        sampler.sample(data * 2)
+    with pytest.raises(ValueError, match="a text of 22 tokens is too short for 8 streams of 4"):
+        CorpusSampler(8, 4).sample(data)

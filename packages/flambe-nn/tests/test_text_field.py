@@ -11,6 +11,7 @@ import torch
 
 from flambe.errors import ConfigError
 from flambe.field import Field, TextField
+from flambe.sampler import BaseSampler
 from flambe.tokenizer import CharTokenizer, NGramsTokenizer, WordTokenizer
 
 DATA = np.array(["Flambe is awesome", "This framework rocks!"])
@@ -179,3 +180,50 @@ def test_state_comes_back(tmp_path: Path) -> None:
         assert again.process("Flambe rocks").tolist() == field.process("Flambe rocks").tolist()
         state_again = again._state({}, "x.", {})
         assert state.keys() == state_again.keys()
+
+
+def test_long_texts_are_cut() -> None:
+    end, beginning = ready(max_seq_len=2), ready(max_seq_len=2, truncate_end=True)
+    assert end.process("Flambe is awesome").tolist() == [3, 4]
+    assert beginning.process("Flambe is awesome").tolist() == [2, 3]
+    marked = ready(max_seq_len=3, sos_token="<s>", eos_token="</s>")
+    assert marked.process("Flambe is awesome").tolist() == [2, 6, 3]
+    packed = marked.pack(np.array(["Flambe is awesome", "is"], dtype=object))
+    assert packed is not None
+    assert [packed[0].example(place).tolist() for place in range(2)] == [[2, 6, 3], [2, 5, 3]]
+    with pytest.raises(ValueError, match="max_seq_len is 2; expected at least 3, for a token beside sos and eos"):
+        TextField(max_seq_len=2, sos_token="<s>", eos_token="</s>")
+
+
+def test_unknown_tokens_can_be_left_out() -> None:
+    assert ready(drop_unknown=True, unk_token=None).process("what is new Flambe").tolist() == [2, 1]
+
+
+def test_a_given_vocabulary(tmp_path: Path) -> None:
+    (tmp_path / "words.txt").write_text("is\nFlambe\n\n")
+    for vocabulary in (["is", "Flambe"], str(tmp_path / "words.txt")):
+        field = ready(vocabulary=vocabulary, additional_special_tokens=["<sep>"])
+        assert list(field.vocab) == ["<pad>", "<unk>", "<sep>", "is", "Flambe"]
+        assert field.process("Flambe is awesome <sep>").tolist()[:3] == [4, 3, 1]
+    with pytest.raises(ConfigError, match="nowhere.txt do not exist"):
+        TextField(vocabulary="nowhere.txt")
+
+
+def test_lists_of_texts() -> None:
+    field = TextField()
+    data = np.empty(2, dtype=object)
+    data[:] = [["a b", "c"], ["a"]]
+    field.setup(data)
+    assert list(field.vocab)[2:] == ["a", "b", "c"]
+    assert field.pack(data) is None
+    assert [ids.tolist() for ids in field.process(data[0])] == [[2, 3], [4]]
+    (batch,) = next(BaseSampler(batch_size=2, shuffle=False).sample([(field.process(each),) for each in data]))
+    assert batch.tolist() == [[[2, 3], [4, 0]], [[2, 0], [0, 0]]]
+
+
+def test_from_embeddings(tmp_path: Path) -> None:
+    (tmp_path / "vectors.txt").write_text("is 1 2\nFlambe 3 4\n")
+    field = TextField.from_embeddings(str(tmp_path / "vectors.txt"), lower=False, drop_unknown=True)
+    field.setup(DATA)
+    assert field.embedding_matrix is not None
+    assert field.embedding_matrix[field.vocab["Flambe"]].tolist() == [3, 4]

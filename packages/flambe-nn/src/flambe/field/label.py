@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,9 +11,9 @@ import torch
 from torch import Tensor
 
 from flambe.dataset.column import DenseColumn, RaggedColumn, offsets_of
-from flambe.errors import ConfigError, did_you_mean
+from flambe.errors import did_you_mean
 from flambe.field.field import Field
-from flambe.runner.environment import note_input
+from flambe.field.words import read_words
 
 
 class LabelField(Field):
@@ -44,7 +43,7 @@ class LabelField(Field):
         self.multilabel_sep = multilabel_sep
         self.fixed = labels is not None
         if isinstance(labels, str):
-            labels = _read_labels(labels)
+            labels = read_words(labels, "labels")
         names = [label_text(label) for label in labels or ()]
         self.vocab: dict[str, int] = {name: place for place, name in enumerate(names)}
         if len(self.vocab) < len(names):
@@ -165,11 +164,3 @@ def label_text(value: Any) -> str:
     if isinstance(value, (float, np.floating)):
         return str(int(value)) if float(value).is_integer() else str(float(value))
     return str(value)
-
-
-def _read_labels(path: str) -> list[str]:
-    file = Path(path).expanduser()
-    if not file.is_file():
-        raise ConfigError(f"labels {path} do not exist", expected="a list of labels, or a file with one a line")
-    note_input(file)
-    return [line for line in file.read_text(encoding="utf-8").splitlines() if line]

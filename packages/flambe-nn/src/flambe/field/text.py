@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import chain, count
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from flambe.build.registrable import registrable_factory
 from flambe.dataset.column import RaggedColumn, offsets_of
 from flambe.dataset.raw import TextArray
 from flambe.field.field import Field, as_text
 from flambe.field.vectors import FORMATS, read_vectors
+from flambe.field.words import read_words
 from flambe.tokenizer.tokenizer import Tokenizer
 from flambe.tokenizer.word import WordTokenizer
 
@@ -35,6 +37,17 @@ class TextField(Field):
         pickles and refused.
     embeddings_binary: the word2vec file is binary.
     unk_init_all: a token without a vector gets a random one of the file's spread; otherwise it shares the id of unk.
+    drop_unknown: leave tokens without an id out, in place of giving them that of unk.
+    max_seq_len: longest sequence, with sos and eos.
+    truncate_end: of a longer text keep the beginning (true) or the end (false).
+    additional_special_tokens: more tokens with ids after the special ones.
+    vocabulary: all tokens, or a file with one a line; ``setup`` then adds none.
+
+    Lists of texts, to any depth, become lists of ids, which a sampler pads along every level.
+
+    Raises
+    ------
+    ValueError: an unknown ``embeddings_format``, a ``max_seq_len`` that has no place for a token.
 
     Attributes
     ----------
@@ -56,7 +69,17 @@ class TextField(Field):
         embeddings_format: str = "glove",
         embeddings_binary: bool = False,
         unk_init_all: bool = False,
+        drop_unknown: bool = False,
+        max_seq_len: int | None = None,
+        truncate_end: bool = False,
+        additional_special_tokens: Sequence[str] | None = None,
+        vocabulary: Sequence[str] | str | None = None,
     ) -> None:
+        around = (sos_token is not None) + (eos_token is not None)
+        if max_seq_len is not None and max_seq_len <= around:
+            raise ValueError(
+                f"max_seq_len is {max_seq_len}; expected at least {around + 1}, for a token beside sos and eos"
+            )
         if embeddings_format not in FORMATS:
             raise ValueError(f"embeddings_format {embeddings_format!r} is not known; expected {', '.join(FORMATS)}")
         self.tokenizer = WordTokenizer() if tokenizer is None else tokenizer
@@ -69,15 +92,44 @@ class TextField(Field):
         self.embeddings_format = embeddings_format
         self.embeddings_binary = embeddings_binary
         self.unk_init_all = unk_init_all
+        self.drop_unknown = drop_unknown
+        self.truncate_end = truncate_end
+        self.fixed = vocabulary is not None
+        self._room = None if max_seq_len is None else max_seq_len - around
         self.embedding_matrix: Tensor | None = None
         # Every token seen, in order of appearance: what `vocab` is made from when vectors come in.
         self._seen: dict[str, int] = {}
         self._vocab: dict[str, int] | None = self._seen
         self._saved: tuple[TextArray, npt.NDArray[np.int32] | None] | None = None
-        for token in (pad_token, unk_token, sos_token, eos_token):
+        for token in (pad_token, unk_token, sos_token, eos_token, *(additional_special_tokens or ())):
             if token is not None:
                 self._seen.setdefault(token, len(self._seen))
         self._n_special = len(self._seen)
+        for token in read_words(vocabulary, "vocabulary") if isinstance(vocabulary, str) else vocabulary or ():
+            self._seen.setdefault(token, len(self._seen))
+
+    @registrable_factory
+    @classmethod
+    def from_embeddings(
+        cls,
+        embeddings: str,
+        embeddings_format: str = "glove",
+        embeddings_binary: bool = False,
+        unk_init_all: bool = False,
+        drop_unknown: bool = False,
+        additional_special_tokens: Sequence[str] | None = None,
+        **kwargs: Any,
+    ) -> Self:
+        """Make a field with word vectors; the arguments are those of the class."""
+        return cls(
+            embeddings=embeddings,
+            embeddings_format=embeddings_format,
+            embeddings_binary=embeddings_binary,
+            unk_init_all=unk_init_all,
+            drop_unknown=drop_unknown,
+            additional_special_tokens=additional_special_tokens,
+            **kwargs,
+        )
 
     @property
     def vocab(self) -> dict[str, int]:
@@ -104,27 +156,30 @@ class TextField(Field):
         """Number every token of ``data`` (arrays of texts), and read the vectors."""
         vocab = self.vocab
         seen = self._seen
-        for token in chain.from_iterable(self._tokens(chain.from_iterable(map(_flat, data)))):
-            if token not in seen:
-                seen[token] = len(seen)
+        if not self.fixed:
+            for token in chain.from_iterable(self._tokens(chain.from_iterable(map(_flat, data)))):
+                if token not in seen:
+                    seen[token] = len(seen)
         if self.embeddings is not None:
             self._read_embeddings()
         elif vocab is not seen:
             raise ValueError("this field was saved with embeddings; without them it cannot take more tokens")
 
-    def process(self, example: Any) -> Tensor:
-        """Text to ids, ``[S]`` int64.
+    def process(self, example: Any) -> Any:
+        """Text to ids, ``[S]`` int64; a list of texts to a list of those.
 
         Raises
         ------
         ValueError: a token that was never seen, and there is no unk token.
         """
+        if isinstance(example, (list, tuple)):
+            return [self.process(part) for part in example]
         ids = self._ids(next(iter(self._tokens([example]))))
         return torch.tensor(ids, dtype=torch.long)
 
     def pack(self, data: npt.NDArray[Any]) -> tuple[RaggedColumn, ...] | None:
         """All texts ``[N]`` to ids at once."""
-        if data.ndim != 1:
+        if data.ndim != 1 or any(isinstance(value, (list, tuple)) for value in data):
             return None
         rows = [self._ids(tokens) for tokens in self._tokens(data)]
         lengths = [len(row) for row in rows]
@@ -140,6 +195,10 @@ class TextField(Field):
 
     def _ids(self, tokens: list[str]) -> list[int]:
         vocab = self.vocab
+        if self.drop_unknown:
+            tokens = [token for token in tokens if token in vocab]
+        if self._room is not None and len(tokens) > self._room:
+            tokens = tokens[: self._room] if self.truncate_end else tokens[-self._room :]
         if self.sos_token is not None:
             tokens = [self.sos_token, *tokens]
         if self.eos_token is not None:
@@ -210,4 +269,8 @@ class TextField(Field):
 
 
 def _flat(data: Any) -> Iterable[Any]:
-    return data.ravel() if isinstance(data, np.ndarray) else data
+    for value in data.ravel() if isinstance(data, np.ndarray) else data:
+        if isinstance(value, (list, tuple)):
+            yield from _flat(value)
+        else:
+            yield value
