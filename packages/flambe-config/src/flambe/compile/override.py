@@ -30,9 +30,7 @@ from flambe.compile.yaml import (
     Sequence,
     child,
     documents,
-    plain_value,
     text_of,
-    value_of,
 )
 from flambe.errors import ConfigError, Notice, Position, did_you_mean
 
@@ -40,10 +38,6 @@ if TYPE_CHECKING:
     from flambe.compile.compose import Composer
 
 _FORM = re.compile(r"(?P<sign>\+{0,2}|~|--)(?P<path>(?!-)[^=\s+~][^=\s]*?)(?:=(?P<value>.*))?\Z", re.S)
-MOST = 10_000
-"""Numbers of one ``range(…)``."""
-_RANGE = re.compile(r"range\(\s*(-?\d+)\s*(?:,\s*(-?\d+)\s*)?(?:,\s*(-?\d+)\s*)?\)\Z")
-_CHOICE = re.compile(r"choice\((.*)\)\Z", re.S)
 
 
 class OverridePosition(Position):
@@ -55,7 +49,7 @@ class OverridePosition(Position):
         return self.file
 
 
-class _Override:
+class Override:
     """One override of the config ``root``, whose files ``composer`` reads. refers: whether there are references in it."""
 
     def __init__(
@@ -79,6 +73,12 @@ class _Override:
         if len(found) > 1:
             raise self.error("a value is one YAML document", "malformed-override")
         return found[0] if found else Scalar(None, self.position, "", True)
+
+    def node(self, present: Node | None) -> Node:
+        """Return its value as a tree, in the type of what it replaces. Raises ``ConfigError``."""
+        from flambe.compile.override_value import override_value
+
+        return override_value(self, present)
 
 
 def apply_overrides(tree: Node, overrides: Many[str], faults: list[ConfigError], composer: Composer) -> list[Notice]:
@@ -109,7 +109,7 @@ def apply_each(tree: Node, overrides: Many[str], composer: Composer) -> Iterator
         yield override.text
 
 
-def _read(overrides: Many[str], faults: list[ConfigError], tree: Node, composer: Composer) -> Iterator[_Override]:
+def _read(overrides: Many[str], faults: list[ConfigError], tree: Node, composer: Composer) -> Iterator[Override]:
     words = _joined(overrides)
     for word in words:
         match = _FORM.match(word)
@@ -131,7 +131,7 @@ def _read(overrides: Many[str], faults: list[ConfigError], tree: Node, composer:
                 )
             )
             continue
-        yield _Override(text, match["sign"], path, value, tree, composer)
+        yield Override(text, match["sign"], path, value, tree, composer)
 
 
 def _joined(overrides: Many[str]) -> Iterator[str]:
@@ -146,7 +146,7 @@ def _joined(overrides: Many[str]) -> Iterator[str]:
         word = after
 
 
-def _apply(tree: Node, override: _Override) -> None:
+def _apply(tree: Node, override: Override) -> None:
     path = whole_path(tree, override.path)
     node = tree
     for depth, key in enumerate(path[:-1]):
@@ -161,7 +161,7 @@ def _apply(tree: Node, override: _Override) -> None:
         if override.sign == "~":
             del node.items[index]
         else:
-            node.items[index] = _value(override, node.items[index])
+            node.items[index] = override.node(node.items[index])
         return
     if not isinstance(node, Mapping):
         raise override.error(f"{_shown(path[:-1])} holds no keys", hint=None)
@@ -173,9 +173,9 @@ def _apply(tree: Node, override: _Override) -> None:
     elif place is None:
         if not override.sign.startswith("+") and path[-1] not in _parameters(tree, path[:-1]):
             raise _unknown(node, last, override, path)
-        node.items.append((Scalar(None, override.position, last, False), _value(override, None)))
+        node.items.append((Scalar(None, override.position, last, False), override.node(None)))
     else:
-        node.items[place] = (node.items[place][0], _value(override, node.items[place][1]))
+        node.items[place] = (node.items[place][0], override.node(node.items[place][1]))
 
 
 def _parameters(tree: Node, above: list[str]) -> Many[str]:
@@ -198,7 +198,7 @@ def _shown(path: list[str]) -> str:
     return ".".join(names) or "the config"
 
 
-def _step(node: Node, key: str, override: _Override, path: list[str]) -> Node:
+def _step(node: Node, key: str, override: Override, path: list[str]) -> Node:
     """Return the part of ``node`` called ``key``; an alias on the way becomes a copy: only this place changes."""
     if isinstance(node, Mapping):
         for index, (name, value) in enumerate(node.items):
@@ -240,13 +240,13 @@ def _copy(node: Node) -> Node:
     return node
 
 
-def _index(node: Sequence, key: str, override: _Override, path: list[str]) -> int:
+def _index(node: Sequence, key: str, override: Override, path: list[str]) -> int:
     if re.fullmatch(r"-?\d+", key) and -len(node.items) <= int(key) < len(node.items):
         return int(key)
     raise override.error(f"{_shown(path[:-1])} is a list of {len(node.items)}, so there is no {key!r} in it")
 
 
-def _unknown(node: Mapping, key: str, override: _Override, path: list[str]) -> ConfigError:
+def _unknown(node: Mapping, key: str, override: Override, path: list[str]) -> ConfigError:
     """Return the error of a key that is not in ``node``. path: where it was looked for, itself last."""
     known = [text for name, _ in node.items if (text := text_of(name)) is not None]
     stages = next((v for n, v in node.items if text_of(n) in ("pipeline", "stages") and isinstance(v, Mapping)), None)
@@ -290,152 +290,3 @@ def _deeper(node: Node, rest: list[str]) -> Iterator[list[str]]:
 def _has(node: Node, path: list[str]) -> bool:
     inner = child(node, path[0]) if isinstance(node, Mapping) else None
     return inner is not None and (len(path) == 1 or _has(inner, path[1:]))
-
-
-# Values --------------------------------------------------------------------------------------------------------------
-
-
-def _value(override: _Override, present: Node | None) -> Node:
-    text = override.value or ""
-    if isinstance(present, Alias):
-        present = present.target
-    if text.startswith("@"):
-        return _from_file(override, text[1:])
-    if override.sign == "--":
-        return _pair_value(override, text, present)
-    span = _RANGE.match(text)
-    listed = _CHOICE.match(text)
-    if span is not None:
-        values = [str(number) for number in _numbers(override, span)]
-    else:
-        values = list(_split(listed[1] if listed is not None else text))
-    if len(values) == 1 and span is None and listed is None:
-        return _typed(override, text, present)
-    grid = Sequence("!g", override.position)
-    grid.items = [_typed(override, value, present) for value in values]
-    return grid
-
-
-def _numbers(override: _Override, span: re.Match[str]) -> range:
-    """Return the numbers of ``range(…)``."""
-    expected = f"range(end), range(start, end) or range(start, end, step) of at most {MOST:,} numbers"
-    try:
-        found = range(*(int(number) for number in span.groups() if number is not None))
-        if len(found) > MOST:
-            raise override.error(f"{span[0]} has {len(found):,} numbers", "override-type", expected=expected)
-    except (ValueError, OverflowError) as error:  # a step of 0, thousands of digits
-        raise override.error(f"{span[0]} gives no numbers", "override-type", expected=expected) from error
-    return found
-
-
-def _pair_value(override: _Override, text: str, present: Node | None) -> Node:
-    present = _without_references(override, present)
-    if isinstance(present, Sequence) and present.tag is None:
-        if text.startswith("["):
-            return override.tree(text)
-        items = Sequence(None, override.position)
-        values = list(_split(text)) if text else []
-        alike = present.items if len(present.items) == len(values) else present.items[:1] * len(values)
-        items.items = [_typed(override, value, alike[index] if alike else None) for index, value in enumerate(values)]
-        return items
-    if isinstance(present, Scalar) and len(list(_split(text))) > 1 and not isinstance(value_of(present), str):
-        key = ".".join(override.path)
-        raise override.error(
-            f"{text!r} is no single value", "override-type", hint=f"To try each of them write {key}={text}"
-        )
-    return _typed(override, text, present)
-
-
-def _from_file(override: _Override, path: str) -> Node:
-    try:
-        return override.composer.value(path, override.position)
-    except ConfigError as error:
-        error.position = error.position or override.position
-        raise
-
-
-def _split(text: str) -> Iterator[str]:
-    """Yield the parts between commas that stand in no bracket and no quotes."""
-    depth = start = 0
-    quote = ""
-    for index, character in enumerate(text):
-        if quote:
-            quote = "" if character == quote else quote
-        elif character in "'\"":
-            quote = character
-        elif character in "[{(":
-            depth += 1
-        elif character in ")}]":
-            depth -= 1
-        elif character == "," and depth == 0:
-            yield text[start:index].strip()
-            start = index + 1
-    yield text[start:].strip()
-
-
-def _shown_value(text: str, plain: bool = True) -> str:
-    """Return a value as a message shows it: only text has quotes."""
-    return text if plain and text and not isinstance(plain_value(text), str) else repr(text)
-
-
-def _typed(override: _Override, text: str, present: Node | None) -> Node:
-    """Return a value, in the type of what it replaces."""
-    if override.refers and ("{" in text or "$" in text):
-        from flambe.compile.placeholder import is_reference
-
-        # Quotes and tags are YAML; what else refers to something is text, though {a} might be a mapping.
-        if is_reference(text) and not re.match(r"['\"!\[]|\{[^{}]*:", text):
-            return Scalar(None, override.position, text, False)
-    present = _without_references(override, present)
-    is_data = isinstance(present, Scalar) and (present.tag is None or present.tag.startswith(STANDARD))
-    if not is_data:
-        return override.tree(text)
-    assert isinstance(present, Scalar)
-    old = value_of(present)
-    if isinstance(old, str) and not re.match(r"['\"!\[{]", text):
-        return Scalar(None, override.position, text, False)
-    new = override.tree(text)
-    if old is None or new.tag is not None:
-        return new
-    kinds = {str: "text", bool: "true or false", int: "an integer", float: "a number"}
-    problem = override.error(
-        f"{_shown_value(text)} does not fit {'.'.join(override.path)}, which is {_shown_value(present.text, present.plain)} now",
-        "override-type",
-        expected=kinds[type(old)],
-    )
-    if not isinstance(new, Scalar):
-        if isinstance(new, Sequence) and new.items and text[0] == "[":
-            problem.hint = f"To try each of them write {'.'.join(override.path)}={','.join(_split(text[1:-1]))}"
-        raise problem
-    value = value_of(new)
-    if isinstance(old, str):
-        return Scalar(None, override.position, new.text, False)
-    if isinstance(old, bool):
-        word = text.lower()
-        if word not in ("true", "false", "1", "0"):
-            raise problem
-        return Scalar(None, override.position, "true" if word in ("true", "1") else "false", True)
-    if value is None:
-        return new
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise problem
-    if isinstance(old, int) and isinstance(value, float):
-        if not value.is_integer():
-            raise problem
-        return Scalar(None, override.position, str(int(value)), True)
-    if isinstance(old, float) and isinstance(value, int):
-        return Scalar(None, override.position, repr(float(value)), True)
-    return new
-
-
-def _without_references(override: _Override, present: Node | None) -> Node | None:
-    """Return what is there now, its references followed; None when they lead nowhere."""
-    if (
-        not override.refers
-        or not isinstance(present, Scalar)
-        or not ("{" in present.text or "$" in present.text or "!P" in present.text)
-    ):
-        return present
-    from flambe.compile.interpolate import Interpolation
-
-    return Interpolation(override.root, []).peek(present)

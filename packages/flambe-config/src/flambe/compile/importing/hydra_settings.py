@@ -101,7 +101,7 @@ def _before_the_date(text: str) -> str:
 
 def search(value: Scalar, translation: Translation) -> Node | None:
     """Return what a sweep of Hydra (``0.1,0.2``, ``range(1,4)``, ``interval(0,1)``) is as a search; None for other forms."""
-    from flambe.compile.override import _split
+    from flambe.compile.override_value import comma_parts
 
     text = value.text.strip()
     interval = _INTERVAL.match(text)
@@ -112,7 +112,7 @@ def search(value: Scalar, translation: Translation) -> Node | None:
         numbers = range(*(int(number) for number in span.groups() if number is not None))
         return _list("!g", [scalar_of(number, value.position) for number in numbers], value.position)
     choice = _CHOICE.match(text)
-    parts = list(_split(choice[1] if choice else text))
+    parts = list(comma_parts(choice[1] if choice else text))
     if any(re.match(r"[A-Za-z_]+\(", part) for part in parts):
         return None
     items = [_value(part, value.position) for part in parts]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from flambe.compile.override_value import comma_parts
+
 _KEY = r"[^\s{}()\[\]:.,$'\"\\=]+"
 _REFERENCE = re.compile(rf"\.*(?:{_KEY}|\[{_KEY}\])?(?:\.{_KEY}|\.?\[{_KEY}\])*\Z")
 _RESOLVER = re.compile(r"(?P<name>[A-Za-z_][\w.-]*)\s*:(?P<arguments>.*)\Z", re.S)
@@ -102,36 +104,11 @@ def _part(text: str) -> Part:
         return Unknown(text)
     arguments: list[str] = []
     quoted: list[bool] = []
-    for raw in _split(call["arguments"]) if call["arguments"].strip() else []:
-        bare = raw.strip()
+    for bare in comma_parts(call["arguments"], escapes=True) if call["arguments"].strip() else []:
         in_quotes = len(bare) > 1 and bare[0] in "'\"" and bare[-1] == bare[0]
         quoted.append(in_quotes)
         arguments.append(bare[1:-1].replace("\\" + bare[0], bare[0]) if in_quotes else re.sub(r"\\(.)", r"\1", bare))
     return Call(call["name"], tuple(arguments), tuple(quoted), text)
-
-
-def _split(text: str) -> list[str]:
-    """Return what stands between the commas that are in no bracket and no quotes."""
-    parts: list[str] = []
-    depth = start = index = 0
-    quote = ""
-    while index < len(text):
-        character = text[index]
-        if character == "\\":
-            index += 1
-        elif quote:
-            quote = "" if character == quote else quote
-        elif character in "'\"":
-            quote = character
-        elif character in "{[(":
-            depth += 1
-        elif character in "}])":
-            depth -= 1
-        elif character == "," and depth == 0:
-            parts.append(text[start:index])
-            start = index + 1
-        index += 1
-    return [*parts, text[start:]]
 
 
 def absolute(reference: Reference, at: tuple[str | int, ...]) -> tuple[str, ...]:
