@@ -66,7 +66,10 @@ def read_settings(folder: str, base: str, overrides: Sequence[str]) -> tuple[Set
         value = match["value"] if match["value"] is not None else next(words, None) if match["sign"] == "--" else None
         position = OverridePosition(f"override {word!r}", 1, 1)
         if value is None:
-            faults.append(ConfigError("there is no value", position=position, expected=f"mlxpy.{match['path']}=value"))
+            expected = f"mlxpy.{match['path']}=value"
+            faults.append(
+                ConfigError("there is no value", rule="malformed-override", position=position, expected=expected)
+            )
             continue
         said[match["path"]] = _Said(_plain(documents(value, position.file, place=OverridePosition)[0]), position)
         notes.append(match["path"])
@@ -83,7 +86,8 @@ def _from_file(file: str, faults: list[ConfigError]) -> Iterator[tuple[str, _Sai
     if tree is None or (isinstance(tree, Scalar) and value_of(tree) is None):
         return
     if not isinstance(tree, Mapping):
-        faults.append(ConfigError(f"the settings are {describe(tree)}", position=tree.position, expected="a mapping"))
+        what = f"the settings are {describe(tree)}"
+        faults.append(ConfigError(what, rule="invalid-value", position=tree.position, expected="a mapping"))
         return
     for key, value in tree.items:
         name, bare = text_of(key) or "", bared(value)
@@ -117,7 +121,8 @@ def _translated(said: dict[str, _Said], base: str, faults: list[ConfigError]) ->
             kind = (
                 "true or false" if isinstance(default, bool) else "an integer" if isinstance(default, int) else "text"
             )
-            faults.append(ConfigError(f"{name} is {found.value!r}", position=found.position, expected=kind))
+            what = f"{name} is {found.value!r}"
+            faults.append(ConfigError(what, rule="invalid-parameter", position=found.position, expected=kind))
             return default
         return found.value
 
@@ -140,6 +145,7 @@ def _translated(said: dict[str, _Said], base: str, faults: list[ConfigError]) ->
         faults.append(
             ConfigError(
                 "use_scheduler is true",
+                rule="invalid-parameter",
                 position=said["use_scheduler"].position,
                 hint="Name the cluster when you submit: flambe submit CONFIG --cluster FILE.",
             )
@@ -163,7 +169,8 @@ def _check(said: dict[str, _Said], own: dict[str, dict[str, Any] | None], faults
     for name, one in said.items():
         group, _, key = name.rpartition(".")
         if group == "" and key in _GROUPS:
-            faults.append(ConfigError(f"{key} is {one.value!r}", position=one.position, expected="a mapping"))
+            what = f"{key} is {one.value!r}"
+            faults.append(ConfigError(what, rule="invalid-parameter", position=one.position, expected="a mapping"))
         elif key not in _KEYS.get(group, ()) and own.get(group) is None:
             known = [*_KEYS.get(group, ()), *(_GROUPS if not group else ())]
             hint = did_you_mean(key, known)
