@@ -136,6 +136,20 @@ def test_without_brackets_and_without_a_guard(project: Any) -> None:
     assert "Call it below 'if __name__ == \"__main__\":'" in done.stderr
 
 
+def test_code_that_cannot_be_copied(project: Any) -> None:
+    text = "import flambe\n\n\n@flambe.launch()\ndef my_task(ctx): ...\n\n\nmy_task()\n"
+    project.write("my-task.py", text)
+    for words, said in (
+        (["my-task.py"], "my-task.py: error: my-task.py cannot be imported. Rename it: letters, digits and '_'.\n"),
+        (
+            ["-c", text],
+            "-c: error: my_task is written in no file. A run keeps a copy of its code: write it into one.\n",
+        ),
+    ):
+        done = subprocess.run([sys.executable, *words], cwd=project.folder, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (2, said)
+
+
 def test_debug_runs_the_code_from_its_place(project: Any) -> None:
     project.main("print(__file__, ctx.run.snapshot)\nreturn ctx.config.lr", config="lr: 1\n")
     done = project.start("lr=1,2", "--debug")

@@ -125,6 +125,12 @@ def plan_task(task: Task, text: str, asked: Words, argv: Sequence[str]) -> Plan:
     from flambe.compile.compiler import compile_whole
     from flambe.compile.mlxp_settings import read_settings
 
+    if not task.file.is_file():
+        raise ConfigError(
+            f"{task.name} is written in no file", hint="A run keeps a copy of its code: write it into one."
+        )
+    if not task.module.replace(".", "_").isidentifier():
+        raise ConfigError(f"{task.file.name} cannot be imported", hint="Rename it: letters, digits and '_'.")
     base = task.file.parent
     settings, overrides = read_settings(str(task.folder), str(base), asked.overrides)
     for note in settings.notes:

@@ -60,15 +60,15 @@ def test_every_other_setting_has_a_remedy(project: Any) -> None:
     assert translation.is_complete
     cluster = "Write it in the cluster file that flambe submit takes: flambe cluster --help."
     assert project.notes(translation) == [
-        "conf/mlxp.yaml:1:10: logger.name: my.Logger is left out. Log with flambe.log, or write files yourself.",
+        "conf/mlxp.yaml:1:10: logger.name: my.Logger is left out. Name a class of yours below __run__, __log__: {name: package.module.Class}.",
         "conf/mlxp.yaml:1:27: logger.forced_log_id: 3 is left out."
-        " The same command continues its unfinished run, and else takes the next number.",
+        " Go on with a run of a decorated function by --resume RUN.",
         "conf/mlxp.yaml:1:45: logger.extra is an argument of a class of yours, and is left out."
         " Give it to your function, in its config.",
         f"conf/mlxp.yaml:2:13: scheduler.name: SLURMScheduler is left out. {cluster}",
         f"conf/mlxp.yaml:2:35: scheduler.option_cmd: ['--gpus=1'] is left out. {cluster}",
         "conf/mlxp.yaml:3:1: use_scheduler: true is left out. Submit with flambe submit CONFIG --cluster FILE.",
-        "conf/mlxp.yaml:4:1: use_logger: false is left out. Every run is recorded; remove its folder when you do not need it.",
+        "conf/mlxp.yaml:4:1: use_logger: false is left out. Set __log__: false below __run__.",
         "conf/mlxp.yaml:5:1: use_loger is no option of mlxp, and is left out. Did you mean 'use_logger'?",
     ]
 

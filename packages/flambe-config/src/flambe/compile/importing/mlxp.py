@@ -27,15 +27,14 @@ class _Option(NamedTuple):
 
 
 _CLUSTER = "Write it in the cluster file that flambe submit takes: flambe cluster --help."
-_CODE = "The code of a function is copied into each run directory as it is."
+_CODE = "The code is copied into each run directory as it is; __snapshot__: git below __run__ copies the repository."
 OPTIONS = {
     "logger.name": _Option(
-        ("DefaultLogger", "mlxp.DefaultLogger", "mlxpy.DefaultLogger"), "Log with flambe.log, or write files yourself."
+        ("DefaultLogger", "mlxp.DefaultLogger", "mlxpy.DefaultLogger"),
+        "Name a class of yours below __run__, __log__: {name: package.module.Class}.",
     ),
     "logger.parent_log_dir": _Option((), ""),
-    "logger.forced_log_id": _Option(
-        (-1,), "The same command continues its unfinished run, and else takes the next number."
-    ),
+    "logger.forced_log_id": _Option((-1,), "Go on with a run of a decorated function by --resume RUN."),
     "logger.log_streams_to_file": _Option((False, True), ""),
     "scheduler.name": _Option(("Scheduler", "NoScheduler"), _CLUSTER),
     "scheduler.shell_path": _Option(("",), _CLUSTER),
@@ -48,15 +47,15 @@ OPTIONS = {
     "version_manager.name": _Option(("GitVM", "mlxp.GitVM", "mlxpy.GitVM"), _CODE),
     "version_manager.parent_target_work_dir": _Option(("./.workdir",), _CODE),
     "version_manager.parent_work_dir": _Option(("./.work_dir", "./.workdir"), _CODE),
-    "version_manager.skip_requirements": _Option((False,), "Each run keeps frozen_requirements.txt."),
+    "version_manager.skip_requirements": _Option((False,), "Set __requirements__: none below __run__."),
     "version_manager.compute_requirements": _Option((False, True), ""),
     "version_manager.interactive_mode": _Option((True, False), ""),
     "interactive_mode": _Option((True, False), ""),
     "use_version_manager": _Option((False,), _CODE),
     "use_scheduler": _Option((False,), "Submit with flambe submit CONFIG --cluster FILE."),
-    "use_logger": _Option((True,), "Every run is recorded; remove its folder when you do not need it."),
+    "use_logger": _Option((True,), "Set __log__: false below __run__."),
     "resolve": _Option((True,), "The function gets a config without references in it."),
-    "as_ConfigDict": _Option((True,), "The function gets a dict: config['model']['num_layers']."),
+    "as_ConfigDict": _Option((True,), "ctx.config is a dict whose keys are attributes too."),
 }
 
 
