@@ -53,11 +53,11 @@ def test_the_plan_names_every_seed_and_draw(bench):
     assert json.dumps(rows) == json.dumps(bench.tune(_spec(bench, seeds=[3, 4]), "--plan")[0])
 
 
-def test_other_algorithms_are_refused_before_anything_runs(bench):
+def test_a_search_without_a_budget_is_refused_before_anything_runs(bench):
     spec = _spec(bench)
     spec.stages[1].search = {"$new": "ray.tune.search.optuna:OptunaSearch"}
     _, _, said = bench.tune(spec, code=2)
     assert said == (
-        "flambe-tune: error: the search algorithm OptunaSearch of stage 'climb' chooses by results, which flambe-tune does not do "
-        "yet. Use !RandomSearch {trial_budget: 20}, with a scheduler such as !ray.ASHAScheduler to end bad variants.\n"
+        "flambe-tune: error: trial_budget of OptunaSearch of stage 'climb' is missing; expected an integer from 1 to 100,000. "
+        "How many choices are tried: !ray.OptunaSearch {trial_budget: 20}.\n"
     )

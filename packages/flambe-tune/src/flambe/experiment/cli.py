@@ -132,18 +132,30 @@ def _plan(spec: Any, settings: Any) -> int:
     from flambe.cli.streams import emit
     from flambe.experiment.check import check_spec
     from flambe.pipeline.graph import StageGraph
-    from flambe.pipeline.plan import plan_units
+    from flambe.pipeline.plan import RUN, PlannedUnit, plan_units
+    from flambe.pipeline.reason import Reasons
     from flambe.record.result import ResultStore
 
     check_spec(spec, StageGraph(spec))
     output = Path(settings.output_dir or spec.output_dir).expanduser().absolute()
     store = ResultStore(output)
     find = (lambda key: None) if settings.force else store.find
+    reasons = Reasons(output / spec.name, spec)
     counts: dict[str, int] = {}
+    seconds: dict[str, float] = {}
     for planned in plan_units(spec, output / spec.name / "exp.next", find):
         counts[planned.action] = counts.get(planned.action, 0) + 1
+        if isinstance(planned, PlannedUnit) and planned.action == RUN:
+            why = "--force" if settings.force else reasons.why(planned.unit, planned.needs_that_run)
+            planned = planned._replace(why=why)
+            stage = planned.unit.stage
+            seconds[stage] = seconds.get(stage, 0.0) + (reasons.seconds(stage) or 0.0)
         emit(_json(planned.row()))
-    emit(_json({"name": spec.name, "output_dir": str(output / spec.name), "counts": counts}))
+    end: dict[str, Any] = {"name": spec.name, "output_dir": str(output / spec.name), "counts": counts}
+    if any(seconds.values()):
+        # As long as units of these stages took before, one after another.
+        end["worker_seconds"] = {stage: round(taken, 1) for stage, taken in seconds.items() if taken}
+    emit(_json(end))
     return 0
 
 

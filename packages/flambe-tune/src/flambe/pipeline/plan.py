@@ -8,25 +8,30 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from flambe.compile.trials import searched_together
 from flambe.pipeline.graph import StageGraph
 from flambe.pipeline.reduce import Candidate, best_of, group_of
 from flambe.pipeline.variants import Variant, choices_of, expand
 from flambe.record.result import Found
 from flambe.runner.plan import make_unit
 from flambe.runner.unit import Unit
+from flambe.search.budget import read_budget
 from flambe.spec.nodes import Spec
 
-RUN, REUSE = "run", "reuse"
+RUN, REUSE, SEARCH = "run", "reuse", "search"
 
 
 class PlannedUnit(NamedTuple):
     """A unit that a run will have. source: the folder of the result that is taken. is_guess: which variants stay after
-    a ``reduce`` is not known before they ran, so this one stands for whichever it will be."""
+    a ``reduce`` is not known before they ran, so this one stands for whichever it will be. needs_that_run: the stages that it
+    links to whose units run. why: it runs, as far as somebody found out."""
 
     unit: Unit
     action: str
     source: Path | None
     is_guess: bool
+    needs_that_run: list[str]
+    why: str | None = None
 
     def row(self) -> dict[str, Any]:
         """Return it as JSON-able data."""
@@ -41,10 +46,28 @@ class PlannedUnit(NamedTuple):
             row["source"] = str(self.source)
         if self.is_guess:
             row["is_guess"] = True
+        if self.why is not None:
+            row["why"] = self.why
         return row
 
 
-def plan_units(spec: Spec, run_root: Path, find: Callable[[str], Found | None]) -> Iterator[PlannedUnit]:
+class PlannedSearch(NamedTuple):
+    """A stage whose variants are not known before a search has made them. search: the stage of that search; at_most: how many
+    choices it makes."""
+
+    stage: str
+    search: str
+    at_most: int
+    action: str = SEARCH
+
+    def row(self) -> dict[str, Any]:
+        """Return it as JSON-able data."""
+        return self._asdict()
+
+
+def plan_units(
+    spec: Spec, run_root: Path, find: Callable[[str], Found | None]
+) -> Iterator[PlannedUnit | PlannedSearch]:
     """Yield the units of ``spec`` in file order of the stages. find: looks for an earlier result by key.
 
     A unit of a stage with a scheduler is planned to run: such stages are reused as a whole, which is decided when the
@@ -55,7 +78,19 @@ def plan_units(spec: Spec, run_root: Path, find: Callable[[str], Found | None]) 
     guessed: set[str] = set()
     unit_of: dict[Variant, Unit] = {}
     choices = choices_of(spec)
+    running: set[str] = set()
+    searched: dict[str, tuple[str, int]] = {}  # of every stage that a search makes, or that rests on one
+    for index, group in searched_together(spec).items():
+        stage = spec.stages[index]
+        if stage.name not in choices:
+            together = {spec.stages[place].name for place in group}
+            for name in graph.stages:
+                if name in together or together.intersection(graph.ancestors[name]):
+                    searched[name] = stage.name, read_budget(stage).trials
     for name, stage in graph.stages.items():
+        if name in searched:
+            yield PlannedSearch(name, *searched[name])
+            continue
         is_guess = any(need in guessed for need in graph.needs[name])
         results: dict[Variant, Found | None] = {}
         for variant in expand(graph, name, survivors, choices[name], spec.seeds):
@@ -63,7 +98,10 @@ def plan_units(spec: Spec, run_root: Path, find: Callable[[str], Found | None]) 
             needs = {need: unit_of[variant.above[need]] for need in variant.needs}
             unit = unit_of[variant] = make_unit(spec, concrete, variant.params, needs, run_root)
             found = results[variant] = find(unit.key) if stage.scheduler is None and stage.reuse else None
-            yield PlannedUnit(unit, REUSE if found else RUN, found.folder if found else None, is_guess)
+            above = [need for need, one in needs.items() if one.id in running]
+            if found is None:
+                running.add(unit.id)
+            yield PlannedUnit(unit, REUSE if found else RUN, found.folder if found else None, is_guess, above)
         survivors[name] = list(results)
         if graph.reduces(name):
             survivors[name], known = _kept(results, stage.reduce or 0)

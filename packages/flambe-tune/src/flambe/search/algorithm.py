@@ -1,8 +1,8 @@
 """The search algorithms of 1.0, as they are written in a config: ``algorithm: {train: !RandomSearch {trial_budget: 20}}``.
 
 They are nodes of a spec (plain maps) that say what is asked for; who plans a run makes the choices. ``GridSearch`` and
-``RandomSearch`` are planned by ``flambe.compile.trials`` before anything runs. The others choose by results, which
-flambe-tune does not do yet: it says so.
+``RandomSearch`` are planned by ``flambe.compile.trials`` before anything runs. The others choose by results, while
+flambe-tune runs: Optuna has their models, Tune their way of ending variants (``flambe.search.searcher_adapter``).
 """
 
 from __future__ import annotations
@@ -50,13 +50,15 @@ class RandomSearch(Algorithm):
 
 
 class BayesOptGP(Algorithm):
-    """Choices from a Gaussian process over the numbers that were tried. flambe-tune does not run it yet.
+    """Choices from a Gaussian process over what was tried: Optuna's ``GPSampler`` (it needs SciPy and PyTorch).
+
+    It knows no search inside of an option of another.
 
     trial_budget: how many variants the stage gets.
     min_configs_in_model: how many are drawn at random first.
-    aq_func: the acquisition function, ``ei``, ``ucb`` or ``poi``.
-    kappa: how much ``ucb`` explores.
-    xi: how much ``ei`` and ``poi`` explore.
+    aq_func: the acquisition function; ``ei``, expected improvement, is the only one.
+    kappa: of 1.0's ``ucb``, without effect.
+    xi: of 1.0's ``ei``; 0 is the only one.
     seed: of the draws; the experiment's by default.
     space: never given, see ``GridSearch``.
     """
@@ -84,15 +86,14 @@ class BayesOptGP(Algorithm):
 
 
 class BayesOptKDE(Algorithm):
-    """Choices from kernel density estimates of good and bad ones (TPE). flambe-tune does not run it yet.
+    """Choices from kernel density estimates of good and bad ones: Optuna's ``TPESampler``, over all numbers together.
 
     trial_budget: how many variants the stage gets.
     min_configs_per_model: how many are drawn at random first; one more than there are dimensions by default.
     top_n_frac: the part of the choices that counts as good.
     num_samples: of each draw, the best of which is tried.
     random_fraction: how often a choice is drawn at random all the same.
-    bandwidth_factor: how much wider than the estimate samples are drawn.
-    min_bandwidth: of an estimate.
+    bandwidth_factor, min_bandwidth: of 1.0; Optuna chooses bandwidths itself, so only the defaults are taken.
     space: never given, see ``GridSearch``.
     """
 
@@ -121,9 +122,11 @@ class BayesOptKDE(Algorithm):
 
 
 class Hyperband(Algorithm):
-    """Random choices, of which most end early (https://arxiv.org/abs/1603.06560). flambe-tune does not run it yet.
+    """Random choices, of which most end early (https://arxiv.org/abs/1603.06560).
 
-    step_budget: steps of all variants together.
+    Its brackets do not wait for their last variant: they are those of Tune's ``AsyncHyperBandScheduler``.
+
+    step_budget: steps of all variants together; when so many are done, no other variant begins.
     max_steps: of one variant.
     min_steps: before a variant may end.
     drop_rate: one of so many goes on at each halving.
@@ -152,9 +155,9 @@ class Hyperband(Algorithm):
 
 
 class BOHB(Algorithm):
-    """``Hyperband`` with the choices of ``BayesOptKDE`` (https://arxiv.org/abs/1807.01774). flambe-tune does not run it yet.
+    """``Hyperband`` with the choices of ``BayesOptKDE`` (https://arxiv.org/abs/1807.01774).
 
-    step_budget: steps of all variants together.
+    step_budget: steps of all variants together; when so many are done, no other variant begins.
     max_steps: of one variant.
     min_steps: before a variant may end.
     drop_rate: one of so many goes on at each halving.
@@ -162,8 +165,7 @@ class BOHB(Algorithm):
     top_n_frac: the part of the choices that counts as good.
     num_samples: of each draw, the best of which is tried.
     random_fraction: how often a choice is drawn at random all the same.
-    bandwidth_factor: how much wider than the estimate samples are drawn.
-    min_bandwidth: of an estimate.
+    bandwidth_factor, min_bandwidth: of 1.0; Optuna chooses bandwidths itself, so only the defaults are taken.
     seed: of the draws; the experiment's by default.
     space: never given, see ``GridSearch``.
     """

@@ -1,0 +1,183 @@
+"""Why a unit has to run: what differs from the newest earlier run that had its stage. And how long that took."""
+
+from __future__ import annotations
+
+import datetime
+import os
+from collections.abc import Mapping
+from functools import cache, cached_property
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from flambe.compile.search import Filler
+from flambe.errors import ConfigError
+from flambe.record import layout
+from flambe.record.ledger import LedgerState, fold, read_events
+from flambe.record.result import checkpoint_is_whole
+from flambe.record.run import StageRecord, read_record
+from flambe.runner.environment import input_is_unchanged
+from flambe.runner.unit import Unit
+from flambe.spec.codec import load_spec
+from flambe.spec.nodes import SEED, Spec, children, kind_of
+
+
+class Earlier(NamedTuple):
+    """An earlier run: its folder, its ledger, its spec."""
+
+    root: Path
+    state: LedgerState
+    spec: Spec
+
+
+class Reasons:
+    """Compares units with those of earlier runs of the same name. home: the folder of these runs; of the latest ones only."""
+
+    def __init__(self, home: Path, spec: Spec, *, runs: int = 5) -> None:
+        self._home = home
+        self._spec = spec
+        self._count = runs
+
+    @cached_property
+    def _runs(self) -> list[Earlier]:
+        found: list[Earlier] = []
+        ledgers = sorted(self._home.glob(f"exp.*/{layout.LEDGER}"), key=os.path.getmtime, reverse=True)
+        for ledger in ledgers[: self._count]:
+            try:
+                spec = load_spec((ledger.parent / layout.SPEC).read_bytes())
+                found.append(Earlier(ledger.parent, fold(read_events(ledger)), spec))
+            except (OSError, ConfigError):
+                continue  # a run that is broken has nothing to compare with
+        return found
+
+    def why(self, unit: Unit, needs_that_run: list[str]) -> str:
+        """Return what keeps a unit from being taken from an earlier run, in a few words.
+
+        needs_that_run: the stages it links to whose units run anew themselves.
+        """
+        for run in self._runs:
+            plans = [event for event in run.state.planned.values() if event["stage"] == unit.stage]
+            if plans:
+                same = next((event for event in plans if event["params"] == unit.params), None)
+                if same is None:
+                    return (
+                        f"not tried in {run.root.name}: {_nearest(unit.params, [event['params'] for event in plans])}"
+                    )
+                return self._difference(run, same, unit, needs_that_run)
+        return "no run had this stage"
+
+    @cache  # noqa: B019 - it lives as long as one plan
+    def seconds(self, stage: str) -> float | None:
+        """Return how long a unit of a stage took, on average of the newest run that ran one; None when none did."""
+        for run in self._runs:
+            taken = []
+            for unit, event in run.state.done.items():
+                if event["event"] == "commit" and unit.partition("/")[0] == stage:
+                    record = _record(run, unit)
+                    if record is not None and record.time.started and record.time.ended:
+                        began, ended = (
+                            datetime.datetime.fromisoformat(one) for one in (record.time.started, record.time.ended)
+                        )
+                        taken.append((ended - began).total_seconds())
+            if taken:
+                return sum(taken) / len(taken)
+        return None
+
+    def _difference(self, run: Earlier, plan: Mapping[str, Any], unit: Unit, needs_that_run: list[str]) -> str:
+        name = run.root.name
+        before, now = _body(run.spec, plan), unit.body
+        if before is not None and before != now and (found := _changed(before, now, unit.stage)):
+            return f"{found} (in {name})"
+        if needs_that_run:
+            return f"it rests on {', '.join(needs_that_run)}, which runs anew"
+        if run.spec.seed != self._spec.seed and SEED not in unit.params:
+            return f"seed was {run.spec.seed} in {name}, is {self._spec.seed}"
+        code = plan.get("code", {})
+        changed = [module for module, digest in unit.code.items() if code.get(module, digest) != digest]
+        if changed:
+            return f"the code of {', '.join(changed)} has changed since {name}"
+        status = run.state.status_of(f"{unit.stage}/{plan['variant']}")
+        if plan["key"] != unit.key:
+            return _upgraded(run.root) or f"the code or the versions that it uses have changed since {name}"
+        if status != "done":
+            return f"{status} in {name}"
+        record = _record(run, f"{unit.stage}/{plan['variant']}")
+        inputs = [one for one in record.inputs if not input_is_unchanged(one)] if record is not None else []
+        if inputs:
+            return f"{inputs[0].get('path', 'a file that it read')} has changed since {name}"
+        if not unit.reuse:
+            return "it is run for its effect"
+        if not run.state.done[f"{unit.stage}/{plan['variant']}"].get("complete", True):
+            return f"stopped early in {name}, so it is no whole result"
+        paths = layout.RunPaths(run.root).unit(unit.stage, plan["variant"])
+        return (
+            f"its files in {name} are gone or damaged"
+            if not checkpoint_is_whole(paths.checkpoint)
+            else "its stage has a scheduler"
+        )
+
+
+def _body(spec: Spec, plan: Mapping[str, Any]) -> Any:
+    stage = str(plan["stage"])
+    own = {
+        path.removeprefix(f"{stage}."): value for path, value in plan["params"].items() if path.startswith(f"{stage}.")
+    }
+    try:
+        return Filler(spec.stage(stage).body)(own)
+    except KeyError:
+        return None
+
+
+def _changed(before: Any, now: Any, path: str) -> str | None:
+    """Return the first place where two bodies differ, and how."""
+    if before == now:
+        return None
+    if type(before) is type(now) and isinstance(now, dict | list) and _head(before) == _head(now):
+        old, new = dict(children(before)), dict(children(now))
+        for key in dict.fromkeys([*old, *new]):
+            if key not in old or key not in new:
+                return f"{path}.{key} was {'taken away' if key in old else 'added'}"
+            found = _changed(old[key], new[key], f"{path}.{key}")
+            if found:
+                return found
+    return f"{path} was {_short(before)}, is {_short(now)}"
+
+
+def _head(node: Any) -> Any:
+    kind = kind_of(node)
+    return (kind, node[kind] if kind == "$new" else None) if kind is not None and isinstance(node, dict) else None
+
+
+def _short(value: Any) -> str:
+    return layout.label(value)[:40]
+
+
+def _nearest(params: Mapping[str, Any], others: list[dict[str, Any]]) -> str:
+    nearest = max(others, key=lambda other: sum(other.get(path) == value for path, value in params.items()))
+    differ = {path: value for path, value in params.items() if nearest.get(path) != value}
+    return ", ".join(f"{path}={_short(value)}" for path, value in differ.items()) or "its parameters"
+
+
+def _upgraded(root: Path) -> str | None:
+    """Return the first distribution whose version is another now, by what the run froze."""
+    try:
+        lines = (root / layout.REQUIREMENTS).read_text().splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        name, _, old = line.partition("==")
+        if old and (name in ("torch", "numpy") or name.startswith("flambe-")):
+            try:
+                new = version(name)
+            except PackageNotFoundError:
+                continue
+            if new.partition("+")[0] != old.strip().partition("+")[0]:
+                return f"{name} was {old.strip()} in {root.name}, is {new}"
+    return None
+
+
+def _record(run: Earlier, unit: str) -> StageRecord | None:
+    try:
+        return read_record(layout.RunPaths(run.root).folder(unit).record, StageRecord)
+    except (OSError, ConfigError):
+        return None

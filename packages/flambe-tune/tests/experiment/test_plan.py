@@ -1,0 +1,60 @@
+"""``--plan`` says what runs, what is reused, and why."""
+
+from __future__ import annotations
+
+import pytest
+
+from flambe.experiment.session import Settings, run_experiment
+
+
+@pytest.fixture
+def plan(bench):
+    """Plans a spec; returns (stage, variant) → row, and the last row."""
+
+    def planned(spec, *options):
+        rows, end, _ = bench.tune(spec, "--plan", *options)
+        return {(row["stage"], row.get("variant")): row for row in rows}, end
+
+    return planned
+
+
+@pytest.mark.slow
+def test_a_plan_says_why(bench, plan):
+    spec = bench.spec(rates=2, steps=2)
+    rows, end = plan(spec)
+    assert {row["why"] for row in rows.values() if row["action"] == "run"} == {"no run had this stage"}
+    assert "worker_seconds" not in end
+    run_experiment(spec, Settings(runner="local"))
+    rows, end = plan(spec)
+    assert end["counts"] == {"reuse": 5}
+    rows, end = plan(bench.spec(rates=2, steps=3))
+    climb = rows["climb", "rate=0.5"]
+    assert (climb["action"], climb["why"]) == ("run", "climb.steps was 2, is 3 (in exp.0)")
+    assert rows["judge", "rate=0.5"]["why"] == "it rests on climb, which runs anew"
+    assert rows["source", "0"]["action"] == "reuse"
+    assert end["worker_seconds"]["climb"] > 0
+    rows, _ = plan(bench.spec(rates=3, steps=2))
+    assert rows["climb", "rate=0.3333333333333333"]["why"] == "not tried in exp.0: climb.rate=0.3333333333333333"
+    assert rows["climb", "rate=1.0"]["action"] == "reuse"
+    rows, _ = plan(spec, "--seed", "5")
+    assert rows["climb", "rate=0.5"]["why"] == "it rests on source, which runs anew"
+    assert rows["source", "0"]["why"] == "seed was 1 in exp.0, is 5"
+    bench.toys.write_text(bench.toys.read_text() + "\n# changed\n")
+    rows, _ = plan(spec)
+    assert rows["source", "0"]["why"] == "the code of toys has changed since exp.0"
+    (bench.folder / "out/climb/exp.0/stages/source/0/checkpoint/manifest.json").unlink()
+    bench.toys.write_text(bench.toys.read_text().replace("\n# changed\n", ""))
+    rows, _ = plan(spec)
+    assert rows["source", "0"]["why"] == "its files in exp.0 are gone or damaged"
+    rows, _ = plan(spec, "--force")
+    assert rows["source", "0"]["why"] == "--force"
+
+
+def test_a_search_is_planned_as_what_it_is(bench, plan):
+    search = {"$new": "ray.tune.search.optuna:OptunaSearch", "trial_budget": 7}
+    spec = bench.spec(climber={"rate": {"$uniform": [0, 1]}})
+    spec.stages[1].search = search
+    rows, end = plan(spec)
+    assert end["counts"] == {"run": 1, "search": 2}
+    assert rows["climb", None] == {"stage": "climb", "search": "climb", "at_most": 7, "action": "search"}
+    assert rows["judge", None]["search"] == "climb"
