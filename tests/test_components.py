@@ -279,7 +279,9 @@ def generated() -> str:
         "Ray Tune",
         "ray",
         "Their arguments are Tune's; `metric`, `mode` and `time_attr` are set by flambe. `flambe-tune` drives `!ray.FIFOScheduler`, "
-        "`!ray.ASHAScheduler`, `!ray.HyperBandScheduler` and `!ray.MedianStoppingRule`, and refuses the others with the reason.",
+        "`!ray.ASHAScheduler`, `!ray.HyperBandScheduler`, `!ray.MedianStoppingRule` and `!ray.PopulationBasedTraining`, and every "
+        "`!ray.…Search` whose library is installed (tested with Optuna); it refuses the others with the reason. A search takes "
+        "`trial_budget` and `max_concurrent` beside its own arguments: see [algorithms](spec.md#algorithms).",
     )
     return "\n".join(lines).rstrip() + "\n"
 

@@ -282,7 +282,7 @@ class Keeper:
         if anew or not self.state.is_planned(unit.id, unit.key, above.values()):
             self.ledger.append(
                 "plan", unit=unit.id, stage=unit.stage, variant=unit.variant, params=unit.params, key=unit.key,
-                needs=above,
+                needs=above, **({"code": unit.code} if unit.code else {}),
             )  # fmt: skip
 
     @on_disk
