@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 from flambe.cli.console import say
 from flambe.compile.check import Body, Checker
-from flambe.compile.compose import DEFAULT, POLICY, Composer, is_resolved, may_refer
+from flambe.compile.compose import DEFAULT, POLICY, Composer
+from flambe.compile.document import is_resolved, may_refer
 from flambe.compile.experiment import lower_experiment
 from flambe.compile.extensions import Header, read_header
 from flambe.compile.library import Library

@@ -14,9 +14,9 @@ have one, they are merged only if it is the same, so that another class begins w
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence as Many
 from typing import NamedTuple
 
+from flambe.compile.document import RESOLVED, Document, is_resolved, split
 from flambe.compile.yaml import (
     DEEPEST,
     LARGEST,
@@ -38,7 +38,6 @@ from flambe.errors import ConfigError, Notice, Position, did_you_mean, near_file
 
 DEFAULT = "__default__"
 POLICY = "__new_key_policy__"
-RESOLVED = "__resolved__"
 POLICIES = ("raise", "warn", "pass")
 MOST_FILES = 250
 _KINDS = {type(None): "null", bool: "true or false", int: "an integer", float: "a number", str: "text"}
@@ -49,13 +48,6 @@ def misspelt(tree: Mapping) -> str | None:
     words = (DEFAULT, POLICY, RESOLVED, "__run__")
     odd = [text for key, _ in tree.items if (text := text_of(key)) and text.startswith("__") and text not in words]
     return next((hint for text in odd if (hint := did_you_mean(text, words))), None)
-
-
-class Document(NamedTuple):
-    """A config file. header: its first document, where there are two."""
-
-    header: Node | None
-    tree: Node
 
 
 class _File(NamedTuple):
@@ -313,29 +305,6 @@ class _Check(NamedTuple):
     file: str
 
 
-def split(text: str, file: str) -> Document:
-    """Return the documents of a config. Raises ``ConfigError`` when there is none, or more than a header and one."""
-    found = documents(text, file)
-    if not found:
-        raise ConfigError(f"{file} is empty", rule="empty-file", expected="an object to run, such as !Experiment")
-    if len(found) > 2:
-        raise ConfigError(
-            f"{file} holds {len(found)} documents",
-            rule="too-many-documents",
-            position=found[2].position,
-            expected="one, or a header and one, separated by '---'",
-        )
-    header, tree = found[0] if len(found) == 2 else None, found[-1]
-    if header is not None and tree.tag is None:
-        if isinstance(tree, Scalar) and not tree.text:
-            what, expected = "there is nothing below the header", "an object to run, such as !Experiment"
-            raise ConfigError(what, rule="empty-file", position=tree.position, expected=expected)
-        if header.tag not in (None, "!Environment"):
-            what, hint = f"the header stands below {header.tag}", "Move it above, and end it with '---'."
-            raise ConfigError(what, rule="invalid-header", position=tree.position, hint=hint)
-    return Document(header, tree)
-
-
 def _read(whole: str, path: str, position: Position) -> str:
     try:
         with open(whole, encoding="utf-8") as stream:
@@ -359,16 +328,6 @@ def _path(scalar: Scalar) -> str:
 
 
 # Trees ---------------------------------------------------------------------------------------------------------------
-
-
-def whole_path(tree: Node, path: Many[str]) -> list[str]:
-    """Return a path from the root of a config: where it begins with a stage, that stands below ``pipeline``."""
-    if child(tree, path[0]) is None:
-        for name in ("pipeline", "stages"):
-            stages = child(tree, name)
-            if stages is not None and isinstance(bared(stages), Mapping) and child(stages, path[0]) is not None:
-                return [name, *path]
-    return list(path)
 
 
 def _holds_keys(node: Node) -> bool:
@@ -401,29 +360,6 @@ def _as_environment(header: Node) -> Node:
     whole = Mapping("!Environment", header.position)
     whole.items = [(Scalar(None, header.position, "extensions", True), header)]
     return whole
-
-
-def is_marked(tree: Node) -> bool:
-    """Whether a config says that it is resolved: all of its texts are what they are."""
-    found = child(tree, RESOLVED)
-    return isinstance(found, Scalar) and value_of(found) is True
-
-
-def _take(tree: Node, name: str) -> None:
-    if isinstance(tree, Mapping):
-        tree.items = [(key, value) for key, value in tree.items if text_of(key) != name]
-
-
-def may_refer(text: str) -> bool:
-    """Whether a YAML text can hold a reference or a variable at all."""
-    return "{" in text or "$" in text or "!P" in text or "\\" in text
-
-
-def is_resolved(tree: Node) -> bool:
-    """Take the mark of a resolved config away and return whether it was there."""
-    found = is_marked(tree)
-    _take(tree, RESOLVED)
-    return found
 
 
 def _as_data(tree: Node) -> Node:

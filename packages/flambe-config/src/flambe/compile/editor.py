@@ -54,7 +54,7 @@ def extension_tags(file: str, library: Library) -> dict[str, str]:
     Raises ``ConfigError`` for a file or header that cannot be read.
     """
     from flambe.cli.streams import read_text
-    from flambe.compile.compose import split
+    from flambe.compile.document import split
 
     lowering = Lowering(
         library,

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from flambe.build.link import MalformedLinkError, parse_link_str
 from flambe.compile.compiler import Compiled
-from flambe.compile.compose import Composer, is_marked, whole_path
+from flambe.compile.compose import Composer
+from flambe.compile.document import is_marked, whole_path
 from flambe.compile.dump import tree_to_yaml
 from flambe.compile.override import OverridePosition, apply_each
 from flambe.compile.reference import LINK_TAGS

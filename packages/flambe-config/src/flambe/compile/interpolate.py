@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import NamedTuple
 
-from flambe.compile.compose import whole_path
+from flambe.compile.document import whole_path
 from flambe.compile.lowering import FAULT, SEARCH_TAGS
 from flambe.compile.placeholder import OFF, Piece, Variable, inside, is_reference, pieces, secret_inside
 from flambe.compile.reference import LINK_TAGS

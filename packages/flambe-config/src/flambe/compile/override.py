@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from collections.abc import Sequence as Many
 from typing import TYPE_CHECKING
 
-from flambe.compile.compose import is_marked, whole_path
+from flambe.compile.document import is_marked, whole_path
 from flambe.compile.yaml import (
     STANDARD,
     Alias,

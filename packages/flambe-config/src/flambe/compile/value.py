@@ -13,7 +13,8 @@ from flambe.build.registrable import Registrable, class_of_tag, class_of_target,
 from flambe.cli.console import say
 from flambe.compile.comments import notes_of
 from flambe.compile.compiler import EXPERIMENTS, name_of
-from flambe.compile.compose import DEFAULT, Composer, Document, is_resolved, may_refer
+from flambe.compile.compose import DEFAULT, Composer
+from flambe.compile.document import Document, is_resolved, may_refer
 from flambe.compile.extensions import file_path, read_header
 from flambe.compile.library import Library
 from flambe.compile.lowering import Lowering, Place

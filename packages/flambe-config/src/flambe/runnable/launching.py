@@ -251,7 +251,7 @@ def _says_something(text: str) -> bool:
 
 def _text_of(config: Mapping[str, Any]) -> str:
     """Return the YAML of a config from Python: plain values, in which nothing is a reference."""
-    from flambe.compile.compose import RESOLVED
+    from flambe.compile.document import RESOLVED
     from flambe.compile.dump import node_to_yaml
     from flambe.runnable.config_dict import ConfigDict
 
