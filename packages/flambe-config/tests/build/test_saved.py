@@ -346,16 +346,83 @@ def test_what_is_no_component_says_so(tmp_path: Path) -> None:
         flambe.load(tmp_path)
 
 
-def test_semantic_versions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(Leaf, "_flambe_version", "1.2.0")
+@pytest.mark.parametrize(
+    ("saved", "now", "outcome"),
+    [
+        ("1.2.0", "1.2.0", "silent"),
+        ("1.0.0", "1.0.0", "silent"),
+        ("1.2.0", "1.2.9", "silent"),  # said with --verbose alone
+        ("1.2.0", "1.3.0", "warned"),
+        ("1.3.0", "1.2.0", "warned"),
+        ("1.0.0", "1.1.0", "warned"),
+        ("1.2.0", "2.0.0", "refused"),
+        ("1.0.0", "2.0.0", "refused"),
+        ("0.4.0", "1.0.0", "refused"),
+        ("0.0.0", "3.0.0", "silent"),  # it was not versioned
+    ],
+)
+def test_semantic_versions(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    saved: str,
+    now: str,
+    outcome: str,
+) -> None:
+    monkeypatch.setattr(Leaf, "_flambe_version", saved)
     save_component(Holder(Leaf()), tmp_path / "it")
-    assert (tmp_path / "it" / "first" / "version.txt").read_text() == "Leaf:1.2.0\n"
-    monkeypatch.setattr(Leaf, "_flambe_version", "1.3.0")
+    assert (tmp_path / "it" / "first" / "version.txt").read_text() == f"Leaf:{saved}\n"
+    monkeypatch.setattr(Leaf, "_flambe_version", now)
+    if outcome == "refused":
+        with pytest.raises(LoadError, match=f"was saved as version {saved}, the class here is version {now}"):
+            flambe.load(tmp_path / "it")
+        return
     flambe.load(tmp_path / "it")
-    assert "Leaf at" in capsys.readouterr().err
-    monkeypatch.setattr(Leaf, "_flambe_version", "2.0.0")
-    with pytest.raises(LoadError, match="was saved as version 1.2.0, the class here is version 2.0.0"):
-        flambe.load(tmp_path / "it")
+    assert ("Leaf" in capsys.readouterr().err) == (outcome == "warned")
+
+
+def test_an_unversioned_class_whose_source_has_changed_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_component(Leaf(), tmp_path / "it")
+    source = tmp_path / "it" / "source.py"
+    flambe.load(tmp_path / "it")
+    assert "has changed since" not in capsys.readouterr().err
+    source.write_text(source.read_text().replace("self.values * 2", "self.values * 3"))
+    flambe.load(tmp_path / "it", verify=False)
+    told = capsys.readouterr().err
+    assert "Leaf has changed since" in told
+    assert "-        return self.values * 3\n+        return self.values * 2" in told
+
+
+def test_what_is_called_otherwise_now(tmp_path: Path) -> None:
+    save_component(Holder(filled(2, 3.0), options=Leaf.big(2)), tmp_path / "it")
+    here = target_of(Leaf)
+    for manifest in (tmp_path / "it").rglob("manifest.json"):
+        manifest.write_text(manifest.read_text().replace(here, "zoo.older:Twig"))
+    with pytest.raises(FlambeError, match="zoo.older:Twig"):
+        flambe.load(tmp_path / "it", verify=False)
+    loaded = flambe.load(tmp_path / "it", verify=False, rename={"zoo.older:Twig": here})
+    assert type(loaded.first) is Leaf
+    assert loaded.first.values.tolist() == [3.0, 3.0]
+    assert loaded.options.size == 4
+    for manifest in (tmp_path / "it").rglob("manifest.json"):
+        manifest.write_text(manifest.read_text().replace("zoo.older:Twig", "zoo.older:Leaf"))
+    module = here.partition(":")[0]
+    assert type(flambe.load(tmp_path / "it", verify=False, rename={"zoo.older": module}).first) is Leaf
+    # A name of somebody else's is not reached by renaming.
+    with pytest.raises(ProvenanceError):
+        flambe.load(tmp_path / "it", verify=False, rename={"zoo.older:Leaf": "antigravity:Leaf"})
+
+
+def test_a_class_that_is_gone_says_how_to_name_it(tmp_path: Path) -> None:
+    save_component(Leaf(), tmp_path / "it")
+    manifest = tmp_path / "it" / "manifest.json"
+    manifest.write_text(manifest.read_text().replace(":Leaf", ":Gone"))
+    with pytest.raises(
+        FlambeError, match=r'If it is called otherwise now: flambe.load\(…, rename=\{".*:Gone": "module:Class"\}\)'
+    ):
+        flambe.load(tmp_path / "it", verify=False)
 
 
 # --- classes of others ---

@@ -53,20 +53,26 @@ def load_component(
     results: Results | None = None,
     mmap: bool = True,
     verify: bool = True,
+    rename: Mapping[str, str] | None = None,
 ) -> Any:
     """Build what ``save_component`` wrote, with its state; parts that were shared are shared again.
 
     extensions: modules that the caller vouches for, beside flambe's and torch's. results: how a borrowed immutable is found
     (its reference and the folder that names it); default: it is loaded from the path of the reference.
     mmap: arrays are pages of the files, read when touched. verify: compare every file with its digest first.
+    rename: names that classes or modules had when it was saved → what they are called now (``old_module:Old`` → ``new_module:New``,
+    or ``old_module`` → ``new_module``); the new name has to be one that may be loaded.
 
     Raises ``LoadError`` (missing, torn, changed, of another version), ``ProvenanceError`` for classes nobody vouched for.
     """
-    return _Loader(extensions or (), results, mmap, verify).load_root(Path(folder))
+    return _Loader(extensions or (), results, mmap, verify, rename or {}).load_root(Path(folder))
 
 
 class _Loader:
-    def __init__(self, extensions: Extensions, results: Results | None, mmap: bool, verify: bool) -> None:
+    def __init__(
+        self, extensions: Extensions, results: Results | None, mmap: bool, verify: bool, rename: Mapping[str, str]
+    ) -> None:
+        self._rename = rename
         self._extensions = extensions
         self._results = results
         self._mmap = mmap
@@ -94,7 +100,7 @@ class _Loader:
         if place in self._loading:
             raise LoadError(f"{folder} is needed to make itself")
         self._loading.add(place)
-        manifest = read_manifest(folder, verify=self._verify)
+        manifest = self._manifest(folder)
         state, decode = self._read_state(folder)
         try:
             owner, factory = locate(manifest.config[NEW], self._extensions)
@@ -102,6 +108,9 @@ class _Loader:
             error.what = f"{folder} holds a {manifest.config[NEW]}: {error.what}"
             if isinstance(error, ProvenanceError):
                 error.hint = _remedy(manifest, place)
+            else:
+                moved = f'If it is called otherwise now: flambe.load(…, rename={{"{manifest.config[NEW]}": "module:Class"}}).'
+                error.hint = f"{error.hint} {moved}" if error.hint else moved
             raise
         self._compare(owner, manifest, folder)
         scope = Scope(extensions=self._extensions, may_call=MAY_CALL, special=self._specials(folder, decode))
@@ -114,9 +123,22 @@ class _Loader:
         self._load_rest(value, manifest, folder)
         return value
 
+    def _manifest(self, folder: Path) -> Manifest:
+        manifest = read_manifest(folder, verify=self._verify)
+        if self._rename:
+            manifest.class_ = _renamed(manifest.class_, self._rename)
+            manifest.config = _renamed_in(manifest.config, self._rename)
+        return manifest
+
+    def _find_data_class(self, name: str) -> Any:
+        return find_data_class(_renamed(name, self._rename), extensions=self._extensions)
+
     def _read_state(self, folder: Path) -> tuple[State, Callable[[Any], Any]]:
-        tensors = read_tensors(folder / STATE_TENSORS, mmap=self._mmap)
-        decoder = Decoder(tensors, functools.partial(find_data_class, extensions=self._extensions))
+        try:
+            tensors = read_tensors(folder / STATE_TENSORS, mmap=self._mmap)
+        except OSError as error:
+            raise LoadError(f"cannot read {folder / STATE_TENSORS}: {error.strerror}") from error
+        decoder = Decoder(tensors, self._find_data_class)
         state = decoder.decode(read_tree(folder)["state"])
         if not isinstance(state, State):
             raise LoadError(f"{folder} holds no state of a component, but a {type(state).__qualname__}")
@@ -162,7 +184,7 @@ class _Loader:
                 self._load_into(child, below)
 
     def _load_into(self, child: Any, folder: Path) -> None:
-        manifest = read_manifest(folder, verify=self._verify)
+        manifest = self._manifest(folder)
         saved = manifest.class_
         if saved.partition(":")[2] != target_of(type(child)).partition(":")[2]:
             raise LoadError(f"{folder} holds a {saved}, and a {target_of(type(child))} stands there now")
@@ -229,7 +251,9 @@ class _Loader:
 
     def _result(self, folder: Path, node: dict[str, Any]) -> tuple[Any, Origin | None]:
         reference = node[RESULT]
-        if not (isinstance(reference, dict) and isinstance(reference.get("path"), str) and "\0" not in reference["path"]):
+        if not (
+            isinstance(reference, dict) and isinstance(reference.get("path"), str) and "\0" not in reference["path"]
+        ):
             raise LoadError(f"{folder} holds the result {shortened(reference)}", expected="its stage and its path")
         if self._results is not None:
             return _onward(self._results(reference, folder), node)
@@ -251,6 +275,31 @@ class _OfClass:
             (),
             {"__qualname__": owner.__qualname__, "_flambe_version": getattr(owner, "_flambe_version", "0.0.0")},
         )()
+
+
+def _renamed(name: str, rename: Mapping[str, str]) -> str:
+    """Return what is called ``name`` (``module:Class``, ``module:Class.factory``) by its name of now."""
+    for old, new in rename.items():
+        if name == old or (":" in old and name.startswith(f"{old}.")):
+            return new + name[len(old) :]
+    module, colon, rest = name.partition(":")
+    for old, new in rename.items():
+        if ":" not in old and colon and (module == old or module.startswith(f"{old}.")):
+            return f"{new}{module[len(old) :]}:{rest}"
+    return name
+
+
+def _renamed_in(node: Any, rename: Mapping[str, str]) -> Any:
+    if isinstance(node, list):
+        return [_renamed_in(item, rename) for item in node]
+    if not isinstance(node, dict):
+        return node
+    return {
+        key: _renamed(value, rename)
+        if key in (NEW, "$data", "$kind") and isinstance(value, str)
+        else _renamed_in(value, rename)
+        for key, value in node.items()
+    }
 
 
 def _onward(value: Any, node: dict[str, Any]) -> tuple[Any, Origin | None]:

@@ -28,6 +28,10 @@ from flambe.spec.hooks import codecs_in_use, scheme
 
 ARCHIVE = ".tar.gz"
 _TIMEOUT_S = 60
+_MOST_MEMBERS = 100_000
+_LARGEST_RATIO = 100
+"""Bytes that one byte of an archive may become: states shrink by a third, and a file of zeros, which no training makes, by a thousand."""
+_LEAST_BYTES = 64 * 2**20
 _PICKLE = "nothing is stored as pickle: opening one runs whatever code is in it"
 
 
@@ -67,6 +71,7 @@ def load(
     pickle_module: Any = None,
     *,
     verify: bool = True,
+    rename: Mapping[str, str] | None = None,
 ) -> Any:
     """Return the component that is saved at ``path``.
 
@@ -74,7 +79,8 @@ def load(
     ``https://….tar.gz``). map_location: device for its tensors.
     extensions: modules that may be imported for it, ``{"my_ext": "path/to/my_ext"}`` or names of installed ones; no other
     module is, but those of flambe and torch. auto_install: refused, install what is missing yourself.
-    pickle_module: refused. verify: compare every file with its digest.
+    pickle_module: refused. verify: compare every file with its digest. rename: classes or modules that were called otherwise when it
+    was saved, ``{"old_module:Old": "new_module:New"}`` or ``{"old_module": "new_module"}``.
 
     Raises ``LoadError`` and ``ProvenanceError`` as ``load_component``.
     """
@@ -85,7 +91,7 @@ def load(
         import_extensions(extensions if isinstance(extensions, Mapping) else {name: name for name in extensions})
     with _local(path) as (folder, kept):
         # A folder that goes away is read into memory.
-        loaded = load_component(folder, extensions=extensions, mmap=kept, verify=verify)
+        loaded = load_component(folder, extensions=extensions, mmap=kept, verify=verify, rename=rename)
     if map_location is not None:
         _move(loaded, map_location)
     return loaded
@@ -238,14 +244,30 @@ def _download(url: str, folder: Path) -> Path:
 def _unpack(archive: Path, folder: Path) -> Path:
     try:
         with tarfile.open(archive, "r:gz") as tar:
-            # The filter refuses members that lead out of the folder, links and devices.
-            tar.extractall(folder, filter="data")
+            # The filter refuses members that lead out of the folder.
+            tar.extractall(folder, members=_plain_members(tar, archive), filter="data")
     except (tarfile.TarError, gzip.BadGzipFile, EOFError) as error:
         raise LoadError(
             f"{archive} is no archive of a component: {error}", expected=f"a folder or a {ARCHIVE}"
         ) from error
     inside = sorted(folder.iterdir())
     return inside[0] if len(inside) == 1 and inside[0].is_dir() else folder
+
+
+def _plain_members(tar: tarfile.TarFile, archive: Path) -> Iterator[tarfile.TarInfo]:
+    """Yield files and folders, which is all that ``save`` writes, and no more of them than an honest archive has."""
+    most = _LEAST_BYTES + _LARGEST_RATIO * archive.stat().st_size
+    total = 0
+    for number, member in enumerate(tar, start=1):
+        if not (member.isreg() or member.isdir()):
+            raise LoadError(f"{archive} holds {member.name!r}, which is no file", expected="files and folders")
+        total += member.size
+        if number > _MOST_MEMBERS or total > most:
+            much = f"more than {_MOST_MEMBERS:,} files" if number > _MOST_MEMBERS else f"more than {most:,} bytes"
+            raise LoadError(
+                f"{archive} would unpack to {much}", hint="Unpack it yourself if you trust it, and load the folder."
+            )
+        yield member
 
 
 def _move(value: Any, location: Any) -> None:

@@ -220,6 +220,8 @@ def read_state(
         return Decoder(read_tensors(path, mmap=mmap), find_class).decode(encoded)
     except FileNotFoundError as error:
         raise LoadError(f"{path} is missing") from error
+    except OSError as error:
+        raise LoadError(f"cannot read {path}: {error.strerror}") from error
     except TornFile as error:
         raise LoadError(error.what) from error
 
@@ -227,10 +229,14 @@ def read_state(
 def read_tree(folder: Path) -> Any:
     """Return the content of a ``state.json``. Raises ``LoadError``."""
     path = folder / STATE_JSON
+    if path.exists() and not path.is_file():
+        raise LoadError(f"{path} is no file")  # a device would be read for ever
     try:
         tree = msgspec.json.decode(path.read_bytes())
     except FileNotFoundError as error:
         raise LoadError(f"{path} is missing: there is no saved state in {folder}") from error
+    except OSError as error:
+        raise LoadError(f"cannot read {path}: {error.strerror}") from error
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise LoadError(f"{path} is torn: {error}") from error
     if not isinstance(tree, dict) or "state" not in tree:
