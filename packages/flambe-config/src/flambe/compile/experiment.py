@@ -12,7 +12,7 @@ from flambe.compile.annotations import written
 from flambe.compile.extensions import Header, file_path, is_remote_path
 from flambe.compile.lowering import FAULT, GRID_TAGS, Lowering, Place, Where
 from flambe.compile.yaml import Alias, Mapping, Node, Scalar, Sequence, child
-from flambe.errors import ConfigError, Position, did_you_mean, nearest
+from flambe.errors import ConfigError, Position, nearest
 from flambe.spec.nodes import FILE, GRID, NEW, Environment, Spec, Stage
 
 if TYPE_CHECKING:
@@ -355,14 +355,7 @@ class _Experiment:
                     self._unknown_stage(parameter, str(name), key_node.position, names)
 
     def _unknown_stage(self, parameter: str, name: str, position: Position, names: list[str]) -> None:
-        hint = did_you_mean(name, names)
-        self._low.fault(
-            position,
-            f"{parameter} names {name!r}, which is no stage",
-            rule="unknown-stage",
-            expected=None if hint else f"one of {', '.join(names)}",
-            hint=hint,
-        )
+        self._low.unknown(position, f"{parameter} names {name!r}, which is no stage", name, names, "unknown-stage")
 
     def _set(self, stage: Stage, parameter: str, field: str, node: Node, at: Where) -> Stage:
         value = self._low.value(node, Place(at, None))

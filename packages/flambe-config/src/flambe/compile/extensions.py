@@ -88,14 +88,8 @@ def read_header(node: Node | None, lowering: Lowering, *, install: bool = False)
         elif name == "debug" and isinstance(value, Scalar):
             debug = lowering.value(value, Place(("debug",), None)) is True
         elif name not in _FIELDS:
-            hint = did_you_mean(str(name), _FIELDS)
-            lowering.fault(
-                key_node.position,
-                f"!Environment has no field {name!r}",
-                rule="unknown-parameter",
-                expected=None if hint else f"one of {', '.join(_FIELDS)}",
-                hint=hint,
-            )
+            what = f"!Environment has no field {name!r}"
+            lowering.unknown(key_node.position, what, str(name), _FIELDS, "unknown-parameter")
         elif not (isinstance(value, Scalar) and value.text in ("", "null", "~", "false")) and (
             not isinstance(value, Mapping) or value.items
         ):

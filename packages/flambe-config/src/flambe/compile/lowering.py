@@ -8,14 +8,14 @@ from __future__ import annotations
 import base64
 import binascii
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from flambe.compile.library import Library
 from flambe.compile.reference import LINK_TAGS, file, link, variable
 from flambe.compile.tags import resolve
 from flambe.compile.yaml import STANDARD, Alias, Mapping, Node, Scalar, Sequence, plain_value
-from flambe.errors import ConfigError, Faults, Notice, Position
+from flambe.errors import ConfigError, Faults, Notice, Position, did_you_mean
 from flambe.spec.codec import escape
 from flambe.spec.nodes import ARGS, BYTES, ENV, FILE, MAP, NEW, SEARCHES, YAML, LinkTarget, link_node
 
@@ -97,6 +97,12 @@ class Lowering:
         """Note a fault and return the node that stands in its place."""
         self.faults.append(ConfigError(what, rule=rule, position=position, **more))
         return {FAULT: True}
+
+    def unknown(self, position: Position, what: str, name: str, known: Collection[str], rule: str) -> dict[str, Any]:
+        """Note that ``name`` is none of ``known``, with what was probably meant."""
+        hint = did_you_mean(name, known)
+        expected = None if hint else f"one of {', '.join(known)}"
+        return self.fault(position, what, rule=rule, expected=expected, hint=hint)
 
     def note(self, error: ConfigError, position: Position) -> dict[str, Any]:
         """Note an error as a fault at ``position`` and return the node that stands in its place."""

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from flambe.compile.lowering import Lowering, Where
 from flambe.compile.tags import resolve
 from flambe.compile.yaml import Alias, Mapping, Node, Scalar
-from flambe.errors import ConfigError, Position, did_you_mean
+from flambe.errors import ConfigError, Position
 
 SEARCH = (
     "task", "searchable", "algorithm", "cpus_per_trial", "gpus_per_trial", "refresh_waitime", "name", "seed", "save_path",
@@ -37,14 +37,8 @@ def single_search(top: Node, lowering: Lowering) -> SingleSearch | None:
         if key in SEARCH:
             given[str(key)] = (key_node, value)
         else:
-            hint = did_you_mean(str(key), SEARCH)
-            lowering.fault(
-                key_node.position,
-                f"!Search has no parameter {key!r}",
-                rule="unknown-parameter",
-                expected=None if hint else f"one of {', '.join(SEARCH)}",
-                hint=hint,
-            )
+            what = f"!Search has no parameter {key!r}"
+            lowering.unknown(key_node.position, what, str(key), SEARCH, "unknown-parameter")
     tasks = [given[name] for name in ("task", "searchable") if name in given]
     if not tasks and len(lowering.faults) > faults:
         return None  # one of the unknown ones was meant
