@@ -15,6 +15,7 @@ __all__ = [
     "Pool",
     "RayPool",
     "SampledUniformSearchOptions",
+    "StageTrainable",
     "Task",
     "run_experiment",
 ]
@@ -30,6 +31,7 @@ __getattr__ = lazily(
         "Pool": "pool",
         "RayPool": "ray_pool",
         "SampledUniformSearchOptions": "flambe.build.options",
+        "StageTrainable": "trainable",
         "Task": "pool",
         "run_experiment": "session",
     },
@@ -43,3 +45,4 @@ if TYPE_CHECKING:
     from flambe.experiment.pool import Pool, Task
     from flambe.experiment.ray_pool import RayPool
     from flambe.experiment.session import run_experiment
+    from flambe.experiment.trainable import StageTrainable

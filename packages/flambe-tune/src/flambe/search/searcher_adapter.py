@@ -100,7 +100,7 @@ def _build(node: Mapping[str, Any], space: Space, seed: int, extensions: Mapping
         if name == "OptunaSearch":
             return _optuna(space, None, **given)
         searcher = kind(**given)
-        config = {knob.name: _domain(knob) for knob in space.knobs()}
+        config = {knob.name: domain_of(knob) for knob in space.knobs()}
         if not searcher.set_search_properties(METRIC, "max", config):
             raise ConfigError(
                 f"{name} has a space of its own", hint="What is searched stands in the arguments of the stage."
@@ -142,7 +142,8 @@ def _optuna(space: Space, sampler: Any, **given: Any) -> Any:
     return OptunaSearch(space=ask, metric=METRIC, mode="max", **given)
 
 
-def _domain(knob: Knob) -> Any:
+def domain_of(knob: Knob) -> Any:
+    """Return the Tune domain of a knob."""
     from ray import tune
 
     if isinstance(knob, Amount):
