@@ -226,11 +226,10 @@ class Catalog:
                     self.problems.append(f"{path} {error.strerror or error}")
                 return
             if kind is not None:
-                before = len(self.problems)
                 if (taken := self._take(place, kind, _record_stamp(path, kind))) is not None:
                     self._found[place] = taken
                 else:
-                    self._broken[place] = (stamp, kind, _record_stamp(path, kind), self.problems[before:])
+                    self._broken[place] = (stamp, kind, _record_stamp(path, kind), self.problems[told:])
                 return
             settled = time.time_ns() - stamp[1] > _SETTLED_NS and len(self.problems) == told
             listing = Listing(stamp if settled else GONE, names)

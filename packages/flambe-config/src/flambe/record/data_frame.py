@@ -11,15 +11,13 @@ from flambe.record.columns import ARTIFACT
 from flambe.record.row import Row
 
 if TYPE_CHECKING:
-    import pandas
-
     from flambe.record.runs import Runs
 
 _PANDAS = "pandas"
 
 
-def data_frame(runs: Runs, *, lazy: bool) -> pandas.DataFrame:
-    """Return a frame with a row for each run. lazy: neither metrics nor artifacts are read.
+def data_frame(runs: Runs, *, lazy: bool) -> Any:
+    """Return a ``pandas.DataFrame`` with a row for each run. lazy: neither metrics nor artifacts are read.
 
     Raises FlambeError where pandas is not installed.
     """
@@ -30,8 +28,7 @@ def data_frame(runs: Runs, *, lazy: bool) -> pandas.DataFrame:
         raise FlambeError("pandas is not installed", hint="pip install pandas") from error
     columns = runs.keys()
     rows = [{name: _cell(row, name, lazy) for name in columns if name in row} for row in runs]
-    frame: pandas.DataFrame = frames.DataFrame(rows, columns=columns)
-    return frame
+    return frames.DataFrame(rows, columns=columns)
 
 
 def _cell(row: Any, name: str, lazy: bool) -> Any:

@@ -25,8 +25,6 @@ from flambe.record.recorded import RUN_COLUMNS, UNIT_COLUMNS, RecordedRun, Recor
 from flambe.record.row import Row
 
 if TYPE_CHECKING:
-    import pandas
-
     from flambe.record.runs import Runs
 
 __all__ = ["RUN_COLUMNS", "UNIT_COLUMNS", "Reader", "RecordedRun", "RecordedUnit", "find_runs", "is_run"]
@@ -84,13 +82,7 @@ class Reader:
         units: bool = False,
     ) -> Runs: ...
     @overload
-    def filter(
-        self, query_string: str | Query = "", *, result_format: Literal["pandas"], units: bool = False
-    ) -> pandas.DataFrame: ...
-    @overload
-    def filter(
-        self, query_string: str | Query, result_format: Literal["pandas"], *, units: bool = False
-    ) -> pandas.DataFrame: ...
+    def filter(self, query_string: str | Query = "", result_format: str = "runs", *, units: bool = False) -> Any: ...
     def filter(self, query_string: str | Query = "", result_format: str = "runs", *, units: bool = False) -> Any:
         """Return the runs that a query is true of, in natural order of their paths.
 

@@ -12,8 +12,6 @@ from flambe.record.columns import ARTIFACT
 from flambe.record.row import NoSuchColumn, Row
 
 if TYPE_CHECKING:
-    import pandas
-
     from flambe.record.grouped import GroupedRuns
 
 Cells = Mapping[str, Any]
@@ -79,7 +77,7 @@ class Runs(Sequence[Cells]):
             self._keys = list(dict.fromkeys(name for row in self._rows for name in row))
         return list(self._keys)
 
-    def toPandas(self, lazy: bool = True) -> pandas.DataFrame:
+    def toPandas(self, lazy: bool = True) -> Any:
         """Return a data frame. lazy: metrics and artifacts are not read, and show as ``METRIC`` and ``ARTIFACT``."""
         from flambe.record.data_frame import data_frame
 
