@@ -8,7 +8,7 @@ import jsonschema
 import msgspec
 import pytest
 
-from flambe.record.run import RunRecord, StageRecord
+from flambe.record.run import NOT_FINITE, RunRecord, StageRecord
 from flambe.spec.nodes import Spec, Stage
 
 FLOOR = Path(__file__).parent.parent / "packages/flambe-config"
@@ -23,6 +23,8 @@ def generated(path: Path) -> bytes:
     else:
         # The record of a unit says so; that of a run says what its spec is.
         kinds, components = msgspec.json.schema_components([StageRecord, RunRecord], ref_template="#/$defs/{name}")
+        # In memory it is a number always.
+        components["StageRecord"]["properties"]["metric"]["anyOf"].append({"enum": list(NOT_FINITE)})
         of_unit = {"properties": {"kind": {"const": "stage"}}, "required": ["kind"]}
         schema.update({"if": of_unit, "then": kinds[0], "else": kinds[1], "$defs": components})
     return msgspec.json.format(msgspec.json.encode(schema), indent=1) + b"\n"

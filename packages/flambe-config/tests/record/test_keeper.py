@@ -349,6 +349,25 @@ def test_a_record_never_lags_behind_the_ledger(tmp_path, monkeypatch):
     keeper.close(run.CANCELLED)
 
 
+@pytest.mark.parametrize(
+    ("metric", "text"), [(float("nan"), "NaN"), (float("inf"), "Infinity"), (float("-inf"), "-Infinity"), (0.5, 0.5)]
+)
+def test_a_metric_that_is_no_finite_number_is_text_in_every_file(tmp_path, metric, text):
+    keeper = Keeper.open(spec_of(tmp_path), tool="t")
+    unit = concrete_units(keeper.spec, keeper.paths.root)[0]
+    keeper.plan(unit)
+    finish(keeper, unit, metric=metric)
+    keeper.close(run.COMPLETE)
+    record = keeper.paths.unit(unit.stage, unit.variant).record
+    assert msgspec.json.decode(record.read_bytes())["metric"] == text
+    commits = [
+        msgspec.json.decode(line) for line in keeper.paths.ledger.read_bytes().splitlines() if b'"commit"' in line
+    ]
+    assert commits[0]["metric"] == text
+    for read in (read_record(record, StageRecord).metric, keeper.state.done[unit.id]["metric"]):
+        assert read == metric or read != read != metric
+
+
 def test_the_end_by_a_signal_is_recorded(tmp_path):
     keeper = Keeper.open(spec_of(tmp_path), tool="t")
     record = keeper.close(run.CANCELLED, reason="SIGTERM")

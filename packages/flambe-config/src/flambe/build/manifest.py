@@ -61,9 +61,9 @@ def read_manifest(folder: Path, *, verify: bool = True) -> Manifest:
     Raises ``LoadError`` for no, a torn or a foreign manifest, and with both digests for a file that was changed.
     """
     path = folder / MANIFEST
-    if path.exists() and not path.is_file():
-        raise LoadError(f"{path} is no file")  # a device would be read for ever
     try:
+        if path.exists() and not path.is_file():
+            raise LoadError(f"{path} is no file")  # a device would be read for ever
         data = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError) as error:
         raise LoadError(

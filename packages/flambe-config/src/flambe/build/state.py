@@ -229,9 +229,9 @@ def read_state(
 def read_tree(folder: Path) -> Any:
     """Return the content of a ``state.json``. Raises ``LoadError``."""
     path = folder / STATE_JSON
-    if path.exists() and not path.is_file():
-        raise LoadError(f"{path} is no file")  # a device would be read for ever
     try:
+        if path.exists() and not path.is_file():
+            raise LoadError(f"{path} is no file")  # a device would be read for ever
         tree = msgspec.json.decode(path.read_bytes())
     except FileNotFoundError as error:
         raise LoadError(f"{path} is missing: there is no saved state in {folder}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 import os
 import platform
 import secrets
@@ -17,6 +18,7 @@ import msgspec
 from flambe.errors import ConfigError
 from flambe.record.checkout import Checkout
 from flambe.record.layout import VERSION
+from flambe.record.metrics import plain_number
 from flambe.spec.codec import read_document
 
 CREATED = "CREATED"
@@ -134,6 +136,10 @@ class RunRecord(msgspec.Struct, omit_defaults=True, kw_only=True):
     resumes: int = 0
 
 
+NOT_FINITE = ("NaN", "Infinity", "-Infinity")
+"""How the file has a metric that is no finite number: JSON has no such numbers."""
+
+
 class StageRecord(msgspec.Struct, omit_defaults=True, kw_only=True):
     """``run.json`` of one variant of one stage.
 
@@ -233,8 +239,12 @@ def sweep(folder: Path) -> None:
 
 
 def write_record(path: Path, record: RunRecord | StageRecord, *, durable: bool = False) -> None:
-    """Replace a ``run.json``."""
-    replace_file(path, msgspec.json.format(msgspec.json.encode(record), indent=1), durable=durable)
+    """Replace a ``run.json``. A metric that is no finite number is text in it, as in metric lines and the ledger."""
+    data = msgspec.json.encode(record)
+    metric = getattr(record, "metric", None)
+    if metric is not None and not math.isfinite(metric):
+        data = msgspec.json.encode({**msgspec.to_builtins(record), "metric": plain_number(metric)})
+    replace_file(path, msgspec.json.format(data, indent=1), durable=durable)
 
 
 def read_record(path: Path, kind: type[_Record]) -> _Record:
@@ -249,8 +259,10 @@ def decode_record(data: bytes, kind: type[_Record], *, where: str) -> _Record:
     """Return the record that a ``run.json`` holds. Raises ConfigError as ``read_record`` does."""
     head = read_document(data, "flambe_record", VERSION, where=where, kind="run record")
     try:
+        if head.get("metric") in NOT_FINITE:
+            head["metric"] = float(head["metric"])
         return msgspec.convert(head, kind)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, TypeError) as error:
         raise ConfigError(f"{where} is no run record: {error}") from error
 
 
