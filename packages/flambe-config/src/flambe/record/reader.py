@@ -51,6 +51,7 @@ class Reader:
         cache = cache_folder() if index == "" else None if index is None else Path(index)
         self._catalogs = [Catalog(root, cache, looks=refresh) for root in roots]
         self._opened: dict[str, RecordedRun] = {}
+        self._seen: list[Known] = []
 
     # -- one by one --------------------------------------------------------------------------------------------------
 
@@ -169,15 +170,15 @@ class Reader:
         return answer(text, runs, self.select(units=True) if tables & {"units", "params", "metrics"} else [])
 
     def lacking(self, columns: Iterable[str], *, units: bool = False) -> list[str]:
-        """Return those of ``columns`` that no run has (no unit, with ``units``): misspelt ones, most likely."""
+        """Return those of ``columns`` that no run of the last look has (no unit, with ``units``): misspelt ones, most likely."""
         names = [name for name in dict.fromkeys(columns) if name != AGE]
+        seen = self._seen or self._look()
         if units:
-            answers = [row.answers(names) for row in self.select(units=True)]
+            answers = [Row(known, number).answers(names) for known in seen for number in range(len(known.rows()))]
         else:
-            rows = self._look()
             for catalog in self._catalogs:
                 catalog.need(names)
-            answers = [known.answers(names) for known in rows]
+            answers = [known.answers(names) for known in seen]
         return [name for name in names if answers and not any(name in answer for answer in answers)]
 
     # -- inside ------------------------------------------------------------------------------------------------------
@@ -194,6 +195,7 @@ class Reader:
             found = list(places.values())
         for catalog in self._catalogs:
             self._add_problems(catalog)
+        self._seen = found
         return found
 
     def _add_problems(self, catalog: Catalog) -> None:

@@ -75,7 +75,7 @@ def ls(paths: tuple[str, ...], units: bool | None, form: str | None, **options: 
     reader, all_runs = _open(paths)
     units = all_runs if units is None and not options["agg"] and not options["diff"] else bool(units)
     found = listing(reader, Request(units=units, **options))
-    _tell_problems(reader, found=len(reader) > 0, paths=paths)
+    _tell_problems(reader, found=bool(found.rows) or len(reader) > 0, paths=paths)
     is_table = write_rows(found.rows, found.columns, form, table=found.table)
     if is_table and units and "metric" in found.table and not options["agg"]:
         _explain_star(found.rows)
