@@ -232,7 +232,9 @@ def test_no_page_names_a_place_of_one_machine() -> None:
 
 def test_the_deviations_are_a_table() -> None:
     for number, line in enumerate((ROOT / "docs/deviations.tsv").read_text(encoding="utf-8").splitlines(), 1):
-        assert re.fullmatch(r"(flambe|mlxpy|expyrun)[\w.]*\t\S.*", line), f"docs/deviations.tsv:{number}: name TAB reason"
+        assert re.fullmatch(r"(flambe|mlxpy|expyrun)[\w.]*\t\S.*", line), (
+            f"docs/deviations.tsv:{number}: name TAB reason"
+        )
 
 
 if __name__ == "__main__":

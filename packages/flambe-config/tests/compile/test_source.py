@@ -91,7 +91,9 @@ class Unknown(Missing): ...
 
 def test_what_cannot_be_told_is_left_alone(tmp_path: Path) -> None:
     found = library(
-        tmp_path, m="from dataclasses import dataclass\nclass B: ...\n@dataclass\nclass D(B):\n    x: int\n", broken="def f(:\n"
+        tmp_path,
+        m="from dataclasses import dataclass\nclass B: ...\n@dataclass\nclass D(B):\n    x: int\n",
+        broken="def f(:\n",
     )
     assert signature_of(found, "m:D") is None
     assert signature_of(found, "broken:f") is None

@@ -66,7 +66,7 @@ ROW = {
         ("~min(nowhere) < 1", True),
         ("has(val.loss) and not has(nowhere)", True),
         ("has(params.dropout)", True),
-        ("name matches \"^it's$\"", True),
+        ('name matches "^it\'s$"', True),
         ("name matches 's$' and not name matches '^s'", True),
         ("step matches '3'", False),
         ("`a key-with 0` == 1", True),

@@ -258,7 +258,10 @@ def test_what_is_returned(project: Project) -> None:
 @pytest.mark.parametrize(
     ("main", "said"),
     [
-        ("my_code.method:three", "with a name and a config nor with a context; expected def three(name: str, config: dict)"),
+        (
+            "my_code.method:three",
+            "with a name and a config nor with a context; expected def three(name: str, config: dict)",
+        ),
         ("my_code.method:mian", "the module my_code.method has no function mian. Did you mean 'main'"),
     ],
 )

@@ -206,7 +206,9 @@ def _own(tag: str, target: str, library: Library) -> str:
         ancestors, complete = library.ancestors(found) if is_class else ([], True)
         registrable = any((one.module, one.name) == ("flambe.build.registrable", "Registrable") for one in ancestors)
         if isinstance(found.item, Class | Function) and complete and not registrable:
-            raise _unreachable(tag, target, expected="a component of flambe", hint="`flambe-compile --schema` has them all.")
+            raise _unreachable(
+                tag, target, expected="a component of flambe", hint="`flambe-compile --schema` has them all."
+            )
     return target
 
 

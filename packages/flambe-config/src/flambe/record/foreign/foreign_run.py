@@ -72,7 +72,9 @@ class ForeignRun(RecordedRun):
     def columns(self, units: list[RecordedUnit] | None = None) -> dict[str, Any]:
         info = info_of(self.record, self.status, str(self.path))
         kept = {
-            name: value for name, value in info.items() if value not in ("", {}) and name.removeprefix("info.") not in _NOT_KNOWN
+            name: value
+            for name, value in info.items()
+            if value not in ("", {}) and name.removeprefix("info.") not in _NOT_KNOWN
         }
         more = {f"info.{name}": value for name, value in self.more_info().items()}
         return self.row(units) | kept | more | dict(flatten(self.read_config(), "config"))
