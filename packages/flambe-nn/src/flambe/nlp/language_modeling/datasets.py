@@ -21,16 +21,14 @@ class _Corpus(TabularDataset):
         self, split_by_line: bool, end_of_line_token: str | None, cache: bool, transform: Transform | None
     ) -> None:
         texts = self._texts()
+        rows = {name: [(row,) for row in _rows(text, split_by_line, end_of_line_token)] for name, text in texts.items()}
         super().__init__(
-            *([(row,) for row in _rows(texts[split], split_by_line, end_of_line_token)] for split in texts),
-            cache=cache,
-            named_columns=["text"],
-            transform=transform,
+            rows["train"], rows["val"], rows["test"], cache=cache, named_columns=["text"], transform=transform
         )
 
     @classmethod
     def _texts(cls) -> Texts:
-        """Return the text of ``train``, ``val`` and ``test``, in this order."""
+        """Return the text of ``train``, ``val`` and ``test``."""
         raise TypeError(f"{cls.__name__} must implement _texts()")
 
 

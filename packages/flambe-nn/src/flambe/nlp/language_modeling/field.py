@@ -23,7 +23,7 @@ class LMField(TextField):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
 
-    def process(self, example: Any) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+    def process(self, example: Any) -> tuple[Tensor, Tensor]:
         """Text of S tokens to ``(ids [S - 1], next ids [S - 1])``."""
         ids = super().process(example)
         return ids[:-1], ids[1:]
