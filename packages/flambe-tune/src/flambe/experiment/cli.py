@@ -43,6 +43,12 @@ Example:
 @click.option("--address", metavar="HOST:PORT", help="Join this running Ray instead of starting one.")
 @click.option("--seed", type=int, metavar="N", help="In place of the spec's seed, or seeds.")
 @click.option("--output-dir", metavar="DIR", help="In place of the spec's folder for runs.")
+@click.option(
+    "--step-limit",
+    type=click.FloatRange(0, min_open=True),
+    metavar="SECONDS",
+    help="End a call of run() that takes longer, and try again. The first one on a worker has a minute more.",
+)
 @click.option("--force", is_flag=True, help="Begin a new run directory and reuse nothing. Nothing is deleted.")
 @given_options
 @standing_options(NAME)
@@ -54,6 +60,7 @@ def command(
     address: str | None,
     seed: int | None,
     output_dir: str | None,
+    step_limit: float | None,
     force: bool,
     install_extensions: bool,
 ) -> int:
@@ -71,7 +78,7 @@ def command(
 
     setup_global_logging()
     text = read_text(words[0] if words else "-", what="spec")
-    settings = Settings(runner, workers, address, output_dir, force)
+    settings = Settings(runner, workers, address, output_dir, force, step_limit)
     specs = _specs(text, seed)
     if install_extensions:
         install_for(specs)

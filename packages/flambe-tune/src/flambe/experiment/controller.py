@@ -59,7 +59,7 @@ class Controller:
 
     make_pool: called at most once, when the first unit has to run, with the number of units that could run at once.
     store: earlier results, or None to reuse nothing. algorithm: makes the scheduler of a stage (tests give their own).
-    asked_to_stop: looked at before each event; what was kept stays, the rest is done again by the next process.
+    step_limit_s: a step that takes longer is a failed attempt. asked_to_stop: looked at before each event; what was kept stays, the rest is done again by the next process.
 
     Raises ConfigError for schedulers that cannot be driven, searches that cannot be done and resources that are not
     there; ProvenanceError when a scheduler decides otherwise than recorded.
@@ -75,6 +75,7 @@ class Controller:
         observer: Observer | None = None,
         algorithm: Callable[[Stage, bool, int], Algorithm] | None = None,
         asked_to_stop: Callable[[], bool] = lambda: False,
+        step_limit_s: float | None = None,
     ) -> None:
         check_spec(spec, StageGraph(spec))
         self.spec = spec
@@ -83,7 +84,7 @@ class Controller:
         self._states = self._roster.states
         self.graph = self._roster.graph
         self.works = self._roster.works
-        self._crew = Crew(make_pool, self._at_once)
+        self._crew = Crew(make_pool, self._at_once, step_limit_s)
         self._takeovers = Takeovers(keeper)
         self._store = store
         self._observer = observer
@@ -368,7 +369,9 @@ class Controller:
         work.error = event.error
         if event.trace:
             say(event.trace, level=VERBOSE)
-        self._note(f"{work.unit.id} failed{'' if final else ', is tried again'}: {event.error}")
+        work.alone = work.alone or event.memory
+        again = ", is tried again beside no other" if event.memory else ", is tried again"
+        self._note(f"{work.unit.id} failed{'' if final else again}: {event.error}")
         if final:
             self._end(work, Phase.FAILED)
         else:

@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable
 
 from flambe.errors import ConfigError
-from flambe.experiment.pool import Pool, PoolEvent, Task
+from flambe.experiment.pool import Failed, Pool, PoolEvent, Task
 from flambe.experiment.work import Phase, Work
+
+_START_S = 60.0
+"""For a process that starts, imports its libraries and builds the objects of a unit."""
 
 
 class Crew:
     """A pool that is made when the first unit has to run, and an account of it.
 
-    make_pool: called at most once, with the number of units that could run at once, which ``at_once`` says.
+    make_pool: called at most once, with the number of units that could run at once, which ``at_once`` says. step_limit_s: how
+    long a step may take, None for ever; the first one on a worker, which starts and builds, has a minute more. clock: gives seconds.
     """
 
-    def __init__(self, make_pool: Callable[[int], Pool], at_once: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        make_pool: Callable[[int], Pool],
+        at_once: Callable[[], int],
+        step_limit_s: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._step_limit_s = step_limit_s
+        self._clock = clock
+        self._ends: dict[str, float] = {}
         self._make_pool = make_pool
         self._at_once = at_once
         self._pool: Pool | None = None
@@ -36,6 +51,8 @@ class Crew:
 
         Raises ConfigError when the unit asks for more than all workers have together.
         """
+        if self._on and (work.alone or any(other.alone for other in self._on.values())):
+            return False
         capacity = self._made().capacity()
         for name, amount in self._cost(work).items():
             if amount > capacity.get(name, 0.0):
@@ -55,6 +72,7 @@ class Crew:
     def seat(self, work: Work) -> str:
         """Give a unit a worker, and return the worker's name."""
         worker = self._made().claim(work.unit)
+        self._ends.pop(work.unit.id, None)
         self._on[work.unit.id] = work
         for name, amount in self._cost(work).items():
             self._used[name] = self._used.get(name, 0.0) + amount
@@ -63,10 +81,24 @@ class Crew:
     def submit(self, task: Task) -> None:
         """Start a task of a unit that has a worker."""
         self._made().submit(task)
+        if self._step_limit_s is not None:
+            start = 0.0 if task.unit.id in self._ends else _START_S
+            self._ends[task.unit.id] = self._clock() + self._step_limit_s + start
 
     def next_event(self, timeout_s: float) -> PoolEvent | None:
         """Return what happened next on a worker; None when nothing did in time."""
-        return self._made().next_event(timeout_s)
+        event = self._made().next_event(timeout_s)
+        return self._overdue() if event is None and self._step_limit_s is not None else event
+
+    def _overdue(self) -> Failed | None:
+        """End a task that has taken too long, and return that as its failure."""
+        for unit, work in self._on.items():
+            if work.phase is Phase.RUNNING and self._clock() > self._ends.get(unit, math.inf):
+                self._made().abandon(unit)
+                return Failed(
+                    unit=unit, attempt=work.attempt, error=f"its step took longer than {self._step_limit_s:g} s"
+                )
+        return None
 
     def release(self, work: Work) -> None:
         """Take a unit that waits off its worker."""

@@ -71,6 +71,10 @@ class LocalPool:
         self._idle.append(child)
         _write(child.stdin, _encode(None))
 
+    def abandon(self, unit: str) -> None:
+        self._drop(self._busy.pop(unit))
+        self._ready = deque(event for event in self._ready if event.unit != unit)
+
     def next_event(self, timeout_s: float) -> PoolEvent | None:
         if not self._ready:
             for key, _ in self._selector.select(timeout_s):
@@ -96,9 +100,10 @@ class LocalPool:
             self._drop(child)
             if task is not None:
                 self._busy.pop(task.unit.id, None)
-                self._ready.append(
-                    Failed(unit=task.unit.id, attempt=task.attempt, error=f"its process died: {child.end()}")
-                )
+                # Nobody but the system, which has no memory left, kills a child of ours like that.
+                killed = child.process.returncode == -signal.SIGKILL
+                error = f"its process died: {child.end()}{', perhaps for lack of memory' if killed else ''}"
+                self._ready.append(Failed(unit=task.unit.id, attempt=task.attempt, error=error, memory=killed))
             return
         if task is None:
             return

@@ -57,7 +57,8 @@ class Reported(msgspec.Struct, kw_only=True, tag="reported"):
 
 
 class Failed(msgspec.Struct, kw_only=True, tag="failed"):
-    """An attempt that raised, or whose process died. retry: whether trying again could help. seconds: of the task."""
+    """An attempt that raised, or whose process died. retry: whether trying again could help. memory: whether
+    there was not enough of it. seconds: of the task."""
 
     unit: str
     attempt: int
@@ -65,6 +66,7 @@ class Failed(msgspec.Struct, kw_only=True, tag="failed"):
     trace: str = ""
     streams: dict[str, bytes] = {}
     retry: bool = True
+    memory: bool = False
     seconds: float = 0.0
 
 
@@ -85,6 +87,9 @@ class Pool(Protocol):
 
     def release(self, unit: str) -> None:
         """Let go of a unit that is not computing: its objects are dropped, the worker is free."""
+
+    def abandon(self, unit: str) -> None:
+        """End the worker of a unit that computes, whatever it does; nothing is heard of that task any more."""
 
     def next_event(self, timeout_s: float) -> PoolEvent | None:
         """Return the next report or failure, or None when there was none in time."""

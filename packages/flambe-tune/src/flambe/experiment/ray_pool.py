@@ -136,6 +136,11 @@ class RayPool:
         actor.handle.release.remote()
         self._idle.append(actor)
 
+    def abandon(self, unit: str) -> None:
+        actor = self._busy.pop(unit)
+        self._pending = {task: held for task, held in self._pending.items() if held[1] is not actor}
+        ray.kill(actor.handle, no_restart=True)
+
     def next_event(self, timeout_s: float) -> PoolEvent | None:
         if not self._pending:
             return None
@@ -146,7 +151,8 @@ class RayPool:
         try:
             event: PoolEvent = msgspec.msgpack.decode(ray.get(done[0]), type=PoolEvent)
         except ray.exceptions.RayError as error:
-            event = Failed(unit=task.unit.id, attempt=task.attempt, error=_why_it_died(error))
+            memory = isinstance(error, ray.exceptions.OutOfMemoryError)
+            event = Failed(unit=task.unit.id, attempt=task.attempt, error=_why_it_died(error), memory=memory)
         if isinstance(event, Failed):
             # Whatever an exception left behind in the process must not meet the next unit.
             self._busy.pop(event.unit, None)

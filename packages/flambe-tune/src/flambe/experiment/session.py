@@ -36,7 +36,7 @@ class Settings:
 
     workers: CPUs of the embedded Ray, or child processes of the local runner; None for all CPUs, or one child.
     address: a running Ray to join. output_dir: in place of the spec's. force: begin a new run directory and reuse
-    nothing; nothing is ever deleted.
+    nothing; nothing is ever deleted. step_limit_s: a step that takes longer is ended, and tried again.
     """
 
     runner: str = AUTO
@@ -44,6 +44,7 @@ class Settings:
     address: str | None = None
     output_dir: str | None = None
     force: bool = False
+    step_limit_s: float | None = None
 
 
 @dataclass
@@ -132,7 +133,13 @@ def run_experiment(
         shown.begin(root, spec)
         try:
             controller = Controller(
-                spec, keeper, pool, store=store, observer=Observer(), asked_to_stop=lambda: interrupt.number is not None
+                spec,
+                keeper,
+                pool,
+                store=store,
+                observer=Observer(),
+                asked_to_stop=lambda: interrupt.number is not None,
+                step_limit_s=settings.step_limit_s,
             )
             try:
                 with ray_environment(embedded=settings.address is None):

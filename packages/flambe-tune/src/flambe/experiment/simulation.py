@@ -69,6 +69,11 @@ class SimulatedPool:
         self._claimed.remove(unit)
         self._at.pop(unit, None)
 
+    def abandon(self, unit: str) -> None:
+        del self._tasks[unit]
+        self._claimed.remove(unit)
+        self._at.pop(unit, None)
+
     def next_event(self, timeout_s: float) -> PoolEvent | None:
         if not self._tasks:
             return None

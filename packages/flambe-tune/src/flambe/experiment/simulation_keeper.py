@@ -85,7 +85,7 @@ class MemoryKeeper:
         )  # fmt: skip
 
     def reuse(self, unit: Unit, found: Found) -> Event:
-        raise NotImplementedError("no results outlive a simulation")
+        raise AssertionError("no results outlive a simulation")
 
     def fail(
         self, unit: Unit, attempt: int, error: str, *, final: bool, streams: Mapping[str, bytes] | None = None

@@ -34,6 +34,7 @@ class Work:
 
     place: (position of the stage, index of the variant). position: among the units of the stage. action: what a worker is
     to do next. step: last step whose state is kept. attempt: number of the last attempt; failures: how many of them failed.
+    alone: it runs beside no other, as it ran out of memory.
     verdict: what the scheduler said about the last step. blockers: how many needed units are not done. seconds: time of
     workers so far, in this process: building, running, writing.
     """
@@ -59,6 +60,7 @@ class Work:
     lower_is_better: bool = False
     complete: bool = False
     reused: bool = False
+    alone: bool = False
     error: str | None = None
     why: str | None = None
 

@@ -60,6 +60,8 @@ class Worker:
                 trace=failure.trace,
                 streams=streams,
                 retry=not failure.is_permanent,
+                # PyTorch's and CuPy's errors are no MemoryError.
+                memory=isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError",
             )
 
     def release(self) -> None:
