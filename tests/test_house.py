@@ -36,9 +36,15 @@ def test_a_file_is_one_noun() -> None:
     assert max(long.values(), default=0) <= SURELY_TWO, long
 
 
+BY_NAME = {f"packages/flambe-config/src/flambe/record/{name}.py" for name in ("artifact_format", "artifacts", "logger")}
+"""Artifacts of the type ``pickle``: whoever writes one and whoever reads one has to say so (tests/record/test_artifacts.py)."""
+
+
 def test_nothing_is_pickled() -> None:
     found = []
     for path, tree in trees():
+        if str(path) in BY_NAME:
+            continue
         for node in ast.walk(tree):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []

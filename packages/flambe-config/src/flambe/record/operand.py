@@ -75,6 +75,7 @@ class Operand(NamedTuple):
 
 
 def constant(value: Any) -> Operand:
+    """Return the operand that is ``value`` in every row."""
     return Operand(lambda row: value, constant=value)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
@@ -15,20 +16,20 @@ from flambe.spec.nodes import Spec
 STAGE, VARIANT = "main", "0"
 
 
-class ForeignRun(RecordedRun):
+class ForeignRun(RecordedRun, ABC):
     """What the readers of each tool have in common. They give ``read_config``, ``make_record`` and ``make_unit``."""
 
+    @abstractmethod
     def read_config(self) -> dict[str, Any]:
         """Return the options of the run, as plain data. Raises ConfigError when they cannot be read."""
-        raise NotImplementedError
 
+    @abstractmethod
     def make_record(self) -> RunRecord:
         """Return what is known of the run, as a record of ours. Raises ConfigError when it cannot be read."""
-        raise NotImplementedError
 
+    @abstractmethod
     def make_unit(self) -> RecordedUnit:
         """Return an empty unit that finds metrics and artifacts where the tool puts them."""
-        raise NotImplementedError
 
     def more_info(self) -> Mapping[str, Any]:
         """Return what the tool knows of a run and a record of ours has no place for: columns below ``info.``."""
