@@ -36,8 +36,12 @@ def test_a_file_is_one_noun() -> None:
     assert max(long.values(), default=0) <= SURELY_TWO, long
 
 
-BY_NAME = {f"packages/flambe-config/src/flambe/record/{name}.py" for name in ("artifact_format", "artifacts", "logger")}
-"""Artifacts of the type ``pickle``: whoever writes one and whoever reads one has to say so (tests/record/test_artifacts.py)."""
+RECORD = "packages/flambe-config/src/flambe/record"
+BY_NAME = {
+    *(f"{RECORD}/{name}.py" for name in ("artifact_format", "artifacts", "logger", "recorded_artifact")),
+    "packages/flambe-nn/src/flambe/learn/torch_file.py",
+}
+"""Artifacts that are pickles: whoever writes one and whoever reads one has to say so (tests/record/test_artifacts.py)."""
 
 
 def test_nothing_is_pickled() -> None:
