@@ -1,10 +1,11 @@
 """A trial is cheap: milliseconds a trial that does nothing, ours with all records beside raw Ray Tune.
 
-Usage: python benchmarks/tune.py [--trials N] [--workers N] [--only ray|local|tune]
+Usage: python benchmarks/tune.py [--trials N] [--workers N] [--only ray|local|tune|optuna]
 
 Ours: flambe-tune over reused Ray actors, and over one child process; from the first start to the last commit in the
 ledger, so every plan, result, metric line and checkpoint is on the disk. Raw Ray Tune: a class Trainable with
-``reuse_actors=True`` and one step a trial, its whole ``fit`` without the start of Ray. Last line: the ratios.
+``reuse_actors=True`` and one step a trial, its whole ``fit`` without the start of Ray. Optuna: random choices in one process,
+each trial in a journal on the disk; it runs nothing and keeps no results. Last line: the ratios, and the load of the machine.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -63,6 +65,20 @@ print(time.time() - began)
 """
 
 
+STUDY = """
+import optuna, sys, tempfile, time
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+storage = JournalStorage(JournalFileBackend(tempfile.mkdtemp() + "/journal.log"))
+study = optuna.create_study(storage=storage, sampler=optuna.samplers.RandomSampler(seed=0))
+began = time.time()
+study.optimize(lambda trial: trial.suggest_float("number", 0, 1), n_trials=int(sys.argv[1]))
+print(time.time() - began)
+"""
+
+
 def spec_of(folder: Path, trials: int) -> Path:
     """Write a spec with ``trials`` variants that do nothing."""
     module = folder / "nothing.py"
@@ -100,11 +116,11 @@ def ours(trials: int, *options: str) -> tuple[float, float]:
     return (max(times) - min(times)) / max(1, trials - 1) * 1000, whole
 
 
-def raw(trials: int, workers: int) -> tuple[float, float]:
-    """Return milliseconds a trial of raw Ray Tune, and the seconds of its whole process."""
+def raw(script: str, trials: int, workers: int) -> tuple[float, float]:
+    """Return milliseconds a trial of another tool, and the seconds of its whole process."""
     began = time.monotonic()
     done = subprocess.run(
-        [sys.executable, "-c", RAW, str(trials), str(workers)], check=True, capture_output=True, text=True
+        [sys.executable, "-c", script, str(trials), str(workers)], check=True, capture_output=True, text=True
     )
     return float(done.stdout.split()[-1]) / trials * 1000, time.monotonic() - began
 
@@ -114,12 +130,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=300)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--only", choices=["ray", "local", "tune"])
+    parser.add_argument("--only", choices=["ray", "local", "tune", "optuna"])
     options = parser.parse_args()
     ways = {
         "ray": lambda: ours(options.trials, "--runner", "ray", "--workers", str(options.workers)),
         "local": lambda: ours(options.trials, "--runner", "local"),
-        "tune": lambda: raw(options.trials, options.workers),
+        "tune": lambda: raw(RAW, options.trials, options.workers),
+        "optuna": lambda: raw(STUDY, options.trials, options.workers),
     }
     found = {}
     for name, way in ways.items():
@@ -132,12 +149,13 @@ def main() -> None:
                 ),
                 flush=True,
             )
-    if "tune" in found:
-        print(
-            json.dumps(
-                {f"{name} / raw tune": round(found[name] / found["tune"], 3) for name in found if name != "tune"}
-            )
-        )
+    ratios = {
+        f"{name} / raw {peer}": round(found[name] / found[peer], 3)
+        for peer in ("tune", "optuna")
+        for name in ("ray", "local")
+        if name in found and peer in found
+    }
+    print(json.dumps({**ratios, "load": [round(one, 1) for one in os.getloadavg()], "cpus": os.cpu_count()}))
 
 
 if __name__ == "__main__":

@@ -417,3 +417,16 @@ def test_drawn_choices_and_seeds_survive_a_crash(some, scheduler):
     assert broken.run(spec, seed=3, kill_at=60) is None
     _, record = broken.run(spec, seed=4)
     assert (record.result_digest, record.counts["done"]) == (expected.result_digest, expected.counts["done"])
+
+
+@pytest.mark.parametrize(
+    ("resume", "reused"),
+    [(None, {"data", "model", "train", "evaluate"}), ("model", {"data", "model"}), (["train"], {"train"}), ([], set())],
+)
+@pytest.mark.parametrize("scheduler", [None, ASHA], ids=["none", "asha"])
+def test_resume_says_what_is_taken_from_earlier_runs(lab, scheduler, resume, reused):
+    _, first = lab.run(_spec(scheduler))
+    _, second = lab.run(_spec(scheduler, resume=resume))
+    events = read_events(lab.folder / "x/exp.1/ledger.jsonl")
+    assert {event["unit"].partition("/")[0] for event in events if event["event"] == "reuse"} == reused
+    assert second.counts["done"] == first.counts["done"]

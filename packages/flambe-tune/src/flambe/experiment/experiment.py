@@ -31,8 +31,8 @@ class Experiment(ClusterRunnable):
     ----------
     name: of its folder; letters, digits, ``_`` and ``-``, beginning with a letter or digit.
     pipeline: stage name → ``Schema`` (or the node of one), in the order of the file.
-    resume: a stage (and all above), or a list of stages, whose results are taken from earlier runs. Results are taken by
-        key in any case; the names are checked.
+    resume: a stage (and all above), or a list of stages, that take results of earlier runs; the others run anew. Without it every
+        stage takes what there is, by its key.
     debug: one unit after another in one process.
     devices: resources of each variant: ``{"cpu": 2, "gpu": 1}``.
     save_path: folder of the runs, ``flambe-output`` by default.

@@ -76,7 +76,13 @@ class Roster:
     ) -> None:
         self.graph = StageGraph(spec)
         self.states = {
-            name: StageState(msgspec.structs.replace(stage, scheduler=stage.scheduler or scheduler_of(stage.search)))
+            name: StageState(
+                msgspec.structs.replace(
+                    stage,
+                    scheduler=stage.scheduler or scheduler_of(stage.search),
+                    reuse=self.graph.may_reuse(name),
+                )
+            )
             for name, stage in self.graph.stages.items()
         }
         self.works: dict[str, Work] = {}
@@ -384,7 +390,7 @@ class Roster:
         taken = {work for work in state.works if work.phase is Phase.DONE and done[work.unit.id]["event"] == "reuse"}
         begun = any(work.step or work.phase is not Phase.WAITING for work in state.works if work not in taken)
         earlier = None
-        if self._store is not None and state.works and not begun:
+        if self._store is not None and state.stage.reuse and state.works and not begun:
             root, units = self._keeper.paths.root, [work.unit for work in state.works]
             earlier = earlier_stage(root.parent, root, self._spec, state.stage.name, units)
         if earlier is None:

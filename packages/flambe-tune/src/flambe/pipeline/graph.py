@@ -17,6 +17,7 @@ class StageGraph:
     """
 
     def __init__(self, spec: Spec) -> None:
+        self._resume = spec.resume
         self.stages: dict[str, Stage] = {}
         self.needs: dict[str, tuple[str, ...]] = {}
         self.ancestors: dict[str, tuple[str, ...]] = {}
@@ -49,6 +50,17 @@ class StageGraph:
         """Whether later stages see only the best variants of ``stage``. A ``reduce`` of zero or less keeps all."""
         count = self.stages[stage].reduce
         return count is not None and count > 0
+
+    def may_reuse(self, stage: str) -> bool:
+        """Whether results of earlier runs may be taken for ``stage``: always, unless ``resume`` names others."""
+        resume = self._resume
+        if resume is None:
+            named = True
+        elif isinstance(resume, str):
+            named = stage == resume or stage in self.ancestors.get(resume, ())
+        else:
+            named = stage in resume
+        return named and self.stages[stage].reuse
 
     def is_last(self, stage: str) -> bool:
         """Whether no other stage links to ``stage``."""

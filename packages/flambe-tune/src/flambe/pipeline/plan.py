@@ -97,7 +97,7 @@ def plan_units(
             concrete = msgspec.structs.replace(stage, body=variant.body)
             needs = {need: unit_of[variant.above[need]] for need in variant.needs}
             unit = unit_of[variant] = make_unit(spec, concrete, variant.params, needs, run_root)
-            found = results[variant] = find(unit.key) if stage.scheduler is None and stage.reuse else None
+            found = results[variant] = find(unit.key) if stage.scheduler is None and graph.may_reuse(name) else None
             above = [need for need, one in needs.items() if one.id in running]
             if found is None:
                 running.add(unit.id)

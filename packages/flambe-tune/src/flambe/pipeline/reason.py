@@ -107,6 +107,8 @@ class Reasons:
             return f"{inputs[0].get('path', 'a file that it read')} has changed since {name}"
         if not unit.reuse:
             return "it is run for its effect"
+        if self._spec.resume is not None:
+            return "resume names other stages"
         if not run.state.done[f"{unit.stage}/{plan['variant']}"].get("complete", True):
             return f"stopped early in {name}, so it is no whole result"
         paths = layout.RunPaths(run.root).unit(unit.stage, plan["variant"])
