@@ -67,3 +67,30 @@ def test_a_terminal_sees_a_table_while_it_runs(monkeypatch):
     assert "0.75  lr=0.1" in text
     line = next(line for line in text.splitlines() if line.startswith("train"))
     assert line.split()[1:6] == ["·", "·", "1", "·", "·"]
+
+
+def test_the_time_that_is_left_follows_from_what_has_ended():
+    from pathlib import Path
+
+    from flambe.experiment.display import LiveTable
+    from flambe.experiment.work import Phase, Work
+    from flambe.pipeline import Variant
+    from flambe.runner.unit import Unit
+    from flambe.spec.nodes import Spec, Stage
+
+    shown = LiveTable()
+    shown.begin(Path("run"), Spec(name="x", stages=[Stage(name="train", body={})]))
+    shown.end()
+    units = [Unit(stage="train", variant=f"lr={index}", body={}, key="k", seed=0) for index in range(8)]
+    works = [Work(unit, Variant("train", 0, {}), (0, 0), False) for unit in units]
+    for work, phase in zip(works, [Phase.RUNNING] * 2 + [Phase.READY] * 6, strict=True):
+        work.phase = phase
+        shown.changed(work)
+    assert shown.seconds_left() is None
+    works[0].phase, works[0].seconds = Phase.DONE, 10.0
+    works[2].phase = Phase.RUNNING
+    shown.changed(works[0])
+    shown.changed(works[2])
+    # Two run, five wait: six times ten seconds on two workers.
+    assert shown.seconds_left() == 30.0
+    assert shown._draw().title.endswith("s, about 30 s left")

@@ -47,6 +47,7 @@ class LiveTable(Display):
         self._rows: dict[str, dict[str, int]] = {}
         self._column: dict[str, str] = {}
         self._best: dict[str, tuple[float, str]] = {}
+        self._took: dict[str, list[float]] = {}
         self._began = time.monotonic()
         self._live = Live(get_renderable=self._draw, console=rich_console(), refresh_per_second=4, transient=True)
 
@@ -64,6 +65,8 @@ class LiveTable(Display):
             row[before] -= 1
         now = self._column[work.unit.id] = _COLUMN_OF[work.phase]
         row[now] += 1
+        if work.phase is Phase.DONE and not work.reused:
+            self._took.setdefault(work.stage, []).append(work.seconds)
         if work.metric is not None and work.metric == work.metric:
             best = self._best.get(work.stage)
             if best is None or (work.metric < best[0] if work.lower_is_better else work.metric > best[0]):
@@ -75,10 +78,27 @@ class LiveTable(Display):
     def end(self) -> None:
         self._live.stop()
 
+    def seconds_left(self) -> float | None:
+        """Return about how long the units that are known will take: as long as others of their stage, as many at once as now.
+
+        None before one of each stage with work left has ended.
+        """
+        seconds = 0.0
+        for stage, counts in self._rows.items():
+            left = counts["pending"] + counts["running"] / 2  # those are half done, on average
+            took = self._took.get(stage)
+            if left and not took:
+                return None
+            seconds += left * sum(took or ()) / max(1, len(took or ()))
+        at_once = sum(counts["running"] for counts in self._rows.values())
+        return seconds / at_once if at_once else None
+
     def _draw(self) -> Any:
         from rich.table import Table
 
-        table = Table(title=f"{time.monotonic() - self._began:.0f} s", title_justify="left", box=None, pad_edge=False)
+        title, left = f"{time.monotonic() - self._began:.0f} s", self.seconds_left()
+        title += "" if left is None else f", about {left:.0f} s left"
+        table = Table(title=title, title_justify="left", box=None, pad_edge=False)
         for name in ("stage", *_COLUMNS, "best so far"):
             table.add_column(name, justify="left" if name in ("stage", "best so far") else "right")
         for stage, counts in self._rows.items():
