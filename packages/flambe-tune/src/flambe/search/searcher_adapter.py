@@ -31,7 +31,7 @@ _SET_BY_US = frozenset({"metric", "mode", "time_attr", "reward_attr", "space", *
 _SEEDS = ("seed", "random_seed", "random_state_seed", "random_state")
 _INSTALL = {
     "OptunaSearch": "optuna", "HyperOptSearch": "hyperopt", "AxSearch": "ax-platform sqlalchemy", "TuneBOHB": "hpbandster ConfigSpace",
-    "BayesOptSearch": "bayesian-optimization", "NevergradSearch": "nevergrad", "ZOOptSearch": "zoopt", "HEBOSearch": "HEBO",
+    "BayesOptSearch": "'bayesian-optimization<2'", "NevergradSearch": "nevergrad", "ZOOptSearch": "zoopt", "HEBOSearch": "HEBO",
 }  # fmt: skip
 
 
@@ -107,7 +107,7 @@ def _build(node: Mapping[str, Any], space: Space, seed: int, extensions: Mapping
             )
     except ConfigError:
         raise
-    except (ImportError, AssertionError) as error:
+    except (ImportError, AssertionError, AttributeError) as error:  # the last: of a version that Tune does not know
         why = str(error).strip().partition("\n")[0] or "its library is missing"
         packages = _INSTALL.get(name)
         hint = f"pip install {packages}" if packages else None
