@@ -95,12 +95,13 @@ def of_1_0(libraries: Path, tmp_path_factory: pytest.TempPathFactory) -> Tool:
 def patched(here: Tool, folder: Path, version: str) -> Tool:
     """This flambe-config, as one that writes and reads specs of another version."""
     shutil.copytree(Path(flambe.__file__).parent, folder / "flambe", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("nodes.py", "codec.py"):
-        path = folder / "flambe" / "spec" / name
-        text = path.read_text()
-        changed = re.sub(r'(VERSION = |return )"1\.1"( if .* else "1\.0")?', rf'\1"{version}"', text)
-        assert changed != text
-        path.write_text(changed)
+    path = folder / "flambe" / "spec" / "nodes.py"
+    text = path.read_text()
+    changed = text.replace(f'VERSION = "{nodes.VERSION}"', f'VERSION = "{version}"')
+    assert changed != text
+    path.write_text(changed)
+    with (folder / "flambe" / "spec" / "codec.py").open("a") as stream:
+        stream.write(f"\n\ndef needed_version(spec: Spec) -> str:\n    return {version!r}\n")
     return Tool(folder, *here.path[1:])
 
 
