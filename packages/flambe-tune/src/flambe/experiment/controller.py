@@ -236,7 +236,7 @@ class Controller:
         if work.phase is Phase.HELD:
             self._park(work)
         self._roster.explore(work, exploit.choice, key)
-        self._note(f"{work.unit.id}: goes on from step {exploit.step} of {donor.unit.id}")
+        self.keeper.note(f"{work.unit.id}: goes on from step {exploit.step} of {donor.unit.id}")
 
     def _park(self, work: Work) -> None:
         """Free the worker of a unit that waits; it goes on from its last step, on any worker."""
