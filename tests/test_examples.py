@@ -20,11 +20,13 @@ def test_an_example_compiles(example: Path, shell: Callable) -> None:
 
 
 def test_the_main_experiments_are_there() -> None:
-    assert {"reviews", "sst2", "digits"} <= {path.stem for path in EXAMPLES}
+    assert {"reviews", "sst2", "digits", "language_model", "transformer", "fewshot", "script"} <= {
+        path.stem for path in EXAMPLES
+    }
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["reviews", "digits"])
+@pytest.mark.parametrize("name", ["reviews", "digits", "language_model", "transformer", "fewshot"])
 def test_an_example_runs(name: str, shell: Callable) -> None:
     small = "train.max_steps=1 train.iter_per_step=3"
     done = shell(f"flambe-compile {ROOT}/examples/{name}.yaml {small} | flambe-tune --runner local")
@@ -32,6 +34,16 @@ def test_an_example_runs(name: str, shell: Callable) -> None:
     *variants, run = (json.loads(line) for line in done.stdout.splitlines())
     assert Path(run["run"]).name.startswith("exp.") or "exp." in run["run"]
     assert any(line.get("metric") is not None for line in variants)
+
+
+@pytest.mark.slow
+def test_the_script_example_runs(shell: Callable) -> None:
+    done = shell(f"flambe-compile {ROOT}/examples/script.yaml | flambe-tune --runner local")
+    assert done.returncode == 0, done.stderr
+    *variants, run = (json.loads(line) for line in done.stdout.splitlines())
+    written = sorted(Path(run["run"]).rglob("pi.txt"))
+    assert len(written) == len(variants) == 2
+    assert all(2.5 < float(path.read_text()) < 3.8 for path in written)
 
 
 @pytest.mark.slow
