@@ -467,3 +467,105 @@ def test_a_sampler_that_ends() -> None:
     trainer.iter_per_step = 2
     with pytest.raises(RuntimeError, match="Once ran out of batches"):
         trainer._train_step()
+
+
+# --- precision, compiling, patience ---
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+@pytest.mark.filterwarnings("ignore:.*GradScaler")
+def test_precision_is_that_of_the_model_and_not_of_its_weights(logged: dict[str, Any], precision: str) -> None:
+    seen: list[torch.dtype] = []
+
+    class Noting(Trainer):
+        def _compute_batch(self, batch: tuple[Tensor, ...], metrics: Any = ()) -> Tensor:
+            pred, target = self.network(*batch)
+            seen.append(pred.dtype)
+            loss: Tensor = self.loss_fn(pred, target)
+            return loss
+
+    plain = make(max_steps=2, iter_per_step=10, net=(torch.manual_seed(1), Net(dropout=0.0))[1])
+    while plain.run():
+        pass
+    net = (torch.manual_seed(1), Net(dropout=0.0))[1]
+    trainer = Noting(
+        Data(), BaseSampler(batch_size=8, seed=plain.train_sampler.seed), BaseSampler(batch_size=8, shuffle=False), net,
+        nn.CrossEntropyLoss(), Accuracy(), torch.optim.Adam(net.parameters(), lr=0.01), device="cpu", max_steps=2,
+        iter_per_step=10, precision=precision,
+    )  # fmt: skip
+    while trainer.run():
+        pass
+    assert set(seen) == {getattr(torch, precision)}
+    assert {parameter.dtype for parameter in net.parameters()} == {torch.float32}
+    losses = logged["Training/Loss"]
+    half = len(losses) // 2
+    for (_, ours), (_, theirs) in zip(losses[:half], losses[half:], strict=True):
+        assert theirs == pytest.approx(ours, rel=0.05)
+
+
+def test_an_update_with_an_infinite_gradient_is_left_out(recwarn: pytest.WarningsRecorder) -> None:
+    trainer = make(max_steps=1, iter_per_step=3, precision="float16", iter_scheduler="exponential")
+    scaler = trainer._precision.scaler
+    assert scaler is not None
+    before, scale = weights(trainer), scaler.get_scale()
+    with torch.no_grad():
+        trainer.model.out.bias.fill_(1e30)
+    before["out.bias"].fill_(1e30)
+    trainer._train_step()
+    assert equal(weights(trainer), before)
+    assert scaler.get_scale() < scale
+    assert not [warning for warning in recwarn if "lr_scheduler.step" in str(warning.message)]
+
+
+def test_patience(logged: dict[str, Any]) -> None:
+    trainer = make(max_steps=50, iter_per_step=1, patience=2, lr=0.0)
+    steps = 1
+    while trainer.run():
+        steps += 1
+    assert steps == 3, "the first validation is never beaten"
+    assert [step for step, _ in logged["Validation/Accuracy"]] == [0, 1, 2]
+    assert not trainer.run()
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (
+            {"precision": "bfloat61"},
+            "precision is 'bfloat61'; expected float32, bfloat16, float16. Did you mean 'bfloat16'",
+        ),
+        ({"patience": 0}, "patience is 0; expected 1 or more"),
+        ({"prefetch": -1}, "prefetch is -1; expected 0 or more"),
+    ],
+)
+def test_new_arguments_that_make_no_sense(options: dict[str, Any], text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        make(**options)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_a_compiled_model_computes_the_same_and_is_saved_under_its_own_names() -> None:
+    states = []
+    for compiled in (False, True):
+        trainer = make(net=Straight(), max_steps=1, iter_per_step=4, compile_model=compiled, data=Rows())
+        trainer.run()
+        states.append(weights(trainer))
+    assert states[0].keys() == states[1].keys()
+    for name, value in states[0].items():
+        torch.testing.assert_close(states[1][name], value, rtol=1e-4, atol=1e-5)
+
+
+class Straight(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.out = nn.Linear(3, 2)
+
+    def forward(self, data: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        return self.out(data).tanh(), target
+
+
+class Rows:
+    def __init__(self) -> None:
+        self.train = self.val = [(torch.arange(3.0) * place, torch.tensor(place % 2)) for place in range(16)]

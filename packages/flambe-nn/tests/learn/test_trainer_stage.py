@@ -94,6 +94,23 @@ def test_a_stopped_unit_goes_on_bit_for_bit(tmp_path: Path, stop_after: int) -> 
     assert result(second) == result(whole)
 
 
+@pytest.mark.parametrize("stop_after", [1, 4])
+def test_a_unit_stopped_in_the_middle_of_a_step_goes_on(tmp_path: Path, stop_after: int) -> None:
+    """``iter_per_checkpoint`` changes when checkpoints are written, and nothing that is computed."""
+    whole, plain, first, second = (tmp_path / name for name in ("whole", "plain", "first", "second"))
+    for folder in (whole, plain, first, second):
+        folder.mkdir()
+    options = {"max_steps": 2, "iter_per_checkpoint": 3}
+    expected = run_stage(unit(tmp_path, **options), whole)
+    assert expected.step == 6, "three calls of run() a step of seven iterations"
+    assert run_stage(unit(tmp_path, max_steps=2), plain).metric == expected.metric
+    run_stage(unit(tmp_path, **options), first, until=stop_after)
+    run_stage(unit(tmp_path, **options), second, resume=first / "steps" / str(stop_after))
+    assert result(second) == result(whole)
+    weights = "model/embedder/encoder/state.safetensors"
+    assert result(plain)[weights] == result(whole)[weights]
+
+
 def test_what_is_logged(tmp_path: Path) -> None:
     scratch = tmp_path / "scratch"
     scratch.mkdir()
