@@ -1,6 +1,6 @@
 """Logging is cheap: microseconds a call of ``flambe.log`` and ``Logger.log_metrics``, beside tensorboardX and a line a call.
 
-    python benchmarks/logging.py [--calls N] [--rounds N] [--json]
+    python benchmarks/log.py [--calls N] [--rounds N] [--json]
 
 Each way logs the same N numbers, in turns; medians of the rounds. ``call``: what the loop waits for. ``whole``: until
 everything is in its files, closing included. The peers: ``SummaryWriter.add_scalar`` of tensorboardX, where it is installed,
