@@ -224,7 +224,8 @@ def node_of_object(value: Any, path: Path = (), *, as_text: bool = False) -> dic
     path: where it will stand, the stage first: links begin there. as_text: with the tags and comments that it was written with.
     Raises FlambeError naming the argument that no YAML can say.
     """
-    return readable(_Inline(path, as_text).write(value))
+    node: dict[str, Any] = readable(_Inline(path, as_text).write(value))
+    return node
 
 
 def readable(node: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from flambe.compile.annotations import Type, fits, written
@@ -62,7 +63,7 @@ def advice(node: Any, type_: Type) -> str | None:
     return None
 
 
-_NUMBERS = (
+_NUMBERS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], float]], ...] = (
     (re.compile(r"([-+]?\d+),(\d+)\Z"), lambda found: float(f"{found[1]}.{found[2]}")),
     (re.compile(r"([-+]?[\d.]+) ?%\Z"), lambda found: float(found[1]) / 100),
     (re.compile(r"([\d.]+) ?/ ?([\d.]+)\Z"), lambda found: float(found[1]) / float(found[2])),

@@ -130,7 +130,8 @@ class Function(Registrable):
         task = getattr(function, "__flambe_task__", None)
         if task is not None:
             self._takes_context, self._seeding = True, task.seeding_function
-            return task.function
+            inner: Callable[..., Any] = task.function
+            return inner
         self._takes_context = _takes_context(self.main, function)
         return function
 

@@ -16,12 +16,12 @@ import msgspec
 from flambe.cli.console import say, tell
 from flambe.errors import ProvenanceError
 from flambe.record.claim import NEXT, Wish
-from flambe.record.code_copy import folder_to_run
+from flambe.record.code_copy import code_folder, folder_to_run
 from flambe.record.keeper import Keeper
 from flambe.record.layout import CONFIG, OUTPUTS
 from flambe.record.ledger import Event
 from flambe.record.loaded import imports_from, other_than
-from flambe.record.provenance import code_again, code_folder, spec_to_yaml
+from flambe.record.provenance import code_again, spec_to_yaml
 from flambe.record.run import COMPLETE, FAILED, RunRecord, StageRecord, read_record, replace_file
 from flambe.runner.execute import run_unit
 from flambe.runner.interrupt import Interrupt, Stopped, catch_signals, interruptible

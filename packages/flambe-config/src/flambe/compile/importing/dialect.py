@@ -47,7 +47,7 @@ class Dialect:
     """How a tool reads scalars. duplicates: whether it lets a key be written twice."""
 
     def __init__(self, loader: type[yaml.SafeLoader], *, duplicates: bool) -> None:
-        self._loader = loader("")
+        self._loader: Any = loader("")  # PyYAML has no types
         self.duplicates = duplicates
 
     def value(self, scalar: Scalar) -> Any:
