@@ -112,6 +112,16 @@ def children(pid: int) -> list[int]:
     return []
 
 
+def _with(mark: str) -> list[int]:
+    """Return the processes that have ``mark`` in their environment."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if mark.encode() in (folder / "environ").read_bytes().split(b"\0"):
+                found.append(int(folder.name))
+    return found
+
+
 def store() -> Any:
     """Return the module that knows what a run's result is."""
     sys.path.insert(0, str(_STORE.parent))
@@ -132,12 +142,15 @@ class Round:
 
     def go(self, most: int) -> int:
         """Give the command until it ends; the attempt after ``most`` kills is left alone. Returns its exit code."""
-        groups = []
+        # A number of a process that has ended may be somebody else's by now: what is left of this round is told by its environment.
+        mark = f"FLAMBE_ROUND={self.place}"
+        surroundings = dict([*os.environ.items(), mark.split("=", 1)])
         try:
             while True:
                 with open(self.place / "words.log", "a") as words:
-                    process = subprocess.Popen(self.words, stdout=words, stderr=words, start_new_session=True)
-                groups.append(process.pid)
+                    process = subprocess.Popen(
+                        self.words, stdout=words, stderr=words, env=surroundings, start_new_session=True
+                    )
                 while self.kills.total() < most:
                     with contextlib.suppress(subprocess.TimeoutExpired):
                         process.wait(self.chosen.uniform(0.02, self.longest_s))
@@ -147,9 +160,9 @@ class Round:
                 if code != -signal.SIGKILL:
                     return code
         finally:
-            for group in groups:
+            for left in _with(mark):
                 with contextlib.suppress(ProcessLookupError):
-                    os.killpg(group, signal.SIGKILL)
+                    os.kill(left, signal.SIGKILL)
 
     def _kill(self, process: subprocess.Popen[bytes]) -> bool:
         """Kill something. Returns whether the command itself goes on."""
@@ -205,6 +218,7 @@ def torture(scratch: Path, count: int, seed: int, ray: int) -> int:
         states = [fold(read_events(RunPaths(root).ledger)) for root in roots]
         starts += sum(event["event"] == "open" for state in states for event in state.events)
         lost = [set(state.planned) - set(state.done) - set(state.pruned) for state in states]
+        print(f"{kills.total()} kills in {rounds} runs", end="\r" if sys.stdout.isatty() else "\n", flush=True)
         if code != 0 or ends != right[name] or any(lost):
             findings += 1
             print(f"round {rounds} ({name}): exit code {code}, {len(roots)} folders\n{ends}\nwas to be\n{right[name]}")
