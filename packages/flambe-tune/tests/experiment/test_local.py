@@ -76,7 +76,10 @@ def test_a_child_that_dies_is_replaced_and_its_unit_goes_on(benches, tmp_path):
     climber = {"dies": 3, "mark": str(tmp_path / "mark")}
     _, run, words = rough.tune(rough.spec(climber=climber, rates=1), "--runner", "local")
     assert run["counts"]["done"] == 3
-    assert "climb/rate=1.0 failed, is tried again: its process died: signal SIGKILL" in words
+    assert (
+        "climb/rate=1.0 failed, is tried again beside no other: its process died: signal SIGKILL, perhaps for lack"
+        in words
+    )
     starts = [e for e in read_events(Path(run["run"]) / "ledger.jsonl") if e["event"] == "start"]
     assert [(e["attempt"], e["from_step"]) for e in starts if e["unit"] == "climb/rate=1.0"] == [(1, 0), (2, 2)]
     _, whole, _ = calm.tune(calm.spec(climber=climber, rates=1), "--runner", "local")
@@ -151,9 +154,9 @@ def test_questions_about_a_run(bench):
 def test_wrong_combinations(bench):
     _, _, words = bench.tune(bench.spec(), "--address", "127.0.0.1:1", "--runner", "local", code=2)
     assert "--address joins a Ray, --runner local uses none. Leave one of them out." in words
-    spec = bench.spec(scheduler={"$new": "ray.tune.schedulers:PopulationBasedTraining"})
+    spec = bench.spec(scheduler={"$new": "ray.tune.schedulers.pb2:PB2"})
     _, _, words = bench.tune(spec, code=2)
-    assert "flambe-tune cannot drive the scheduler PopulationBasedTraining of stage 'climb' yet" in words
+    assert "flambe-tune does not drive the scheduler PB2 of stage 'climb': it needs GPy" in words
     assert not (bench.folder / "out/climb/exp.1").exists()
 
 

@@ -32,7 +32,7 @@ def test_a_plan_says_why(bench, plan):
     assert (climb["action"], climb["why"]) == ("run", "climb.steps was 2, is 3 (in exp.0)")
     assert rows["judge", "rate=0.5"]["why"] == "it rests on climb, which runs anew"
     assert rows["source", "0"]["action"] == "reuse"
-    assert end["worker_seconds"]["climb"] > 0
+    assert "climb" in end["worker_seconds"]
     rows, _ = plan(bench.spec(rates=3, steps=2))
     assert rows["climb", "rate=0.3333333333333333"]["why"] == "not tried in exp.0: climb.rate=0.3333333333333333"
     assert rows["climb", "rate=1.0"]["action"] == "reuse"

@@ -18,6 +18,7 @@ from flambe.runner.unit import Unit
 @pytest.fixture
 def do(bench, tmp_path, monkeypatch):
     """Give a task to a worker: a climber with the arguments."""
+    sys.modules.pop("toys", None)  # of another folder, from a test before
     monkeypatch.syspath_prepend(str(bench.folder))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     worker = Worker()

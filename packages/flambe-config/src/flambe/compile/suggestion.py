@@ -112,9 +112,10 @@ def nearest(word: str, names: Iterable[str], *, before: str = "", after: str = "
     folded = {name.casefold(): name for name in known}
     near = folded.get(word.casefold())
     if near is None:
-        # The nearest by the letters, whatever their case, and of equals the one that is spelt so.
-        found = difflib.get_close_matches(word, known, n=3) or [
-            folded[one] for one in difflib.get_close_matches(word.casefold(), folded, n=1)
+        # The nearest by the letters, whatever their case, and of equals the one that is spelt so. A little nearer than what
+        # difflib calls close: MyClass is no MultiClassAUC.
+        found = difflib.get_close_matches(word, known, n=3, cutoff=0.61) or [
+            folded[one] for one in difflib.get_close_matches(word.casefold(), folded, n=1, cutoff=0.61)
         ]
         anagrams = [name for name in found if sorted(name.casefold()) == sorted(word.casefold())]
         near = next(iter(anagrams or found), None)
