@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+from flambe.cli.streams import read_text
 from flambe.compile.override import OverridePosition
 from flambe.compile.yaml import Mapping, Node, Scalar, bared, describe, documents, text_of, value_of
 from flambe.compile.yaml import Sequence as Many
@@ -80,8 +81,7 @@ def read_settings(folder: str, base: str, overrides: Sequence[str]) -> tuple[Set
 
 
 def _from_file(file: str, faults: list[ConfigError]) -> Iterator[tuple[str, _Said]]:
-    with open(file, encoding="utf-8") as stream:
-        found = documents(stream.read(), file)
+    found = documents(read_text(file, what="settings file"), file)
     tree = bared(found[0]) if found else None
     if tree is None or (isinstance(tree, Scalar) and value_of(tree) is None):
         return
