@@ -126,7 +126,7 @@ def compile_whole(
     if faults:  # each once, where a file is the parent of several
         raise ConfigFaults({str(fault): fault for fault in faults}.values(), composer.warnings)
     if run is not None:
-        from flambe.compile.function import add_defaults
+        from flambe.compile.run_settings import add_defaults
 
         add_defaults(tree, run)
     warnings = apply_overrides(tree, overrides, faults, composer)
@@ -172,7 +172,7 @@ def _compile(
 
         name = None
         if _is_function(tree):
-            from flambe.compile.function import name_node
+            from flambe.compile.run_settings import name_node
 
             name = name_node(tree)
         interpolation = Interpolation(tree, faults, name=name)
@@ -217,7 +217,7 @@ def _raw(tree: Node, header: Node | None, text: str, file: str, *, is_changed: b
     is_rewritten = is_changed or DEFAULT in text or POLICY in text
     edits: list[Any] = []
     if _is_function(tree):
-        from flambe.compile.function import anchor_run
+        from flambe.compile.run_settings import anchor_run
 
         edits += anchor_run(tree)
     if is_rewritten or header is not None or "!file" in text or "resources" in text:

@@ -117,7 +117,7 @@ class _Experiment:
             elif self._top:
                 self._no_stages(what, known[1])
             return pairs
-        for key, key_node, value in self._low._pairs(self._top):
+        for key, key_node, value in self._low.pairs(self._top):
             if key in known:
                 pairs[str(key)] = (key_node, value)
             else:
@@ -239,12 +239,12 @@ class _Experiment:
                 node.position, f"resources is {shown}", rule="invalid-parameter", expected="a mapping of name: path"
             )
             return
-        pairs = self._low._pairs(node)
+        pairs = self._low.pairs(node)
         if all(key in ("local", "remote") and isinstance(_bare(value), Mapping) for key, _, value in pairs):
             for section, _, value in pairs:
                 inner = _bare(value)
                 assert isinstance(inner, Mapping)
-                for name, _, path in self._low._pairs(inner):
+                for name, _, path in self._low.pairs(inner):
                     self._resource(str(name), path, here=section == "local")
         else:
             for name, _, path in pairs:
@@ -286,7 +286,7 @@ class _Experiment:
             what, expected = f"{parameter} holds no stages", "a mapping of stage name: !Component"
             low.fault(node.position, what, rule="invalid-parameter", expected=expected)
             return
-        pairs = low._pairs(node)
+        pairs = low.pairs(node)
         names = {str(key) for key, _, _ in pairs}
         files = {**self._header.files, **self._files}
         low.files = files
@@ -345,7 +345,7 @@ class _Experiment:
                 what = f"{parameter} is {shown}"
                 self._low.fault(node.position, what, rule="invalid-parameter", expected="a mapping of stage: value")
                 continue
-            for name, key_node, value in self._low._pairs(node):
+            for name, key_node, value in self._low.pairs(node):
                 if name in names:
                     index = names.index(str(name))
                     at: Where = ("stages", index, field)

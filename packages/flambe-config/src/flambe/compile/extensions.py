@@ -62,7 +62,7 @@ def read_header(node: Node | None, lowering: Lowering, *, install: bool = False)
     extra: dict[str, Any] = {}
     output_dir = None
     debug = False
-    for name, key_node, value in lowering._pairs(node):
+    for name, key_node, value in lowering.pairs(node):
         if name == "extensions" and isinstance(value, Mapping):
             extensions = _extensions(value, lowering, install=install)
         elif name in ("local_files", "remote_files") and isinstance(value, Mapping):
@@ -100,7 +100,7 @@ def read_header(node: Node | None, lowering: Lowering, *, install: bool = False)
 
 def _texts(node: Mapping, lowering: Lowering) -> list[tuple[str, Position, str]]:
     found: list[tuple[str, Position, str]] = []
-    for name, _, value in lowering._pairs(node):
+    for name, _, value in lowering.pairs(node):
         if isinstance(value, Scalar) and value.text and value.tag is None:
             found.append((str(name), value.position, value.text))
         else:

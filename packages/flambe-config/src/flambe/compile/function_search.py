@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from flambe.compile.dump import node_to_yaml
-from flambe.compile.function import STAGE
 from flambe.compile.interpolate import SEARCHES, Interpolation
 from flambe.compile.lowering import GRID_TAGS, Lowering, Place, Where
+from flambe.compile.run_settings import STAGE
 from flambe.compile.search import dimensions
 from flambe.compile.yaml import Mapping, Node, Sequence, bared, documents, text_of
 

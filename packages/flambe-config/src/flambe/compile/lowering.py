@@ -233,7 +233,7 @@ class Lowering:
         return escape(value)
 
     def _mapping(self, node: Mapping, place: Place) -> Any:
-        pairs = self._pairs(node)
+        pairs = self.pairs(node)
         if all(isinstance(key, str) and not key.startswith("$") for key, _, _ in pairs):
             result: dict[str, Any] = {}
             for key, key_node, item in pairs:
@@ -254,7 +254,7 @@ class Lowering:
             found.append([key, value])
         return {MAP: found}
 
-    def _pairs(self, node: Mapping) -> list[tuple[Any, Node, Node]]:
+    def pairs(self, node: Mapping) -> list[tuple[Any, Node, Node]]:
         """Return (key, its tree, value tree) of a mapping; what is wrong with the keys becomes faults."""
         pairs: list[tuple[Any, Node, Node]] = []
         lines: dict[str, int] = {}
@@ -329,7 +329,7 @@ class Lowering:
                 self.warn(node.position, what, "old-spelling")
                 return
             positional: list[Any] = []
-            for key, key_node, item in self._pairs(node):
+            for key, key_node, item in self.pairs(node):
                 if type(key) is int and key == len(positional) and len(result) == 1 + bool(positional):
                     positional.append(self.value(item, place.below(ARGS, key, config=key)))
                     result[ARGS] = positional

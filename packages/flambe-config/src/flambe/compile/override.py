@@ -186,7 +186,7 @@ def _parameters(tree: Node, above: list[str]) -> Many[str]:
 
         return {"!Experiment": EXPERIMENT, "!Pipeline": PIPELINE, "!Search": SEARCH}.get(tree.tag or "", ())
     if above == ["__run__"]:
-        from flambe.compile.function import KEYS
+        from flambe.compile.run_settings import KEYS
 
         return KEYS
     return ()

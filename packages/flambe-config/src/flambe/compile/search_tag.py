@@ -44,7 +44,7 @@ def _grid(node: Node, tag: str, place: Place, lowering: Lowering) -> Any:
 
 def _named_choice(node: Mapping, place: Place, lowering: Lowering) -> Any:
     """Return the grid of ``!choice {name: option, …}``, or of ``!choice {options: …, probs: …}``."""
-    given = {key: item for key, _, item in lowering._pairs(node)}
+    given = {key: item for key, _, item in lowering.pairs(node)}
     if "options" not in given or not set(given) <= {"options", "probs"}:
         return _options(node, "choice", place, None, lowering)
     options = given["options"]
@@ -66,7 +66,7 @@ def _options(
     names: list[str] | None = None
     items: list[Node]
     if isinstance(node, Mapping):
-        pairs = lowering._pairs(node)
+        pairs = lowering.pairs(node)
         names, items = [str(key) for key, _, _ in pairs], [item for _, _, item in pairs]
     else:
         items = node.items
@@ -147,7 +147,7 @@ def _distribution(node: Node, name: str, place: Place, lowering: Lowering) -> An
         for index, (field, item) in enumerate(zip(fields, node.items, strict=False)):
             values[field] = lowering.value(item, Place((*place.at, kind, index), None))
     elif isinstance(node, Mapping):
-        for key, key_node, item in lowering._pairs(node):
+        for key, key_node, item in lowering.pairs(node):
             if key not in fields:
                 what = f"!{name} has no {key!r}"
                 return _malformed(key_node, what, f"{', '.join(fields[:-1])} and perhaps transform", lowering)

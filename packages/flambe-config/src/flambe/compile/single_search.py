@@ -33,7 +33,7 @@ def single_search(top: Node, lowering: Lowering) -> SingleSearch | None:
         return None
     given: dict[str, tuple[Node, Node]] = {}
     faults = len(lowering.faults)
-    for key, key_node, value in lowering._pairs(top):
+    for key, key_node, value in lowering.pairs(top):
         if key in SEARCH:
             given[str(key)] = (key_node, value)
         else:
