@@ -10,6 +10,7 @@ import sys
 import textwrap
 import time
 
+import msgspec
 import numpy as np
 import pytest
 from tensorboardX.crc32c import crc32c
@@ -250,6 +251,14 @@ def test_a_run_has_its_metrics_as_events_too_and_so_has_one_that_reuses_it(climb
     other = tmp_path / "out/climb/exp.1/stages/up/rate=1.0"
     assert files(other)[0].read_bytes() == file.read_bytes()
     assert len(Artifacts(other).entries()) == 12
+
+
+def test_stages_have_plots_of_their_own_where_merge_plot_is_false(climb, tmp_path):
+    execute(msgspec.structs.replace(climb(), merge_plot=False), tool="test", on_unit=lambda row: None)
+    unit = tmp_path / "out/climb/exp.0/stages/up/rate=1.0"
+    found = events(files(unit)[0].read_bytes())
+    assert scalars(found) == [(step, f"up/{tag}", value) for step, tag, value in in_the_metric_lines(unit)]
+    assert {e.summary.value[0].tag for e in found if e.summary.value} >= {"up/climb/picture", "up/by/record"}
 
 
 @pytest.mark.slow

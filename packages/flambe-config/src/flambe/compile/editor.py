@@ -40,7 +40,7 @@ _WORDS = {
     "reduce": "For each stage how many of its best variants later stages see.",
     "max_failures": "How often a unit that fails is tried again.",
     "stop_on_failure": "Whether a unit that fails ends the run.",
-    "merge_plot": "Whether the variants share one plot.",
+    "merge_plot": "Whether equal tags of different stages share one plot in TensorBoard.",
     "seed": "What every random number of the run comes from. !seeds 5 runs everything for five of them.",
     "ordering": "step, or arrival (quicker, not repeatable).",
     "cpus_per_trial": "For each stage the CPUs of a variant.",

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
+
 from flambe.record.artifacts import Artifact, Artifacts
 from flambe.record.layout import label
 from flambe.runnable.secrets import hide
@@ -27,11 +29,18 @@ class Mirror:
     """Gives the bytes that are to be added to files of a unit's folder, beside its metric lines.
 
     artifacts: the unit's, None where there are none to show. params: what the variant is known by, path → value in node form.
-    began: when the unit began, seconds since the epoch. suffix: of the names of the files. ``FLAMBE_{NAME}=0`` in the environment (``FLAMBE_TENSORBOARD=0``) leaves a sink out.
+    began: when the unit began, seconds since the epoch. suffix: of the names of the files. prefix: of all tags (``merge_plot``).
+    ``FLAMBE_{NAME}=0`` in the environment (``FLAMBE_TENSORBOARD=0``) leaves a sink out.
     """
 
     def __init__(
-        self, artifacts: Artifacts | None, params: Mapping[str, Any], began: float, *, suffix: str = ""
+        self,
+        artifacts: Artifacts | None,
+        params: Mapping[str, Any],
+        began: float,
+        *,
+        suffix: str = "",
+        prefix: str = "",
     ) -> None:
         self._artifacts = artifacts
         self._params = {
@@ -39,6 +48,7 @@ class Mirror:
         }
         self._began = began
         self._suffix = suffix
+        self._prefix = prefix
         self._open: list[_Open] | None = None
         self._without_step: Counter[str] = Counter()
 
@@ -47,7 +57,7 @@ class Mirror:
         lines, artifacts = list(lines), self._fresh()
         if not lines and not artifacts:
             return {}
-        records = [(self._step(line), _shown(line.values), self._began + line.seconds) for line in lines]
+        records = [(self._step(line), self._shown(line.values), self._began + line.seconds) for line in lines]
         if self._open is None:
             self._open = [_Open(sink, f"{name}/{sink.file_name(time.time())}{self._suffix}") for name, sink in _sinks()]
             tags = list(dict.fromkeys(tag for _, values, _ in records for tag in values))
@@ -65,7 +75,18 @@ class Mirror:
         if self._artifacts is None:
             return []
         folder = self._artifacts.folder
-        return [(entry, folder / entry.path) for entry in self._artifacts.fresh() if entry.tag is not None]
+        return [
+            (msgspec.structs.replace(entry, tag=self._prefix + entry.tag), folder / entry.path)
+            for entry in self._artifacts.fresh()
+            if entry.tag is not None
+        ]
+
+    def _shown(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        if self._prefix or any(isinstance(value, str) for value in values.values()):
+            return {
+                self._prefix + tag: hide(value) if isinstance(value, str) else value for tag, value in values.items()
+            }
+        return values
 
     def _step(self, line: Line) -> int:
         if line.step is not None:
@@ -74,12 +95,6 @@ class Mirror:
         first = next(iter(line.values), "")
         self._without_step[first] += 1
         return self._without_step[first] - 1
-
-
-def _shown(values: Mapping[str, Any]) -> Mapping[str, Any]:
-    if any(isinstance(value, str) for value in values.values()):
-        return {tag: hide(value) if isinstance(value, str) else value for tag, value in values.items()}
-    return values
 
 
 def _sinks() -> list[tuple[str, Sink]]:

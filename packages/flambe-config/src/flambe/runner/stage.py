@@ -63,7 +63,7 @@ class StageRun:
         self._more = True
         self._artifacts = Artifacts(scratch.absolute())
         self._metrics = MetricBuffer(self._artifacts)
-        self._mirror = Mirror(self._artifacts, unit.params, self._metrics.began)
+        self._mirror = Mirror(self._artifacts, unit.params, self._metrics.began, prefix=unit.tag_prefix)
         # The run directory is not there when this is a machine of a cluster without a shared disk.
         at_home = bool(unit.log) and os.path.isdir(os.path.dirname(unit.log))
         shown = echo if at_home and level() != QUIET and unit.streams == "tee" else None
@@ -209,8 +209,6 @@ class StageRun:
                     )
                 write_exports(self.folder, self.unit, self._evaluate, parts, borrowed)
             metric = self._metric()
-            with contextlib.suppress(OSError):
-                (self.folder / ARTIFACTS).rmdir()  # nothing was written
         shutil.rmtree(self.folder / STEPS, ignore_errors=True)
         return self._report(more=False, metric=metric, seconds=time.monotonic() - began)
 

@@ -25,7 +25,7 @@ class Unit(msgspec.Struct, kw_only=True):
     log: a file beside it that gets what it prints while it prints it, and so does the console; empty: neither.
     streams: of a unit with a log: ``tee``, ``file`` (the console gets nothing) or ``none`` (the file gets nothing).
     seeded: whether random numbers begin at ``seed``.
-    reuse: whether an earlier result of this key does as well.
+    reuse: whether an earlier result of this key does as well. tag_prefix: of its tags in event files.
     origins: where what is in the body was written, by pointer below it; export_origins: the links of ``exports``, by name (see
     ``flambe.spec.origins``). Both are for messages: no key and no digest covers them.
     """
@@ -48,6 +48,7 @@ class Unit(msgspec.Struct, kw_only=True):
     seeded: bool = True
     environment: dict[str, Any] = {}
     reuse: bool = True
+    tag_prefix: str = ""
     origins: dict[str, str] = {}
     export_origins: dict[str, str] = {}
 

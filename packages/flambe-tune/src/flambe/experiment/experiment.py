@@ -42,7 +42,7 @@ class Experiment(ClusterRunnable):
     env: set by the system on a cluster.
     max_failures: how often a failing variant is tried again, from its last step.
     stop_on_failure: start no later stage once a variant has failed for good.
-    merge_plot: same TensorBoard tags for all variants of a stage.
+    merge_plot: False puts the name of the stage before its tags in event files, so that each stage has plots of its own.
     user_provider: returns the name of the user; the login name by default.
     seed: of every random number; of several everything is run once for each.
     extensions: module → source, for stages whose classes are in modules of your own that are not imported yet.
