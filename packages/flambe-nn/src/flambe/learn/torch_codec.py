@@ -148,7 +148,12 @@ class TorchCodec:
 
     def seed(self, seed: int) -> None:
         """Seed the CPU generator and those of every GPU (64 bits are used; a GPU not in use yet is seeded when it is)."""
-        torch.manual_seed(seed % 2**64)
+        number = seed % 2**64
+        if hasattr(torch, "accelerator") and not torch.accelerator.is_available():
+            # torch would import its compiler for it, and note a traceback for each kind of device that is not there.
+            torch.default_generator.manual_seed(number)
+        else:
+            torch.manual_seed(number)
 
     def rng_state(self) -> dict[str, Any]:
         """Return the generators' states: ``cpu``, and ``cuda`` (one tensor a GPU) once CUDA is in use."""
@@ -174,7 +179,8 @@ class TorchCodec:
         torch.set_default_device(None)
         torch.set_grad_enabled(True)
         torch.set_float32_matmul_precision("highest")
-        torch.use_deterministic_algorithms(False)
+        if torch.are_deterministic_algorithms_enabled():  # switching it off imports the compiler, which takes a second
+            torch.use_deterministic_algorithms(False)
         torch.autograd.set_detect_anomaly(False)
         # Timing trials would choose other kernels from run to run.
         torch.backends.cudnn.benchmark = False
