@@ -10,7 +10,8 @@ import pytest
 
 from flambe.cluster import SSHCluster
 from flambe.cluster.errors import RemoteFileTransferError
-from flambe.cluster.job import relocate, submit, verify
+from flambe.cluster.job import submit, verify
+from flambe.cluster.relocation import relocate
 from flambe.errors import ConfigError, UsageError
 from flambe.spec.digest import file_digest, spec_digest
 from flambe.spec.nodes import Environment, Spec, Stage
@@ -58,7 +59,7 @@ def test_files_of_the_machines_stay_and_those_with_a_url_are_downloaded_once(
     spec = spec_of(tmp_path)
     web = tmp_path / "downloaded.txt"
     web.write_text("from the web")
-    monkeypatch.setattr("flambe.cluster.job.download.fetch", lambda source: web if "://" in source else Path(source))
+    monkeypatch.setattr("flambe.cluster.relocation.download.fetch", lambda source: web if "://" in source else Path(source))
     spec.environment.files |= {"far": "/on/the/machines", "far_web": "https://host/far", "web": "https://host/near"}
     spec.environment.remote = ["far", "far_web"]
     spec.stages[0].body |= {"far": {"$file": "/on/the/machines"}, "web": {"$file": "https://host/near"}}

@@ -226,9 +226,7 @@ def test_faults(tools: Path, words: list[str], message: str) -> None:
 
 def test_a_missing_tool_names_its_package(tools: Path) -> None:
     (tools / "flambe-tune").unlink()
-    program = (
-        "import sys; sys.executable = '/nowhere/python'\nfrom flambe.cli.umbrella import find_tool\nfind_tool('tune')"
-    )
+    program = "import sys; sys.executable = '/nowhere/python'\nfrom flambe.cli.tool import find_tool\nfind_tool('tune')"
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, env={**os.environ, "PATH": str(tools)}, check=False
     )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import subprocess
@@ -83,3 +84,19 @@ def _rsync(login: Login, flags: Sequence[str], source: str, target: str) -> str:
             hint=key_mode_warning(login.key),
         )
     return done.stdout
+
+
+def files_of(source: Path) -> list[tuple[str, Path]]:
+    """Return what rsync would copy of a file or folder: place in it and path, in order."""
+    if source.is_file():
+        return [("", source)]
+    junk = {pattern for pattern in JUNK if "*" not in pattern}
+    found = []
+    for parent, folders, files in os.walk(source):
+        folders[:] = sorted(name for name in folders if name not in junk)
+        found += [
+            (os.path.relpath(os.path.join(parent, name), source), Path(parent, name))
+            for name in sorted(files)
+            if name not in junk and not name.endswith(".pyc")
+        ]
+    return found

@@ -134,7 +134,7 @@ class Reproduction:
 
         It runs as it ran: by the same tool, where its command was given. Raises RunFailed when that did not come to its end.
         """
-        from flambe.cli.umbrella import find_tool
+        from flambe.cli.tool import find_tool
 
         spec = self._spec_to_run()
         name = self._tool()
