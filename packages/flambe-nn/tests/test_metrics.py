@@ -19,6 +19,7 @@ from flambe.metric import (
     Accuracy,
     AverageableMetric,
     BinaryAccuracy,
+    BinaryMetric,
     BinaryPrecision,
     BinaryRecall,
     Metric,
@@ -56,9 +57,13 @@ def test_accuracy() -> None:
     [(BinaryPrecision, precision_score), (BinaryRecall, recall_score), (F1, f1_score)],
 )
 def test_binary_metrics_are_those_of_sklearn(metric: Any, reference: Any, label: int) -> None:
-    for seed in range(5):
-        pred, target = scores(seed)
-        expected = reference(target, pred > 0.4, pos_label=label)
+    samples = [scores(seed) for seed in range(5)]
+    pred, target = samples[0]
+    # Nothing of one class among the targets, among the predictions; a batch of one.
+    for other in (torch.zeros_like(target), torch.ones_like(target)):
+        samples += [(pred, other), (other.float(), target), (pred[:1], target[:1])]
+    for pred, target in samples:
+        expected = reference(target, pred > 0.4, pos_label=label, zero_division=0)
         ours = metric(threshold=0.4, positive_label=label)
         assert float(ours(pred, target)) == pytest.approx(expected)
         assert float(ours(pred[:, None], target.float())) == pytest.approx(expected)
@@ -86,7 +91,7 @@ def test_binary_names_and_faults() -> None:
 
 
 @given(st.integers(0, 10_000), st.sampled_from([0.1, 0.3, 0.5, 0.77, 1.0]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_auc_is_that_of_sklearn(seed: int, max_fpr: float) -> None:
     pred, target = scores(seed)
     if len(target.unique()) < 2:
@@ -117,23 +122,85 @@ def test_perplexity_and_bits() -> None:
     loss = torch.nn.functional.cross_entropy(pred, target)
     assert float(Perplexity()(pred, target)) == pytest.approx(math.exp(loss))
     assert in_pieces(Perplexity(), pred, target, 4) == pytest.approx(math.exp(loss))
+    assert float(Perplexity()(pred.bfloat16(), target)) == pytest.approx(math.exp(loss), rel=1e-2)
     assert float(BPC()(pred.log_softmax(1), target)) == pytest.approx(float(loss) / math.log(2), rel=1e-5)
     assert in_pieces(BPC(), pred, target, 4) == pytest.approx(float(loss) / math.log(2))
     assert Perplexity().lower_is_better
     assert BPC().lower_is_better
 
 
-def test_the_bases() -> None:
-    class Error(AverageableMetric):
-        def compute(self, pred: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-            return (pred - target).abs().mean()
+def test_perplexity_leaves_out_what_torch_leaves_out_and_may_be_infinite() -> None:
+    torch.manual_seed(0)
+    pred, target = torch.randn(9, 5), torch.tensor([0, -100, 2, 4, -100, -100, 1, 0, 3])
+    assert in_pieces(Perplexity(), pred, target, 2) == pytest.approx(float(Perplexity()(pred, target)))
+    shares = torch.rand(9, 5).softmax(1)
+    assert in_pieces(BPC(), pred, shares, 2) == pytest.approx(float(BPC()(pred, shares)))
+    sure, other = torch.tensor([[1000.0, -1000.0]]), torch.tensor([1])
+    assert in_pieces(Perplexity(), sure, other, 1) == float(Perplexity()(sure, other)) == math.inf
 
+
+class Gap(AverageableMetric):
+    def compute(self, pred: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        return (pred - target).abs().mean()
+
+
+OF_CLASSES = [Accuracy(), Recall(2), MultiClassAUC(), Perplexity(), BPC()]
+OF_TWO = [BinaryAccuracy(), BinaryPrecision(), BinaryRecall(positive_label=0), F1(), AUC(), AUC(0.3), Gap()]
+
+
+def examples(metric: Metric, n: int, classes: int | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+    """Scores and targets that fit; targets of the first classes alone, when their number is given."""
+    torch.manual_seed(n)
+    if isinstance(metric, (BinaryMetric, Gap)) or type(metric) is AUC:
+        return torch.rand(n), torch.randint(classes or 2, (n,))
+    return torch.randn(n, 4), torch.randint(classes or 4, (n,))
+
+
+@pytest.mark.parametrize("metric", OF_CLASSES + OF_TWO, ids=str)
+def test_a_stream_is_the_whole_however_it_is_cut(metric: Metric) -> None:
+    for n, classes in ((1, None), (2, 1), (13, None), (13, 1), (13, 2)):
+        pred, target = examples(metric, n, classes)
+        whole = float(metric(pred, target))
+        assert math.isfinite(whole)
+        for size in (1, 3, n):
+            assert in_pieces(metric, pred, target, size) == pytest.approx(whole, rel=1e-5, abs=1e-6), (n, classes, size)
+        state: dict[str, Any] = {}
+        for part in (slice(0, 0), slice(0, n), slice(0, 0)):
+            metric.aggregate(state, pred[part], target[part])
+        assert metric.finalize(state) == pytest.approx(whole, rel=1e-5), "an empty batch counts for nothing"
+        turned = torch.randperm(n)
+        assert float(metric(pred[turned], target[turned])) == pytest.approx(whole, rel=1e-5, abs=1e-6)
+
+
+@pytest.mark.parametrize("metric", OF_CLASSES + OF_TWO, ids=str)
+def test_a_score_that_is_no_number_makes_the_metric_none(metric: Metric) -> None:
+    """A model that diverged must not win where argmax of NaN, 0, is the class of most examples."""
+    pred, target = examples(metric, 12)
+    pred[3] = float("nan")
+    assert math.isnan(float(metric(pred, target)))
+    assert math.isnan(in_pieces(metric, pred, target, 5))
+
+
+@pytest.mark.parametrize("metric", [Accuracy(), Recall(), MultiClassAUC(), F1(), AUC()], ids=str)
+def test_shapes_that_would_be_broadcast_are_refused(metric: Metric) -> None:
+    pred, target = examples(metric, 6)
+    for wrong in (target[:1], target[:5], target[:, None].expand(6, 3)):
+        with pytest.raises(ValueError, match="pred (is|has)"):
+            metric(pred, wrong)
+    if isinstance(metric, (Accuracy, Recall)):
+        assert float(metric(pred, target[:, None])) == float(metric(pred, target))
+        for one_score in (pred[:, 0], pred[:, :1]):
+            with pytest.raises(ValueError, match="for one score an example take BinaryAccuracy"):
+                metric(one_score, target)
+
+
+def test_the_bases() -> None:
     class Largest(Metric):
         def compute(self, pred: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
             return (pred - target).abs().max()
 
     pred, target = torch.randn(11), torch.randn(11)
-    for metric in (Error(), Largest()):
+    for metric in (Gap(), Largest()):
         assert in_pieces(metric, pred, target, 3) == pytest.approx(float(metric(pred, target)))
         assert math.isnan(metric.finalize({}))
     with pytest.raises(TypeError, match="Metric must implement compute"):

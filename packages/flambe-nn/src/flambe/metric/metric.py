@@ -66,8 +66,10 @@ class AverageableMetric(Metric):
     streams: ClassVar[bool] = True
 
     def aggregate(self, state: dict[str, Any], pred: Tensor, target: Tensor) -> dict[str, Any]:
-        """Add a batch's mean, weighted by its examples."""
+        """Add a batch's mean, weighted by its examples. An empty batch, whose mean is NaN, adds nothing."""
         count = pred.size(0)
+        if count == 0:
+            return state
         # Sums in double precision: the mean over a large set must not depend on how it was cut.
         total = self.compute(pred, target).detach().double() * count
         state["sum"] = state["sum"] + total if "sum" in state else total

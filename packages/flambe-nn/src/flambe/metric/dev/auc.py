@@ -22,7 +22,8 @@ class AUC(Metric):
         self.max_fpr = max_fpr
 
     def compute(self, pred: Tensor, target: Tensor) -> Tensor:
-        """Scores ``pred [N]`` and classes ``target [N]`` (0 or 1) to the area, 0-d; 0.5 where a class is missing.
+        """Scores ``pred [N]`` and classes ``target [N]`` (0 or 1) to the area, 0-d; 0.5 where a class is missing, NaN where
+        a score is NaN, which has no place in an order.
 
         Equal scores make one sloping piece of the curve, so their order is of no consequence.
 
@@ -32,6 +33,8 @@ class AUC(Metric):
         """
         if pred.numel() != target.numel():
             raise ValueError(f"pred has {list(pred.shape)} values and target {list(target.shape)}")
+        if pred.isnan().any():
+            return torch.tensor(float("nan"))
         scores, order = pred.reshape(-1).double().sort(descending=True)
         positive = target.reshape(-1)[order] == 1
         n_positive, n_negative = int(positive.sum()), int((~positive).sum())
@@ -64,8 +67,14 @@ class MultiClassAUC(AUC):
         """Scores ``pred [N, C]`` and classes ``target [N]`` (or 0/1 ``[N, C]``) to the mean area, 0-d.
 
         Classes without an example, or to which all examples belong, have no curve and do not count; 0.5 where that are all.
+
+        Raises
+        ------
+        ValueError: they do not fit.
         """
         hot = torch.nn.functional.one_hot(target, pred.size(1)) if target.dim() == 1 else target
+        if hot.shape != pred.shape:
+            raise ValueError(f"pred is {list(pred.shape)} and target {list(target.shape)}; expected [N, C] and [N]")
         has_curve = [0 < int(column.sum()) < len(column) for column in hot.T]
         areas = [
             super(MultiClassAUC, self).compute(pred[:, c], hot[:, c]) for c, there in enumerate(has_curve) if there

@@ -13,7 +13,8 @@ from flambe.metric.metric import Metric
 class BinaryMetric(Metric):
     """Base of metrics on thresholded probabilities.
 
-    It streams: ``compute_binary`` depends on four counts alone (predicted × true), and those are what is kept.
+    It streams: ``compute_binary`` depends on four counts alone (predicted × true), and those are what is kept. A
+    probability that is NaN makes the metric NaN: it is on neither side of the threshold.
 
     Parameters
     ----------
@@ -32,7 +33,8 @@ class BinaryMetric(Metric):
         ------
         ValueError: they are not of one size.
         """
-        return self.compute_binary(*self._flat(pred, target))
+        value = self.compute_binary(*self._flat(pred, target))
+        return torch.where(pred.isnan().any(), value.new_tensor(float("nan")), value)
 
     def compute_binary(self, pred: Tensor, target: Tensor) -> Tensor:
         """Classes ``pred [N]`` and ``target [N]``, both boolean, to a number, 0-d."""
@@ -41,15 +43,18 @@ class BinaryMetric(Metric):
     def aggregate(self, state: dict[str, Any], pred: Tensor, target: Tensor) -> dict[str, Any]:
         """Count a batch. The counts stay on their device, so a batch costs no synchronisation."""
         predicted, true = self._flat(pred.detach(), target)
-        counts = torch.stack([(predicted == p).logical_and(true == t).sum() for p in (0, 1) for t in (0, 1)])
+        counts = torch.stack([(predicted == p).logical_and(true == t).sum() for p in (0, 1) for t in (0, 1)]).double()
+        counts = torch.where(pred.isnan().any(), counts.new_tensor(float("nan")), counts)
         state["counts"] = state["counts"] + counts if "counts" in state else counts
         return state
 
     def finalize(self, state: dict[str, Any]) -> float:
         """Return the metric of everything that was counted."""
-        counts = state["counts"].tolist() if state else [0] * 4
+        counts = state["counts"].cpu() if state else torch.zeros(4)
+        if counts.isnan().any():
+            return float("nan")
         kinds = torch.tensor([[0, 0], [0, 1], [1, 0], [1, 1]], dtype=torch.bool)
-        pairs = kinds.repeat_interleave(torch.tensor(counts), dim=0)
+        pairs = kinds.repeat_interleave(counts.long(), dim=0)
         return float(self.compute_binary(pairs[:, 0], pairs[:, 1]))
 
     def _flat(self, pred: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
