@@ -397,3 +397,27 @@ def test_a_name_that_leads_out_of_the_output_folder_is_refused(tmp_path, name):
     with pytest.raises(ConfigError, match="the stage name .* cannot be used for a folder"):
         Keeper.open(spec, tool="t")
     assert not (tmp_path / "out").exists()
+
+
+def test_the_scratch_folder_of_a_result_serves_the_next_attempt_and_keeps_nothing(tmp_path):
+    keeper = Keeper.open(spec_of(tmp_path), tool="t")
+    count, follow = concrete_units(keeper.spec, keeper.paths.root)
+    keeper.plan(count)
+    keeper.plan(follow, {"count": count.id})
+    first = keeper.start(count, 1, "w")
+    (first / "artifacts").mkdir()
+    (first / "steps/1").mkdir(parents=True)
+    for name in ("steps/1/state.json", "outputs.log"):
+        (first / name).write_text("of the first unit")
+    place = first.stat().st_ino
+    keeper.commit(count, 1, hand_in(first), StepReport(step=1, more=False))
+    assert not (keeper.paths.folder(count.id).root / "artifacts").exists()  # nothing was written there
+    second = keeper.start(follow, 1, "w")
+    assert second.stat().st_ino == place
+    assert not first.exists()  # a thread that was left behind does not reach it
+    assert [path.name for path in second.rglob("*")] == ["artifacts"]
+    (second / "artifacts/own.txt").write_text("mine")
+    keeper.commit(follow, 1, hand_in(second), StepReport(step=1, more=False))
+    assert (keeper.paths.folder(follow.id).root / "artifacts/own.txt").read_text() == "mine"
+    keeper.close(run.COMPLETE)
+    assert not keeper.paths.scratch.exists()

@@ -7,7 +7,6 @@ needed, and a worker that was given up cannot commit.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import shutil
 import signal
@@ -34,6 +33,7 @@ from flambe.record.reference import move_references
 from flambe.record.refused import DiskRefused, kept_in, on_disk
 from flambe.record.result import Found, copy_result, exports_digest, run_digest, unit_digest
 from flambe.record.run import RunRecord, StageRecord, needed_version, read_record, write_record
+from flambe.record.scratch import Scratch
 from flambe.record.streams import Streams
 from flambe.runner.unit import StepReport, Unit
 from flambe.spec.digest import spec_digest
@@ -44,6 +44,8 @@ _SYNC_EVERY_S = 0.2
 _SHOWN = 10
 _ENDED = ("done", "failed", "pruned")
 _PLAN = ("unit", "stage", "variant", "params", "key", "needs")
+_RESULT = (layout.ARTIFACTS, layout.ARTIFACT_INDEX, layout.EXPORT_TENSORS, layout.EXPORTS, layout.CHECKPOINT)
+"""What a result is made of, in the order in which it is taken into its unit's folder."""
 
 
 class Keeper:
@@ -56,6 +58,7 @@ class Keeper:
         self.ledger = ledger
         self._units: dict[str, StageRecord] = {}
         self._streams = Streams(paths)
+        self._scratch = Scratch(paths.scratch)
         self.held: dict[str, set[int]] = {}
         """Steps of units that others may take over (``flambe.record.takeover``): a commit leaves them."""
         self._last_sync = 0.0
@@ -154,7 +157,7 @@ class Keeper:
             write_sources(paths, spec, code, number=record.resumes)
         keeper = cls(paths, spec, record, ledger)
         # Scratch folders of an earlier process belong to attempts that are over.
-        shutil.rmtree(paths.scratch, ignore_errors=True)
+        keeper._scratch.end()
         run.sweep(paths.root)
         state = ledger.state
         going_on = {event["stage"] for unit, event in state.planned.items() if state.status_of(unit) not in _ENDED}
@@ -224,7 +227,7 @@ class Keeper:
             self.ledger.append("close", status=status, counts=counts, result_digest=digest)
             self.ledger.sync()
             self._end_pulse()
-            shutil.rmtree(self.paths.scratch, ignore_errors=True)
+            self._scratch.end()
             self.record.status = status
             self.record.status_reason = reason
             self.record.result_digest = digest
@@ -289,15 +292,15 @@ class Keeper:
     def start(self, unit: Unit, attempt: int, worker: str, from_step: int = 0) -> Path:
         """Begin an attempt and return its empty scratch folder. Streams are cut back to what ``from_step`` had."""
         folder = self.paths.unit(unit.stage, unit.variant)
-        folder.root.mkdir(parents=True, exist_ok=True)
-        # A torn commit may have left parts of a result.
-        for path in (folder.checkpoint, folder.root / layout.ARTIFACTS):
-            shutil.rmtree(path, ignore_errors=True)
-        for path in (folder.exports, folder.export_tensors, folder.root / layout.ARTIFACT_INDEX):
-            path.unlink(missing_ok=True)
-        run.sweep(folder.root)
+        if not _is_new(folder.root):
+            # A torn commit may have left parts of a result.
+            for path in (folder.checkpoint, folder.root / layout.ARTIFACTS):
+                shutil.rmtree(path, ignore_errors=True)
+            for path in (folder.exports, folder.export_tensors, folder.root / layout.ARTIFACT_INDEX):
+                path.unlink(missing_ok=True)
+            run.sweep(folder.root)
+            self._streams.cut(unit.id, self.state.reports.get(unit.id, ()), from_step)
         inputs = self._inputs_so_far(unit.id) if from_step else []
-        self._streams.cut(unit.id, self.state.reports.get(unit.id, ()), from_step)
         record = StageRecord(
             stage=unit.stage, variant=unit.variant, params=unit.params, key=unit.key, seed=unit.seed, step=from_step,
             attempt=attempt, time=run.Times(started=run.now()), needs={s: Path(f).name for s, f in unit.needs.items()},
@@ -306,9 +309,7 @@ class Keeper:
         self._units[unit.id] = record
         write_record(folder.record, record)
         self.ledger.append("start", unit=unit.id, attempt=attempt, worker=worker, from_step=from_step)
-        scratch = self._scratch_of(unit, f"{attempt}.{from_step}")
-        scratch.mkdir()
-        return scratch
+        return self._scratch.make(unit.id, f"{attempt}.{from_step}")
 
     @on_disk
     def report(self, unit: Unit, attempt: int, report: StepReport, step_source: Path | bytes | None = None) -> None:
@@ -355,13 +356,16 @@ class Keeper:
         folder = self.paths.unit(unit.stage, unit.variant)
         self._streams.append(unit.id, report.streams)
         if isinstance(source, bytes):
-            aside = self._scratch_of(unit, "in")
+            # The worker does not see this disk, so nothing is in the folder that it was given.
+            aside = self._scratch.path(unit.id, f"{attempt}.{self.state.running[unit.id]['from_step']}")
             unpack(source, aside)
             source = aside
-        for name in (layout.ARTIFACTS, layout.ARTIFACT_INDEX, layout.EXPORT_TENSORS, layout.EXPORTS, layout.CHECKPOINT):
-            if (source / name).exists():
+        there = {entry.name for entry in os.scandir(source)}
+        for name in _RESULT:
+            if name in there and not (name == layout.ARTIFACTS and _is_empty(source / name)):
                 take(source / name, folder.root / name)
-        shutil.rmtree(source, ignore_errors=True)
+        # A program may have left something running that works in this folder.
+        self._scratch.give_back(source, keep=not unit.is_program)
         record = self._units[unit.id]
         record.status, record.complete = run.COMPLETE, complete
         record.step, record.metric, record.metric_name = report.step, report.metric, report.metric_name
@@ -394,7 +398,7 @@ class Keeper:
             reused_from=os.path.relpath(found.folder, self.paths.root),
         )  # fmt: skip
         if found.folder.resolve() != folder.root.resolve():
-            aside = self._scratch_of(unit, "reuse")
+            aside = self._scratch.place(unit.id, "reuse")
             copy_result(found.folder, aside)
             move_references(aside, self._above(unit.id))
             write_record(aside / layout.RUN, record)
@@ -503,17 +507,23 @@ class Keeper:
                     todo.append(need)
         return found
 
-    def _scratch_of(self, unit: Unit, name: str) -> Path:
-        """Return a place in the scratch folder where nothing is."""
-        place = self.paths.scratch / f"{hashlib.sha256(unit.id.encode()).hexdigest()[:16]}.{name}"
-        shutil.rmtree(place, ignore_errors=True)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        return place
-
     def _sync_sometimes(self) -> None:
         if time.monotonic() - self._last_sync > _SYNC_EVERY_S:
             self.ledger.sync()
             self._last_sync = time.monotonic()
+
+
+def _is_new(folder: Path) -> bool:
+    """Make a folder, and say whether it was not there."""
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _is_empty(folder: Path) -> bool:
+    return folder.is_dir() and not any(folder.iterdir())
 
 
 def _joined(earlier: list[dict[str, Any]], more: list[dict[str, Any]]) -> list[dict[str, Any]]:
