@@ -1,6 +1,19 @@
 from __future__ import annotations
 
-from flambe.experiment.display import choices_table, table_of
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from flambe.experiment import desk
+from flambe.experiment.cli import main
+from flambe.experiment.display import LiveTable, span
+from flambe.experiment.table import best_table, choices_table, status_table, variants_table
+from flambe.experiment.work import Phase, Work
+from flambe.pipeline import Variant
+from flambe.runner.unit import Unit
+from flambe.spec.nodes import Spec, Stage
 
 ROW = {
     "stage": "train",
@@ -31,58 +44,80 @@ def test_the_table_of_variants():
         {**ROW, "variant": "lr=0.2", "stopped_early": True, "step": 1},
         {**ROW, "variant": "lr=0.3", "metric": None, "status": "FAILED", "error": "ValueError: no"},
         {**ROW, "stage": "evaluate", "reused": True},
+        {**ROW, "variant": "lr=0.4", "metric": 0.75},
     ]
-    assert table_of(rows).splitlines() == [
+    assert variants_table(rows).splitlines() == [
         "stage     variant  metric  step  seconds",
+        "train     lr=0.4   0.7500     3      1.2",
         "train     lr=0.1   0.5000     3      1.2",
         "train     lr=0.2   0.5000     1      1.2  stopped early",
-        "train     lr=0.3              3      1.2  FAILED: ValueError: no",
+        "train     lr=0.3   FAILED     3      1.2  ValueError: no",
         "evaluate  lr=0.1   0.5000     3      1.2  reused",
     ]
 
 
-def test_a_terminal_sees_a_table_while_it_runs(monkeypatch):
-    import io
+def test_of_a_thousand_variants_the_best_and_some_that_failed_are_listed():
+    rows = [{**ROW, "variant": f"lr={index}", "metric": index / 1000, "lower_is_better": True} for index in range(980)]
+    rows += [{**ROW, "variant": f"bad={index}", "status": "FAILED", "error": "no " * 60} for index in range(20)]
+    lines = variants_table(rows, width=60).splitlines()
+    assert [line.split()[1] for line in lines[1:11]] == [f"lr={index}" for index in range(10)]
+    assert {line.split()[2] for line in lines[11:-1]} == {"FAILED"}
+    assert max(map(len, lines)) == 60
+    assert lines[-1] == "… and 980 more: flambe-report ls shows all"
+    assert len(variants_table(rows, most=None).splitlines()) == 1001
 
-    from rich.console import Console
 
-    from flambe.experiment.display import LiveTable
-    from flambe.experiment.work import Phase, Work
-    from flambe.pipeline import Variant
-    from flambe.runner.unit import Unit
-    from flambe.spec.nodes import Spec, Stage
-
+def _live(stages, units):
     shown = LiveTable()
-    shown.begin(__import__("pathlib").Path("run"), Spec(name="x", stages=[Stage(name="train", body={})]))
+    shown.begin(Path("run"), Spec(name="x", stages=[Stage(name=name, body={}) for name in stages]))
     shown.end()
-    unit = Unit(stage="train", variant="lr=0.1", body={}, key="k", seed=0)
-    work = Work(unit, Variant("train", 0, {}), (0, 0), False)
+    works = [
+        Work(
+            Unit(stage=stages[0], variant=f"lr={index}", body={}, key="k", seed=0),
+            Variant("train", 0, {}),
+            (0, 0),
+            False,
+        )
+        for index in range(units)
+    ]
+    return shown, works
+
+
+def _drawn(shown, width):
+    shown._console = Console(file=io.StringIO(), width=width)
+    shown._console.print(shown._draw())
+    return shown._console.file.getvalue().splitlines()
+
+
+def test_a_terminal_sees_a_table_while_it_runs():
+    shown, (work,) = _live(["train"], 1)
     for phase, metric in ((Phase.READY, None), (Phase.RUNNING, 0.25), (Phase.DONE, 0.75)):
         work.phase, work.metric = phase, metric
         shown.changed(work)
-    out = io.StringIO()
-    Console(file=out, width=100).print(shown._draw())
-    text = out.getvalue()
-    assert "best so far" in text
-    assert "0.75  lr=0.1" in text
-    line = next(line for line in text.splitlines() if line.startswith("train"))
-    assert line.split()[1:6] == ["·", "·", "1", "·", "·"]
+    _, names, line = _drawn(shown, 100)
+    assert names.split() == ["stage", "pending", "running", "done", "failed", "best", "so", "far"]
+    assert line.split() == ["train", "·", "·", "1", "·", "0.7500", "lr=0"]
+    work.phase = Phase.PRUNED
+    shown.changed(work)
+    assert "pruned" in _drawn(shown, 100)[1]
+
+
+@pytest.mark.parametrize("width", [40, 71, 72, 200])
+def test_a_table_is_never_wider_than_its_terminal_nor_taller_than_its_stages(width):
+    shown, works = _live(["a_stage_with_quite_a_name", "evaluate"], 1000)
+    for index, work in enumerate(works):
+        work.phase, work.metric = (Phase.DONE, float(index)) if index % 2 else (Phase.READY, None)
+        shown.changed(work)
+    lines = _drawn(shown, width)
+    assert len(lines) == 4
+    assert max(map(len, lines)) <= width
+    assert [cell for cell in lines[2].split() if cell == "500"] == ["500", "500"]
+    assert ("pending" in lines[1]) == (width >= 72)
+    assert ("  lr=9" in lines[2]) == (width > 40)
 
 
 def test_the_time_that_is_left_follows_from_what_has_ended():
-    from pathlib import Path
-
-    from flambe.experiment.display import LiveTable
-    from flambe.experiment.work import Phase, Work
-    from flambe.pipeline import Variant
-    from flambe.runner.unit import Unit
-    from flambe.spec.nodes import Spec, Stage
-
-    shown = LiveTable()
-    shown.begin(Path("run"), Spec(name="x", stages=[Stage(name="train", body={})]))
-    shown.end()
-    units = [Unit(stage="train", variant=f"lr={index}", body={}, key="k", seed=0) for index in range(8)]
-    works = [Work(unit, Variant("train", 0, {}), (0, 0), False) for unit in units]
+    shown, works = _live(["train"], 8)
     for work, phase in zip(works, [Phase.RUNNING] * 2 + [Phase.READY] * 6, strict=True):
         work.phase = phase
         shown.changed(work)
@@ -94,3 +129,33 @@ def test_the_time_that_is_left_follows_from_what_has_ended():
     # Two run, five wait: six times ten seconds on two workers.
     assert shown.seconds_left() == 30.0
     assert shown._draw().title.endswith("s, about 30 s left")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.4, "0 s"), (89, "89 s"), (100, "2 min"), (12_000, "3 h 20 min"), (200_000, "2 d 7 h")],
+)
+def test_times_are_told_as_people_tell_them(seconds, text):
+    assert span(seconds) == text
+
+
+def test_questions_about_a_run_have_answers_for_people_and_help_of_their_own(labs, capfd):
+    (lab,) = labs(1, steps=lambda unit: 1, metric=lambda unit, step: 0.5)
+    spec = Spec(
+        name="x", stages=[Stage(name="train", body={"$new": "m:T", "net": {"$grid": [{"$new": "m:Net", "h": 1}]}})]
+    )
+    lab.run(spec)
+    run = str(lab.folder / "x" / "exp.0")
+    row = desk.best(run)["best"]["train"]
+    assert row["params"]["train.net"].startswith("Net-")
+    assert Path(row["folder"]).is_dir()
+    assert best_table(desk.best(run)).splitlines()[1].endswith(row["folder"])
+    assert status_table(desk.status(run)).splitlines() == [
+        f"{run}: COMPLETE, 1 of 1 done",
+        "stage  done",
+        "train     1",
+    ]
+    assert main(["best", "--help"]) == 0
+    assert "flambe-tune best [OPTIONS] RUN" in capfd.readouterr().out
+    assert main(["-q", "status", str(lab.folder / "x")]) == 2
+    assert f"no run directory (it has no run.json). Its newest run is {run}." in capfd.readouterr().err

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -155,6 +154,11 @@ def label(value: Any) -> str:
     return str(value)
 
 
+def shown_params(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return parameters as rows have them: what is an object or a link by its label."""
+    return {path: label(value) if isinstance(value, dict) else value for path, value in params.items()}
+
+
 def variant_name(params: Mapping[str, Any]) -> str:
     """Return the folder name of a variant: ``n_layers=2,lr=0.1``; ``0`` without parameters.
 
@@ -187,4 +191,6 @@ def _shortest_names(paths: list[str]) -> dict[str, str]:
 
 
 def _short_hash(text: str) -> str:
+    import hashlib  # takes longer to import than most of what needs a name
+
     return hashlib.sha256(text.encode()).hexdigest()[:8]

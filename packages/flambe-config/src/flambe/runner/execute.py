@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from flambe.cli.console import NORMAL, VERBOSE, say
 from flambe.errors import ConfigError, UsageError
 from flambe.record.keeper import Keeper
-from flambe.record.layout import OUTPUTS, STEPS, label
+from flambe.record.layout import OUTPUTS, STEPS, shown_params
 from flambe.record.ledger import Event
 from flambe.record.refused import DiskRefused
 from flambe.record.result import ResultStore
@@ -261,12 +261,14 @@ def _row(keeper: Keeper, unit: Unit, event: Event) -> dict[str, Any]:
         "run": str(keeper.paths.root),
         "stage": unit.stage,
         "variant": unit.variant,
-        "params": {path: value if not isinstance(value, dict) else label(value) for path, value in unit.params.items()},
+        "params": shown_params(unit.params),
         "status": COMPLETE if done else FAILED,
         "metric": event.get("metric"),
         "step": event.get("step", 0),
         "reused": event["event"] == "reuse",
     }
+    if event.get("lower_is_better"):
+        row["lower_is_better"] = True
     if not done:
         row["error"] = event["error"]
     return row

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
@@ -12,22 +12,26 @@ from flambe.cli.door import enter, standing_options
 from flambe.cli.given import given_options, install_for
 
 NAME = "flambe-tune"
-_DESK = ("status", "best", "stop")
 
+_HELP_NAMES = {"help_option_names": ["-h", "--help"]}
 _HELP = """Run every variant of every stage of SPEC (JSON from flambe-compile; '-', the default, is stdin).
 
 Writes a JSON line for each variant that has ended, then one for the run; on a terminal a table. An unfinished run of an
 equal spec goes on where it was, and results that exist are taken by key.
 
-flambe-tune status RUN, flambe-tune best RUN and flambe-tune stop RUN ask about, or end, a run directory.
+flambe-tune status RUN, flambe-tune best RUN and flambe-tune stop RUN ask about, or end, a run directory; each has a
+--help of its own.
 
 \b
-Example:
+Examples:
   flambe-compile examples/reviews.yaml | flambe-tune --workers 2
+  flambe-compile examples/reviews.yaml | flambe-tune --plan
+  flambe-compile examples/reviews.yaml | flambe-tune | tail -1 | jq .best
+  flambe-tune status flambe-output/reviews/exp.0
 """
 
 
-@click.command(name=NAME, help=_HELP, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(name=NAME, help=_HELP, context_settings=_HELP_NAMES)
 @click.argument("words", nargs=-1, metavar="[SPEC]")
 @click.option("--plan", "plan_only", is_flag=True, help="Print what would run and what is reused; run nothing.")
 @click.option(
@@ -64,12 +68,6 @@ def command(
     force: bool,
     install_extensions: bool,
 ) -> int:
-    if len(words) == 2 and words[0] in _DESK:
-        from flambe.cli.streams import emit
-        from flambe.experiment import desk
-
-        emit(_json(getattr(desk, words[0])(words[1])))
-        return 0
     if len(words) > 1:
         raise click.UsageError(f"one spec at a time, or one of {', '.join(_DESK)} and a run directory")
     from flambe.cli.streams import read_text
@@ -104,10 +102,11 @@ def _specs(text: str, seed: int | None) -> list[Any]:
 
 
 def _run(spec: Any, settings: Any) -> int:
-    from flambe.cli.console import say
+    from flambe.cli.console import VERBOSE, level, say
     from flambe.cli.streams import data_is_terminal, emit
-    from flambe.experiment.display import choices_table, choose_display, table_of
+    from flambe.experiment.display import choose_display
     from flambe.experiment.session import run_experiment
+    from flambe.experiment.table import MOST, choices_table, variants_table
     from flambe.record.run import CANCELLED, FAILED
 
     people = data_is_terminal()
@@ -120,9 +119,10 @@ def _run(spec: Any, settings: Any) -> int:
         display=choose_display(spec.debug),
     )
     if people:
-        emit(table_of(summary.rows))
+        width, most = _width(), None if level() == VERBOSE else MOST
+        emit(variants_table(summary.rows, width=width, most=most))
         if summary.choices:
-            emit("\n" + choices_table(summary.choices))
+            emit("\n" + choices_table(summary.choices, width=width, most=most))
         emit(f"{summary.status}: {summary.run}")
     else:
         emit(_json(summary.row()))
@@ -166,6 +166,76 @@ def _plan(spec: Any, settings: Any) -> int:
     return 0
 
 
+@click.command(
+    name="status",
+    context_settings=_HELP_NAMES,
+    help="""Say how far a run is, and what failed in it: a JSON line, on a terminal a table.
+
+\b
+Example:
+  flambe-tune status flambe-output/reviews/exp.0
+""",
+)
+@click.argument("run", metavar="RUN")
+def _status(run: str) -> int:
+    from flambe.experiment import desk
+    from flambe.experiment.table import status_table
+
+    return _answer(desk.status(run), status_table)
+
+
+@click.command(
+    name="best",
+    context_settings=_HELP_NAMES,
+    help="""Name the best variant so far of each stage that has a metric, and its folder: a JSON line, on a terminal a table.
+
+\b
+Examples:
+  flambe-tune best flambe-output/reviews/exp.0
+  flambe-tune best flambe-output/reviews/exp.0 | jq -r .best.train.folder
+""",
+)
+@click.argument("run", metavar="RUN")
+def _best(run: str) -> int:
+    from flambe.experiment import desk
+    from flambe.experiment.table import best_table
+
+    return _answer(desk.best(run), lambda row, width: best_table(row))  # a path is of no use without its end
+
+
+@click.command(
+    name="stop",
+    context_settings=_HELP_NAMES,
+    help="""Ask the process of a run on this machine to end; what it has done is kept, and its command goes on from there.
+
+\b
+Example:
+  flambe-tune stop flambe-output/reviews/exp.0
+""",
+)
+@click.argument("run", metavar="RUN")
+def _stop(run: str) -> int:
+    from flambe.experiment import desk
+
+    return _answer(desk.stop(run), lambda row, width: f"process {row['stopped']} was asked to end {row['run']}")
+
+
+_DESK = {command.name or "": standing_options(NAME)(command) for command in (_status, _best, _stop)}
+
+
+def _answer(row: dict[str, Any], table: Callable[..., str]) -> int:
+    from flambe.cli.streams import data_is_terminal, emit
+
+    emit(table(row, width=_width()) if data_is_terminal() else _json(row))
+    return 0
+
+
+def _width() -> int:
+    import shutil
+
+    return shutil.get_terminal_size((120, 24)).columns
+
+
 def _json(value: Any) -> str:
     import msgspec
 
@@ -173,7 +243,12 @@ def _json(value: Any) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code."""
+    """Run the command, or the one that its first word names, and return its exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    place = next((place for place, word in enumerate(words) if not word.startswith("-")), len(words))
+    if place < len(words) and words[place] in _DESK:
+        word = words.pop(place)
+        return enter(_DESK[word], f"{NAME} {word}", words)
     return enter(command, NAME, argv)
 
 

@@ -9,24 +9,25 @@ from typing import Any
 
 from flambe.errors import MachineError, UsageError
 from flambe.pipeline.reduce import Candidate, best_of, group_of
-from flambe.record.layout import LEDGER, RUN
+from flambe.record.layout import LEDGER, RUN, RunPaths, shown_params
 from flambe.record.ledger import LedgerState, fold, read_events
 from flambe.record.run import RunRecord, is_alive, read_record, status_of, this_host
 
 
 def status(run: str) -> dict[str, Any]:
-    """Return the state of a run and the counts of its units, in all and by stage."""
+    """Return the state of a run, the counts of its units, in all and by stage, and what failed (unit → error)."""
     record, state = _open(run)
     stages: dict[str, dict[str, int]] = {}
     for unit, event in state.planned.items():
         counts = stages.setdefault(event["stage"], {})
         name = state.status_of(unit)
         counts[name] = counts.get(name, 0) + 1
-    return {"run": run, "status": status_of(record), "counts": state.counts(), "stages": stages}
+    failed = {unit: event["error"] for unit, event in state.failed.items()}
+    return {"run": run, "status": status_of(record), "counts": state.counts(), "stages": stages, "failed": failed}
 
 
 def best(run: str) -> dict[str, Any]:
-    """Return the best variant so far of each stage that has a metric."""
+    """Return the best variant so far of each stage that has a metric, with its folder."""
     _, state = _open(run)
     stages: dict[str, Any] = {}
     for stage in dict.fromkeys(event["stage"] for event in state.planned.values()):
@@ -46,7 +47,12 @@ def best(run: str) -> dict[str, Any]:
         )
         for candidate in ranked[:1]:  # of several seeds the best one
             plan = state.planned[candidate.unit]
-            stages[stage] = {"variant": plan["variant"], "params": plan["params"], "metric": candidate.metric}
+            stages[stage] = {
+                "variant": plan["variant"],
+                "params": shown_params(plan["params"]),
+                "metric": candidate.metric,
+                "folder": str(RunPaths(Path(run)).unit(stage, plan["variant"]).root),
+            }
     return {"run": run, "best": stages}
 
 
@@ -68,5 +74,7 @@ def _open(run: str) -> tuple[RunRecord, LedgerState]:
     root = Path(run)
     try:
         return read_record(root / RUN, RunRecord), fold(read_events(root / LEDGER))
-    except FileNotFoundError:
-        raise UsageError(f"{run} is no run directory (it has no {RUN})") from None
+    except (FileNotFoundError, NotADirectoryError):
+        inside = sorted(root.glob(f"exp.*/{RUN}"), key=lambda path: path.stat().st_mtime)
+        hint = f"Its newest run is {inside[-1].parent}." if inside else None
+        raise UsageError(f"{run} is no run directory (it has no {RUN})", hint=hint) from None

@@ -10,8 +10,8 @@ from typing import Any
 
 from flambe.cli.console import NORMAL, VERBOSE, level, rich_console, say, stderr_is_terminal
 from flambe.experiment.session import Display
+from flambe.experiment.table import cut, number
 from flambe.experiment.work import Phase, Work
-from flambe.record.layout import variant_name
 from flambe.spec.nodes import Spec
 
 _COLUMNS = {
@@ -21,6 +21,9 @@ _COLUMNS = {
     "failed": (Phase.FAILED,),
     "pruned": (Phase.PRUNED,),
 }
+_SHORT = {"pending": "wait", "running": "run", "done": "done", "failed": "fail", "pruned": "cut"}
+_WIDE = 72
+"""The columns of a terminal from which there is room for whole words."""
 _COLUMN_OF = {phase: name for name, phases in _COLUMNS.items() for phase in phases}
 
 
@@ -49,7 +52,8 @@ class LiveTable(Display):
         self._best: dict[str, tuple[float, str]] = {}
         self._took: dict[str, list[float]] = {}
         self._began = time.monotonic()
-        self._live = Live(get_renderable=self._draw, console=rich_console(), refresh_per_second=4, transient=True)
+        self._console = rich_console()
+        self._live = Live(get_renderable=self._draw, console=self._console, refresh_per_second=4, transient=True)
 
     def begin(self, run: Path, spec: Spec) -> None:
         say(f"flambe-tune: {run}")
@@ -73,7 +77,7 @@ class LiveTable(Display):
                 self._best[work.stage] = (work.metric, work.unit.variant)
 
     def note(self, text: str) -> None:
-        self._live.console.print(text, markup=False, highlight=False)
+        self._console.print(text, markup=False, highlight=False)
 
     def end(self) -> None:
         self._live.stop()
@@ -96,19 +100,41 @@ class LiveTable(Display):
     def _draw(self) -> Any:
         from rich.table import Table
 
-        title, left = f"{time.monotonic() - self._began:.0f} s", self.seconds_left()
-        title += "" if left is None else f", about {left:.0f} s left"
+        width = self._console.width
+        title, left = span(time.monotonic() - self._began), self.seconds_left()
+        title += "" if left is None else f", about {span(left)} left"
         table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-        for name in ("stage", *_COLUMNS, "best so far"):
-            table.add_column(name, justify="left" if name in ("stage", "best so far") else "right")
-        for stage, counts in self._rows.items():
+        # Nothing is pruned in most runs, and a narrow terminal has no room for whole words.
+        shown = [name for name in _COLUMNS if name != "pruned" or any(row[name] for row in self._rows.values())]
+        names = {name: name if width >= _WIDE else _SHORT[name] for name in shown}
+        longest = max(width // 3, 8)
+        stages = {stage: cut(stage, longest) for stage in self._rows}
+        cells = {stage: [str(row[name] or "·") for name in shown] for stage, row in self._rows.items()}
+        taken = max(map(len, ("stage", *stages.values())))
+        taken += sum(
+            2 + max(len(names[name]), *(len(line[place]) for line in cells.values()), 0)
+            for place, name in enumerate(shown)
+        )
+        table.add_column("stage", no_wrap=True)
+        for name in names.values():
+            table.add_column(name, justify="right", no_wrap=True)
+        table.add_column("best so far" if width >= _WIDE else "best", no_wrap=True)
+        for stage, line in cells.items():
             best = self._best.get(stage)
-            table.add_row(
-                stage,
-                *(str(counts[name] or "·") for name in _COLUMNS),
-                f"{best[0]:.4g}  {best[1]}" if best else "",
-            )
+            text = f"{number(best[0])}  {best[1]}" if best else ""
+            table.add_row(stages[stage], *line, cut(text, max(width - taken - 2, 6)))
         return table
+
+
+def span(seconds: float) -> str:
+    """Return a time for people: ``45 s``, ``12 min``, ``3 h 20 min``, ``2 d 4 h``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
 
 
 def choose_display(debug: bool) -> Display:
@@ -116,36 +142,3 @@ def choose_display(debug: bool) -> Display:
     if stderr_is_terminal() and level() == NORMAL and not debug:
         return LiveTable()
     return Lines()
-
-
-def choices_table(choices: list[dict[str, Any]], *, width: int = 120) -> str:
-    """Return the choices of a run with several seeds as a text table: mean ± deviation (number) of their metric."""
-    lines = [("stage", "choice", "metric over seeds")]
-    for row in choices:
-        deviation = "" if row["std"] is None else f" ± {row['std']:.4f}"
-        shown = variant_name(row["params"]) if row["params"] else ""
-        lines.append((row["stage"], shown, f"{row['metric']:.4f}{deviation} ({row['n']})"))
-    sizes = [max(len(line[column]) for line in lines) for column in range(2)]
-    return "\n".join(
-        f"{line[0].ljust(sizes[0])}  {line[1].ljust(sizes[1])}  {line[2]}"[: max(width, 40)] for line in lines
-    )
-
-
-def table_of(rows: list[dict[str, Any]], *, width: int = 120) -> str:
-    """Return the variants of a run as a text table: stage, parameters, metric, steps and seconds, best first per stage."""
-    lines = [("stage", "variant", "metric", "step", "seconds", "")]
-    for row in rows:
-        metric = "" if row["metric"] is None else f"{row['metric']:.4f}"
-        said = "" if row["status"] == "COMPLETE" else f"{row['status']}: {row.get('error') or ''}"
-        if row["reused"]:
-            said = "reused"
-        elif row.get("stopped_early"):
-            said = "stopped early"
-        lines.append((row["stage"], row["variant"], metric, str(row["step"]), f"{row['seconds']:.1f}", said.strip()))
-    sizes = [max(len(line[column]) for line in lines) for column in range(5)]
-    text = []
-    for line in lines:
-        cells = [line[0].ljust(sizes[0]), line[1].ljust(sizes[1])]
-        cells += [line[column].rjust(sizes[column]) for column in (2, 3, 4)]
-        text.append("  ".join([*cells, line[5]]).rstrip()[: max(width, 40)])
-    return "\n".join(text)

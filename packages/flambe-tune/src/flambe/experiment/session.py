@@ -18,7 +18,7 @@ from flambe.experiment.work import ENDED, Phase, Work
 from flambe.pipeline.graph import StageGraph
 from flambe.pipeline.reduce import spread_of
 from flambe.record.keeper import Keeper
-from flambe.record.layout import label
+from flambe.record.layout import shown_params
 from flambe.record.result import ResultStore
 from flambe.record.run import CANCELLED, COMPLETE, FAILED
 from flambe.runner.debugger import offer_terminal
@@ -209,16 +209,13 @@ def row_of(root: Path, work: Work) -> Row:
     }
     if work.phase is Phase.DONE and not work.complete:
         row["stopped_early"] = True
+    if work.lower_is_better:
+        row["lower_is_better"] = True
     if work.phase is Phase.FAILED:
         row["error"] = work.error
     if work.phase is Phase.PRUNED:
         row["error"] = work.why
     return row
-
-
-def shown_params(params: dict[str, Any]) -> Row:
-    """Return parameters for people: objects and links by their label."""
-    return {path: label(value) if isinstance(value, dict) else value for path, value in params.items()}
 
 
 def _choice(works: Sequence[Work]) -> Row:
