@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from flambe.build.registrable import registrable_factory
+from flambe.nn.dropout import Dropout
 from flambe.nn.module import Module
 from flambe.nn.pooling import get_pooling
 from flambe.nn.rnn import RNNEncoder
@@ -180,7 +181,7 @@ class Embedder(Module):
         self.embedding = embedding
         self.encoder = encoder
         self.pooling = get_pooling(pooling) if isinstance(pooling, str) else pooling
-        self.drop = torch.nn.Dropout(embedding_dropout)
+        self.drop = Dropout(embedding_dropout)
         self.padding_idx = padding_idx
         self.return_mask = return_mask
         self._encoder_masks = _accepts(encoder, "padding_mask")

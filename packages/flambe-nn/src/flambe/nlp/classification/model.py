@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from flambe.nn.dropout import Dropout
 from flambe.nn.module import Module
 
 
@@ -26,7 +27,7 @@ class TextClassifier(Module):
         super().__init__()
         self.embedder = embedder
         self.output_layer = output_layer
-        self.drop = torch.nn.Dropout(dropout)
+        self.drop = Dropout(dropout)
 
     def forward(self, data: Tensor, target: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
         """Ids ``data [B, S]`` to scores ``[B, C]``; with a target, to ``(scores, target)``.
