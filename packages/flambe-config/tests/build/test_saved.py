@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import re
 import signal
 import subprocess
@@ -76,6 +77,11 @@ class Data(Component):
         made = cls.__new__(cls)
         made.path, made.field, made.rows = "restored", arguments.get("field"), state["rows"]
         return made
+
+
+class Drawing(Component):
+    def __init__(self) -> None:
+        self.drawn = random.random() + np.random.random()
 
 
 def filled(size: int, value: float, name: str = "leaf") -> Leaf:
@@ -318,15 +324,56 @@ def test_pickles_and_installs_are_refused(tmp_path: Path) -> None:
         flambe.load(tmp_path / "it", auto_install=True)
 
 
-@pytest.mark.parametrize(
-    "name", ["state.safetensors", "state.json", "version.txt", "own/manifest.json", "own/state.json"]
-)
+CHANGED = "is torn or was changed: its SHA-256 is .{64}, recorded was .{64}"
+
+
+@pytest.mark.parametrize("name", ["state.json", "version.txt", "own/manifest.json", "own/state.json"])
 def test_a_changed_file_is_refused(tmp_path: Path, name: str) -> None:
     save_component(Holder(filled(2, 1.0)), tmp_path / "it")
     path = tmp_path / "it" / name
     path.write_bytes(path.read_bytes().replace(b"1", b"2") + b" ")
-    with pytest.raises(LoadError, match=f"{name} is torn or was changed: its SHA-256 is .{{64}}, recorded was .{{64}}"):
+    with pytest.raises(LoadError, match=f"{name} {CHANGED}"):
         flambe.load(tmp_path / "it")
+
+
+def test_a_torn_file_of_tensors_is_refused_and_a_changed_one_by_those_who_ask(tmp_path: Path) -> None:
+    flambe.save(filled(2, 1.0), tmp_path / "it")
+    flambe.save(filled(2, 1.0), tmp_path / "packed", compress=True)
+    path = tmp_path / "it" / "state.safetensors"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    # Its data is read when it is used: nothing is compared that may be gigabytes.
+    assert flambe.load(tmp_path / "it").values[0] == 1
+    with pytest.raises(LoadError, match=f"state.safetensors {CHANGED}"):
+        flambe.load(tmp_path / "it", verify=True)
+    for torn in (whole[:-1], whole + b" ", whole[:9], b""):
+        path.write_bytes(torn)
+        with pytest.raises(LoadError, match="state.safetensors is torn"):
+            flambe.load(tmp_path / "it")
+        with pytest.raises(LoadError, match=f"state.safetensors {CHANGED}"):
+            flambe.load(tmp_path / "it", verify=True)
+
+
+def test_what_comes_out_of_an_archive_is_compared_whole(tmp_path: Path) -> None:
+    flambe.save(filled(2, 1.0), tmp_path / "it")
+    path = tmp_path / "it" / "state.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"1")
+    with tarfile.open(tmp_path / "it.tar.gz", "w:gz") as archive:
+        archive.add(tmp_path / "it", "it")
+    with pytest.raises(LoadError, match=f"state.safetensors {CHANGED}"):
+        flambe.load(tmp_path / "it.tar.gz")
+    assert flambe.load(tmp_path / "it.tar.gz", verify=False).values[0] == 1
+
+
+def test_loading_leaves_random_numbers_where_they_were(tmp_path: Path) -> None:
+    random.seed(1)
+    np.random.seed(1)
+    expected = random.random(), np.random.random()
+    flambe.save(Drawing(), tmp_path / "it")
+    random.seed(1)
+    np.random.seed(1)
+    flambe.load(tmp_path / "it")
+    assert (random.random(), np.random.random()) == expected
 
 
 def test_a_changed_value_can_be_read_by_those_who_ask(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -202,3 +203,24 @@ def test_prepare_undoes_what_an_earlier_unit_set() -> None:
         torch.set_default_dtype(torch.float32)
         torch.set_grad_enabled(True)
         torch.set_num_threads(threads)
+
+
+def test_memory_of_a_state_is_taken_over_where_nobody_else_sees_it() -> None:
+    def loaded(layer: nn.Linear, **options: Any) -> tuple[bool, nn.Linear]:
+        state = {"weight": torch.randn(200, 200), "bias": torch.randn(200)}
+        weight, values, place = layer.weight, state["weight"].clone(), state["weight"].data_ptr()
+        CODEC.load_own_state(layer, state, **options)
+        assert layer.weight is weight, "optimizers and ties hold the parameter"
+        assert torch.equal(layer.weight, values)
+        return layer.weight.data_ptr() == place, layer
+
+    assert loaded(nn.Linear(200, 200), take=True)[0]
+    assert not loaded(nn.Linear(200, 200))[0], "it is copied unless somebody says that it may be taken"
+    layer = nn.Linear(200, 200)
+    view = layer.weight.detach()[:2]
+    assert not loaded(layer, take=True)[0]
+    assert torch.equal(view, layer.weight[:2])
+    half = nn.Linear(200, 200).bfloat16()
+    state = {"weight": torch.ones(200, 200), "bias": torch.ones(200)}
+    CODEC.load_own_state(half, state, take=True)
+    assert half.weight.dtype == torch.bfloat16

@@ -6,6 +6,7 @@ import difflib
 import functools
 import os
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,13 @@ from flambe.build.registrable import target_of
 from flambe.build.saving import source_of
 from flambe.build.scope import Scope, check_call
 from flambe.build.state import LoadError, check_class_version, load_own, read_tree
-from flambe.build.tensors import read_tensors
+from flambe.build.tensors import TornFile, read_tensors
 from flambe.build.trust import Extensions, find_data_class, locate
 from flambe.cli.console import say
 from flambe.errors import FlambeError, ProvenanceError
 from flambe.record.layout import SOURCE_PY, STATE_TENSORS
+from flambe.runner.seeding import rng_state, set_rng_state
+from flambe.spec.hooks import codecs_in_use
 from flambe.spec.nodes import ARGS, NEW, arguments
 from flambe.spec.shape import shortened
 
@@ -52,16 +55,20 @@ def load_component(
     extensions: Extensions | None = None,
     results: Results | None = None,
     mmap: bool = True,
-    verify: bool = True,
+    verify: bool | None = None,
     rename: Mapping[str, str] | None = None,
 ) -> Any:
     """Build what ``save_component`` wrote, with its state; parts that were shared are shared again.
 
     extensions: modules that the caller vouches for, beside flambe's and torch's. results: how a borrowed immutable is found
     (its reference and the folder that names it); default: it is loaded from the path of the reference.
-    mmap: arrays are pages of the files, read when touched. verify: compare every file with its digest first.
+    mmap: arrays and weights are pages of the files, read when touched and copied when changed. verify: compare every file with its
+    digest first (True), none (False), or all but the files of tensors, which may be large: these have to be as long as
+    their header says (None).
     rename: names that classes or modules had when it was saved → what they are called now (``old_module:Old`` → ``new_module:New``,
     or ``old_module`` → ``new_module``); the new name has to be one that may be loaded.
+
+    Random numbers that constructors draw on the way are not missed afterwards: all generators stand where they stood before.
 
     Raises ``LoadError`` (missing, torn, changed, of another version), ``ProvenanceError`` for classes nobody vouched for.
     """
@@ -70,7 +77,12 @@ def load_component(
 
 class _Loader:
     def __init__(
-        self, extensions: Extensions, results: Results | None, mmap: bool, verify: bool, rename: Mapping[str, str]
+        self,
+        extensions: Extensions,
+        results: Results | None,
+        mmap: bool,
+        verify: bool | None,
+        rename: Mapping[str, str],
     ) -> None:
         self._rename = rename
         self._extensions = extensions
@@ -80,15 +92,27 @@ class _Loader:
         self._made: dict[Path, Any] = {}
         self._loading: set[Path] = set()
         self._given: list[tuple[Any, Path]] = []
+        self._entered = ExitStack()
+        self._prepared: set[str] = set()
 
     def load_root(self, folder: Path) -> Any:
-        root = self._load(folder)
-        # A constructor may change the parts it is given (a transformer draws all weights anew), so they get their state again.
-        # Read anew: what was changed in place may have been the memory of the first reading.
-        for value, place in self._given:
-            if value is not root and not getattr(value, "immutable", False):
-                load_own(value, self._read_state(place)[0])
+        with self._entered:
+            self._entered.callback(set_rng_state, rng_state(only_loaded=True), only_loaded=True)
+            root = self._load(folder)
+            # A constructor may change the parts it is given (a transformer draws all weights anew), so they get their state again.
+            # Read anew: what was changed in place may have been the memory of the first reading.
+            for value, place in self._given:
+                if value is not root and not getattr(value, "immutable", False):
+                    load_own(value, self._read_state(place)[0], take=True)
         return root
+
+    def _prepare(self) -> None:
+        """Let the libraries that were imported by now know that states come: what these replace need not be drawn at random."""
+        for name, codec in codecs_in_use().items():
+            if name not in self._prepared:
+                self._prepared.add(name)
+                self._entered.callback(codec.set_rng_state, codec.rng_state())
+                self._entered.enter_context(codec.deferring())
 
     def _load(self, folder: Path) -> Any:
         try:
@@ -138,6 +162,8 @@ class _Loader:
             tensors = read_tensors(folder / STATE_TENSORS, mmap=self._mmap)
         except OSError as error:
             raise LoadError(f"cannot read {folder / STATE_TENSORS}: {error.strerror}") from error
+        except TornFile as error:
+            raise LoadError(error.what) from error
         decoder = Decoder(tensors, self._find_data_class)
         state = decoder.decode(read_tree(folder)["state"])
         if not isinstance(state, State):
@@ -156,6 +182,7 @@ class _Loader:
     ) -> Any:
         args = tuple(value for key, value in values.items() if isinstance(key, int))
         kwargs = {key: value for key, value in values.items() if isinstance(key, str)}
+        self._prepare()
         own_restore = isinstance(owner, type) and issubclass(owner, Component) and _overrides_restore(owner)
         if own_restore:
             value = owner.restore({**({ARGS: list(args)} if args else {}), **kwargs}, state)
@@ -168,7 +195,7 @@ class _Loader:
         except FlambeError as error:
             error.what = f"{folder} cannot be made again: {error.what}"
             raise
-        self._complain(load_own(value, state), folder)
+        self._complain(load_own(value, state, take=True), folder)
         return value
 
     def _load_rest(self, value: Any, manifest: Manifest, folder: Path) -> None:
@@ -192,7 +219,7 @@ class _Loader:
         check_class_version(child, manifest.version, str(folder))
         self._made[folder.resolve()] = child
         self._load_rest(child, manifest, folder)
-        self._complain(load_own(child, state), folder)
+        self._complain(load_own(child, state, take=True), folder)
 
     @staticmethod
     def _attach(owner: Any, name: str, child: Any) -> None:

@@ -12,7 +12,7 @@ import msgspec
 from flambe.build.state import LoadError, compare_digest
 from flambe.errors import ConfigError
 from flambe.record.code import module_digest
-from flambe.record.layout import COMPONENT_VERSION, MANIFEST
+from flambe.record.layout import COMPONENT_VERSION, MANIFEST, STATE_TENSORS
 from flambe.spec.codec import FlambeVersionError, read_document
 from flambe.spec.nodes import NEW, kind_of
 from flambe.spec.shape import check_body
@@ -55,8 +55,8 @@ def _portable(module: str, source: str) -> str:
     return re.sub(r"file://[^@#]*/", "", source)
 
 
-def read_manifest(folder: Path, *, verify: bool = True) -> Manifest:
-    """Read a manifest. verify: compare the files of this folder with their digests.
+def read_manifest(folder: Path, *, verify: bool | None = True) -> Manifest:
+    """Read a manifest. verify: compare the files of this folder with their digests; None: all but the one of tensors.
 
     Raises ``LoadError`` for no, a torn or a foreign manifest, and with both digests for a file that was changed.
     """
@@ -84,9 +84,10 @@ def read_manifest(folder: Path, *, verify: bool = True) -> Manifest:
         raise LoadError(f"{path} is no manifest: a part has a name that no folder can have")
     if kind_of(manifest.config) != NEW:
         raise LoadError(f"{path} is no manifest: its config names no class")
-    if verify:
+    if verify is not False:
         for name, digest in manifest.files.items():
-            compare_digest(folder / name, digest)
+            if verify or name != STATE_TENSORS:
+                compare_digest(folder / name, digest)
     return manifest
 
 

@@ -70,7 +70,7 @@ def load(
     auto_install: bool = False,
     pickle_module: Any = None,
     *,
-    verify: bool = True,
+    verify: bool | None = None,
     rename: Mapping[str, str] | None = None,
 ) -> Any:
     """Return the component that is saved at ``path``.
@@ -79,8 +79,14 @@ def load(
     ``https://….tar.gz``). map_location: device for its tensors.
     extensions: modules that may be imported for it, ``{"my_ext": "path/to/my_ext"}`` or names of installed ones; no other
     module is, but those of flambe and torch. auto_install: refused, install what is missing yourself.
-    pickle_module: refused. verify: compare every file with its digest. rename: classes or modules that were called otherwise when it
-    was saved, ``{"old_module:Old": "new_module:New"}`` or ``{"old_module": "new_module"}``.
+    pickle_module: refused. verify: True compares every file with its digest, False none. By default what comes out of an archive or from
+    an address is compared whole; of a folder all but the data of tensors is, whose length has to be right: it is read when it
+    is used.
+    rename: classes or modules that were called otherwise when it was saved, ``{"old_module:Old": "new_module:New"}`` or
+    ``{"old_module": "new_module"}``.
+
+    Random-number generators stand where they stood before. Weights are pages of the files in a folder: do not write into these files
+    while the object lives (replacing and deleting them is fine).
 
     Raises ``LoadError`` and ``ProvenanceError`` as ``load_component``.
     """
@@ -90,6 +96,8 @@ def load(
     if extensions is not None:
         import_extensions(extensions if isinstance(extensions, Mapping) else {name: name for name in extensions})
     with _local(path) as (folder, kept):
+        if verify is None and not kept:
+            verify = True
         # A folder that goes away is read into memory.
         loaded = load_component(folder, extensions=extensions, mmap=kept, verify=verify, rename=rename)
     if map_location is not None:

@@ -76,14 +76,18 @@ def load_state(
     _Loading(state, strict).load(parts_of(obj, stop=borrowed), prefix)
 
 
-def load_own(obj: Any, state: Mapping[str, Any], *, strict: bool = False) -> list[str]:
-    """Put back the state of ``obj`` alone (keys relative to it). Returns complaints about missing and unexpected keys."""
-    return _Loading(state, strict).load(parts_of(obj)[:1], "")
+def load_own(obj: Any, state: Mapping[str, Any], *, strict: bool = False, take: bool = False) -> list[str]:
+    """Put back the state of ``obj`` alone (keys relative to it). Returns complaints about missing and unexpected keys.
+
+    take: the state was read for this object alone, so modules may keep the memory of its tensors.
+    """
+    return _Loading(state, strict, take).load(parts_of(obj)[:1], "")
 
 
 class _Loading:
-    def __init__(self, state: Mapping[str, Any], strict: bool) -> None:
+    def __init__(self, state: Mapping[str, Any], strict: bool, take: bool = False) -> None:
         self._state = state
+        self._take = take
         self._metadata: Mapping[str, Any] = getattr(state, "_metadata", {})
         self._strict = strict
         self._missing: list[str] = []
@@ -115,9 +119,10 @@ class _Loading:
             keys = {key: prefix + inner.prefix + key for key in own}
             self._claimed.update(keys.values())
             self._missing.extend(full for full in keys.values() if full not in self._state)
-            given = {key: self._state[full] for key, full in keys.items() if full in self._state}
-            if given:
-                inner.codec.load_own_state(inner.module, {**own, **given})
+            given = {key: self._state[full] if full in self._state else own[key] for key, full in keys.items()}
+            del own  # views of what is loaded: whoever has one may look at it
+            if any(full in self._state for full in keys.values()):
+                inner.codec.load_own_state(inner.module, given, take=self._take)
         if isinstance(part.value, Component):
             for name in part.value.__dict__.get(ATTRS, ()):
                 self._claimed.add(prefix + name)

@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from flambe.errors import FlambeError
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from flambe.record.artifacts import Artifact
 
 
@@ -54,8 +56,11 @@ class Codec(Protocol):
     def own_state(self, module: Any) -> dict[str, Any]:
         """Return a module's own tensors by name, without those of its children."""
 
-    def load_own_state(self, module: Any, state: dict[str, Any]) -> None:
-        """Copy tensors into a module, in place."""
+    def load_own_state(self, module: Any, state: dict[str, Any], *, take: bool = False) -> None:
+        """Put tensors into a module, in place. take: their memory may become the module's, else it is copied."""
+
+    def deferring(self) -> AbstractContextManager[Any]:
+        """Return what is entered where modules are made that are given a state: they need not be filled before."""
 
     def seed(self, seed: int) -> None:
         """Seed the library's random-number generators."""

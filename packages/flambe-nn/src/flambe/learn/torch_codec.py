@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from torch import nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from flambe.errors import ConfigError, FlambeError
+from flambe.learn.deferred_fills import PLAIN, DeferredFills, active, is_whole
 from flambe.spec.hooks import Tensor
 
 _NAMES = {
@@ -39,6 +41,9 @@ _NAMES = {
 # Older releases of torch lack some of these types.
 _DTYPES: dict[str, torch.dtype] = {name: getattr(torch, text) for name, text in _NAMES.items() if hasattr(torch, text)}
 _NAME_OF = {dtype: name for name, dtype in _DTYPES.items()}
+
+# Smaller tensors are copied: to memory of their own, which is aligned better than a place in a file.
+_LEAST_TAKEN_BYTES = 1 << 16
 
 
 class TorchCodec:
@@ -100,7 +105,8 @@ class TorchCodec:
         flat = torch.frombuffer(data, dtype=torch.uint8)
         if flat.data_ptr() % dtype.itemsize:
             flat = flat.clone()
-        return flat.view(dtype).view(tensor.shape)
+        # Not a view, which would keep the flat one: whether memory has one owner is asked when a module takes it.
+        return torch.empty(0, dtype=dtype).set_(flat.untyped_storage(), 0, tensor.shape)
 
     def is_module(self, value: Any) -> bool:
         """Whether ``value`` is a ``torch.nn.Module``."""
@@ -122,29 +128,45 @@ class TorchCodec:
         module._save_to_state_dict(state, "", False)
         return state
 
-    def load_own_state(self, module: nn.Module, state: dict[str, Any]) -> None:
-        """Copy ``state`` into this module in place, on the device where it is.
+    def load_own_state(self, module: nn.Module, state: dict[str, Any], *, take: bool = False) -> None:
+        """Put ``state`` into this module, in place: parameters stay the objects that optimizers and ties hold.
+
+        take: nobody else will write to the tensors of ``state``, so their memory may become the module's. It does where nothing
+        but the parameter itself can see the old one; else values are copied, to the device where the module is.
 
         Raises ConfigError naming every key that is missing, unknown, or of another shape (with both shapes).
         """
-        faults: list[str] = []
-        own = self.own_state(module)
-        for key, value in state.items():
-            there = own.get(key)
-            if isinstance(there, torch.Tensor) and isinstance(value, torch.Tensor) and there.shape != value.shape:
-                faults.append(f"{key}: saved with shape {list(value.shape)}, the module has {list(there.shape)}")
-        if not faults:
-            missing: list[str] = []
-            unknown: list[str] = []
-            # Hooks of a module may edit what they are given.
-            module._load_from_state_dict(dict(state), "", {"version": module._version}, True, missing, unknown, faults)
-            faults += [f"{key}: not in the saved state" for key in missing]
-            faults += [f"{key}: the module has no such state" for key in unknown]
+        deferred = active()
+        with nullcontext() if deferred is None else deferred.resting():
+            own = self.own_state(module)
+            faults = [
+                f"{key}: saved with shape {list(value.shape)}, the module has {list(there.shape)}"
+                for key, value in state.items()
+                if isinstance(there := own.get(key), torch.Tensor)
+                and isinstance(value, torch.Tensor)
+                and there.shape != value.shape
+            ]
+            # These are views of the parameters, and would count as somebody who sees their memory.
+            del own
+            if not faults:
+                rest = _taken_over(module, state, deferred, take)
+                missing: list[str] = []
+                unknown: list[str] = []
+                # Hooks of a module may edit what they are given.
+                module._load_from_state_dict(
+                    dict(rest), "", {"version": module._version}, True, missing, unknown, faults
+                )
+                faults += [f"{key}: not in the saved state" for key in missing if key not in state]
+                faults += [f"{key}: the module has no such state" for key in unknown]
         if faults:
             raise ConfigError(
                 f"the saved state does not fit {type(module).__qualname__}: {'; '.join(faults)}",
                 hint="Load it into a module built with the arguments it was saved with.",
             )
+
+    def deferring(self) -> AbstractContextManager[Any]:
+        """Enter it where modules are made that are given a state: random weights are drawn only if somebody reads them."""
+        return DeferredFills()
 
     def seed(self, seed: int) -> None:
         """Seed the CPU generator and those of every GPU (64 bits are used; a GPU not in use yet is seeded when it is)."""
@@ -186,3 +208,64 @@ class TorchCodec:
         torch.backends.cudnn.benchmark = False
         # cuBLAS sums in a fixed order with a workspace of its own; it is read when CUDA starts.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
+
+def _taken_over(module: nn.Module, state: dict[str, Any], deferred: DeferredFills | None, take: bool) -> dict[str, Any]:
+    """Make memory of ``state`` that of the module, as far as that is safe. Returns what is to be copied."""
+    rest: dict[str, Any] = {}
+    plain = _loads_plainly(module)
+    for key, value in state.items():
+        there = module._parameters.get(key)
+        there = module._buffers.get(key) if there is None else there
+        if there is None or type(there) not in PLAIN or not isinstance(value, torch.Tensor):
+            rest[key] = value
+            continue
+        if deferred is not None:
+            # What is about to be replaced need not be drawn; a module with ways of its own may look at it before.
+            replaced = plain and is_whole(there) and not _is_same(there, value)
+            deferred.forget(there) if replaced else deferred.settle_tensor(there)
+        if not (take and plain and _may_take(there, value)):
+            rest[key] = value
+        elif not _is_same(there, value):
+            there.data = value
+    return rest
+
+
+def _is_same(one: torch.Tensor, other: torch.Tensor) -> bool:
+    return one.device == other.device and one.data_ptr() == other.data_ptr()
+
+
+def _loads_plainly(module: nn.Module) -> bool:
+    """Whether a module takes its state as it is: no format of its own, and no hooks."""
+    class_ = type(module)
+    return (
+        class_._load_from_state_dict is nn.Module._load_from_state_dict
+        and class_._save_to_state_dict is nn.Module._save_to_state_dict
+        and not module._load_state_dict_pre_hooks
+        and not module._state_dict_hooks
+        and not module._state_dict_pre_hooks
+    )
+
+
+def _may_take(there: torch.Tensor, value: torch.Tensor) -> bool:
+    return (
+        (there.dtype, there.device) == (value.dtype, value.device)
+        and value.nbytes >= _LEAST_TAKEN_BYTES
+        and is_whole(there)
+        # The same one: a parameter that stands at two places.
+        and (_is_same(there, value) or (_is_alone(there) and _is_alone(value)))
+    )
+
+
+# Not in PyTorch's documentation, and used by its own CUDA graphs; where it is missing, values are copied.
+_count: Callable[[int], int] | None = getattr(torch._C, "_storage_Use_Count", None)
+
+
+def _is_alone(tensor: torch.Tensor) -> bool:
+    """Whether no other tensor, array or graph sees the memory of this one."""
+    return _count is not None and _uses(tensor) == _uses(torch.empty(1))
+
+
+def _uses(tensor: torch.Tensor) -> int:
+    assert _count is not None
+    return _count(tensor.untyped_storage()._cdata)
