@@ -1,8 +1,10 @@
 """``Logger``: metric lines and checkpoints in a folder, in their files when a call returns."""
 
+import errno
 import json
 import math
 import multiprocessing
+import os
 
 import numpy as np
 import pytest
@@ -43,6 +45,32 @@ def test_a_value_that_cannot_be_encoded_leaves_the_file_as_it_was(tmp_path):
     with pytest.raises(ValueError, match="begins with '_'"):
         logger.log_metrics({"_t": 1})
     assert (tmp_path / "metrics/metrics.jsonl").read_bytes() == before
+
+
+def test_a_disk_that_takes_half_a_line_has_taken_none(tmp_path, monkeypatch):
+    """As a full disk does: the first write takes what there is room for, the next one is refused."""
+    logger = Logger(tmp_path)
+    logger.log_metrics({"x": 1})
+    logger.log_artifact("hello", "note.txt", "text")
+    files = [tmp_path / "metrics/metrics.jsonl", tmp_path / "artifacts.jsonl"]
+    before = [file.read_bytes() for file in files]
+    real, writes = os.write, []
+
+    def half(descriptor, data):
+        writes.append(descriptor)
+        if writes.count(descriptor) > 1:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(descriptor, bytes(data)[: len(data) // 2])
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", half)
+        with pytest.raises(OSError, match="No space left"):
+            logger.log_metrics({"x": 2})
+        with pytest.raises(OSError, match="No space left"):
+            logger.log_artifact("hello", "more.txt", "text")
+    assert [file.read_bytes() for file in files] == before
+    logger.log_metrics({"x": 3})
+    assert [line["x"] for line in read_metrics(files[0])] == [1, 3]
 
 
 def test_a_later_process_goes_on_after_a_torn_line(tmp_path):

@@ -148,15 +148,20 @@ def test_what_has_no_step_is_counted(tmp_path):
     assert mirror.of([]) == {}
 
 
-def test_what_is_logged_by_hand_is_there_too_at_once(tmp_path):
+def test_what_is_logged_by_hand_is_there_too_soon(tmp_path):
     logger = Logger(tmp_path)
     logger.log_metrics({"loss": np.float32(0.5), "step": 3}, log_name="train")
-    logger.log_metrics({"acc": math.inf})
     (file,) = (tmp_path / "tensorboard").iterdir()
-    assert scalars(events(file.read_bytes())) == [(3, "train/loss", 0.5), (0, "acc", math.inf)]
+    assert scalars(events(file.read_bytes())) == [(3, "train/loss", 0.5)]
+    for step in range(4, 400):  # in a moment: some at once, the rest at the end
+        logger.log_metrics({"loss": 0.25, "step": step}, log_name="train")
+    assert 256 <= len(scalars(events(file.read_bytes()))) < 397
+    logger.log_metrics({"acc": math.inf})
     logger.close()
+    assert [place for place, *_ in scalars(events(file.read_bytes()))] == [*range(3, 400), 0]
     logger.log_metrics({"acc": 1})
-    assert scalars(events(file.read_bytes()))[-1] == (1, "acc", 1.0)
+    logger.close()
+    assert scalars(events(file.read_bytes()))[-2:] == [(0, "acc", math.inf), (1, "acc", 1.0)]
 
 
 def test_it_loads_neither_torch_nor_what_it_replaces():

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from flambe.record.artifacts import Artifacts
-from flambe.record.metrics import Line, check_key, metric_line, open_to_append, plain_number
+from flambe.record.metrics import Line, append_line, check_key, metric_line, open_to_append, plain_number
 
 
 def encode_lines(lines: Iterable[Line]) -> bytes:
@@ -72,7 +72,7 @@ class _SharedFile(MetricBuffer):
         # Opened each time: the unit takes the file away when it has read it.
         descriptor = open_to_append(self._path)
         try:
-            os.write(descriptor, self.take())
+            append_line(descriptor, self.take())
         finally:
             os.close(descriptor)
 

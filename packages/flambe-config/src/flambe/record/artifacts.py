@@ -19,7 +19,7 @@ import msgspec
 from flambe.errors import FlambeError, ProvenanceError, did_you_mean
 from flambe.record.artifact_type import PICKLE, InvalidArtifactError, function_of, reader_of, type_of
 from flambe.record.layout import ARTIFACT_INDEX, ARTIFACTS
-from flambe.record.metrics import open_to_append
+from flambe.record.metrics import append_line, open_to_append
 from flambe.record.run import now
 from flambe.spec.digest import file_digest
 
@@ -189,7 +189,7 @@ class Artifacts:
     def _append(self, entry: Artifact) -> None:
         if self._index is None:
             self._index = open_to_append(self.folder / ARTIFACT_INDEX)
-        os.write(self._index, msgspec.json.encode(entry) + b"\n")
+        append_line(self._index, msgspec.json.encode(entry) + b"\n")
 
     def close(self) -> None:
         """Let go of the list."""

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import re
 import time
@@ -18,17 +19,20 @@ from flambe.errors import did_you_mean
 from flambe.record.artifact_type import PICKLE, register_type
 from flambe.record.artifacts import Artifact, Artifacts, InvalidArtifactError
 from flambe.record.layout import ARTIFACTS, METRICS
-from flambe.record.metrics import Line, MetricFile, check_log_name, plain_number
+from flambe.record.metrics import Line, MetricFile, append_line, check_log_name, plain_number
 
 if TYPE_CHECKING:
     from flambe.logging.mirror import Mirror
 
 Folder = str | Path
 _CHECKPOINTS = ("checkpoint", PICKLE)
+_SHOWN_EVERY_S = 0.5
+_MOST_UNSHOWN = 256
 
 
 class Logger:
-    """Writes into the folder of a run or unit. Everything is in its file when a call returns; a kill loses nothing of it.
+    """Writes into the folder of a run or unit. Everything is in its file when a call returns; a kill loses nothing of it. The event
+    files of TensorBoard, which are copies, follow after half a second at most while calls come, and at the end.
 
     log_dir: the folder. log_id: what the run is called; default the number at the end of the folder's name, else the name.
     """
@@ -40,6 +44,9 @@ class Logger:
         self._began = time.time()
         self._mirror: Mirror | None = None
         self._mirrored: dict[str, int] = {}
+        self._unshown: list[Line] = []
+        self._shown = 0.0
+        self._process = os.getpid()
         number = re.search(r"\d+$", self._folder.name)
         self._id = log_id if log_id is not None else int(number[0]) if number else self._folder.name
 
@@ -63,7 +70,7 @@ class Logger:
     def log_metrics(self, metrics_dict: Mapping[str, Any], log_name: str = "metrics") -> None:
         """Add one line to ``metrics/{log_name}.jsonl``. A ``step`` among the values is the step of the line.
 
-        TensorBoard's event files get it too, as ``{log_name}/{key}``, where flambe-nn is installed.
+        TensorBoard's event files get it too, soon, as ``{log_name}/{key}``, where flambe-nn is installed.
         Raises InvalidLogName for a name that is reserved or no name; TypeError and ValueError as ``metric_line``, and nothing
         is written then.
         """
@@ -77,21 +84,36 @@ class Logger:
         self._show(log_name, step, values)
 
     def _show(self, log_name: str, step: Any, values: Mapping[str, Any]) -> None:
+        prefix = "" if log_name == "metrics" else f"{log_name}/"
+        plain = {f"{prefix}{key}": plain_number(value) for key, value in values.items()}
+        place = plain_number(step)
+        now = time.time()
+        line = Line(int(place) if isinstance(place, int | float) else None, plain, now - self._began)
+        if self._process != (process := os.getpid()):
+            # The lines of a process that forked are its own to show.
+            self._process, self._unshown = process, []
+        self._unshown.append(line)
+        if now - self._shown > _SHOWN_EVERY_S or len(self._unshown) >= _MOST_UNSHOWN:
+            self._show_all()
+
+    def _show_all(self) -> None:
+        """Write what event files lack: alone a line would cost them more than its own file."""
+        lines, self._unshown = self._unshown, []
+        self._shown = time.time()
+        if not lines or self._process != os.getpid():
+            return
         if self._mirror is None:
             from flambe.logging.mirror import Mirror
 
             # The file of a unit that logs beside it has the same name without this.
             self._mirror = Mirror(None, {}, self._began, suffix=".log")
-        prefix = "" if log_name == "metrics" else f"{log_name}/"
-        plain = {f"{prefix}{key}": plain_number(value) for key, value in values.items()}
-        place = plain_number(step)
-        line = Line(int(place) if isinstance(place, int | float) else None, plain, time.time() - self._began)
-        for name, data in self._mirror.of([line]).items():
+        for name, data in self._mirror.of(lines).items():
             if name not in self._mirrored:
                 path = self._folder / name
                 path.parent.mkdir(parents=True, exist_ok=True)
-                self._mirrored[name] = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-            os.write(self._mirrored[name], data)
+                self._mirrored[name] = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+                atexit.register(self.close)  # of a script that does not
+            append_line(self._mirrored[name], data)
 
     def log_artifact(
         self, artifact: Any, artifact_name: str, artifact_type: str, *, allow_pickle: bool = False
@@ -153,6 +175,8 @@ class Logger:
 
     def close(self) -> None:
         """Let go of the files; another call opens them again."""
+        self._show_all()
+        atexit.unregister(self.close)
         self._artifacts.close()
         for file in self._files.values():
             file.close()

@@ -107,7 +107,7 @@ class MetricFile:
         if self._descriptor is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._descriptor = open_to_append(self.path)
-        os.write(self._descriptor, line)
+        append_line(self._descriptor, line)
 
     def close(self) -> None:
         """Let go of the file; another line opens it again."""
@@ -123,6 +123,23 @@ def open_to_append(path: Path) -> int:
     if size and os.pread(descriptor, 1, size - 1) != b"\n":
         os.ftruncate(descriptor, path.read_bytes().rfind(b"\n") + 1)
     return descriptor
+
+
+def append_line(descriptor: int, line: bytes) -> None:
+    """Add one line, or more, to a file that was opened to append. Raises OSError, and has added nothing, when the disk is full."""
+    written = os.write(descriptor, line)
+    if written == len(line):
+        return
+    try:
+        # A disk that is full takes a part, and says so at the rest.
+        while written < len(line):
+            written += os.write(descriptor, line[written:])
+    except OSError:
+        # The next line must not begin in the middle of this one. Whoever shares the file may have added theirs meanwhile.
+        end = os.fstat(descriptor).st_size - written
+        if os.pread(descriptor, written, end) == line[:written]:
+            os.ftruncate(descriptor, end)
+        raise
 
 
 def read_metrics(path: Path) -> Iterator[dict[str, Any]]:
