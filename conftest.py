@@ -1,9 +1,14 @@
 """For all tests: what a process inherits must not decide what they see, and the long ones begin first."""
 
+import os
 import signal
 from collections import Counter
 
 import pytest
+
+# Several workers share the cores, and the tensors of tests are tiny: threads of torch would mostly wait for each other, at
+# twice the CPU time and more. Units set their own number (`resources.cpus`).
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # A shell that starts a job in the background has it, and all that it starts, ignore SIGINT. Tests send that to commands.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
