@@ -26,7 +26,7 @@ from flambe.record.ledger import fold, read_events
 from flambe.spec.codec import dump_spec
 from flambe.spec.nodes import Environment, Spec, Stage
 
-_STORE = Path(__file__).resolve().parents[3] / "flambe-config/tests/record/faults.py"
+_STORE = Path(__file__).resolve().parents[3] / "flambe-config/tests/record/scenario.py"
 
 TOY = """
 import pathlib, random, time
@@ -35,13 +35,13 @@ from flambe import Component
 
 
 class Walk(Component):
-    def __init__(self, rate, steps=3):
+    def __init__(self, rate, steps=3, pause=0.02):
         super().__init__()
-        self.rate, self.steps, self.position, self.done = rate, steps, 0.0, 0
+        self.rate, self.steps, self.pause, self.position, self.done = rate, steps, pause, 0.0, 0
         self.register_attrs("position", "done")
 
     def run(self):
-        time.sleep(0.02)
+        time.sleep(self.pause)
         self.position += random.random() * self.rate
         self.done += 1
         with open(pathlib.Path(flambe.get_trial_dir()) / "log.txt", "a") as stream:
@@ -125,7 +125,7 @@ def _with(mark: str) -> list[int]:
 def store() -> Any:
     """Return the module that knows what a run's result is."""
     sys.path.insert(0, str(_STORE.parent))
-    found = importlib.util.spec_from_file_location("faults", _STORE)
+    found = importlib.util.spec_from_file_location("scenario", _STORE)
     assert found is not None
     assert found.loader is not None
     module = importlib.util.module_from_spec(found)

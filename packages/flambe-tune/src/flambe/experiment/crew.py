@@ -93,6 +93,8 @@ class Crew:
     def _overdue(self) -> Failed | None:
         """End a task that has taken too long, and return that as its failure."""
         for unit, work in self._on.items():
+            if self._made().is_waiting(unit):
+                self._ends[unit] = self._clock() + (self._step_limit_s or 0.0) + _START_S
             if work.phase is Phase.RUNNING and self._clock() > self._ends.get(unit, math.inf):
                 self._made().abandon(unit)
                 return Failed(

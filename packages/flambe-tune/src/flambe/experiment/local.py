@@ -65,6 +65,9 @@ class LocalPool:
             # It died meanwhile; the end of its pipe, which is read next, says so.
             return
 
+    def is_waiting(self, unit: str) -> bool:
+        return False
+
     def release(self, unit: str) -> None:
         child = self._busy.pop(unit)
         child.task = None

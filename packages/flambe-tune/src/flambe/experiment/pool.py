@@ -67,6 +67,7 @@ class Failed(msgspec.Struct, kw_only=True, tag="failed"):
     streams: dict[str, bytes] = {}
     retry: bool = True
     memory: bool = False
+    disk: bool = False
     seconds: float = 0.0
 
 
@@ -84,6 +85,9 @@ class Pool(Protocol):
 
     def submit(self, task: Task) -> None:
         """Start a task on the worker that was claimed for its unit. Its objects stay there until the unit leaves."""
+
+    def is_waiting(self, unit: str) -> bool:
+        """Whether the task of a unit has not begun, because its worker is yet to come."""
 
     def release(self, unit: str) -> None:
         """Let go of a unit that is not computing: its objects are dropped, the worker is free."""

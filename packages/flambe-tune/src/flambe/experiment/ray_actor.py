@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -20,59 +20,56 @@ class UnitActor:
         protect_stdout()
         log_from_info()
         self._worker: Any = None
-        self._home: Path | None = None
+        self._home: Any = None
 
-    def sees(self, path: str) -> bool:
-        """Whether this node sees a file of the controller's disk."""
-        return os.path.exists(path)
+    def hello(self, mark: str | None) -> tuple[str, bool]:
+        """Return the name of this machine, and whether it sees a file of the controller's disk."""
+        return platform.node() or "a machine", mark is None or os.path.exists(mark)
 
-    def do(self, data: bytes, names: list[str], *parcels: bytes) -> bytes:
-        """Do a task. names: the stages above whose folders are in ``parcels``; ``""`` is the step to resume from."""
+    def do(self, data: bytes, apart: bool, names: list[str], *parcels: bytes) -> bytes:
+        """Do a task. apart: on no common disk. names: what lies in ``parcels``, see ``WorkerHome.take``."""
         import msgspec
 
-        from flambe.experiment.pool import Reported, Task
+        from flambe.experiment.pool import Task
         from flambe.experiment.worker import Worker
-        from flambe.record.parcel import pack
 
         task = msgspec.msgpack.decode(data, type=Task)
         if self._worker is None:
             self._worker = Worker()
-        apart = bool(names) or not os.path.isdir(task.scratch)
-        if apart:
-            self._localize(task, dict(zip(names, parcels, strict=True)))
-        event = self._worker.do(task)
-        if apart and isinstance(event, Reported):
-            if event.step_folder is not None:
-                event.step_packed, event.step_folder = pack(Path(event.step_folder)), None
-            if event.result_folder is not None:
-                event.result_packed, event.result_folder = pack(Path(event.result_folder)), None
-                shutil.rmtree(task.scratch, ignore_errors=True)
+        event = self._do_apart(task, dict(zip(names, parcels, strict=True))) if apart else self._worker.do(task)
         return msgspec.msgpack.encode(event)
 
     def release(self) -> None:
         """Drop the objects of the unit that is held."""
         if self._worker is not None:
             self._worker.release()
+        if self._home is not None:
+            self._home.leave_unit()
 
-    def _localize(self, task: Any, parcels: dict[str, bytes]) -> None:
-        """Put what came as bytes below a folder of this node, and let the task point there."""
-        from flambe.record.layout import STAGES
-        from flambe.record.parcel import unpack
+    def leave(self) -> None:
+        """Leave nothing behind on this machine."""
+        if self._home is not None:
+            self._home.close()
+            self._home = None
 
-        if self._home is None:
-            self._home = Path(tempfile.mkdtemp(prefix="flambe-worker-"))
-        for stage, folder in task.above.items():
-            # As in a run directory, for one result refers to another by its place there.
-            here = self._home / STAGES / stage / Path(folder).name
-            if not here.exists():
-                unpack(parcels[stage], here)
-            if stage in task.unit.needs:
-                task.unit.needs[stage] = str(here)
-        scratch = self._home / "scratch" / Path(task.scratch).name
-        if "" in parcels:
-            resume = scratch.with_name(f"{scratch.name}.resume")
-            shutil.rmtree(resume, ignore_errors=True)
-            unpack(parcels[""], resume)
-            task.resume = str(resume)
-        scratch.mkdir(parents=True, exist_ok=True)
-        task.scratch = str(scratch)
+    def _do_apart(self, task: Any, parcels: dict[str, bytes]) -> Any:
+        """Do a task whose folders came as bytes, and hand its folders over as bytes. A disk that refuses them is a failure."""
+        from flambe.experiment.pool import Failed, Reported
+        from flambe.experiment.worker_home import WorkerHome
+        from flambe.record.parcel import pack
+        from flambe.record.refused import DiskRefused, kept_in
+
+        try:
+            with kept_in(Path("the folder for temporary files")):
+                self._home = self._home or WorkerHome()
+                self._home.take(task, parcels)
+        except DiskRefused as error:
+            return Failed(unit=task.unit.id, attempt=task.attempt, error=str(error), disk=True)
+        event = self._worker.do(task)
+        if isinstance(event, Reported):
+            if event.step_folder is not None:
+                event.step_packed, event.step_folder = pack(Path(event.step_folder)), None
+            if event.result_folder is not None:
+                event.result_packed, event.result_folder = pack(Path(event.result_folder)), None
+                shutil.rmtree(task.scratch, ignore_errors=True)
+        return event

@@ -3,6 +3,9 @@
 The embedded Ray listens on loopback only, behind a token, without a dashboard, and ends when we end (``warden``).
 An actor is made for an amount of resources and reused from unit to unit; it is given up after any exception in it, when
 it is worn (``flambe.experiment.wear``), and when a unit wants other code than it has loaded.
+
+Machines of a Ray that is joined may be lost, and come back. A unit gets its actor when it is claimed, and that actor comes when
+Ray finds room for it; where it is late, a free one takes its place.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +31,7 @@ from flambe.experiment.environment import usable_cpus
 from flambe.experiment.pool import Failed, PoolEvent, Task
 from flambe.experiment.ray_actor import UnitActor
 from flambe.experiment.wear import CodeHeld
+from flambe.record.layout import RunPaths
 from flambe.record.parcel import pack
 from flambe.runner.unit import Unit
 
@@ -36,14 +41,25 @@ PASSED = "FLAMBE_PASS_ENV"
 _encode = msgspec.msgpack.Encoder().encode
 
 
+_LATE_S = 5.0
+"""From when on an actor that does not come is thought to wait for a machine; a process starts in one or two."""
+_MOST_PARCELS = 32
+_LEAVE_S = 2.0
+_IDLE_S = 1.0
+_SHUN_S = 30.0
+
+
 @dataclass(eq=False)
 class _Actor:
-    """A worker process. size: (cpus, gpus) it holds. sees_disk: whether the run directory is there under its
-    path. holds: the unit whose objects it has. code: what it has loaded."""
+    """A worker process, or one that is to come. size: (cpus, gpus) it holds. free_s: since when it has no unit. machine: where it is, once it is there. sees_disk:
+    whether the run directory is there under its path. holds: the unit whose objects it has. code: what it has loaded."""
 
     handle: Any
     size: tuple[float, float]
     name: str
+    made_s: float
+    free_s: float = 0.0
+    machine: str = ""
     sees_disk: bool = True
     holds: str | None = None
     code: CodeHeld = field(default_factory=CodeHeld)
@@ -70,9 +86,13 @@ class RayPool:
         self._idle: list[_Actor] = []
         self._busy: dict[str, _Actor] = {}
         self._pending: dict[Any, tuple[Task, _Actor]] = {}
+        self._coming: dict[Any, _Actor] = {}
+        self._waiting: dict[str, Task] = {}
+        self._shunned: list[_Actor] = []
+        self._mark: Path | None = None
         self._parcels: dict[str, Any] = {}
         self._made = 0
-        names = os.environ.get("FLAMBE_PASS_ENV", "").split(",") if address is not None else []
+        names = os.environ.get(PASSED, "").split(",") if address is not None else []
         self._variables = {name: os.environ[name] for name in names if name in os.environ}
         try:
             if address is None:
@@ -94,83 +114,100 @@ class RayPool:
         except KeyboardInterrupt:
             self.close()
             raise
-        total = ray.cluster_resources()
-        self._capacity = {"cpus": float(total.get("CPU", 0.0)), "gpus": float(total.get("GPU", 0.0))}
-        if address is not None and workers is not None:
-            self._capacity["cpus"] = min(self._capacity["cpus"], float(workers))
+        self._most_cpus = float(workers) if address is not None and workers is not None else None
+        self._counted_s = 0.0
+        self._capacity = {"cpus": 0.0, "gpus": 0.0}
         self._class = ray.remote(UnitActor)
 
     def capacity(self) -> dict[str, float]:
+        """Return the most that there has been: machines may join, and one that is lost is waited for."""
+        now = time.monotonic()
+        if not self._counted_s or (not self._embedded and now - self._counted_s > _LATE_S):
+            self._counted_s = now
+            total = ray.cluster_resources()
+            cpus, gpus = float(total.get("CPU", 0.0)), float(total.get("GPU", 0.0))
+            cpus = cpus if self._most_cpus is None else min(cpus, self._most_cpus)
+            self._capacity = {"cpus": max(cpus, self._capacity["cpus"]), "gpus": max(gpus, self._capacity["gpus"])}
         return self._capacity
 
     def claim(self, unit: Unit) -> str:
-        size = (float(unit.resources.get("cpus", 1)), float(unit.resources.get("gpus", 0)))
-        actor = next((one for one in self._idle if one.size == size and one.code.suits(unit)), None)
+        if self._waiting:
+            self._reseat()
+        actor = self._fitting(unit)
         if actor is None:
             # Idle actors that do not fit hold resources that the new one may need.
-            for other in list(self._idle):
-                self._idle.remove(other)
-                ray.kill(other.handle, no_restart=True)
-            actor = self._make(size, unit.threads)
-        else:
-            self._idle.remove(actor)
+            self._end_unused()
+            actor = self._make(_size(unit), unit.threads)
         actor.code.add(unit)
         self._busy[unit.id] = actor
         return actor.name
 
     def submit(self, task: Task) -> None:
         actor = self._busy[task.unit.id]
-        names: list[str] = []
-        parcels: list[Any] = []
-        if not actor.sees_disk and actor.holds != task.unit.id:
-            for name, folder in {**task.above, "": task.resume or ""}.items():
-                if folder:
-                    names.append(name)
-                    parcels.append(self._parcel(folder, keep=bool(name)))
-        actor.holds = task.unit.id
-        self._pending[actor.handle.do.remote(_encode(task), names, *parcels)] = (task, actor)
+        if actor.machine:
+            self._send(task, actor)
+        else:
+            self._waiting[task.unit.id] = task
+
+    def is_waiting(self, unit: str) -> bool:
+        return unit in self._waiting
 
     def release(self, unit: str) -> None:
         actor = self._busy.pop(unit)
-        actor.holds = None
         actor.handle.release.remote()
-        self._idle.append(actor)
+        self._free(actor)
 
     def abandon(self, unit: str) -> None:
         actor = self._busy.pop(unit)
+        self._waiting.pop(unit, None)
         self._pending = {task: held for task, held in self._pending.items() if held[1] is not actor}
-        ray.kill(actor.handle, no_restart=True)
+        self._end(actor)
 
     def next_event(self, timeout_s: float) -> PoolEvent | None:
-        if not self._pending:
+        if self._waiting:
+            self._reseat()
+        while self._shunned and self._shunned[0].free_s + _SHUN_S < time.monotonic():
+            self._end(self._shunned.pop(0))
+        if not self._pending and not self._coming:
             return None
-        done, _ = ray.wait(list(self._pending), num_returns=1, timeout=timeout_s)
+        done, _ = ray.wait([*self._pending, *self._coming], num_returns=1, timeout=timeout_s)
         if not done:
             return None
+        if done[0] in self._coming:
+            return self._greet(done[0])
         task, actor = self._pending.pop(done[0])
         try:
             event: PoolEvent = msgspec.msgpack.decode(ray.get(done[0]), type=PoolEvent)
         except ray.exceptions.RayError as error:
             memory = isinstance(error, ray.exceptions.OutOfMemoryError)
-            event = Failed(unit=task.unit.id, attempt=task.attempt, error=_why_it_died(error), memory=memory)
+            why = _why_it_died(error, actor.machine)
+            event = Failed(unit=task.unit.id, attempt=task.attempt, error=why, memory=memory)
         if isinstance(event, Failed):
-            # Whatever an exception left behind in the process must not meet the next unit.
             self._busy.pop(event.unit, None)
-            ray.kill(actor.handle, no_restart=True)
+            if event.disk and not actor.sees_disk:
+                event.error = f"on {actor.machine}: {event.error}"
+                self._shun(actor)
+            else:
+                # Whatever an exception left behind in the process must not meet the next unit.
+                self._end(actor)
         elif event.result is not None:
-            actor.holds = None
             self._busy.pop(event.unit)
             if event.worn:
-                ray.kill(actor.handle, no_restart=True)
+                self._end(actor)
             else:
-                self._idle.append(actor)
+                self._free(actor)
         return event
 
     def close(self) -> None:
         if ray.is_initialized():
-            for actor in [*self._idle, *self._busy.values()]:
-                ray.kill(actor.handle, no_restart=True)
+            apart = [actor.handle.leave.remote() for actor in self._idle if not actor.sees_disk]
+            if apart:
+                ray.wait(apart, num_returns=len(apart), timeout=_LEAVE_S)
+            for actor in [*self._idle, *self._busy.values(), *self._coming.values(), *self._shunned]:
+                self._end(actor)
             ray.shutdown()
+        if self._mark is not None:
+            self._mark.unlink(missing_ok=True)
         if self._warden is not None and self._warden.stdin is not None:
             self._warden.stdin.close()
             self._warden = None
@@ -199,29 +236,109 @@ class RayPool:
                 _temp_dir=folder,
             )
 
+    def _fitting(self, unit: Unit) -> _Actor | None:
+        """Take an actor without a unit that suits this one: one that is there, else one that comes."""
+        size = _size(unit)
+        for actor in list(self._idle):
+            if actor.size == size and actor.code.suits(unit):
+                self._idle.remove(actor)
+                if self._is_there(actor):
+                    return actor
+        busy = set(self._busy.values()) if self._coming else set()
+        spare = (actor for actor in self._coming.values() if actor not in busy)
+        return next((actor for actor in spare if actor.size == size and actor.code.suits(unit)), None)
+
+    def _is_there(self, actor: _Actor) -> bool:
+        """Ask one that has been idle for a while: its machine may be lost, and no unit is to pay for that."""
+        if time.monotonic() - actor.free_s < _IDLE_S:
+            return True
+        try:
+            ray.get(actor.handle.hello.remote(None), timeout=_LEAVE_S)
+        except ray.exceptions.RayError:
+            self._end(actor)
+            return False
+        return True
+
+    def _free(self, actor: _Actor) -> None:
+        actor.holds = None
+        actor.free_s = time.monotonic()
+        self._idle.append(actor)
+
     def _make(self, size: tuple[float, float], threads: int) -> _Actor:
         self._made += 1
-        name = f"actor {self._made}"
         options: dict[str, Any] = {"num_cpus": size[0], "num_gpus": size[1], "max_restarts": 0}
-        passed = [name for name in os.environ.get(PASSED, "").split(",") if name in os.environ]
-        if passed and not self._embedded:
-            # The workers of a Ray that we joined have the environment of that Ray's nodes, not ours.
-            options["runtime_env"] = {"env_vars": {name: os.environ[name] for name in passed}}
+        # The workers of a Ray that we joined have the environment of that Ray's nodes, not ours.
         handle = self._class.options(**options).remote(threads, self._variables)
-        actor = _Actor(handle, size, name)
-        if not self._embedded:
-            actor.sees_disk = self._sees_disk(actor)
+        if self._mark is None and not self._embedded:
+            # Its name is chance: another machine may have a folder of the same name.
+            self._mark = RunPaths(self._run_root).scratch / f"seen-{secrets.token_hex(8)}"
+            self._mark.parent.mkdir(parents=True, exist_ok=True)
+            self._mark.touch()
+        actor = _Actor(handle, size, f"actor {self._made}", time.monotonic())
+        self._coming[handle.hello.remote(None if self._mark is None else str(self._mark))] = actor
         return actor
 
-    def _sees_disk(self, actor: _Actor) -> bool:
-        mark = self._run_root / f".seen-{secrets.token_hex(8)}"
-        mark.touch()
+    def _greet(self, answer: Any) -> PoolEvent | None:
+        """An actor has come, or died before: give it what waits for it."""
+        actor = self._coming.pop(answer)
+        unit = next((unit for unit, one in self._busy.items() if one is actor), None)
         try:
-            return bool(ray.get(actor.handle.sees.remote(str(mark))))
-        except ray.exceptions.RayError:
-            return True  # it is gone; its first task will say so
-        finally:
-            mark.unlink()
+            actor.machine, actor.sees_disk = ray.get(answer)
+        except ray.exceptions.RayError as error:
+            if unit is None:
+                return None
+            del self._busy[unit]
+            task = self._waiting.pop(unit)
+            return Failed(unit=unit, attempt=task.attempt, error=_why_it_died(error, actor.machine))
+        if unit is None:
+            self._free(actor)
+        elif unit in self._waiting:
+            self._send(self._waiting.pop(unit), actor)
+        return None
+
+    def _send(self, task: Task, actor: _Actor) -> None:
+        names: list[str] = []
+        parcels: list[Any] = []
+        if not actor.sees_disk and actor.holds != task.unit.id:
+            for name, folder in {**task.above, "": task.resume or ""}.items():
+                if folder:
+                    names.append(name)
+                    parcels.append(self._parcel(folder, keep=bool(name)))
+        actor.holds = task.unit.id
+        self._pending[actor.handle.do.remote(_encode(task), not actor.sees_disk, names, *parcels)] = (task, actor)
+
+    def _reseat(self) -> None:
+        """Let units whose actor is late take free ones. Free ones that suit none end: they hold what the others wait for."""
+        now = time.monotonic()
+        for unit, task in list(self._waiting.items()):
+            if now - self._busy[unit].made_s < _LATE_S or not self._idle:
+                continue
+            coming = self._busy[unit]
+            actor = self._fitting(task.unit)
+            if actor is None or not actor.machine:
+                self._end_unused(but=coming)
+                continue
+            actor.code.add(task.unit)
+            self._busy[unit] = actor
+            self._send(self._waiting.pop(unit), actor)
+
+    def _end_unused(self, but: _Actor | None = None) -> None:
+        """End the actors that have no unit."""
+        busy = {*self._busy.values(), but}
+        for actor in [*self._idle, *self._coming.values()]:
+            if actor not in busy:
+                self._end(actor)
+        self._idle = []
+        self._coming = {answer: actor for answer, actor in self._coming.items() if actor in busy}
+
+    def _shun(self, actor: _Actor) -> None:
+        """Let an actor whose disk is full keep its place for a while, idle, so that Ray puts no other there."""
+        actor.handle.leave.remote()
+        actor.free_s = time.monotonic()
+        self._shunned.append(actor)
+
+    def _end(self, actor: _Actor) -> None:
+        ray.kill(actor.handle, no_restart=True)
 
     def _parcel(self, folder: str, *, keep: bool) -> Any:
         """Put a folder into Ray's object store, which carries it to the node in chunks; needed results once."""
@@ -229,8 +346,14 @@ class RayPool:
             reference = ray.put(pack(Path(folder)))
             if not keep:
                 return reference
+            if len(self._parcels) >= _MOST_PARCELS:
+                del self._parcels[next(iter(self._parcels))]
             self._parcels[folder] = reference
         return self._parcels[folder]
+
+
+def _size(unit: Unit) -> tuple[float, float]:
+    return float(unit.resources.get("cpus", 1)), float(unit.resources.get("gpus", 0))
 
 
 def own_address(address: str) -> str | None:
@@ -251,6 +374,18 @@ def own_address(address: str) -> str | None:
     return None if own == "0.0.0.0" else own  # noqa: S104 - no address of one network card
 
 
-def _why_it_died(error: Exception) -> str:
-    text = str(error).strip().splitlines()
-    return f"its worker died: {text[0] if text else type(error).__name__}"
+def _why_it_died(error: Exception, machine: str) -> str:
+    """Return in few words what Ray says in many."""
+    text = str(error)
+    if isinstance(error, ray.exceptions.OutOfMemoryError):
+        return f"its worker died: Ray ended it, for the memory of {machine} was used up"
+    if isinstance(error, ray.exceptions.RayTaskError):
+        return f"its worker died: {text.strip().splitlines()[-1]}"
+    if "node has died" in text or "node was terminated" in text or "node is dead" in text:
+        return f"its worker died: the Ray node on {machine} is lost"
+    if isinstance(error, ray.exceptions.ActorUnavailableError):
+        return f"its worker died: {machine} does not answer"
+    if isinstance(error, ray.exceptions.ActorDiedError):
+        return f"its worker died: its process on {machine} ended"
+    lines = text.strip().splitlines()
+    return f"its worker died: {lines[0] if lines else type(error).__name__}"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from pathlib import Path
 
 from flambe.experiment.pool import COMMIT, Failed, PoolEvent, Reported, Task
 from flambe.experiment.wear import MemoryWear
 from flambe.record.layout import OUTPUTS, STEPS
+from flambe.record.refused import DiskRefused
 from flambe.runner.failure import failure_of
 from flambe.runner.stage import StageRun
 
@@ -62,6 +64,7 @@ class Worker:
                 retry=not failure.is_permanent,
                 # PyTorch's and CuPy's errors are no MemoryError.
                 memory=isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError",
+                disk=isinstance(error, DiskRefused) or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT),
             )
 
     def release(self) -> None:

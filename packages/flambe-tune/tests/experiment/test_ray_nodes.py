@@ -1,0 +1,171 @@
+"""A search over three machines, each with a disk of its own: the results of one, and what happens when one is lost."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from flambe.record.ledger import read_events
+from flambe.spec.nodes import Environment, Spec, Stage
+
+sys.path.insert(0, str(Path(__file__).parent))
+from ray_nodes import SHARED, RayNodes, missing
+
+pytestmark = [pytest.mark.slow, pytest.mark.hosts]
+
+WALK = """
+import os, random, socket, time
+import numpy
+import flambe
+from flambe.build.component import Component
+
+
+class Walk(Component):
+    def __init__(self, rate, steps=4, pause=0.05):
+        super().__init__()
+        self.rate, self.steps, self.pause = rate, steps, pause
+        self.place, self.done = numpy.zeros(1000), 0
+        self.register_attrs("place", "done")
+
+    def run(self):
+        print("on", socket.gethostname())
+        time.sleep(self.pause)
+        self.place = self.place + random.random() * self.rate
+        self.done += 1
+        flambe.log("place", float(self.place[0]), self.done)
+        return self.done < self.steps
+
+    def metric(self):
+        return float(self.place[0])
+
+
+class Look(Component):
+    def __init__(self, walk):
+        super().__init__()
+        self.walk, self.seen = walk, None
+        self.register_attrs("seen")
+
+    def run(self):
+        self.seen = self.walk.metric() * 2
+        return False
+
+    def metric(self):
+        return self.seen
+"""
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[RayNodes]:
+    """Three machines for all tests of the file, which leave them as they were."""
+    if gone := missing():
+        pytest.skip(f"machines of namespaces need: {', '.join(gone)}")
+    made = RayNodes(3)
+    made.put("code/walker.py", WALK)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def sweep(name: str, rates: int = 6, **walk: Any) -> Spec:
+    rate = {"$grid": [index + 1 for index in range(rates)]}
+    look = {"$new": "walker:Look", "walk": {"$link": ["walk"]}}
+    return Spec(
+        name=name,
+        output_dir="/tmp/out",
+        seed=1,
+        stages=[
+            Stage(name="walk", body={"$new": "walker:Walk", "rate": rate, **walk}, reduce=2),
+            Stage(name="look", body=look),
+        ],
+        environment=Environment(extensions={"walker": "/tmp/code/walker.py"}),
+    )
+
+
+def ended(process: Any, code: int = 0) -> tuple[dict[str, Any], str]:
+    """Return the last row of a command that has ended, and what it said."""
+    out, words = process.communicate(timeout=100)
+    assert process.returncode == code, words
+    return json.loads(out.splitlines()[-1]), words
+
+
+def places(run: Path) -> dict[str, list[str]]:
+    """Return the machine of every step that the units of a run have printed."""
+    logs = run.glob("stages/walk/rate=*/outputs.log")
+    return {
+        log.parent.name: [line.split()[1] for line in log.read_text().splitlines() if line.startswith("on ")]
+        for log in logs
+    }
+
+
+def wait_for(condition: Callable[[], Any], what: str, seconds: float = 60) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"no {what} in {seconds} s"
+        time.sleep(0.02)
+    return found
+
+
+def test_three_disks_and_one_disk_give_what_one_process_gives(nodes):
+    digests = set()
+    for options in (
+        ["--runner", "local"],
+        ["--address", nodes.address],
+        ["--address", nodes.address, "--output-dir", f"{SHARED}/out"],
+    ):
+        run, words = ended(nodes.tune(sweep("calm"), *options, "--force"))
+        digests.add(run["result_digest"])
+        assert "on " not in words
+        if "--address" in options:
+            folder = Path(run["run"])
+            root = nodes.shared if folder.is_relative_to(SHARED) else nodes.tmp(1)
+            folder = root / folder.relative_to(SHARED if root == nodes.shared else "/tmp")
+            hosts = {host for steps in places(folder).values() for host in steps}
+            assert hosts == {nodes.name(number) for number in nodes.numbers}
+            assert not list(folder.rglob(".*"))
+    assert len(digests) == 1
+    left = [path for number in nodes.numbers for path in nodes.tmp(number).glob("flambe-worker-*")]
+    assert left == [], "workers left files behind"
+
+
+def test_a_machine_is_lost_and_only_its_trial_moves(nodes):
+    spec = sweep("lost", rates=5, steps=8, pause=0.3)
+    spec = msgspec.structs.replace(spec, max_failures=2)
+    process = nodes.tune(spec, "--address", nodes.address)
+    run = nodes.tmp(1) / "out/lost/exp.0"
+    victim = nodes.name(3)
+
+    def on_victim() -> list[str]:
+        return [unit for unit, steps in places(run).items() if steps and steps[-1] == victim and len(steps) >= 2]
+
+    (unit,) = wait_for(on_victim, "second step on machine 3")
+    nodes.kill_ray(3)
+    began = time.monotonic()
+    failed = wait_for(
+        lambda: [e for e in read_events(run / "ledger.jsonl") if e["event"] == "fail"], "word of the loss"
+    )
+    print(f"the loss was told after {time.monotonic() - began:.2f} s")
+    row, words = ended(process)
+    events = read_events(run / "ledger.jsonl")
+    assert (
+        [event["unit"] for event in events if event["event"] == "fail"]
+        == [f"walk/{unit}"]
+        == [e["unit"] for e in failed]
+    )
+    starts = Counter(event["unit"] for event in events if event["event"] == "start")
+    assert {name for name, count in starts.items() if count > 1} == {f"walk/{unit}"}
+    again = [event for event in events if event["event"] == "start" and event["unit"] == f"walk/{unit}"][1]
+    assert again["from_step"] >= 2, "it goes on from its last step"
+    assert f"walk/{unit} failed, is tried again: its worker died" in words
+    assert set(places(run)[unit][-3:]) <= {nodes.name(1), nodes.name(2)}
+    nodes.start_ray(3)
+    calm, _ = ended(nodes.tune(spec, "--runner", "local", "--output-dir", "/tmp/alone"))
+    assert row["result_digest"] == calm["result_digest"]
