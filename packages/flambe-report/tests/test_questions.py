@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 from run_builder import sst_run
 
+from flambe.errors import FlambeError
 from flambe.record.reader import Reader
 from flambe.record.run import COMPLETE, Host, RunRecord, StageRecord, Times, now, read_record, this_host, write_record
 from flambe.report.garbage import collect, remove
@@ -262,6 +264,23 @@ def test_nothing_of_a_run_that_is_written_is_touched(tmp_path: Path) -> None:
             remove(run, dry_run=False)
     finally:
         ledger.close()
+
+
+def test_the_rest_of_a_run_that_was_being_deleted_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = trained(tmp_path, 0, 10, 0.1, 0)
+    [run] = Reader(path, index=None)
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "rmtree", lambda place: (_ for _ in ()).throw(OSError(5, "Input/output error", place)))
+        with pytest.raises(FlambeError, match="cannot be deleted: Input/output error"):
+            remove(run, dry_run=False)
+    assert not path.exists()  # no half run
+    trained(tmp_path, 1, 10, 0.1, 0)
+    rows = [json.loads(line) for line in report("gc", tmp_path, "--dry-run").stdout.splitlines()]
+    (row,) = [row for row in rows if row["what"] == "torn"]
+    assert (row["action"], row["why"]) == ("remove", "the rest of a run that was deleted")
+    assert row["bytes"] > 0
+    report("gc", tmp_path)
+    assert [place.name for place in path.parent.iterdir()] == ["exp.1"]
 
 
 def test_shared_bytes_are_told_apart(tmp_path: Path) -> None:

@@ -261,11 +261,13 @@ def gc(paths: tuple[str, ...], dry_run: bool, form: str | None) -> None:
     What goes: scratch of runs that nobody writes, states of steps of finished variants in complete runs, and torn files of a
     kill. Results, logs and code stay, and so does everything of a run that is going on.
     """
-    from flambe.report.garbage import collect
+    from flambe.report.garbage import collect, collect_half_deleted
     from flambe.report.rows import write_rows
 
     reader, _ = _open(paths)
-    found = [one.row(done=not dry_run) for run in reader for one in collect(run, dry_run=dry_run)]
+    parts = [one for run in reader for one in collect(run, dry_run=dry_run)]
+    parts += [one for path in paths for one in collect_half_deleted(Path(path), dry_run=dry_run)]
+    found = [one.row(done=not dry_run) for one in parts]
     _tell_problems(reader, found=bool(found), paths=paths)
     shown = ("run", "path", "what", "bytes", "shared", "action", "why")
     write_rows(found, shown, form, table=shown)

@@ -20,7 +20,7 @@ from flambe.errors import FlambeError
 from flambe.record import layout
 from flambe.record.foreign.foreign_run import ForeignRun
 from flambe.record.inside import folders
-from flambe.record.reader import RecordedRun
+from flambe.record.recorded import RecordedRun
 from flambe.record.run import COMPLETE, PRUNED, RUNNING
 
 _LEFT_AFTER_S = 3600.0
@@ -132,12 +132,40 @@ def writing(run: RecordedRun) -> Iterator[bool]:
         os.close(descriptor)
 
 
+def _half_deleted(folder: Path) -> list[Path]:
+    """Return what a kill, or a broken disk, has left below ``folder`` of whole runs that were being deleted."""
+    found: list[Path] = []
+    todo = [] if (folder / layout.RUN).exists() else [folder]
+    while todo:
+        for entry in _entries(todo.pop()):
+            path = Path(entry.path)
+            if not entry.is_dir(follow_symlinks=False):
+                continue
+            if entry.name.startswith(_ASIDE):
+                found.append(path)
+            elif not entry.name.startswith(".") and not (path / layout.RUN).exists():
+                todo.append(path)
+    return sorted(found)
+
+
+def collect_half_deleted(folder: Path, *, dry_run: bool) -> list[Finding]:
+    """Delete what a kill has left of whole runs below ``folder``, and return it."""
+    left = _half_deleted(folder)
+    why = "the rest of a run that was deleted"
+    found = [Finding(path.parent, path, "torn", *_size(path), True, why) for path in left]
+    for path in () if dry_run else left:
+        _delete(path)
+    return found
+
+
 def _delete(path: Path) -> None:
     """Delete a file or folder. A folder goes away at once, under another name, and then from the disk: a kill leaves no half run."""
     try:
         if path.is_dir() and not path.is_symlink():
-            aside = path.with_name(f"{_ASIDE}{path.name}.{os.getpid()}")
-            os.rename(path, aside)
+            aside = path
+            if not path.name.startswith(_ASIDE):
+                aside = path.with_name(f"{_ASIDE}{path.name}.{os.getpid()}")
+                os.rename(path, aside)
             shutil.rmtree(aside)
         else:
             path.unlink()
@@ -188,4 +216,4 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
         return []
 
 
-__all__ = ["Finding", "collect", "findings", "remove", "writing"]
+__all__ = ["Finding", "collect", "collect_half_deleted", "findings", "remove", "writing"]
