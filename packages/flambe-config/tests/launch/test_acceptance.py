@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from flambe import Reader
+from flambe.record.ledger import fold, read_events
 from flambe.record.run import LOST, status_of
 
 SLOW = "import time\nprint('it began', flush=True)\ntime.sleep(60)"
@@ -67,6 +68,26 @@ def test_c9_08_a_signal_cancels(project: Any, number: signal.Signals, code: int)
     assert (process.returncode, said) == (code, "main.py: interrupted\n")
     record = project.record()
     assert (record.status, record.exit.signal, record.exit.code) == ("CANCELLED", number.name, code)
+
+
+def test_c9_08_a_variant_that_is_ended_is_cancelled_and_the_sweep_goes_on(project: Any) -> None:
+    body = "import os, sys, time\nhow = ctx.config.how\nif how == 'exit': sys.exit(3)\nif how == 'raise': raise OSError('it broke')\n"
+    body += "if how.isdigit():\n    os.kill(os.getpid(), int(how))\n    time.sleep(60)"
+    project.main(body, config="how: ok\n")
+    project.start("how=15,2,exit,raise,9,ok", "__run__.__retries__=1", code=1)
+    units = {how: project.unit(variant=f"how={how}") for how in (15, 2, "exit", "raise", 9, "ok")}
+    assert {how: unit.status for how, unit in units.items()} == {
+        15: "CANCELLED", 2: "CANCELLED", "exit": "FAILED", "raise": "FAILED", 9: "FAILED", "ok": "COMPLETE",
+    }  # fmt: skip
+    ends = {how: (unit.exit.code, unit.exit.signal) for how, unit in units.items() if unit.exit is not None}
+    assert ends == {15: (143, "SIGTERM"), 2: (130, "SIGINT"), "exit": (3, None), "raise": (1, None), 9: (137, "SIGKILL")}
+    # What somebody has ended is not tried again, what may have been the memory is.
+    assert (units[15].attempt, units[9].attempt) == (1, 2)
+    state = fold(read_events(project.root() / "ledger.jsonl"))
+    assert {unit: event.get("signal") for unit, event in state.failed.items()} == {
+        "main/how=15": "SIGTERM", "main/how=2": "SIGINT", "main/how=exit": None, "main/how=raise": None, "main/how=9": None,
+    }  # fmt: skip
+    assert state.counts()["expected"] == 6 == state.counts()["failed"] + state.counts()["done"]
 
 
 def test_c9_08_what_is_killed_or_loses_its_machine_is_lost(project: Any) -> None:

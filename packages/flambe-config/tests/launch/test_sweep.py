@@ -7,6 +7,8 @@ import signal
 import time
 from typing import Any
 
+from flambe import Reader
+
 BODY = """
 import os, sys, time
 how = ctx.config.get("how")
@@ -66,8 +68,9 @@ def test_a_failure_does_not_stop_the_others(project: Any) -> None:
     assert "lr=" not in done.stdout  # lines of two at once would not be told apart
     found = {name.partition("=")[2]: unit for name, unit in variants(project).items()}
     assert {name: unit.status for name, unit in found.items()} == {
-        "raise": "FAILED", "three": "FAILED", "kill": "FAILED", "end": "FAILED", "ok": "COMPLETE",
+        "raise": "FAILED", "three": "FAILED", "kill": "FAILED", "end": "CANCELLED", "ok": "COMPLETE",
     }  # fmt: skip
+    assert (found["end"].status_reason, found["end"].attempt) == ("SIGTERM", 1)
     exits = {name: (unit.exit.code, unit.exit.signal) for name, unit in found.items() if unit.exit is not None}
     assert exits == {"raise": (1, None), "three": (3, None), "kill": (137, "SIGKILL"), "end": (143, "SIGTERM")}
     record = project.record()
@@ -75,6 +78,12 @@ def test_a_failure_does_not_stop_the_others(project: Any) -> None:
     log = (project.root() / "stages/main/how=raise/outputs.log").read_text()
     assert log.startswith("lr=0.001 seed=None RUNNING\nTraceback")
     assert done.stderr.count("ValueError: it broke\n") == 1
+    assert "main/how=end: cancelled by SIGTERM\n" in done.stderr
+    assert "Stopped" not in done.stderr
+    # Readers say so too, and count it among those that are not done.
+    (run,) = Reader(project.folder / "logs", index=None)
+    assert {unit.variant: unit.status for unit in run.units()}["how=end"] == "CANCELLED"
+    assert run.counts()["failed"] == 4
     # Those that failed are tried again by --resume, the others stay as they are.
     pid = found["ok"].result
     project.start("--resume", "exp.0", "+how=raise,three,kill,end,ok", code=1)

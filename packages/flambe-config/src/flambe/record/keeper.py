@@ -425,15 +425,20 @@ class Keeper:
         streams: Mapping[str, bytes] | None = None,
         end: run.Exit | None = None,
     ) -> None:
-        """Record that an attempt raised; ``final`` when it is not tried again. end: how its process ended, of a function."""
+        """Record that an attempt raised; ``final`` when it is not tried again. end: how its process ended, of a function: one that
+        somebody has ended by a signal is CANCELLED.
+        """
         if streams:
             self._streams.append(unit.id, streams)
         record = self._record_of(unit.id)
         if record is not None:
             record.exit = end
+        by = end.signal if final and end is not None and end.signal in run.ENDING else None
+        status = run.CREATED if not final else run.FAILED if by is None else run.CANCELLED
         # The record first, as everywhere: should this process die in between, the next attempt writes it again.
-        self._set_status(unit.id, run.FAILED if final else run.CREATED, error=error)
-        self.ledger.append("fail", unit=unit.id, attempt=attempt, error=error, final=final)
+        self._set_status(unit.id, status, reason=by, error=error)
+        more = {} if by is None else {"signal": by}
+        self.ledger.append("fail", unit=unit.id, attempt=attempt, error=error, final=final, **more)
 
     @on_disk
     def prune(self, unit: Unit, why: str) -> None:

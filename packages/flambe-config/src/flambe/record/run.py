@@ -32,6 +32,9 @@ PRUNED = "PRUNED"
 LOST = "LOST"
 """Derived by readers only: RUNNING, without a heartbeat for ``LOST_AFTER_S`` or its process gone from this host."""
 
+ENDING = frozenset({"SIGTERM", "SIGINT"})
+"""By these somebody asks a process to end. A SIGKILL comes from the kernel too, which has run out of memory."""
+
 FINISHED = frozenset({COMPLETE, FAILED, CANCELLED, PRUNED})
 HEARTBEAT_S = 10.0
 LOST_AFTER_S = 150.0

@@ -22,7 +22,7 @@ from flambe.record.layout import CONFIG, OUTPUTS
 from flambe.record.ledger import Event
 from flambe.record.loaded import imports_from, other_than
 from flambe.record.provenance import code_again, spec_to_yaml
-from flambe.record.run import COMPLETE, FAILED, RunRecord, StageRecord, read_record, replace_file
+from flambe.record.run import COMPLETE, ENDING, FAILED, RunRecord, StageRecord, read_record, replace_file
 from flambe.runner.execute import run_unit
 from flambe.runner.interrupt import Interrupt, Stopped, catch_signals, interruptible
 from flambe.runner.own_process import Outcome, OwnProcess
@@ -219,14 +219,18 @@ class _Crew:
 
     def _fail(self, unit: Unit, attempt: int, outcome: Outcome, waiting: list[Unit], expected: int) -> Event | None:
         keeper, error = self._keeper, outcome.error or ""
-        is_last = outcome.is_permanent or keeper.state.failures.get(unit.id, 0) >= self._spec.max_failures
+        by = outcome.end.signal if outcome.end is not None and outcome.end.signal in ENDING else None
+        failures = keeper.state.failures.get(unit.id, 0)
+        is_last = outcome.is_permanent or by is not None or failures >= self._spec.max_failures
         if outcome.trace:
             with open(unit.log, "a", encoding="utf-8", errors="replace") as log:
                 log.write(outcome.trace)
-            tell(outcome.trace.rstrip("\n"))
+            if by is None:
+                tell(outcome.trace.rstrip("\n"))
         streams = self._others(unit, outcome.streams)
         keeper.fail(unit, attempt, error, final=is_last, streams=streams, end=outcome.end)
-        self._note(unit, f"failed{'' if is_last else ', is tried again'}: {error}", expected)
+        told = f"failed{'' if is_last else ', is tried again'}: {error}" if by is None else f"cancelled by {by}"
+        self._note(unit, told, expected)
         if not is_last:
             waiting.insert(0, unit)
             return None
