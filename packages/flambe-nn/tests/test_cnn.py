@@ -19,13 +19,21 @@ def test_blocks() -> None:
     assert (cnn.input_size, cnn.output_size) == (1, 8)
 
 
-def test_it_is_torch() -> None:
+@pytest.mark.parametrize(
+    ("dims", "convolution", "norm"), [(1, nn.Conv1d, nn.BatchNorm1d), (2, nn.Conv2d, nn.BatchNorm2d), (3, nn.Conv3d, nn.BatchNorm3d)]
+)  # fmt: skip
+def test_it_is_torch(dims: int, convolution: type[nn.Module], norm: type[nn.Module]) -> None:
     torch.manual_seed(0)
-    cnn = CNNEncoder(3, [5], conv_dim=1, stride=2, padding=1, activation=nn.ReLU())
+    cnn = CNNEncoder(3, [5, 4], conv_dim=dims, kernel_size=[3, 2], stride=2, padding=1, activation=nn.ReLU())
     torch.manual_seed(0)
-    plain = nn.Sequential(nn.Conv1d(3, 5, 3, stride=2, padding=1), nn.BatchNorm1d(5), nn.ReLU())
-    data = torch.randn(4, 3, 9)
+    plain = nn.Sequential(
+        convolution(3, 5, 3, stride=2, padding=1), norm(5), nn.ReLU(),
+        convolution(5, 4, 2, stride=2, padding=1), norm(4), nn.ReLU(),
+    )  # fmt: skip
+    data = torch.randn(4, 3, *[9, 8, 7][:dims])
     torch.testing.assert_close(cnn(data), plain(data))
+    # What was normalised by batches is normalised by what was seen, once it is evaluated.
+    torch.testing.assert_close(cnn.eval()(data), plain.eval()(data))
 
 
 def test_batch_norm_is_what_was_asked_for() -> None:

@@ -24,57 +24,15 @@ from flambe.nn import (
     Embedder,
     Embeddings,
     MixtureOfSoftmax,
-    MLPEncoder,
-    PooledRNNEncoder,
     RNNEncoder,
     Sequential,
     SoftmaxLayer,
     Transformer,
-    TransformerEncoder,
 )
 from flambe.nn.distance import HyperbolicDistance
 from flambe.sampler import BaseSampler, EpisodicSampler
 
 IDS = torch.tensor([[3, 1, 2, 7], [4, 5, 0, 0], [6, 0, 0, 0]])
-
-
-def encoders() -> dict[str, Any]:
-    torch.manual_seed(0)
-    embeddings = Embeddings(9, 6)
-    return {
-        **{
-            f"{kind}-{pooling}": Embedder(
-                embeddings, PooledRNNEncoder(6, 5, rnn_type=kind, bidirectional=both, pooling=pooling)
-            )
-            for kind, both in (("gru", False), ("lstm", True))
-            for pooling in ("first", "last", "sum", "average")
-        },
-        "rnn": Embedder(embeddings, RNNEncoder(6, 5, n_layers=2, bidirectional=True), pooling="average"),
-        "transformer": Embedder(embeddings, TransformerEncoder(6, 8, 2, 2, 16), pooling=AvgPooling()),
-        "mlp": Embedder(embeddings, MLPEncoder(6, 5), pooling="last"),
-    }
-
-
-@pytest.mark.parametrize("name", list(encoders()))
-def test_neither_padding_nor_neighbours_nor_order_change_a_result(name: str) -> None:
-    embedder = encoders()[name].eval()
-    with torch.no_grad():
-        plain = embedder(IDS)
-        longer = embedder(torch.cat([IDS, torch.zeros(3, 5, dtype=torch.long)], dim=1))
-        alone = torch.cat([embedder(row[row != 0].unsqueeze(0)) for row in IDS])
-        turned = embedder(IDS.flip(0)).flip(0)
-    for other in (longer, alone, turned):
-        torch.testing.assert_close(other, plain, rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize("name", list(encoders()))
-def test_gradients_are_finite_and_padding_has_none(name: str) -> None:
-    embedder = encoders()[name]
-    embedder(torch.cat([IDS, torch.zeros(1, 4, dtype=torch.long)])).square().sum().backward()
-    for parameter in embedder.parameters():
-        assert parameter.grad is not None
-        assert torch.isfinite(parameter.grad).all()
-    assert not embedder.embedding.token_embedding.weight.grad[0].any()
 
 
 def test_reductions_know_the_direction() -> None:

@@ -39,6 +39,19 @@ def test_layers_are_those_of_torch() -> None:
     )
 
 
+def test_the_whole_is_that_of_torch() -> None:
+    torch.manual_seed(0)
+    ours = Transformer(8, 8, 2, 2, 3, 16).eval()
+    theirs = nn.Transformer(8, 2, 2, 3, 16, batch_first=True).eval()
+    # Torch normalises once more after each stack; we do not.
+    theirs.encoder.norm = theirs.decoder.norm = None
+    theirs.load_state_dict(ours.state_dict())
+    src, tgt, causal = data(), data(5, 1), generate_square_subsequent_mask(5)
+    got = ours(src, tgt, tgt_mask=causal, src_key_padding_mask=REAL)
+    expected = theirs(src, tgt, tgt_mask=causal, src_key_padding_mask=~REAL, memory_key_padding_mask=~REAL)
+    torch.testing.assert_close(got, expected)
+
+
 @pytest.fixture
 def model() -> Transformer:
     torch.manual_seed(0)

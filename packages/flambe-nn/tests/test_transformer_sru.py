@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from flambe.nn import Embedder, Embeddings, TransformerSRU, TransformerSRUEncoder
+from flambe.nn.transformer_sru import TransformerSRUDecoderLayer, TransformerSRUEncoderLayer
 
 REAL = torch.tensor([[True, True, True], [True, False, False]])
 
@@ -13,6 +14,40 @@ REAL = torch.tensor([[True, True, True], [True, False, False]])
 def data(length: int = 3, seed: int = 0, size: int = 6) -> torch.Tensor:
     torch.manual_seed(seed)
     return torch.randn(2, length, size)
+
+
+def sru(cell: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
+    """The cell without its skip term on ``x [B, S, D]`` (Lei et al. 2018, equations 1 to 4), position by position."""
+    width = cell.hidden_size
+    (u, f, r), (v_f, v_r), (b_f, b_r) = (
+        (x @ cell.weight).unflatten(-1, (width, 3)).unbind(-1),
+        cell.weight_c.split(width),
+        cell.bias.split(width),
+    )
+    state, outputs = torch.zeros(x.size(0), width), []
+    for t in range(x.size(1)):
+        forget = torch.sigmoid(f[:, t] + v_f * state + b_f)
+        reset = torch.sigmoid(r[:, t] + v_r * state + b_r)
+        state = forget * state + (1 - forget) * u[:, t]
+        outputs.append(reset * state)
+    return torch.stack(outputs, dim=1)
+
+
+def test_layers_are_the_formula() -> None:
+    torch.manual_seed(0)
+    encoder, decoder = TransformerSRUEncoderLayer(6, 2, 5).eval(), TransformerSRUDecoderLayer(6, 2, 5).eval()
+    src, memory = data(), data(4, 1)
+
+    def attend(attention: torch.nn.Module, query: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
+        return attention(query, seen, seen, need_weights=False)[0]
+
+    x = encoder.norm1(src + attend(encoder.self_attn, src, src))
+    x = encoder.norm2(x + encoder.linear2(sru(encoder.sru, x)))
+    torch.testing.assert_close(encoder(src)[0], x)
+    x = decoder.norm1(src + attend(decoder.self_attn, src, src))
+    x = decoder.norm2(x + attend(decoder.multihead_attn, x, memory))
+    x = decoder.norm3(x + decoder.linear2(sru(decoder.sru, x)))
+    torch.testing.assert_close(decoder(src, memory), x)
 
 
 @pytest.mark.parametrize("bidirectional", [False, True])

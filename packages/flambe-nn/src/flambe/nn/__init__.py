@@ -1,5 +1,6 @@
 """Model parts: encoders, poolings, output layers."""
 
+from flambe.nn.attentive_pooling import GeneralizedPooling, StructuredSelfAttentivePooling
 from flambe.nn.cnn import CNNEncoder
 from flambe.nn.embedding import Embedder, Embeddings
 from flambe.nn.mlp import MLPDecoder, MLPEncoder
@@ -18,6 +19,7 @@ __all__ = [
     "Embedder",
     "Embeddings",
     "FirstPooling",
+    "GeneralizedPooling",
     "LastPooling",
     "MLPDecoder",
     "MLPEncoder",
@@ -27,6 +29,7 @@ __all__ = [
     "RNNEncoder",
     "Sequential",
     "SoftmaxLayer",
+    "StructuredSelfAttentivePooling",
     "SumPooling",
     "Transformer",
     "TransformerDecoder",

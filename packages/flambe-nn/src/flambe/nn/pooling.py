@@ -46,7 +46,7 @@ class SumPooling(Module):
 
     def forward(self, data: Tensor, padding_mask: Tensor | None = None) -> Tensor:
         """``data [B, S, H]`` to ``[B, H]``."""
-        return _masked(data, padding_mask).sum(dim=1)
+        return masked(data, padding_mask).sum(dim=1)
 
 
 class AvgPooling(Module):
@@ -57,7 +57,7 @@ class AvgPooling(Module):
         if padding_mask is None:
             return data.sum(dim=1) / max(1, data.size(1))
         count = padding_mask.sum(dim=1, keepdim=True).clamp(min=1)  # [B, 1]
-        return _masked(data, padding_mask).sum(dim=1) / count
+        return masked(data, padding_mask).sum(dim=1) / count
 
 
 def _take(data: Tensor, index: Tensor, real: Tensor) -> Tensor:
@@ -66,7 +66,13 @@ def _take(data: Tensor, index: Tensor, real: Tensor) -> Tensor:
     return torch.where(real.unsqueeze(-1), data[rows, index], data.new_zeros(()))  # [B, H]
 
 
-def _masked(data: Tensor, padding_mask: Tensor | None) -> Tensor:
+def masked(data: Tensor, padding_mask: Tensor | None) -> Tensor:
+    """Set states ``[B, S, H]`` to zero at padding.
+
+    Raises
+    ------
+    ValueError: the mask is of another shape.
+    """
     if padding_mask is None:
         return data
     return torch.where(_checked(padding_mask, data).unsqueeze(-1), data, data.new_zeros(()))  # [B, S, H]
