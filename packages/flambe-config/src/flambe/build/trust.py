@@ -238,6 +238,8 @@ def find_data_class(target: str, extensions: Extensions = ()) -> type:
 
 
 _imported_from: dict[str, str] = {}
+_found_at: dict[tuple[str, str, Path], ModuleType] = {}
+"""What a module and its source, seen from a folder, were when they were imported."""
 
 
 def extensions_of(node: Any) -> dict[str, str]:
@@ -257,11 +259,18 @@ def import_extensions(extensions: Mapping[str, str], base: Path | None = None) -
     """
     from flambe.logging.undisturbed import undisturbed
 
+    base = base or Path.cwd()
+    there = sys.modules
+    if all(name in there and there[name] is _found_at.get((name, source, base)) for name, source in extensions.items()):
+        # As for every unit of a process but its first ones.
+        _imported_from.update(extensions)
+        return
     # An extension that calls logging.basicConfig must not take over the log of the run.
     with undisturbed():
         for module, source in extensions.items():
-            _import_extension(module, source, base or Path.cwd())
+            _import_extension(module, source, base)
             _imported_from[module] = source
+            _found_at[module, source, base] = sys.modules[module]
 
 
 def _import_extension(module: str, source: str, base: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import shutil
@@ -27,6 +28,10 @@ def unpack(data: bytes, folder: Path) -> None:
 
 def take(source: Path | bytes, target: Path) -> None:
     """Put a file, a folder or a packed folder at ``target``, whole, by one rename."""
+    if isinstance(source, Path):
+        with contextlib.suppress(OSError):  # most often nothing is in the way
+            os.rename(source, target)
+            return
     if target.is_dir():
         shutil.rmtree(target)
     target.parent.mkdir(parents=True, exist_ok=True)

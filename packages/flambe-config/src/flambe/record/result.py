@@ -132,13 +132,18 @@ def checkpoint_is_whole(checkpoint: Path) -> bool:
     if not (checkpoint / MANIFEST).exists():
         return False
     try:
-        for manifest in checkpoint.rglob(MANIFEST):
+        for manifest in manifests_in(checkpoint):
             files: dict[str, str] = msgspec.json.decode(manifest.read_bytes())["files"]
             if any(file_digest(manifest.parent / name) != digest for name, digest in files.items()):
                 return False
     except (OSError, msgspec.MsgspecError, KeyError):
         return False
     return True
+
+
+def manifests_in(checkpoint: Path) -> list[Path]:
+    """Return the manifest of a saved component, and those of its parts."""
+    return sorted(Path(folder, MANIFEST) for folder, _, files in os.walk(checkpoint) if MANIFEST in files)
 
 
 def copy_result(source: Path, target: Path) -> None:
@@ -180,7 +185,7 @@ def unit_digest(folder: Path, *, params: Mapping[str, Any], step: int, complete:
     }
     parts = {
         manifest.parent.relative_to(paths.checkpoint).as_posix(): file_digest(manifest)
-        for manifest in sorted(paths.checkpoint.rglob(MANIFEST))
+        for manifest in manifests_in(paths.checkpoint)
     }
     return digest_of([dict(params), step, complete, metrics, parts])
 

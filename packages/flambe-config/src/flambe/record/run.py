@@ -8,7 +8,6 @@ import os
 import platform
 import secrets
 import socket
-import tempfile
 import time
 from pathlib import Path
 from typing import Any, TypeVar
@@ -220,17 +219,16 @@ def this_host() -> Host:
 
 def replace_file(path: Path, data: bytes, *, durable: bool = False) -> None:
     """Write a file whole: aside first, then one rename. ``durable`` waits for the disk."""
-    descriptor, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        with os.fdopen(descriptor, "wb") as stream:
+        with open(aside, "xb") as stream:
             stream.write(data)
             if durable:
                 stream.flush()
                 os.fsync(stream.fileno())
-        os.chmod(aside, 0o644)
         os.replace(aside, path)
     except BaseException:
-        Path(aside).unlink(missing_ok=True)
+        aside.unlink(missing_ok=True)
         raise
 
 

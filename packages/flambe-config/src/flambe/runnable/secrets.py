@@ -25,6 +25,8 @@ _SHORTEST = 6  # a shorter value is a word that may stand anywhere
 _LONG_ENOUGH = 12  # for a key that nobody vouches for: DEFAULT_KEY=default is none
 
 _values: set[str] = set()
+_looked_at: set[tuple[str, str]] = set()
+"""Variables of the environment, so that a process that runs thousands of units looks at each once."""
 
 
 class Secrets(configparser.ConfigParser):
@@ -118,7 +120,10 @@ def hide_environment() -> None:
     from flambe.compile.placeholder import Variable
 
     for name, value in os.environ.items():
-        if len(value) >= _LONG_ENOUGH and Variable(name, None).is_secret and not os.path.exists(value):
+        if len(value) < _LONG_ENOUGH or (name, value) in _looked_at:
+            continue
+        _looked_at.add((name, value))
+        if Variable(name, None).is_secret and not os.path.exists(value):
             _values.update(_forms(value))
 
 

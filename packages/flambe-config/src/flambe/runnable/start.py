@@ -32,11 +32,13 @@ def make_ready(obj: Any, extensions: Mapping[str, str]) -> None:
 
 def run_arguments(obj: Any) -> dict[str, Any]:
     """Return those of ``force``, ``verbose`` and ``debug`` that the ``run()`` of an object takes."""
-    given = {"force": bool(os.environ.get(FORCE)), "verbose": level() >= VERBOSE, "debug": get_env().debug}
     try:
         parameters = inspect.signature(obj.run).parameters.values()
     except (TypeError, ValueError):
         return {}
+    if not parameters:
+        return {}
+    given = {"force": bool(os.environ.get(FORCE)), "verbose": level() >= VERBOSE, "debug": get_env().debug}
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
         return given
     names = {p.name for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)}
