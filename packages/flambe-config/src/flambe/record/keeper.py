@@ -381,6 +381,7 @@ class Keeper:
             digest=unit_digest(folder.root, params=unit.params, step=report.step, complete=complete),
             exports=exports_digest(folder),
         )  # fmt: skip
+        self._forget(unit.id)
         self._sync_sometimes()
         if unit.id in self.held:
             self._drop_old_steps(unit)
@@ -406,7 +407,7 @@ class Keeper:
             shutil.rmtree(folder.root, ignore_errors=True)
             folder.root.parent.mkdir(parents=True, exist_ok=True)
             os.rename(aside, folder.root)
-        self._units[unit.id] = record
+        self._forget(unit.id)
         return self.ledger.append(
             "reuse", unit=unit.id, key=unit.key, source=record.reused_from, step=record.step, complete=record.complete,
             metric=found.event.get("metric", record.metric), lower_is_better=record.lower_is_better,
@@ -439,6 +440,8 @@ class Keeper:
         self._set_status(unit.id, status, reason=by, error=error)
         more = {} if by is None else {"signal": by}
         self.ledger.append("fail", unit=unit.id, attempt=attempt, error=error, final=final, **more)
+        if final:
+            self._forget(unit.id)
 
     @on_disk
     def prune(self, unit: Unit, why: str) -> None:
@@ -496,6 +499,11 @@ class Keeper:
             with contextlib.suppress(FileNotFoundError, ConfigError):
                 self._units[unit] = read_record(self.paths.folder(unit).record, StageRecord)
         return self._units.get(unit)
+
+    def _forget(self, unit: str) -> None:
+        """Let go of a unit that has ended: of thousands only the ledger stays in memory."""
+        self._units.pop(unit, None)
+        self._streams.forget(unit)
 
     def _inputs_so_far(self, unit: str) -> list[dict[str, Any]]:
         record = self._record_of(unit)

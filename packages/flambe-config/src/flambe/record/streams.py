@@ -33,6 +33,10 @@ class Streams:
                 stream.write(data)
                 offsets[name] = stream.tell()
 
+    def forget(self, unit: str) -> None:
+        """Let go of what is known of a unit that has ended."""
+        self._offsets.pop(unit, None)
+
     def cut(self, unit: str, reports: Iterable[Event], from_step: int) -> None:
         """Cut a unit's streams back to what they were when it reported ``from_step``."""
         offsets: dict[str, int] = {}
