@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from flambe.experiment.session import Settings, run_experiment
+from flambe.pipeline.reason import Reasons
+from flambe.spec.codec import dump_spec
 
 
 @pytest.fixture
@@ -48,6 +51,24 @@ def test_a_plan_says_why(bench, plan):
     assert rows["source", "0"]["why"] == "its files in exp.0 are gone or damaged"
     rows, _ = plan(spec, "--force")
     assert rows["source", "0"]["why"] == "--force"
+
+
+def test_units_that_waited_for_their_worker_to_start_do_not_count(bench):
+    spec = bench.spec(rates=4)
+    run = bench.folder / "out/climb/exp.0"
+    run.mkdir(parents=True)
+    (run / "spec.json").write_bytes(dump_spec(spec))
+    events = [{"event": "open"}, *({"event": "plan", "unit": f"climb/{n}", "stage": "climb"} for n in range(4))]
+    for worker, times in (("one", (0, 20, 23)), ("two", (0, 30, 35))):
+        for unit, began, ended in zip(("02", "13")[worker == "two"], times, times[1:], strict=False):
+            at = {"unit": f"climb/{unit}", "worker": worker}
+            events.append(
+                {"event": "start", "t": f"2026-01-01T00:00:{began:02}.000Z", "from_step": 0, "attempt": 1, **at}
+            )
+            events.append({"event": "commit", "t": f"2026-01-01T00:00:{ended:02}.000Z", **at})
+    (run / "ledger.jsonl").write_bytes(b"".join(msgspec.json.encode(event) + b"\n" for event in events))
+    assert Reasons(run.parent, spec).seconds("climb") == 4.0
+    assert Reasons(run.parent, spec).seconds("judge") is None
 
 
 def test_a_search_is_planned_as_what_it_is(bench, plan):

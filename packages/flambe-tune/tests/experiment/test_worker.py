@@ -63,6 +63,13 @@ def test_seconds_are_those_of_the_whole_task(do):
     assert 0.2 < event.seconds < 2
 
 
+def test_the_imports_of_a_new_process_are_not_time_of_its_first_unit(do, bench):
+    bench.toys.write_text(f"{bench.toys.read_text()}\ntime.sleep(0.6)\n")
+    event = do()
+    assert isinstance(event, Reported)
+    assert event.seconds < 0.6
+
+
 def test_secrets_are_in_no_error(do, tmp_path, monkeypatch):
     monkeypatch.setattr("flambe.runnable.secrets._values", set())
     file = tmp_path / "secrets.ini"

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,9 +16,9 @@ from flambe.build.builder import Scope, build, evaluate
 from flambe.build.parts import is_part
 from flambe.build.saved import save_component
 from flambe.build.state import State, get_state, load_state, read_state, write_state
-from flambe.build.trust import import_extensions
+from flambe.build.trust import import_extensions, locate
 from flambe.cli.console import QUIET, level
-from flambe.errors import RunFailed
+from flambe.errors import FlambeError, RunFailed
 from flambe.logging.buffer import MetricBuffer, encode_lines, use_buffer
 from flambe.logging.log import records_of_data
 from flambe.logging.mirror import Mirror
@@ -40,7 +41,7 @@ from flambe.runner.reads import noticed, read_data
 from flambe.runner.seeding import rng_state, seed_everything, set_rng_state
 from flambe.runner.unit import StepReport, Unit
 from flambe.spec.hooks import codecs
-from flambe.spec.nodes import LinkTarget
+from flambe.spec.nodes import NEW, LinkTarget, kind_of, walk
 
 _logger = logging.getLogger("flambe.run")
 
@@ -49,6 +50,7 @@ class StageRun:
     """One unit in this process. ``start``, ``step`` until there is no more, ``commit``, ``close``.
 
     unit: what to run. scratch: an empty folder of this attempt; everything is written there, and handed over from there.
+    loading_s: how long imports took, which the first unit of a process waits for.
     echo: the descriptor that gets what a unit with a log prints too.
     """
 
@@ -60,6 +62,7 @@ class StageRun:
         self.stop_requested = False
         self.component: Any = None
         self.steps_done = 0
+        self.loading_s = 0.0
         self._more = True
         self._artifacts = Artifacts(scratch.absolute())
         self._metrics = MetricBuffer(self._artifacts)
@@ -118,10 +121,13 @@ class StageRun:
         with self._inside():
             (self.folder / ARTIFACTS).mkdir(exist_ok=True)
             # A reused process must be as good as a fresh one.
+            began = time.monotonic()
             if not self.unit.is_program:  # what knows nothing of us sets its libraries itself, and needs perhaps none
                 for codec in codecs().values():
                     codec.prepare(threads=self.unit.threads)
             import_extensions(self.unit.extensions)
+            self._import_classes()
+            self.loading_s = time.monotonic() - began
             check_imported(self.unit.code, self.unit.extensions)
             self._handover.fetch()
             # After the fetch: whether an immutable was already in this process must not move the generators.
@@ -154,6 +160,13 @@ class StageRun:
                     self.steps_done = taken
                     set_again(resume, self._scope.objects)
             del state
+
+    def _import_classes(self) -> None:
+        """Import what the body names, for its time not to be taken for that of the unit."""
+        for _, node in walk(self.unit.body):
+            if kind_of(node) == NEW and node[NEW].partition(":")[0] not in sys.modules:
+                with contextlib.suppress(FlambeError, ImportError):  # building says so, and where it was written
+                    locate(node[NEW], self.unit.extensions)
 
     def step(self) -> StepReport:
         """Call ``run()`` once and report. When there is more to do its state is written to ``steps/<n>``."""

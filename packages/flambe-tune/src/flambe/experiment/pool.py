@@ -33,7 +33,7 @@ class Reported(msgspec.Struct, kw_only=True, tag="reported"):
 
     step_folder, result_folder: folders on the controller's disk. step_packed, result_packed: the same as bytes
     (``flambe.record.parcel``) from workers that do not see that disk. seconds: all that the task took, building and
-    writing included. worn: the worker should be replaced, see ``flambe.experiment.wear``.
+    writing included, and the imports of a new process left out. worn: the worker should be replaced, see ``flambe.experiment.wear``.
     """
 
     unit: str

@@ -36,7 +36,7 @@ class Work:
     to do next. step: last step whose state is kept. attempt: number of the last attempt; failures: how many of them failed.
     alone: it runs beside no other, as it ran out of memory.
     verdict: what the scheduler said about the last step. blockers: how many needed units are not done. seconds: time of
-    workers so far, in this process: building, running, writing.
+    workers so far, in this process: building, running, writing, and not importing.
     """
 
     unit: Unit

@@ -19,14 +19,15 @@ class Worker:
 
     def __init__(self) -> None:
         self._memory = MemoryWear()
+        self._loading_s = 0.0
         self._run: StageRun | None = None
         self._held: tuple[str, int, str] | None = None
 
     def do(self, task: Task) -> PoolEvent:
         """Do one task. What the unit raises, ``SystemExit`` too, comes back as ``Failed``; the objects are gone then."""
-        began = time.monotonic()
+        began, self._loading_s = time.monotonic(), 0.0
         event = self._do(task)
-        event.seconds = time.monotonic() - began
+        event.seconds = time.monotonic() - began - self._loading_s
         return event
 
     def _do(self, task: Task) -> PoolEvent:
@@ -36,7 +37,10 @@ class Worker:
             if self._run is None or self._held != mark:
                 self.release()
                 self._run, self._held = StageRun(unit, scratch), mark
-                self._run.start(Path(task.resume) if task.resume else None)
+                try:
+                    self._run.start(Path(task.resume) if task.resume else None)
+                finally:
+                    self._loading_s = self._run.loading_s
             run = self._run
             event = Reported(unit=unit.id, attempt=task.attempt)
             if task.action != COMMIT:

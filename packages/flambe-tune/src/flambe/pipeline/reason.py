@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from flambe.compile.search import Filler
 from flambe.errors import ConfigError
 from flambe.record import layout
-from flambe.record.ledger import LedgerState, fold, read_events
+from flambe.record.ledger import Event, LedgerState, fold, read_events
 from flambe.record.result import checkpoint_is_whole
 from flambe.record.run import StageRecord, read_record
 from flambe.runner.environment import input_is_unchanged
@@ -68,19 +68,20 @@ class Reasons:
 
     @cache  # noqa: B019 - it lives as long as one plan
     def seconds(self, stage: str) -> float | None:
-        """Return how long a unit of a stage took, on average of the newest run that ran one; None when none did."""
+        """Return how long a unit of a stage took, on average of the newest run that ran one; None when none did.
+
+        The first unit on each worker waits for its process to start and to import, so it counts only where all did.
+        """
         for run in self._runs:
-            taken = []
-            for unit, event in run.state.done.items():
-                if event["event"] == "commit" and unit.partition("/")[0] == stage:
-                    record = _record(run, unit)
-                    if record is not None and record.time.started and record.time.ended:
-                        began, ended = (
-                            datetime.datetime.fromisoformat(one) for one in (record.time.started, record.time.ended)
-                        )
-                        taken.append((ended - began).total_seconds())
-            if taken:
-                return sum(taken) / len(taken)
+            starts, first = _starts(run.state)
+            taken = {
+                unit: (_time(event) - _time(starts[unit])).total_seconds()
+                for unit, event in run.state.done.items()
+                if event["event"] == "commit" and unit.partition("/")[0] == stage and unit in starts
+            }
+            later = [seconds for unit, seconds in taken.items() if unit not in first] or [*taken.values()]
+            if later:
+                return sum(later) / len(later)
         return None
 
     def _difference(self, run: Earlier, plan: Mapping[str, Any], unit: Unit, needs_that_run: list[str]) -> str:
@@ -117,6 +118,25 @@ class Reasons:
             if not checkpoint_is_whole(paths.checkpoint)
             else "its stage has a scheduler"
         )
+
+
+def _starts(state: LedgerState) -> tuple[dict[str, Event], set[str]]:
+    """Return the last ``start`` event of each unit, and the units that were the first on a worker then."""
+    starts: dict[str, Event] = {}
+    first: set[str] = set()
+    workers: set[str] = set()
+    for event in state.events:
+        if event["event"] == "open":
+            workers.clear()  # another process has workers of its own, whatever they are called
+        elif event["event"] == "start":
+            starts[event["unit"]] = event
+            (first.discard if event["worker"] in workers else first.add)(event["unit"])
+            workers.add(event["worker"])
+    return starts, first
+
+
+def _time(event: Event) -> datetime.datetime:
+    return datetime.datetime.fromisoformat(event["t"])
 
 
 def _body(spec: Spec, plan: Mapping[str, Any]) -> Any:
