@@ -20,7 +20,8 @@ from flambe.errors import FlambeError, ProvenanceError
 from flambe.experiment.check import check_spec
 from flambe.experiment.crew import Crew
 from flambe.experiment.pool import COMMIT, STEP, Failed, Pool, Reported, Task
-from flambe.experiment.roster import Roster, StageState, Store
+from flambe.experiment.roster import Roster, Store
+from flambe.experiment.stage_state import StageState
 from flambe.experiment.work import ENDED, ON_A_WORKER, Phase, Work
 from flambe.pipeline.graph import StageGraph
 from flambe.record.keeper import Keeper
@@ -160,7 +161,7 @@ class Controller:
             if work.phase is Phase.FAILED and self.spec.stop_on_failure:
                 self._stop_after(work.place[0])
             return
-        lost = next((need for need in self._roster.needs_of(work) if need.phase in (Phase.FAILED, Phase.PRUNED)), None)
+        lost = next((need for need in work.needs.values() if need.phase in (Phase.FAILED, Phase.PRUNED)), None)
         if lost is not None:
             self._prune(work, f"{lost.unit.id} {lost.phase.value}")
         elif self._is_too_late(work):
@@ -235,7 +236,7 @@ class Controller:
             self._takeovers.carry(work.unit, work.step, donor.unit, exploit.step, exploit.choice)
         if work.phase is Phase.HELD:
             self._park(work)
-        self._roster.explore(work, exploit.choice, key)
+        state.explore(work, exploit.choice, key)
         self.keeper.note(f"{work.unit.id}: goes on from step {exploit.step} of {donor.unit.id}")
 
     def _park(self, work: Work) -> None:
@@ -397,7 +398,7 @@ class Controller:
         if state.schedule is not None and not (phase is Phase.DONE and work.scheduled):
             self._news = True
             if phase is Phase.DONE:
-                self._roster.tell_end(work)
+                state.tell_end(work)
             else:
                 state.schedule.gone(work.position)
         if phase is not Phase.DONE:

@@ -1,26 +1,24 @@
-"""``Roster``: the stages of a run and their units: how they are made, and where the ledger says they were."""
+"""``Roster``: the stages of a run and their units: how they are made, and how they stand."""
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import msgspec
 
-from flambe.compile.search import Filler, dimensions
+from flambe.compile.search import dimensions
 from flambe.compile.trials import searched_together
 from flambe.errors import ConfigError
 from flambe.experiment.growth import Growth, stages_of
-from flambe.experiment.history import earlier_stage
+from flambe.experiment.recall import Recall
+from flambe.experiment.stage_state import StageState
 from flambe.experiment.work import Phase, Work
 from flambe.pipeline.graph import StageGraph
 from flambe.pipeline.reduce import Candidate, best_of, group_of
 from flambe.pipeline.variants import Variant, choices_of, expand
 from flambe.record.keeper import Keeper
 from flambe.record.layout import UnitPaths
-from flambe.record.ledger import Event
 from flambe.record.result import Found
 from flambe.record.run import StageRecord, read_record
 from flambe.runner.plan import make_unit
@@ -30,7 +28,7 @@ from flambe.search.population import PopulationAdapter, mutations
 from flambe.search.schedule import Keen, StageSchedule
 from flambe.search.searcher_adapter import SearcherAdapter
 from flambe.search.space import Space
-from flambe.search.tune_adapter import EXPLOIT, Algorithm, SchedulerAdapter, is_population
+from flambe.search.tune_adapter import Algorithm, SchedulerAdapter, is_population
 from flambe.spec.digest import digest_of
 from flambe.spec.nodes import Spec, Stage
 
@@ -39,25 +37,6 @@ class Store(Protocol):
     """Earlier results by key (``flambe.record.result.ResultStore``)."""
 
     def find(self, key: str) -> Found | None: ...
-
-
-@dataclass
-class StageState:
-    """A stage in progress. works: its units in order, once they are known. open: how many have not ended."""
-
-    stage: Stage
-    works: list[Work] = field(default_factory=list)
-    expanded: bool = False
-    finished: bool = False
-    open: int = 0
-    survivors: list[Variant] = field(default_factory=list)
-    schedule: StageSchedule | None = None
-    growth: Growth | None = None
-    """The search that makes its units while the run goes on; of several stages the same."""
-    recorded: deque[Event] = field(default_factory=deque)
-    """Decisions of earlier processes, not yet heard again."""
-    since: int = 0
-    """Number of the last ``plan`` event of a unit of it: what was before is history."""
 
 
 class Roster:
@@ -99,8 +78,8 @@ class Roster:
         self._fresh: list[Work] = []
         self._spec = spec
         self._keeper = keeper
-        self._store = store
         self._algorithm = algorithm or self._tune_algorithm
+        self._recall = Recall(spec, keeper, self.works, may_take=store is not None)
 
     def expand(self, name: str) -> bool:
         """Make the units of a stage, as the ledger knows them, once the variants of all that it links to are known.
@@ -127,16 +106,16 @@ class Roster:
         survivors = {need: self.states[need].survivors for need in self.graph.needs[name]}
         for variant in expand(self.graph, name, survivors, self._choices[name], self._spec.seeds):
             self._enlist(variant)
-        self._give_up_others(state)
+        self._recall.give_up_others(state)
         if is_population(state.stage.scheduler):
             _check_population(state)
         if state.stage.scheduler is not None:
-            self._remember(state)
+            self._recall.remember(state)
             state.schedule = self._schedule(state, len(state.works))
         for work in state.works:
-            self._restore(work)
-        if state.schedule is not None and not self._take_stage(state):
-            self._replay(state)
+            self._recall.restore(state, work)
+        if state.schedule is not None and not self._recall.take_stage(state):
+            self._recall.replay(state)
         return True
 
     def take_fresh(self) -> list[Work]:
@@ -152,7 +131,7 @@ class Roster:
         ]
         for name in names:
             self.states[name].growth = None
-            self._give_up_others(self.states[name])
+            self._recall.give_up_others(self.states[name])
         return names
 
     def _begin_growth(self, leader: str, together: list[str]) -> None:
@@ -176,7 +155,7 @@ class Roster:
             self.states[name].expanded = True
             self.states[name].growth = growth
             if self.states[name].stage.scheduler is not None:
-                self._remember_grown(self.states[name])
+                self._recall.remember_grown(self.states[name])
         growth.begin()
 
     def _enlist_grown(self, variant: Variant) -> Work:
@@ -189,9 +168,9 @@ class Roster:
         if state.schedule is not None:
             position = state.schedule.join()
             assert position == work.position
-        self._restore(work)
+        self._recall.restore(state, work)
         if state.schedule is not None:
-            self._replay_unit(state, work)
+            self._recall.replay_unit(state, work)
         return work
 
     def _enlist(self, variant: Variant) -> Work:
@@ -206,6 +185,7 @@ class Roster:
         self.unit_of[variant] = work
         if work.variant is not variant:
             return work
+        work.needs = needs
         work.position = len(state.works)
         state.works.append(work)
         state.survivors.append(variant)
@@ -215,7 +195,7 @@ class Roster:
             if need.phase is not Phase.DONE:
                 work.blockers += 1
                 need.dependents.append(work)
-        self._plan(work)
+        self._recall.plan(work)
         return work
 
     def _schedule(self, state: StageState, count: int) -> StageSchedule:
@@ -249,18 +229,9 @@ class Roster:
         state.survivors = [work.variant for work in sorted(kept, key=lambda one: one.place)]
         return bool(done) and not kept
 
-    def explore(self, work: Work, choice: Mapping[str, Any], key: str) -> None:
-        """Let a unit go on as another choice for its stage. key: of what comes of it."""
-        body = Filler(self.graph.stages[work.stage].body)(dict(choice))
-        work.unit = msgspec.structs.replace(work.unit, body=body, key=key)
-
     def key_after(self, donor: Work, step: int, work: Work, choice: Mapping[str, Any]) -> str:
         """Return the key of what a unit makes of the state that ``donor`` had after ``step`` steps."""
         return digest_of([donor.unit.key, step, work.unit.seed, dict(choice)])
-
-    def needs_of(self, work: Work) -> list[Work]:
-        """Return the units that a unit links to."""
-        return [self.unit_of[one] for one in self._linked(work).values()]
 
     def folder(self, work: Work) -> UnitPaths:
         """Return the paths of a unit in the run directory."""
@@ -300,9 +271,6 @@ class Roster:
                 groups.setdefault(candidate.group, []).append(self.works[candidate.unit])
         return list(groups.values())
 
-    def _linked(self, work: Work) -> dict[str, Variant]:
-        return {need: work.variant.above[need] for need in work.variant.needs}
-
     def _is_settled(self, name: str) -> bool:
         state = self.states[name]
         if not state.expanded or state.growth is not None:
@@ -321,157 +289,9 @@ class Roster:
         work = self.works[unit.id] = Work(unit, variant, place, scheduled)
         return work
 
-    def _plan(self, work: Work, *, anew: bool = False) -> None:
-        self._keeper.plan(
-            work.unit, {need: self.unit_of[one].unit.id for need, one in self._linked(work).items()}, anew=anew
-        )
-
-    def _give_up_others(self, state: StageState) -> None:
-        """Prune the units of a stage that an earlier process expected, and that other code does not lead to."""
-        known = self._keeper.state
-        for unit, event in list(known.planned.items()):
-            if event["stage"] == state.stage.name and unit not in self.works and unit not in known.pruned:
-                gone = Unit(stage=event["stage"], variant=event["variant"], body=None, key=event["key"], seed=0)
-                self._keeper.prune(gone, "the code was changed, and what it linked to is not kept any more")
-
-    def _remember(self, state: StageState) -> None:
-        """Take up the history of a stage with a scheduler: its decisions, if what they rest on is as it was.
-
-        A decision about one unit rests on the results of all. When one of them began anew, as its code was changed, the
-        others do so too: whatever happened to a unit of the stage before the last ``plan`` in it is history.
-        """
-        works = {work.unit.id: work for work in state.works}
-        touched: set[str] = set()
-        stale: set[str] = set()
-        for event in self._keeper.state.events:
-            unit = event.get("unit")
-            if unit not in works:
-                continue
-            if event["event"] == "plan":
-                touched.discard(unit)
-                stale = (stale | touched) - {unit}
-                state.since = event["n"]
-                state.recorded.clear()
-            else:
-                touched.add(unit)
-                if event["event"] == "decision":
-                    state.recorded.append(event)
-        for unit in works:
-            if unit in stale:
-                self._plan_anew(state, works[unit])
-
-    def _plan_anew(self, state: StageState, work: Work) -> None:
-        self._plan(work, anew=True)
-        state.since = self._keeper.state.planned[work.unit.id]["n"]
-        state.recorded.clear()
-
-    def _restore(self, work: Work) -> None:
-        """Put a unit where the ledger says it was. A plan with another key has made it begin anew there."""
-        state, unit = self._keeper.state, work.unit.id
-        work.attempt = state.attempts.get(unit, 0)
-        work.failures = state.failures.get(unit, 0)
-        if unit in state.done:
-            work.take_result(state.done[unit])
-            work.phase = Phase.DONE
-        elif unit in state.failed:
-            work.phase, work.error = Phase.FAILED, state.failed[unit]["error"]
-        elif unit in state.pruned:
-            work.phase, work.why = Phase.PRUNED, state.pruned[unit]["why"]
-        else:
-            work.step = state.steps.get(unit, 0)
-        for event in self.states[work.stage].recorded:
-            # What it took over so far; the scheduler, which hears all results again, decides so again.
-            if event["unit"] == unit and event["decision"] == EXPLOIT and event["step"] <= work.step:
-                self.explore(work, event["choice"], event["key"])
-
-    def _take_stage(self, state: StageState) -> bool:
-        """Take a whole stage with a scheduler from an earlier run: its results, and its decisions as they were."""
-        done = self._keeper.state.done
-        taken = {work for work in state.works if work.phase is Phase.DONE and done[work.unit.id]["event"] == "reuse"}
-        begun = any(work.step or work.phase is not Phase.WAITING for work in state.works if work not in taken)
-        earlier = None
-        if self._store is not None and state.stage.reuse and state.works and not begun:
-            root, units = self._keeper.paths.root, [work.unit for work in state.works]
-            earlier = earlier_stage(root.parent, root, self._spec, state.stage.name, units)
-        if earlier is None:
-            for work in taken:
-                # Taken by a process that was killed, from a run that is gone since: the scheduler knows nothing of it.
-                self._plan_anew(state, work)
-                work.phase, work.step, work.reused = Phase.WAITING, 0, False
-            return False
-        for event in earlier.decisions[len(state.recorded) :]:
-            self._keeper.ledger.append(**{name: value for name, value in event.items() if name not in ("n", "t")})
-        for event in earlier.decisions:
-            if event["decision"] == EXPLOIT:
-                self.explore(self.works[event["unit"]], event["choice"], event["key"])
-        for work in state.works:
-            if work not in taken:
-                work.take_result(self._keeper.reuse(work.unit, earlier.found[work.unit.id]))
-                work.phase = Phase.DONE
-        state.schedule = None
-        return True
-
-    def _replay(self, state: StageState) -> None:
-        """Let the scheduler of a stage hear again what earlier processes told it."""
-        assert state.schedule is not None
-        known = {work.unit.id: work for work in state.works}
-        for event in self._keeper.state.events if self._spec.ordering == "arrival" else self._reports_of(state):
-            if event["event"] == "report" and event["unit"] in known and event["n"] > state.since:
-                state.schedule.report(
-                    known[event["unit"]].position,
-                    event["step"],
-                    event["metric"],
-                    lower_is_better=event["lower_is_better"],
-                    more=event["more"],
-                )
-        for work in state.works:
-            if work.phase in (Phase.FAILED, Phase.PRUNED):
-                state.schedule.gone(work.position)
-
-    def _replay_unit(self, state: StageState, work: Work) -> None:
-        """Let a search, and the scheduler beside it, hear again what earlier processes told them of a unit."""
-        assert state.schedule is not None
-        for event in self._keeper.state.reports.get(work.unit.id, ()):
-            if event["more"] or work.scheduled:
-                state.schedule.report(
-                    work.position,
-                    event["step"],
-                    event["metric"],
-                    lower_is_better=event["lower_is_better"],
-                    more=event["more"],
-                )
-        if work.phase is Phase.DONE and not work.scheduled:
-            self.tell_end(work)
-        elif work.phase in (Phase.FAILED, Phase.PRUNED):
-            state.schedule.gone(work.position)
-
-    def tell_end(self, work: Work) -> None:
-        """Let a search hear the result of a unit that nothing ended but itself; it may be of an earlier run."""
-        schedule = self.states[work.stage].schedule
-        assert schedule is not None
-        schedule.report(work.position, work.step, work.metric, lower_is_better=work.lower_is_better, more=False)
-
-    def _remember_grown(self, state: StageState) -> None:
-        """Take up the decisions of a stage whose units are not known yet. When one of them began anew, as its code was
-        changed, those of all did."""
-        planned: set[str] = set()
-        for event in self._keeper.state.events:
-            unit = str(event.get("unit", ""))
-            if event["event"] == "plan" and event["stage"] == state.stage.name:
-                if unit in planned:
-                    state.recorded.clear()
-                    planned.clear()
-                planned.add(unit)
-            elif event["event"] == "decision" and unit in planned:
-                state.recorded.append(event)
-
     def _proposer(self, stage: Stage, space: Space) -> SearcherAdapter:
         seed = int(digest_of([self._spec.seed, stage.name, stage.search])[:16], 16)
         return SearcherAdapter(stage.search, space, seed=seed, extensions=self._spec.environment.extensions)
-
-    def _reports_of(self, state: StageState) -> list[dict[str, Any]]:
-        reports = self._keeper.state.reports
-        return [event for work in state.works for event in reports.get(work.unit.id, ())]
 
     def _tune_algorithm(self, stage: Stage, lower_is_better: bool, count: int) -> Algorithm:
         seed = int(digest_of([self._spec.seed, stage.name, stage.scheduler])[:16], 16)

@@ -34,7 +34,7 @@ class Work:
 
     place: (position of the stage, index of the variant). position: among the units of the stage. action: what a worker is
     to do next. step: last step whose state is kept. attempt: number of the last attempt; failures: how many of them failed.
-    alone: it runs beside no other, as it ran out of memory.
+    needs: the units that it links to, by stage. alone: it runs beside no other, as it ran out of memory.
     verdict: what the scheduler said about the last step. blockers: how many needed units are not done. seconds: time of
     workers so far, in this process: building, running, writing, and not importing.
     """
@@ -54,6 +54,7 @@ class Work:
     blockers: int = 0
     seconds: float = 0.0
     scratch: str = ""
+    needs: dict[str, Work] = field(default_factory=dict)
     dependents: list[Work] = field(default_factory=list)
     twins: list[Work] = field(default_factory=list)
     metric: float | None = None

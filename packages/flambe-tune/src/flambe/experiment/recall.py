@@ -1,0 +1,167 @@
+"""``Recall``: where the ledger, and earlier runs, say that the units of a stage were."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from flambe.experiment.history import earlier_stage
+from flambe.experiment.stage_state import StageState
+from flambe.experiment.work import Phase, Work
+from flambe.record.keeper import Keeper
+from flambe.runner.unit import Unit
+from flambe.search.tune_adapter import EXPLOIT
+from flambe.spec.nodes import Spec
+
+
+class Recall:
+    """Takes up what earlier processes wrote about the units of a run. works: those that are known so far, by id, which
+    whoever makes them adds to. may_take: whether stages may be taken from earlier runs at all.
+    """
+
+    def __init__(self, spec: Spec, keeper: Keeper, works: Mapping[str, Work], *, may_take: bool) -> None:
+        self._spec = spec
+        self._keeper = keeper
+        self._works = works
+        self._may_take = may_take
+
+    def plan(self, work: Work, *, anew: bool = False) -> None:
+        """Expect a unit: see ``Keeper.plan``."""
+        self._keeper.plan(work.unit, {need: one.unit.id for need, one in work.needs.items()}, anew=anew)
+
+    def give_up_others(self, state: StageState) -> None:
+        """Prune the units of a stage that an earlier process expected, and that other code does not lead to."""
+        known = self._keeper.state
+        for unit, event in list(known.planned.items()):
+            if event["stage"] == state.stage.name and unit not in self._works and unit not in known.pruned:
+                gone = Unit(stage=event["stage"], variant=event["variant"], body=None, key=event["key"], seed=0)
+                self._keeper.prune(gone, "the code was changed, and what it linked to is not kept any more")
+
+    def remember(self, state: StageState) -> None:
+        """Take up the history of a stage with a scheduler: its decisions, if what they rest on is as it was.
+
+        A decision about one unit rests on the results of all. When one of them began anew, as its code was changed, the
+        others do so too: whatever happened to a unit of the stage before the last ``plan`` in it is history.
+        """
+        works = {work.unit.id: work for work in state.works}
+        touched: set[str] = set()
+        stale: set[str] = set()
+        for event in self._keeper.state.events:
+            unit = event.get("unit")
+            if unit not in works:
+                continue
+            if event["event"] == "plan":
+                touched.discard(unit)
+                stale = (stale | touched) - {unit}
+                state.since = event["n"]
+                state.recorded.clear()
+            else:
+                touched.add(unit)
+                if event["event"] == "decision":
+                    state.recorded.append(event)
+        for unit in works:
+            if unit in stale:
+                self._plan_anew(state, works[unit])
+
+    def remember_grown(self, state: StageState) -> None:
+        """Take up the decisions of a stage whose units are not known yet. When one of them began anew, as its code was
+        changed, those of all did."""
+        planned: set[str] = set()
+        for event in self._keeper.state.events:
+            unit = str(event.get("unit", ""))
+            if event["event"] == "plan" and event["stage"] == state.stage.name:
+                if unit in planned:
+                    state.recorded.clear()
+                    planned.clear()
+                planned.add(unit)
+            elif event["event"] == "decision" and unit in planned:
+                state.recorded.append(event)
+
+    def restore(self, state: StageState, work: Work) -> None:
+        """Put a unit where the ledger says it was. A plan with another key has made it begin anew there."""
+        known, unit = self._keeper.state, work.unit.id
+        work.attempt = known.attempts.get(unit, 0)
+        work.failures = known.failures.get(unit, 0)
+        if unit in known.done:
+            work.take_result(known.done[unit])
+            work.phase = Phase.DONE
+        elif unit in known.failed:
+            work.phase, work.error = Phase.FAILED, known.failed[unit]["error"]
+        elif unit in known.pruned:
+            work.phase, work.why = Phase.PRUNED, known.pruned[unit]["why"]
+        else:
+            work.step = known.steps.get(unit, 0)
+        for event in state.recorded:
+            # What it took over so far; the scheduler, which hears all results again, decides so again.
+            if event["unit"] == unit and event["decision"] == EXPLOIT and event["step"] <= work.step:
+                state.explore(work, event["choice"], event["key"])
+
+    def take_stage(self, state: StageState) -> bool:
+        """Take a whole stage with a scheduler from an earlier run: its results, and its decisions as they were."""
+        done = self._keeper.state.done
+        taken = {work for work in state.works if work.phase is Phase.DONE and done[work.unit.id]["event"] == "reuse"}
+        begun = any(work.step or work.phase is not Phase.WAITING for work in state.works if work not in taken)
+        earlier = None
+        if self._may_take and state.stage.reuse and state.works and not begun:
+            root, units = self._keeper.paths.root, [work.unit for work in state.works]
+            earlier = earlier_stage(root.parent, root, self._spec, state.stage.name, units)
+        if earlier is None:
+            for work in taken:
+                # Taken by a process that was killed, from a run that is gone since: the scheduler knows nothing of it.
+                self._plan_anew(state, work)
+                work.phase, work.step, work.reused = Phase.WAITING, 0, False
+            return False
+        for event in earlier.decisions[len(state.recorded) :]:
+            self._keeper.ledger.append(**{name: value for name, value in event.items() if name not in ("n", "t")})
+        for event in earlier.decisions:
+            if event["decision"] == EXPLOIT:
+                state.explore(self._works[event["unit"]], event["choice"], event["key"])
+        for work in state.works:
+            if work not in taken:
+                work.take_result(self._keeper.reuse(work.unit, earlier.found[work.unit.id]))
+                work.phase = Phase.DONE
+        state.schedule = None
+        return True
+
+    def replay(self, state: StageState) -> None:
+        """Let the scheduler of a stage hear again what earlier processes told it."""
+        assert state.schedule is not None
+        known = {work.unit.id: work for work in state.works}
+        for event in self._keeper.state.events if self._spec.ordering == "arrival" else self._reports_of(state):
+            if event["event"] == "report" and event["unit"] in known and event["n"] > state.since:
+                state.schedule.report(
+                    known[event["unit"]].position,
+                    event["step"],
+                    event["metric"],
+                    lower_is_better=event["lower_is_better"],
+                    more=event["more"],
+                )
+        for work in state.works:
+            if work.phase in (Phase.FAILED, Phase.PRUNED):
+                state.schedule.gone(work.position)
+
+    def replay_unit(self, state: StageState, work: Work) -> None:
+        """Let a search, and the scheduler beside it, hear again what earlier processes told them of a unit."""
+        assert state.schedule is not None
+        for event in self._keeper.state.reports.get(work.unit.id, ()):
+            if event["more"] or work.scheduled:
+                state.schedule.report(
+                    work.position,
+                    event["step"],
+                    event["metric"],
+                    lower_is_better=event["lower_is_better"],
+                    more=event["more"],
+                )
+        if work.phase is Phase.DONE and not work.scheduled:
+            state.tell_end(work)
+        elif work.phase in (Phase.FAILED, Phase.PRUNED):
+            state.schedule.gone(work.position)
+
+    def _plan_anew(self, state: StageState, work: Work) -> None:
+        self.plan(work, anew=True)
+        state.since = self._keeper.state.planned[work.unit.id]["n"]
+        state.recorded.clear()
+
+    def _reports_of(self, state: StageState) -> list[dict[str, Any]]:
+        reports = self._keeper.state.reports
+        return [event for work in state.works for event in reports.get(work.unit.id, ())]
