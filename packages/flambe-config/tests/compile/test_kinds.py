@@ -74,6 +74,13 @@ class Holds(Protocol):
     def hold(self) -> None: ...
 
 
+class Hand:
+    def hold(self): ...
+
+    @classmethod
+    def left(cls) -> Nail: ...
+
+
 class Loose(metaclass=enum.EnumMeta): ...
 
 
@@ -135,6 +142,8 @@ WRONG = [
     ("size: !mine.make_nail", ["box.size: make_nail gives a Nail; expected an integer"]),
     ("both: !mine.Nail", ["box.both: a Nail came; expected mine.tools.Tool or an integer"]),
     ("bag: sack", ["bag of Box is the text 'sack'; expected mine.Bag or null. Objects are written with a tag."]),
+    ("holds: !mine.Nail", ["box.holds: a Nail came; expected an object with hold or null"]),
+    ("holds: 5", ["holds of Box is 5; expected an object with hold or null"]),
     ("bag: !g [!mine.Bag , 3]", ["bag of Box is 3; expected mine.Bag or null"]),
 ]  # fmt: skip
 
@@ -157,7 +166,9 @@ def test_an_object_of_another_class_is_found(faults: Any, argument: str, expecte
         "either: !mine.Saw",
         "many: [!mine.Saw , !mine.tools.Tool ]",
         "many: !mine.Nail",
-        "holds: !mine.Nail",
+        "holds: !mine.Hand",
+        "holds: !mine.Odd",
+        "holds: !mine.Hand.left",
         "loose: !mine.Nail",
         "any_: !mine.Nail",
         "t: !mine.Nail",

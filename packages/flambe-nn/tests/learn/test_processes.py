@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,9 @@ from flambe.errors import UsageError
 from flambe.learn import Trainer
 from flambe.learn.batches import BatchStream
 from flambe.learn.processes import Processes
-from flambe.metric import Accuracy
+from flambe.learn.tally import tally
+from flambe.learn.validation import _counted, _merged, tally_batches
+from flambe.metric import Accuracy, MultiClassAUC, Perplexity, Recall
 from flambe.sampler import BaseSampler, EpisodicSampler
 
 ROWS = [(torch.arange(1, 2 + place % 5), torch.tensor(place)) for place in range(23)]
@@ -74,19 +76,64 @@ def test_processes_that_were_not_brought_together(monkeypatch: pytest.MonkeyPatc
 
 # --- real processes ---
 
+METRICS = [
+    nn.CrossEntropyLoss(weight=torch.tensor([1.0, 3.0])), Accuracy(), Perplexity(), Recall(top_k=1), MultiClassAUC(),
+    lambda pred, target: (pred.argmax(1) == target).float().std(),
+]  # fmt: skip
+
+
+class Largest(Accuracy):
+    """Keeps what cannot be added up: nobody may put two of its states together."""
+
+    def aggregate(self, state: dict[str, Any], pred: torch.Tensor, target: torch.Tensor) -> dict[str, Any]:
+        return {"largest": max(state.get("largest", 0.0), float(self.compute(pred, target)))}
+
+    def finalize(self, state: dict[str, Any]) -> float:
+        return state["largest"]
+
+
+@pytest.mark.parametrize("world", [2, 3, 8])
+def test_what_processes_counted_is_put_together_bit_for_bit(world: int) -> None:
+    torch.manual_seed(0)
+    batches = [(torch.randn(size, 2), torch.randint(0, 2, (size,))) for size in (4, 4, 4, 4, 3)]
+    everyone = [[_counted(METRICS, *batch) for batch in islice(batches, rank, None, world)] for rank in range(world)]
+    merged = _merged(METRICS, everyone)
+    assert [value.hex() for value in merged] == [v.hex() for v in tally_batches(METRICS, batches, lambda batch: batch)]
+    assert not tally(Largest()).can_merge
+    with pytest.raises(ValueError, match="there is no batch to evaluate"):
+        _merged(METRICS, [[] for _ in range(world)])
+
+
 WORK = """
 import sys, json
 import torch
 from torch import distributed, nn
 sys.path.insert(0, {tests!r})
-from learn_processes import make
+from learn_processes import METRICS, Largest, make
+from flambe.learn.processes import Processes
+from flambe.learn.validation import validate
+from flambe.sampler import BaseSampler
 distributed.init_process_group("gloo")
 trainer = make(**json.loads(sys.argv[1]))
 while trainer.run():
     pass
 total = sum(parameter.double().abs().sum().item() for parameter in trainer.model.parameters())
+batches = []
+def predict(batch):
+    batches.append(len(batch))
+    return trainer._predict_in_full(batch)
+trainer.model.eval()
+with torch.inference_mode():
+    # Shuffled, by a seed that each process has drawn for itself.
+    sampler = BaseSampler(batch_size=2)
+    shared = validate(METRICS, sampler, trainer.dataset.val, predict, Processes.current())
+    share = len(batches)
+    alone = validate(METRICS, sampler, trainer.dataset.val, predict)
+    batches.clear()
+    (largest,) = validate([Largest()], sampler, trainer.dataset.val, predict, Processes.current())
+validated = [share, len(batches), [value.hex() for value in shared], [value.hex() for value in alone], largest]
 with open(f"result.{{distributed.get_rank()}}", "w") as file:
-    json.dump([distributed.get_rank(), trainer.metric(), total], file)
+    json.dump([distributed.get_rank(), trainer.metric(), total, *validated], file)
 distributed.destroy_process_group()
 """
 
@@ -134,7 +181,13 @@ def test_two_processes_compute_what_one_does(tmp_path: Path, options: dict[str, 
     done = torchrun("work.py", json.dumps(options), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     results = [json.loads((tmp_path / f"result.{rank}").read_text()) for rank in range(2)]
-    assert results[0][1:] == results[1][1:], "all processes have the same weights"
+    assert results[0][1:3] == results[1][1:3], "all processes have the same weights"
+    # 13 examples for validation make 7 batches: of these one process sees 4 and the other one 3.
+    (share, whole, shared, single, largest), (other, *same) = results[0][3:], results[1][3:]
+    assert (share, other) == (4, 3)
+    assert shared == single
+    assert same == [whole, shared, single, largest]
+    assert whole == 7, "a metric that cannot be put together is computed by each of them"
     expected = sum(p.double().abs().sum().item() for p in alone.model.parameters())
     assert results[0][2] == pytest.approx(expected, rel=1e-5)
 

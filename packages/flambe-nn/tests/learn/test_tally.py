@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from flambe.learn.tally import MeanTally, StreamTally, WholeTally, is_lower_better, metric_label, tally, tally_batches
+from flambe.learn.tally import MeanTally, StreamTally, WholeTally, is_lower_better, metric_label, tally
+from flambe.learn.validation import tally_batches
 from flambe.metric import Accuracy
 
 GENERATOR = torch.Generator().manual_seed(0)

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from flambe.compile.annotations import Type, misfits, names_class, written
-from flambe.compile.kinds import Kinds, came, wanted_name
+from flambe.compile.kind_words import came, wanted_name
+from flambe.compile.kinds import Kinds
 from flambe.compile.library import Library
 from flambe.compile.link_check import LinkCheck
 from flambe.compile.lowering import FAULT, Where
@@ -185,7 +186,7 @@ class Checker:
             where = parameter.name + "".join(f"[{key}]" for key in below if key != GRID)
             if below and below[-2:-1] == (GRID,):
                 where = parameter.name
-            expected = wanted_name(type_, self._library)
+            expected = wanted_name(type_, self._library, self.kinds)
             is_made = kind_of(part) == NEW and (names_class(type_) or self.kinds.gives(part))
             if kind_of(part) == LINK or is_made:
                 label = f"{where} of {name}" if config is None else ".".join(map(str, (*config, where)))

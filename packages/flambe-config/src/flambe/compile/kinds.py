@@ -6,9 +6,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from flambe.build.link import create_link_str
 from flambe.build.reach import LIBRARY_BASES
-from flambe.compile.annotations import Type, describe, fits
+from flambe.compile.annotations import Type, fits
 from flambe.compile.library import Found, Library
 from flambe.compile.source import Class, Function
 from flambe.spec.nodes import (
@@ -37,6 +36,7 @@ _ROOTS = frozenset(
         ("torch.nn.modules.module", "Module"),
     }
 )
+_DATA = (bool, int, float, str, list, dict)
 _OWN = ("flambe.build.schema", "flambe.build.link")
 
 
@@ -70,13 +70,16 @@ class Kinds:
         found = self._class(type_[1])
         if found is None:
             return True
+        asked = self.asked(found)
+        if asked:
+            return any(set(asked) <= set(dir(kind)) for kind in ([str] if text else _DATA))
         order, _ = self._order(found)
         names = {(one.module, one.name) for one in order}
         return not names & (_COMPONENTS | LIBRARY_BASES) and not (text and names & _NUMBERS)
 
     def gives(self, node: Any) -> bool:
         """Whether a ``$new`` node calls a function or a factory, of which the source says what it gives."""
-        return _head(self.yields(node)) not in ("exact", "None")
+        return head(self.yields(node)) not in ("exact", "None")
 
     def meaning(self, type_: Type) -> Type:
         """What ``["class", …]`` stands for where the name is no class: an alias, a NewType, the bound of a TypeVar."""
@@ -204,7 +207,7 @@ class Kinds:
         nodes = self._follow(target) if target.attr else None
         for node in nodes or ():
             type_ = self.yields(node)
-            found = self._class(type_[1]) if _head(type_) == "exact" else None
+            found = self._class(type_[1]) if head(type_) == "exact" else None
             if found is None:
                 return None
             order, complete = self._order(found)
@@ -239,40 +242,59 @@ class Kinds:
             self._orders[key] = self._library.ancestors(found)
         return self._orders[key]
 
+    def asked_by(self, name: str) -> list[str]:
+        """Return what the protocol of this name (``module:Name``) asks for."""
+        found = self._class(name)
+        return [] if found is None else self.asked(found)
+
+    def asked(self, found: Found) -> list[str]:
+        """Return what a protocol asks an object to have; nothing of a class that is none, or not all in the source."""
+        order, complete = self._order(found)
+        classes = [one.item for one in order if isinstance(one.item, Class)]
+        if not complete or not any(base.rpartition(".")[2] == "Protocol" for base in classes[0].bases):
+            return []
+        return list(dict.fromkeys(name for one in classes for name in (*one.attributes, *one.methods, *one.names)))
+
     def _is_below(self, lower: Found, upper: Found) -> bool | None:
         """Whether one class is the other or below it; None when the source does not tell."""
         assert isinstance(upper.item, Class)
         order, complete = self._order(lower)
         if any((one.module, one.name) == (upper.module, upper.name) for one in order):
             return True
+        asked = self.asked(upper)
+        if asked:
+            classes = [one.item for one in order if isinstance(one.item, Class)]
+            known = {name for one in classes for name in (*one.attributes, *one.methods, *one.names)}
+            told = complete and not any(one.open or one.opaque or one.loose for one in classes)
+            return True if known.issuperset(asked) else False if told else None
         return False if complete and not upper.item.loose else None
 
     # Types ---------------------------------------------------------------------------------------------------------
 
     def _may_be(self, given: Type, wanted: Type) -> bool:
-        if given is None or wanted is None or "typevar" in (_head(given), _head(wanted)):
+        if given is None or wanted is None or "typevar" in (head(given), head(wanted)):
             return True
-        if _head(given) == "union":
+        if head(given) == "union":
             return any(self._may_be(one, wanted) for one in given[1:])
-        if _head(wanted) == "class" and (meaning := self.meaning(wanted)) is not wanted:
+        if head(wanted) == "class" and (meaning := self.meaning(wanted)) is not wanted:
             return self._may_be(given, meaning)
-        if _head(given) == "class" and (meaning := self.meaning(given)) is not given:
+        if head(given) == "class" and (meaning := self.meaning(given)) is not given:
             return self._may_be(meaning, wanted)
-        if _head(wanted) == "union":
+        if head(wanted) == "union":
             return any(self._may_be(given, one) for one in wanted[1:])
-        if _head(given) == "literal":
+        if head(given) == "literal":
             return any(fits(value, wanted, self) for value in given[1:])
-        if _head(given) in ("class", "exact"):
+        if head(given) in ("class", "exact"):
             return self._object_may_be(given, wanted)
-        if _head(wanted) == "class":
+        if head(wanted) == "class":
             return self.takes_data(wanted)
         return _data_may_be(given, wanted)
 
     def _object_may_be(self, given: Type, wanted: Type) -> bool:
         found = self._class(given[1])
-        if found is None or _head(wanted) in ("list", "dict"):
+        if found is None or head(wanted) in ("list", "dict"):
             return True
-        if _head(wanted) == "class":
+        if head(wanted) == "class":
             upper = self._class(wanted[1])
             if upper is not None and (upper.module, upper.name) in _ROOTS and upper.module.startswith("flambe."):
                 return True  # at run time classes of libraries may be made components
@@ -280,6 +302,8 @@ class Kinds:
                 return True
             if given[0] == "exact":
                 return False
+            if self.asked(upper):
+                return True  # a class below may have what is missing
             # It may be an object of a class below, which may be below what is wanted as well.
             roots = {(found.module, found.name), (upper.module, upper.name)} & _ROOTS
             return bool(roots) or self._is_below(upper, found) is not False
@@ -290,7 +314,7 @@ class Kinds:
 
 
 def _data_may_be(given: Type, wanted: Type) -> bool:
-    left, right = _head(given), _head(wanted)
+    left, right = head(given), head(wanted)
     if right == "callable":
         return left == "type"
     if right == "literal":
@@ -303,7 +327,7 @@ def _data_may_be(given: Type, wanted: Type) -> bool:
     return left == right or (left, right) in (("int", "float"), ("bool", "int"), ("bool", "float"))
 
 
-def _head(type_: Type) -> str:
+def head(type_: Type) -> str:
     return str(type_[0]) if isinstance(type_, list) else str(type_)
 
 
@@ -319,51 +343,3 @@ def _is_self(type_: Type) -> bool:
 
 def _is_map(value: Any) -> bool:
     return isinstance(value, dict) and kind_of(value) is None
-
-
-# Words ---------------------------------------------------------------------------------------------------------------
-
-
-def came(node: Any, kinds: Kinds) -> str:
-    """Return what a ``$new`` or ``$link`` node gives, as a message says it."""
-    if kind_of(node) == LINK:
-        target = link_target(node)
-        return f"the link {create_link_str(target.path, target.attr)!r} gives {_said(kinds.yields(node))}"
-    given = kinds.yields(node)
-    name = str(node[NEW]).rpartition(":")[2]
-    return (
-        f"{_with_article(name)} came" if _head(given) == "exact" and "." not in name else f"{name} gives {_said(given)}"
-    )
-
-
-def _said(type_: Type) -> str:
-    words = describe(type_) if type_ is not None else "something else"
-    first = type_[1] if _head(type_) == "union" else type_
-    return _with_article(words) if _head(first) in ("class", "exact") else words
-
-
-def wanted_name(type_: Type, library: Library) -> str:
-    """Return how a message says what was expected: with the module of a library's class."""
-    parts = type_[1:] if _head(type_) == "union" else [type_]
-    parts = [one for one in parts if not (one == "int" and "float" in parts)]
-    words = [_public(str(one[1]), library) if _head(one) == "class" else describe(one) for one in parts]
-    unique = list(dict.fromkeys(words))
-    return unique[0] if len(unique) == 1 else f"{', '.join(unique[:-1])} or {unique[-1]}"
-
-
-def _public(name: str, library: Library) -> str:
-    """Return the dotted name by which the source imported a class; of our own and the user's own the last part."""
-    module, _, rest = name.partition(":")
-    info = library.module(module)
-    head, _, tail = rest.partition(".")
-    if info is not None and head in info.imports:
-        origin, _, attribute = info.imports[head].partition(":")
-        dotted = ".".join(part for part in (origin, attribute, tail) if part)
-    else:
-        dotted = f"{module}.{rest}"
-    return dotted.rpartition(".")[2] if dotted.startswith("flambe.") else dotted
-
-
-def _with_article(name: str) -> str:
-    vowels = "AEFHILMNORSX" if name[1:2].isupper() else "AEIOU"  # an SSTDataset
-    return f"{'an' if name[:1] in vowels else 'a'} {name}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from torch.nn.functional import kl_div, log_softmax
 from torch.optim import Optimizer
 
 from flambe.learn.batches import default_device
+from flambe.learn.contracts import Batches, Measure, Schedule, Score, Training, TrainSplit
 from flambe.learn.tally import Tally
 from flambe.learn.trainer import Batch, Trainer
 
@@ -43,15 +44,15 @@ class DistillationTrainer(Trainer):
 
     def __init__(
         self,
-        dataset: Any,
-        train_sampler: Any,
-        val_sampler: Any,
+        dataset: Training,
+        train_sampler: Batches,
+        val_sampler: Batches,
         teacher_model: nn.Module,
         student_model: nn.Module,
-        loss_fn: Any,
-        metric_fn: Any,
+        loss_fn: Score,
+        metric_fn: Measure,
         optimizer: Optimizer,
-        scheduler: Any = None,
+        scheduler: Schedule | None = None,
         device: str | None = None,
         max_steps: int = 10,
         epoch_per_step: float = 1.0,
@@ -60,15 +61,15 @@ class DistillationTrainer(Trainer):
         lower_is_better: bool = False,
         max_grad_norm: float | None = None,
         max_grad_abs_val: float | None = None,
-        extra_validation_metrics: Sequence[Any] | None = None,
+        extra_validation_metrics: Sequence[Measure] | None = None,
         teacher_columns: Sequence[int] | None = None,
         student_columns: Sequence[int] | None = None,
         alpha_kl: float = 0.5,
         temperature: float = 1,
-        unlabel_dataset: Any = None,
-        unlabel_sampler: Any = None,
-        iter_scheduler: Any = None,
-        extra_training_metrics: Sequence[Any] | None = None,
+        unlabel_dataset: TrainSplit | None = None,
+        unlabel_sampler: Batches | None = None,
+        iter_scheduler: Schedule | None = None,
+        extra_training_metrics: Sequence[Measure] | None = None,
         extra_training_metrics_log_interval: int | None = None,
         log_interval: int | None = None,
         precision: str = "float32",
@@ -153,30 +154,14 @@ class DistillationTrainer(Trainer):
         scores, target = self.network(*_chosen(self._batch_to_device(batch), self.student_columns))
         return log_softmax(scores, dim=-1), target
 
-    def _state(self, state_dict: Any, prefix: str, local_metadata: dict[str, Any]) -> Any:
-        """Add the place in the unlabelled data to what a trainer saves."""
-        super()._state(state_dict, prefix, local_metadata)
-        state_dict[prefix + "unlabelled_batches"] = 0 if self._unlabelled is None else self._unlabelled.consumed
-        return state_dict
+    def _kept(self) -> dict[str, Any]:
+        return {**super()._kept(), "unlabelled_batches": 0 if self._unlabelled is None else self._unlabelled.consumed}
 
-    def _load_state(
-        self,
-        state_dict: Any,
-        prefix: str,
-        local_metadata: dict[str, Any],
-        strict: bool,
-        missing_keys: list[Any],
-        unexpected_keys: list[Any],
-        error_msgs: list[Any],
-    ) -> None:
-        """Take back what ``_state`` added."""
-        super()._load_state(
-            state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
-        )  # fmt: skip
-        if prefix + "unlabelled_batches" not in state_dict:
-            missing_keys.append(prefix + "unlabelled_batches")
-        elif self.unlabel_sampler is not None:
-            self._unlabelled = self._stream(self.unlabel_sampler, state_dict[prefix + "unlabelled_batches"])
+    def _take_back(self, kept: Mapping[str, Any]) -> Iterable[str]:
+        faults = super()._take_back(kept)
+        if self.unlabel_sampler is not None:
+            self._unlabelled = self._stream(self.unlabel_sampler, kept["unlabelled_batches"])
+        return faults
 
 
 def _chosen(batch: Batch, columns: Sequence[int] | None) -> Batch:

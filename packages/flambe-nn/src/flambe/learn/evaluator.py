@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 import flambe
-from flambe.build.component import Component
-from flambe.learn.batches import default_device, one_pass, to_device
-from flambe.learn.tally import is_lower_better, metric_label, tally_batches
+from flambe.build.stateful import Stateful
+from flambe.learn.batches import default_device, to_device
+from flambe.learn.contracts import AnySplit, Batches, Measure
+from flambe.learn.tally import is_lower_better, metric_label
+from flambe.learn.validation import validate
 from flambe.sampler import BaseSampler
 
 
-class Evaluator(Component):
+class Evaluator(Stateful):
     """Evaluate a model on one split. A single step, which may be run again.
 
     Parameters
@@ -37,10 +40,10 @@ class Evaluator(Component):
 
     def __init__(
         self,
-        dataset: Any,
+        dataset: AnySplit,
         model: nn.Module,
-        metric_fn: Any,
-        eval_sampler: Any = None,
+        metric_fn: Measure,
+        eval_sampler: Batches | None = None,
         eval_data: str = "test",
         device: str | None = None,
         lower_is_better: bool = False,
@@ -72,8 +75,8 @@ class Evaluator(Component):
         """Evaluate. ``block_name`` is put before the log tag. Returns False: one step is all."""
         self.model.eval()
         with torch.inference_mode():
-            batches = one_pass(self.eval_sampler, getattr(self.dataset, self.eval_data))
-            (self.eval_metric,) = tally_batches([self.metric_fn], batches, self._predict)
+            data = getattr(self.dataset, self.eval_data)
+            (self.eval_metric,) = validate([self.metric_fn], self.eval_sampler, data, self._predict)
         flambe.log(f"{f'{block_name} ' if block_name else ''}{self.metric_name}", self.eval_metric, 0)
         return False
 
@@ -86,23 +89,9 @@ class Evaluator(Component):
         """What ``metric()`` is."""
         return f"Eval {metric_label(self.metric_fn)}"
 
-    def _state(self, state_dict: Any, prefix: str, local_metadata: dict[str, Any]) -> Any:
-        """Add the metric."""
-        state_dict[prefix + "eval_metric"] = self.eval_metric
-        return state_dict
+    def _kept(self) -> dict[str, Any]:
+        return {"eval_metric": self.eval_metric}
 
-    def _load_state(
-        self,
-        state_dict: Any,
-        prefix: str,
-        local_metadata: dict[str, Any],
-        strict: bool,
-        missing_keys: list[Any],
-        unexpected_keys: list[Any],
-        error_msgs: list[Any],
-    ) -> None:
-        """Take back the metric."""
-        if prefix + "eval_metric" in state_dict:
-            self.eval_metric = state_dict[prefix + "eval_metric"]
-        else:
-            missing_keys.append(prefix + "eval_metric")
+    def _take_back(self, kept: Mapping[str, Any]) -> Iterable[str]:
+        self.eval_metric = kept["eval_metric"]
+        return ()

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, distributed
 
 from flambe.errors import UsageError
+from flambe.learn.optimizer_state import copied
 from flambe.runner.seeding import seed_everything
 
 HOW = "torchrun --nproc-per-node N -m flambe.learn.cli SPEC"
@@ -46,6 +47,14 @@ class Processes(NamedTuple):
         box = [value]
         distributed.broadcast_object_list(box, src=0)
         return box[0]
+
+    def gather(self, value: Any) -> list[Any] | None:
+        """Return to the first process what each gave, tensors on the CPU; None to the others."""
+        if not self.several:
+            return [value]
+        everyone: list[Any] | None = None if self.rank else [None] * self.world
+        distributed.gather_object(copied(value, "cpu"), everyone, dst=0)
+        return everyone
 
     def mean(self, values: Tensor) -> Tensor:
         """Return the mean of a tensor over the processes."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import torch
@@ -12,7 +12,10 @@ from torch.nn.modules.loss import _Loss
 
 
 class Tally(Protocol):
-    """One metric over many batches."""
+    """One metric over many batches. can_merge: whether what several of them counted can be put together."""
+
+    @property
+    def can_merge(self) -> bool: ...
 
     def add(self, pred: Tensor, target: Tensor) -> None:
         """Count one batch."""
@@ -26,13 +29,22 @@ class Tally(Protocol):
     def load(self, state: Any) -> None:
         """Go on from what ``state`` returned."""
 
+    def merge(self, state: Any) -> None:
+        """Add what another one counted of the batches that come next."""
+
 
 class StreamTally:
-    """A metric that streams by itself: it has ``aggregate(state, pred, target)`` and ``finalize(state)``."""
+    """A metric that streams by itself: it has ``aggregate(state, pred, target)`` and ``finalize(state)``.
+
+    Where the class of its ``aggregate`` has ``merge(state, other)`` too, several processes can share the batches.
+    """
 
     def __init__(self, metric: Any) -> None:
         self.metric = metric
         self.counted: dict[str, Any] = {}
+        # A merge that was inherited past the aggregate it belongs to says nothing.
+        first = next((one for one in type(metric).__mro__ if {"aggregate", "merge"} & vars(one).keys()), type(metric))
+        self.can_merge = "merge" in vars(first)
 
     def add(self, pred: Tensor, target: Tensor) -> None:
         counted = self.metric.aggregate(self.counted, pred, target)
@@ -48,6 +60,9 @@ class StreamTally:
     def load(self, state: Any) -> None:
         self.counted = state
 
+    def merge(self, state: Any) -> None:
+        self.counted = self.metric.merge(self.counted, state)
+
 
 class MeanTally:
     """A torch loss with ``reduction='mean'``, as the sum of its sums over the sum of its denominators.
@@ -55,6 +70,8 @@ class MeanTally:
     Exact also where batches count differently: ``ignore_index`` and class weights change the denominator
     (https://pytorch.org/docs/stable/generated/torch.nn.CrossEntropyLoss.html).
     """
+
+    can_merge = True
 
     def __init__(self, loss: Any, denominator: Callable[[Any, Tensor, Tensor], Tensor | int]) -> None:
         self.loss = loss
@@ -83,9 +100,15 @@ class MeanTally:
     def load(self, state: Any) -> None:
         self.sums, self.counts = list(state["sums"]), list(state["counts"])
 
+    def merge(self, state: Any) -> None:
+        self.sums += state["sums"]
+        self.counts += state["counts"]
+
 
 class WholeTally:
     """Any other metric: predictions and targets are kept on the device and joined at the end."""
+
+    can_merge = True
 
     def __init__(self, metric: Callable[[Tensor, Tensor], Any]) -> None:
         self.metric = metric
@@ -104,6 +127,10 @@ class WholeTally:
 
     def load(self, state: Any) -> None:
         self.preds, self.targets = list(state["preds"]), list(state["targets"])
+
+    def merge(self, state: Any) -> None:
+        self.preds += state["preds"]
+        self.targets += state["targets"]
 
 
 def _per_class(loss: Any, pred: Tensor, target: Tensor) -> Tensor | int:
@@ -153,22 +180,3 @@ def metric_label(metric: Any) -> str:
     if type(metric).__str__ is not object.__str__:
         return str(metric)
     return getattr(metric, "__name__", type(metric).__name__)
-
-
-def tally_batches(
-    metrics: Iterable[Any], batches: Iterable[Any], predict: Callable[[Any], tuple[Tensor, Tensor]]
-) -> list[float]:
-    """Return each of ``metrics`` over all ``batches``, where ``predict`` makes (pred, target) of a batch.
-
-    Raises ValueError when there are no batches.
-    """
-    tallies = [tally(metric) for metric in metrics]
-    empty = True
-    for batch in batches:
-        pred, target = predict(batch)
-        empty = False
-        for one in tallies:
-            one.add(pred, target)
-    if empty:
-        raise ValueError("there is no batch to evaluate: the split is empty, or smaller than one batch of drop_last")
-    return [one.value() for one in tallies]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -13,20 +13,23 @@ from torch.optim import LBFGS, Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 import flambe
-from flambe.build.component import Component
+from flambe.build.stateful import Stateful
 from flambe.learn.batches import BatchStream, default_device, one_pass, to_device
+from flambe.learn.best import Best
+from flambe.learn.contracts import Batches, Measure, Schedule, Score, Training
 from flambe.learn.network import Network
 from flambe.learn.optimizer_state import copied, like, plain
 from flambe.learn.precision import Precision
 from flambe.learn.processes import Processes
 from flambe.learn.progress_bar import progress_bar
-from flambe.learn.tally import Tally, is_lower_better, metric_label, tally, tally_batches
+from flambe.learn.tally import Tally, is_lower_better, metric_label, tally
 from flambe.learn.together import FINISH, STEP, told
+from flambe.learn.validation import validate
 
 Batch = tuple[Tensor, ...]
 
 
-class Trainer(Component):
+class Trainer(Stateful):
     """Train a model step by step; one ``run()`` is one step.
 
     A step validates and then trains for ``iter_per_step`` iterations; after the last step the model is validated
@@ -72,7 +75,8 @@ class Trainer(Component):
     back) goes on bit for bit as if nothing had happened.
 
     In several processes (``torchrun``) each one takes its share of every batch, and gradients are averaged: but for rounding
-    and dropout they compute what one process would. The loss is taken for a mean over the examples of a batch.
+    and dropout they compute what one process would. The loss is taken for a mean over the examples of a batch. Each validates
+    its share of the batches; the metrics are those of one process to the last bit.
 
     Subclasses may override ``_batch_to_device``, ``_compute_loss``, ``_compute_batch``, ``_train_step``,
     ``_eval_step`` and ``_aggregate_preds``; the first three call the model by ``self.network``.
@@ -86,14 +90,14 @@ class Trainer(Component):
 
     def __init__(
         self,
-        dataset: Any,
-        train_sampler: Any,
-        val_sampler: Any,
+        dataset: Training,
+        train_sampler: Batches,
+        val_sampler: Batches,
         model: nn.Module,
-        loss_fn: Any,
-        metric_fn: Any,
+        loss_fn: Score,
+        metric_fn: Measure,
         optimizer: Optimizer,
-        scheduler: Any = None,
+        scheduler: Schedule | None = None,
         device: str | None = None,
         max_steps: int = 10,
         epoch_per_step: float = 1.0,
@@ -102,9 +106,9 @@ class Trainer(Component):
         lower_is_better: bool = False,
         max_grad_norm: float | None = None,
         max_grad_abs_val: float | None = None,
-        extra_validation_metrics: Sequence[Any] | None = None,
-        iter_scheduler: Any = None,
-        extra_training_metrics: Sequence[Any] | None = None,
+        extra_validation_metrics: Sequence[Measure] | None = None,
+        iter_scheduler: Schedule | None = None,
+        extra_training_metrics: Sequence[Measure] | None = None,
         extra_training_metrics_log_interval: int | None = None,
         log_interval: int | None = None,
         precision: str = "float32",
@@ -178,9 +182,7 @@ class Trainer(Component):
         self._validated = False
         self._paused = False
         self._finished = False
-        self._best_metric: float | None = None
-        self._best_step = 0
-        self._best_model: dict[str, Any] | None = None
+        self._best = Best(self.lower_is_better)
         self._batches = self._stream(train_sampler)
         self._losses: list[Tensor] = []
         self._training_tallies = [tally(metric) for metric in self.extra_training_metrics]
@@ -287,27 +289,23 @@ class Trainer(Component):
         """Validate: log loss and metrics, keep the weights when they are the best so far, step the scheduler."""
         self.model.eval()
         metrics = [self.loss_fn, self.metric_fn, *self.extra_validation_metrics]
-        batches = one_pass(self.val_sampler, self.dataset.val)
         with torch.inference_mode():
             if type(self)._aggregate_preds is Trainer._aggregate_preds:
-                values = tally_batches(metrics, batches, self._predict_in_full)
+                values = validate(metrics, self.val_sampler, self.dataset.val, self._predict_in_full, self._processes)
             else:
-                pred, target = self._aggregate_preds(batches)
-                values = [float(metric(pred, target)) for metric in metrics]
-        # GPUs may differ in the last bit, and all processes have to decide alike.
-        loss, value, *extra = self._processes.broadcast(values)
-        if self._is_best(value):
-            self._best_metric, self._best_step = value, self._step
-            # Cloned: on the CPU the state holds the living parameters.
-            self._best_model = copied(nn.Module.state_dict(self.model), device="cpu")
+                pred, target = self._aggregate_preds(one_pass(self.val_sampler, self.dataset.val))
+                # GPUs may differ in the last bit, and all processes have to decide alike.
+                values = self._processes.broadcast([float(metric(pred, target)) for metric in metrics])
+        loss, value, *extra = values
+        self._best.offer(value, self._step, self.model)
         if self.scheduler is not None and self._step > 0:
             # Not before the first update: the first learning rate would never be used.
             self.scheduler.step(*([loss] if isinstance(self.scheduler, ReduceLROnPlateau) else []))
         name = metric_label(self.metric_fn)
         flambe.log("Validation/Loss", loss, self._step)
         flambe.log(f"Validation/{name}", value, self._step)
-        if self._best_metric is not None:
-            flambe.log(f"Best/{name}", self._best_metric, self._step)
+        if self._best.metric is not None:
+            flambe.log(f"Best/{name}", self._best.metric, self._step)
         for metric, one in zip(self.extra_validation_metrics, extra, strict=True):
             flambe.log(f"Validation/{metric_label(metric)}", one, self._step)
 
@@ -354,16 +352,13 @@ class Trainer(Component):
         with told(self, FINISH):
             if not self._validated or self._iteration:
                 self._eval_step()
-            if self._best_model is not None:
-                nn.Module.load_state_dict(self.model, self._best_model)
-            # The model has them now, a second copy would double the checkpoint.
-            self._best_model = None
+            self._best.restore(self.model)
             self._finished = True
             self._network.release()
 
     def metric(self) -> float | None:
         """Return the best validation metric so far, None before the first validation."""
-        return self._best_metric
+        return self._best.metric
 
     @property
     def metric_name(self) -> str:
@@ -372,75 +367,57 @@ class Trainer(Component):
 
     # --- state ---
 
-    def _state(self, state_dict: Any, prefix: str, local_metadata: dict[str, Any]) -> Any:
-        """Add steps made, best metric and weights, optimizer, schedulers and the place in the data."""
-        state_dict[prefix + "step"] = self._step
-        state_dict[prefix + "iteration"] = self._iteration
-        state_dict[prefix + "validated"] = self._validated
-        state_dict[prefix + "finished"] = self._finished
-        state_dict[prefix + "best_metric"] = self._best_metric
-        state_dict[prefix + "best_step"] = self._best_step
-        state_dict[prefix + "best_model"] = self._best_model
-        state_dict[prefix + "batches"] = self._batches.consumed
-        state_dict[prefix + "losses"] = torch.stack(self._losses) if self._losses else None
-        state_dict[prefix + "training_metrics"] = [counted.state() for counted in self._training_tallies]
-        state_dict[prefix + "optimizer"] = self.optimizer.state_dict()
-        state_dict[prefix + "scaler"] = self._precision.state()
-        for name in ("scheduler", "iter_scheduler"):
-            scheduler = getattr(self, name)
-            state_dict[prefix + name] = None if scheduler is None else plain(scheduler.state_dict())
-        return state_dict
+    # States without these were saved between two steps.
+    _came_later: ClassVar[Mapping[str, Any]] = {
+        "iteration": 0,
+        "validated": False,
+        "best_step": 0,
+        "losses": None,
+        "training_metrics": (),
+        "scaler": None,
+    }
 
-    def _load_state(
-        self,
-        state_dict: Any,
-        prefix: str,
-        local_metadata: dict[str, Any],
-        strict: bool,
-        missing_keys: list[Any],
-        unexpected_keys: list[Any],
-        error_msgs: list[Any],
-    ) -> None:
-        """Take back what ``_state`` added."""
-        names = ["step", "finished", "best_metric", "best_model", "batches", "optimizer", "scheduler", "iter_scheduler"]
-        missing = [prefix + name for name in names if prefix + name not in state_dict]
-        if missing:
-            missing_keys.extend(missing)
-            return
-        # The rest came later; a state without it was saved between two steps.
-        later: dict[str, Any] = {
-            "iteration": 0,
-            "validated": False,
-            "best_step": 0,
-            "losses": None,
-            "training_metrics": [],
-            "scaler": None,
+    def _kept(self) -> dict[str, Any]:
+        schedulers = {"scheduler": self.scheduler, "iter_scheduler": self.iter_scheduler}
+        return {
+            "step": self._step,
+            "iteration": self._iteration,
+            "validated": self._validated,
+            "finished": self._finished,
+            **self._best.kept(),
+            "batches": self._batches.consumed,
+            "losses": torch.stack(self._losses) if self._losses else None,
+            "training_metrics": [counted.state() for counted in self._training_tallies],
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self._precision.state(),
+            **{name: None if one is None else plain(one.state_dict()) for name, one in schedulers.items()},
         }
-        state = later | {name: state_dict[prefix + name] for name in [*names, *later] if prefix + name in state_dict}
-        self._step = state["step"]
-        self._iteration = state["iteration"]
-        self._validated = state["validated"]
-        self._finished = state["finished"]
-        self._best_metric = state["best_metric"]
-        self._best_step = state["best_step"]
-        self._best_model = state["best_model"]
-        self._batches = self._stream(self.train_sampler, consumed=state["batches"])
-        self._losses = [] if state["losses"] is None else list(copied(state["losses"], self.device).unbind())
+
+    def _take_back(self, kept: Mapping[str, Any]) -> Iterable[str]:
+        faults = []
+        self._step = kept["step"]
+        self._iteration = kept["iteration"]
+        self._validated = kept["validated"]
+        self._finished = kept["finished"]
+        self._best.take_back(kept)
+        self._batches = self._stream(self.train_sampler, consumed=kept["batches"])
+        self._losses = [] if kept["losses"] is None else list(copied(kept["losses"], self.device).unbind())
         self._training_tallies = [tally(metric) for metric in self.extra_training_metrics]
-        for counted, saved in zip(self._training_tallies, state["training_metrics"], strict=False):
+        for counted, saved in zip(self._training_tallies, kept["training_metrics"], strict=False):
             counted.load(copied(saved))
-        self._precision.load(state["scaler"])
+        self._precision.load(kept["scaler"])
         # Copied: the optimizer would take the tensors as they are and write into the memory of the saved file.
-        self.optimizer.load_state_dict(copied(state["optimizer"]))
+        self.optimizer.load_state_dict(copied(kept["optimizer"]))
         if self._step or self._iteration:
             # The scheduler is stepped first when training goes on, and would warn that no update was made yet.
             self.optimizer._opt_called = True  # type: ignore[attr-defined]
         for name in ("scheduler", "iter_scheduler"):
             scheduler = getattr(self, name)
-            if (scheduler is None) != (state[name] is None):
-                error_msgs.append(f"{prefix}{name}: it is there in one of the saved and the new trainer only")
+            if (scheduler is None) != (kept[name] is None):
+                faults.append(f"{name}: it is there in one of the saved and the new trainer only")
             elif scheduler is not None:
-                scheduler.load_state_dict(like(state[name], scheduler.state_dict()))
+                scheduler.load_state_dict(like(kept[name], scheduler.state_dict()))
+        return faults
 
     # --- parts of the above ---
 
@@ -452,15 +429,8 @@ class Trainer(Component):
             pred, target = self._predict(batch)
         return self._precision.full(pred), target
 
-    def _is_best(self, value: float) -> bool:
-        if math.isnan(value):
-            return False
-        if self._best_metric is None:
-            return True
-        return value < self._best_metric if self.lower_is_better else value > self._best_metric
-
     def _is_hopeless(self) -> bool:
-        return self.patience is not None and self._step - self._best_step >= self.patience
+        return self.patience is not None and self._step - self._best.step >= self.patience
 
     def _log_training(self, step: int, norm: Tensor, parameters: list[nn.Parameter]) -> None:
         losses, self._losses = self._losses, []

@@ -46,6 +46,14 @@ class Metric(Component):
         state.setdefault("target", []).append(target.detach().cpu())
         return state
 
+    def merge(self, state: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+        """Add to ``state`` what ``other`` has of the batches that came next. Returns it.
+
+        Sums are added and lists joined: as if ``state`` had been given those batches too. A class with an ``aggregate`` of its own
+        says here how its states are put together (``merge = Metric.merge`` if so); without, nobody does it.
+        """
+        return {**state, **{key: state[key] + value if key in state else value for key, value in other.items()}}
+
     def finalize(self, state: dict[str, Any]) -> float:
         """Return the metric of everything that was aggregated; NaN of nothing."""
         if not state:
@@ -75,6 +83,8 @@ class AverageableMetric(Metric):
         state["sum"] = state["sum"] + total if "sum" in state else total
         state["count"] = state.get("count", 0) + count
         return state
+
+    merge = Metric.merge  # sums
 
     def finalize(self, state: dict[str, Any]) -> float:
         """Return the weighted mean; NaN of nothing."""

@@ -48,6 +48,8 @@ class BinaryMetric(Metric):
         state["counts"] = state["counts"] + counts if "counts" in state else counts
         return state
 
+    merge = Metric.merge  # sums
+
     def finalize(self, state: dict[str, Any]) -> float:
         """Return the metric of everything that was counted."""
         counts = state["counts"].cpu() if state else torch.zeros(4)

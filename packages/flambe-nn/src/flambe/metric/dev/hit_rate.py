@@ -39,6 +39,8 @@ class HitRate(Metric):
         state["count"] = state.get("count", 0) + hits.numel()
         return state
 
+    merge = Metric.merge  # sums
+
     def finalize(self, state: dict[str, Any]) -> float:
         """Return the share of hits; NaN of nothing."""
         return float(state["hits"]) / state["count"] if state.get("count") else float("nan")

@@ -33,6 +33,8 @@ class Perplexity(Metric):
         state["count"] = state.get("count", 0) + count
         return state
 
+    merge = Metric.merge  # sums
+
     def finalize(self, state: dict[str, Any]) -> float:
         """Return the perplexity of everything that was added; infinite where exp is, NaN of nothing."""
         mean = self._mean(state)

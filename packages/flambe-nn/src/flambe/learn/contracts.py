@@ -1,0 +1,74 @@
+"""What training asks of the parts it is given. No base class is needed: an object that has these is one.
+
+``flambe-compile`` reads them, and refuses an object of a class that lacks one of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+
+class Training(Protocol):
+    """Data to train on: two sequences of examples."""
+
+    @property
+    def train(self) -> Any: ...
+
+    @property
+    def val(self) -> Any: ...
+
+
+class TrainSplit(Protocol):
+    """Data with training examples."""
+
+    @property
+    def train(self) -> Any: ...
+
+
+class ValSplit(Protocol):
+    """Data with validation examples."""
+
+    @property
+    def val(self) -> Any: ...
+
+
+class TestSplit(Protocol):
+    """Data with test examples."""
+
+    @property
+    def test(self) -> Any: ...
+
+
+class Batches(Protocol):
+    """Makes batches of examples: ``sample(data, n_epochs)``. What else of ``BaseSampler`` it has is used too."""
+
+    def sample(self, data: Any, n_epochs: int = 1) -> Iterator[Any]: ...
+
+
+class Score(Protocol):
+    """A loss or metric: called with (prediction, target)."""
+
+    def __call__(self, pred: Any, target: Any, /) -> Any: ...
+
+
+class Stream(Protocol):
+    """A metric that goes through a split batch by batch."""
+
+    def aggregate(self, state: Any, pred: Any, target: Any) -> Any: ...
+
+    def finalize(self, state: Any) -> Any: ...
+
+
+class Schedule(Protocol):
+    """A learning-rate scheduler, as those of PyTorch are."""
+
+    def step(self) -> Any: ...
+
+    def state_dict(self) -> Any: ...
+
+    def load_state_dict(self, state_dict: Any) -> Any: ...
+
+
+AnySplit = TrainSplit | ValSplit | TestSplit
+Measure = Score | Stream
