@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 from pathlib import Path
 
@@ -162,6 +163,8 @@ def test_all_kinds_stand_in_one_table_and_in_the_index(tmp_path: Path) -> None:
     home = tmp_path / "all"
     mlxp(home, 1)
     expyrun(home, 0)
+    for path in (home / "logs/1/metadata/info.yaml", home / "out/first/m/exp.0/config.yml"):
+        os.utime(path, (1_700_000_000, 1_700_000_000))  # what is seconds old is read again
     for read in (2, 0):
         reader = flambe.Reader(home, index=tmp_path / "cache")
         assert [row["info.tool.name"] for row in reader.filter()] == ["mlxp", "expyrun"]

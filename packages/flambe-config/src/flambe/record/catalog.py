@@ -1,10 +1,16 @@
-"""The runs at and below one folder, as rows: found by walking, read once, and read again when their files have changed."""
+"""The runs at and below one folder: found by walking, and read again when their files have changed.
+
+What is looked at, each time: every folder that is no run, the record of every run, and the ledger of every run that has not
+ended. So what comes, goes, is moved, continued or written again is noticed at the next question; what is changed inside of a
+finished run without a word in its ``run.json`` is not.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,192 +18,105 @@ import msgspec
 
 from flambe.errors import ConfigError
 from flambe.record import layout
-from flambe.record.columns import ARTIFACT, CONFIG, INFO, PARAMS
-from flambe.record.foreign import open_foreign, recognize, record_of
-from flambe.record.index import GONE, Entry, Index, Listing, Stamp
-from flambe.record.inside import read_file
-from flambe.record.recorded import RUN_COLUMNS, UNIT_COLUMNS, RecordedRun, natural
-from flambe.record.run import FINISHED, RUNNING
-from flambe.record.series import FUNCTIONS
-
-Cells = dict[str, Any]
+from flambe.record.column_names import is_detail
+from flambe.record.detail import Detail
+from flambe.record.foreign import recognize, record_of
+from flambe.record.index import Index, Listing
+from flambe.record.inotify import Inotify, tells_all
+from flambe.record.inside import read_stamped
+from flambe.record.known import GONE, Known, Stamp
+from flambe.record.natural import natural
 
 _DEEPEST = 32
 _SETTLED_NS = 2_000_000_000
-"""A folder whose time is younger than this when it was listed may get more without another time."""
-_OF_THE_PLACE = ("run", "path", "info.path")
-"""Columns that are no part of what is kept: they change when a folder is moved."""
-_BELOW = "$below"
-"""In what is kept of a unit: its folder, from that of the run."""
-_PLAIN = frozenset({*RUN_COLUMNS, *UNIT_COLUMNS})
+"""What is younger than this when it is read may be written once more without another time: clocks of file systems are coarse."""
 
-_encode = msgspec.msgpack.Encoder().encode
-_decode_row = msgspec.msgpack.Decoder(dict[str, Any]).decode
-_decode_rows = msgspec.msgpack.Decoder(list[dict[str, Any]]).decode
-
-
-class Series(msgspec.Struct, array_like=True):
-    """A metric column: the unit, log and key that it is, and what ``FUNCTIONS`` are of it (None where there is no answer)."""
-
-    unit: str
-    log: str
-    key: str
-    summary: list[Any]
-
-    def of(self, function: str) -> Any:
-        return self.summary[FUNCTIONS.index(function)]
-
-
-class Detail(msgspec.Struct, array_like=True):
-    """What is read of a run only when somebody asks: metrics and artifacts.
-
-    run: column → metric in the row of the run. units: unit → column → metric. files: unit, type, name and size of artifacts.
-    """
-
-    run: dict[str, Series] = {}
-    units: dict[str, dict[str, Series]] = {}
-    files: list[tuple[str, str, str, int]] = []
-
+_FEW = 500
+"""Runs that are as soon looked at as watched."""
 
 _decode_detail = msgspec.msgpack.Decoder(Detail).decode
+_encode = msgspec.msgpack.Encoder().encode
+Tell = Callable[[int, int], None]
 
 
-class Known:
-    """One run that was read. cells: its columns but metrics and artifacts, as far as they were asked for; all where ``whole``."""
-
-    __slots__ = ("_inode", "_record", "_time", "cells", "detail", "entry", "path", "told", "unit_cells", "whole")
-
-    def __init__(self, path: str, entry: Entry, cells: Cells | None = None) -> None:
-        self.path = path
-        self.entry = entry
-        self.cells: Cells = {} if cells is None else cells
-        self.whole = cells is not None
-        self.unit_cells: list[Cells] | None = None
-        self.detail: Detail | None = None
-        self.told: tuple[Stamp, list[str]] | None = None
-        """What could not be read of it, when this process did, and the stamp of its ledger then."""
-        # What tells a finished run of ours that is what it was, in a single call of the system for each of thousands.
-        still = entry.ledger == GONE and not entry.changing and not entry.kind
-        self._record = f"{path}/{layout.RUN}" if still else None
-        self._inode, self._time, _ = entry.record
-
-    def is_settled(self) -> bool:
-        """Whether this is a finished run whose record is what it was. False may also mean: look closer."""
-        if self._record is None:
-            return False
-        try:
-            stat = os.lstat(self._record)
-        except OSError:
-            return False
-        return stat.st_ino == self._inode and stat.st_mtime_ns == self._time and stat.st_size == self.entry.record[2]
-
-    def row(self) -> Cells:
-        """Return all columns of the run, but metrics and artifacts."""
-        if not self.whole:
-            self.cells = {"run": self.path, **_decode_row(self.entry.row), "info.path": self.path}
-            self.whole = True
-        return self.cells
-
-    def rows(self) -> list[Cells]:
-        """Return all columns of each unit, those of the run included; but metrics and artifacts."""
-        if self.unit_cells is None:
-            row = self.row()
-            shared = {
-                name: value
-                for name, value in row.items()
-                if name in ("run", "name", "index") or name.startswith((INFO, CONFIG))
-            }
-            self.unit_cells = []
-            for cells in _decode_rows(self._units()):
-                below = cells.pop(_BELOW, None)
-                path = os.path.normpath(f"{self.path}/{below}") if below is not None else None
-                self.unit_cells.append(shared | cells | ({"path": path, "info.path": path} if path else {}))
-        return self.unit_cells
-
-    def _units(self) -> bytes:
-        if self.entry.units is None:
-            # Another process may have taken it from the index meanwhile.
-            units = [_without_place(unit.columns(), self.path) for unit in self.open().units()]
-            self.entry = self.entry._replace(units=_encode(units))
-        return self.entry.units or b""
-
-    def answers(self, columns: Sequence[str]) -> Mapping[str, Any]:
-        """Return the row of the run as a query asks it: a metric is its last value, an artifact its size. columns: all that it
-        asks for; ``Catalog.need`` had them before."""
-        details = [name for name in columns if is_detail(name)]
-        if not details:
-            return self.cells
-        found = {name: self.cells[name] for name in columns if name in self.cells}
-        detail = self.details()
-        for name in details:
-            if name.startswith(ARTIFACT):
-                value = next((size for _, kind, file, size in detail.files if name == f"{ARTIFACT}{kind}.{file}"), None)
-            else:
-                value = value_of(detail.run, name)
-            if value is not None:
-                found[name] = value
-        return found
-
-    def details(self) -> Detail:
-        """Return what is known of metrics and artifacts, read now where nobody has asked before."""
-        if self.detail is None:
-            self.detail = _detail_of(self.open())
-        return self.detail
-
-    def open(self) -> RecordedRun:
-        return open_run(Path(self.path), self.entry.kind)
+class _Head(msgspec.Struct):
+    flambe_record: Any
+    kind: Any = None
 
 
-def open_run(path: Path, kind: str) -> RecordedRun:
-    """Return the reader of one run directory. kind: whose it is, empty for ours."""
-    return open_foreign(kind, path) if kind else RecordedRun(path)
+_decode_head = msgspec.json.Decoder(_Head).decode
 
 
 class Catalog:
-    """The runs at and below ``root``. problems: what could not be read at the last look.
+    """The runs at and below ``root``, in natural order of their paths. problems: what could not be read at the last look.
 
     cache: the folder of indices, None for none. looks: whether files are looked at again, once something is known.
+    tell: is given how many runs were read so far, and how many folders there are that may be one, as far as that is known.
     """
 
-    def __init__(self, root: Path, cache: Path | None, *, looks: bool = True) -> None:
-        self.root = root
+    def __init__(self, root: Path, cache: Path | None, *, looks: bool = True, tell: Tell | None = None) -> None:
         self.problems: list[str] = []
         self.read = 0
         """How many runs were read from their files so far."""
         self._top = str(root.absolute())
         self._index = Index(root, cache)
         self._looks = looks
+        self._tell = tell
         self._known: dict[str, Known] | None = None
         self._listings: dict[str, Listing] = {}
-        self._loaded: set[str] = set()
         self._order: list[Known] = []
+        self._columns: dict[str, list[Any]] = {}
         self._broken: dict[str, tuple[Stamp, str, Stamp, list[str]]] = {}
+        self._looked = 0
+        self._watch: Inotify | None = None
+        self._watched: set[str] = set()
+        """Places of finished runs that were what they were when the system began to watch them, and of which it told nothing since."""
 
     # -- finding -----------------------------------------------------------------------------------------------------
 
     def refresh(self) -> list[Known]:
-        """Look at every folder and record, read what has changed, and return all runs in natural order of their paths."""
+        """Look at every folder and record, read what has changed, and return all runs in order."""
         first = self._known is None
         if self._known is None:
-            entries, self._listings = self._index.load()
-            self._known = {place: Known(self._path_of(place), entry) for place, entry in entries.items()}
+            self._known, self._listings = self._index.load()
         if not self._looks and (self._known or not first):
             if first:
+                for known in self._known.values():
+                    known.path = self._path_of(known.place)
                 self._order = sorted(self._known.values(), key=lambda known: natural(known.path))
             return self._order
         self.problems = []
         before, listed = self._known, self._listings
-        self._fresh: list[Entry] = []
+        self._fresh: list[tuple[Known, Any, bytes]] = []
         self._found: dict[str, Known] = {}
         self._seen: dict[str, Listing] = {}
+        self._expected, read = 0, self.read
+        self._hear()
         self._walk("", 0)
         self._known, self._listings = self._found, self._seen
-        self._order = list(self._found.values())
         relisted = [(place, listing) for place, listing in self._seen.items() if listed.get(place) is not listing]
-        gone = [place for place in (*before, *listed) if place not in self._found and place not in self._seen]
-        if self._fresh or relisted or gone:
-            self._index.save(self._fresh, relisted, gone=gone)
+        gone = [place for place in before if place not in self._found] if before.keys() != self._found.keys() else []
+        gone += [place for place in listed if place not in self._found and place not in self._seen]
+        if first or relisted or gone or self.read > read:
+            self._order = list(self._found.values())
+            self._columns = {}
+        if relisted or gone or self._fresh:
+            self._index.save(self._fresh, relisted, gone=gone, live=len(self._order))
         return self._order
+
+    def _hear(self) -> None:
+        """Take in what the system tells of the folders that it watches; from the second look on, so that who asks once pays nothing."""
+        self._looked += 1
+        if self._watch is not None and self._watch.is_mine:
+            changed = self._watch.changed()
+            if changed is not None:
+                cut = len(self._top) + 1
+                self._watched.difference_update(path[cut:] for path in changed)
+                return
+        self._watch, self._watched = None, set()
+        if self._looked > 1 and len(self._known or ()) > _FEW:
+            with contextlib.suppress(OSError, ValueError):
+                self._watch = Inotify()
 
     def _path_of(self, place: str) -> str:
         return f"{self._top}/{place}" if place else self._top
@@ -206,13 +125,16 @@ class Catalog:
         path = self._path_of(place)
         known = self._known.get(place) if self._known else None
         if known is not None:
-            stamp = _record_stamp(path, known.entry.kind)
+            known.path = path
+            stamp = _record_stamp(path, known.kind)
             if stamp != GONE:
-                if stamp != known.entry.record or self._has_moved_on(known):
-                    known = self._take(place, known.entry.kind, stamp)
+                if stamp != known.record or self._has_moved_on(known):
+                    known = self._take(place, known.kind, stamp, known)
                 if known is not None:
                     self._found[place] = known
                 return
+        elif self._take_ours(place, path):
+            return
         stamp = stamp_of(path, folder=True)
         if self._is_still_broken(place, path, stamp):
             return
@@ -237,14 +159,60 @@ class Catalog:
         if depth >= _DEEPEST:
             self.problems.append(f"{path} lies {depth} folders deep, and what is below is not looked at")
             return
-        before, found = self._known or {}, self._found
-        for name in listing.names:
-            below = f"{place}/{name}" if place else name
-            known = before.get(below)
-            if known is not None and known.is_settled():
-                found[below] = known
-            else:
-                self._walk(below, depth + 1)
+        self._expected += len(listing.names)
+        prefix = f"{place}/" if place else ""
+        if self._watched and self._listings.get(place) is not listing:
+            # Another folder may have come in the place of one that is watched.
+            self._watched.difference_update([prefix + name for name in listing.names])
+        self._walk_below(prefix, path, listing.names, depth + 1)
+
+    def _walk_below(self, prefix: str, path: str, names: list[str], depth: int) -> None:
+        """Look at the folders in one. Of a finished run of ours a single call of the system tells, for each of thousands."""
+        known_at, found, lstat = self._known or {}, self._found, os.lstat
+        get, watched = known_at.get, self._watched
+        watch, device = self._watch, None
+        for name in names:
+            place = prefix + name
+            known = get(place)
+            if place in watched and known is not None:
+                found[place] = known
+                continue
+            if known is not None and known.ledger is None and not known.changing and not known.kind:
+                if watch is not None and device is None:
+                    device = os.stat(path).st_dev if tells_all(path) else -1
+                # First the watch: what changes between the two is told by it.
+                is_watched = watch is not None and device != -1 and watch.add(f"{path}/{name}")
+                try:
+                    stat = lstat(f"{path}/{name}/run.json")
+                except OSError:
+                    self._walk(place, depth)
+                    continue
+                if stat.st_mtime_ns == known.mtime and stat.st_ino == known.inode and stat.st_size == known.size:
+                    if not known.path:
+                        known.path = f"{path}/{name}"
+                    found[place] = known
+                    if is_watched and stat.st_dev == device:
+                        watched.add(place)
+                    continue
+            self._walk(place, depth)
+
+    def _take_ours(self, place: str, path: str) -> bool:
+        """Read a folder that nothing is known of, where it is a run of ours."""
+        if place in self._broken or place in self._listings:
+            return False
+        try:
+            read = record_in(path)
+        except ConfigError:
+            return False  # told by whoever looks closer
+        if read is None:
+            return False
+        stamp = (read[1].st_ino, read[1].st_mtime_ns, read[1].st_size)
+        taken = self._take(place, "", stamp, read=read)
+        if taken is not None:
+            self._found[place] = taken
+        else:
+            self._broken[place] = (stamp_of(path, folder=True), "", stamp, self.problems[-1:])
+        return True
 
     def _is_still_broken(self, place: str, path: str, folder: Stamp) -> bool:
         """Whether a run that could not be read is what it was; then that is told again."""
@@ -278,99 +246,99 @@ class Catalog:
         return sorted(filter(may_hold_runs, names), key=natural), None
 
     def _has_moved_on(self, known: Known) -> bool:
-        entry = known.entry
-        if known.told is not None and known.cells.get("status") != RUNNING:
+        if known.told is not None and known.cell("status") != "RUNNING":
             ledger, problems = known.told
             if stamp_of(f"{known.path}/{layout.LEDGER}") != ledger:
                 return True
             self.problems.extend(problems)
             return False
-        if entry.changing:
+        if known.changing:
             return True
-        return entry.ledger != GONE and stamp_of(f"{known.path}/{layout.LEDGER}") != entry.ledger
+        return known.ledger is not None and stamp_of(f"{known.path}/{layout.LEDGER}") != known.ledger
 
-    def _take(self, place: str, kind: str, record: Stamp) -> Known | None:
-        """Read a run from its files; None, and a problem, when its record is none."""
+    def _take(
+        self,
+        place: str,
+        kind: str,
+        record: Stamp,
+        before: Known | None = None,
+        read: tuple[bytes, os.stat_result] | None = None,
+    ) -> Known | None:
+        """Read a run from its files; None, and a problem, when its record is none.
+
+        record: its stamp. before: what was known of it. read: what is in its record, where that was read already.
+        """
+        from flambe.record.reading import read_run
+
         path = self._path_of(place)
-        run = open_run(Path(path), kind)
-        ledger = stamp_of(f"{path}/{layout.LEDGER}")
+        ledger, at = stamp_of(f"{path}/{layout.LEDGER}"), time.time_ns()
         self.read += 1
+        if self._tell is not None:
+            self._tell(self.read, max(self._expected, len(self._found)))
         try:
-            units = run.units()
-            row, rows = run.columns(units), [unit.columns() for unit in units]
+            reading = read_run(path, kind, read)
         except ConfigError as error:
             self.problems.append(str(error))
             return None
-        self.problems.extend(run.problems())
-        status = row.get("status")
-        row = {name: value for name, value in row.items() if name not in _OF_THE_PLACE}
-        rows = [_without_place(cells, path) for cells in rows]
-        # A finished run changes no more unless its record says so first.
-        finished = status in FINISHED or kind != ""
-        changing = status == RUNNING or bool(run.problems())
-        try:
-            try:
-                data = _encode(row), _encode(rows)
-            except OverflowError:
-                row, rows = _fitting(row), _fitting(rows)
-                data = _encode(row), _encode(rows)
-            entry = Entry(place, kind, record, GONE if finished else ledger, changing, *data)
-        except (OverflowError, UnicodeError, msgspec.MsgspecError, RecursionError) as error:
-            self.problems.append(f"{path} holds a value that no table can have: {error}")
-            return None
-        self._fresh.append(entry)
-        known = Known(path, entry, {"run": path, **row, "info.path": path})
-        if found := run.problems():
-            known.told = (ledger, found)
-        return known
+        self.problems.extend(reading.problems)
+        young = at - record[1] < _SETTLED_NS
+        known = Known(place, kind, *record, None if reading.finished else ledger, reading.changing or young, path)
+        known.cells = {"run": path, **reading.row, "info.path": path}
+        known.units = reading.units
+        if reading.problems and not young:
+            known.told = (ledger, reading.problems)
+        # What is read each time all the same need not be written each time.
+        if before is None or before.head() != known.head() or before.row() != known.cells:
+            self._fresh.append((known, reading.row, reading.units))
+            return known
+        before.units, before.rows_of_units, before.detail, before.told = reading.units, None, None, known.told
+        return before
 
     # -- columns -----------------------------------------------------------------------------------------------------
 
-    def need(self, columns: Iterable[str]) -> None:
-        """Read what these columns of all runs take, so that ``Known.answers`` has them."""
-        wanted = dict.fromkeys(columns)
-        # A few columns of thousands of rows: the others are passed over and not made.
-        kept = [name for name in wanted if name not in self._loaded and not is_detail(name)]
-        if kept and (partly := [known for known in self._order if not known.whole]):
-            fields = [(f"f{place}", Any, msgspec.UNSET) for place in range(len(kept))]
-            rename = {field[0]: name for field, name in zip(fields, kept, strict=True)}
-            decode = msgspec.msgpack.Decoder(msgspec.defstruct("_Cells", fields, rename=rename)).decode
-            for known in partly:
-                found = decode(known.entry.row)
-                known.cells["run"] = known.cells["info.path"] = known.path
-                for field, name in rename.items():
-                    value = getattr(found, field)
-                    if value is not msgspec.UNSET:
-                        known.cells[name] = value
-        self._loaded.update(kept)
-        if any(map(is_detail, wanted)):
-            self.read_details()
+    def column(self, name: str) -> list[Any]:
+        """Return the cell of each run in a column, ``MISSING`` where it has none."""
+        if name not in self._columns:
+            if is_detail(name):
+                self.read_details()
+            else:
+                partly = [known for known in self._order if known.cells is None]
+                self._index.fill({id(known.chunk): known.chunk for known in partly}.values(), [name])
+            self._columns[name] = [known.cell(name) for known in self._order]
+        return self._columns[name]
 
     def read_units(self) -> None:
         """Have the columns of the units of all runs."""
-        lacking = {known.entry.place: known for known in self._order if known.entry.units is None}
+        lacking = {known.place: known for known in self._order if known.units is None}
         for place, units in self._index.units(list(lacking)).items() if lacking else ():
             if place in lacking:
-                lacking[place].entry = lacking[place].entry._replace(units=units)
+                lacking[place].units = units
 
     def read_details(self) -> None:
         """Have metrics and artifacts of all runs; files are read of those that no index knows."""
-        lacking = {known.entry.place: known for known in self._order if known.detail is None}
+        lacking = {known.place: known for known in self._order if known.detail is None}
         if not lacking:
             return
         for place, data in self._index.details(list(lacking)).items():
             if place in lacking:
                 try:
-                    lacking.pop(place).detail = _decode_detail(data)
+                    lacking[place].detail = _decode_detail(data)
                 except msgspec.MsgspecError:
                     continue
+                del lacking[place]
+        if not lacking:
+            return
+        from flambe.record.reading import read_detail
+
+        self.read_units()
         fresh = []
-        for place, known in lacking.items():
-            run = known.open()
-            known.detail = _detail_of(run)
-            self.problems.extend(problem for problem in run.problems() if problem not in self.problems)
+        for number, (place, known) in enumerate(lacking.items(), 1):
+            known.detail, problems = read_detail(known)
+            self.problems.extend(problem for problem in problems if problem not in self.problems)
+            if self._tell is not None:
+                self._tell(number, len(lacking))
             # Of a run that goes on, more comes without a word in its record.
-            if known.entry.ledger == GONE and not known.entry.changing and not run.problems():
+            if known.ledger is None and not known.changing and not problems:
                 fresh.append((place, _encode(known.detail)))
         if fresh:
             self._index.save(details=fresh)
@@ -379,21 +347,6 @@ class Catalog:
 def may_hold_runs(name: str) -> bool:
     """Whether a folder is looked into: the stages of a run hold no runs, and hidden folders are somebody's scratch."""
     return not name.startswith(".") and name != layout.STAGES
-
-
-def is_detail(column: str) -> bool:
-    """Whether a column is a metric or an artifact, which are read only when somebody asks."""
-    return column not in _PLAIN and not column.startswith((CONFIG, INFO, PARAMS))
-
-
-def value_of(series: dict[str, Series], name: str) -> Any:
-    """Return what a column of a query is of the metrics of a row: ``min(val.loss)``, or the last value of ``val.loss``."""
-    if name in series:
-        return series[name].of("last")
-    function, bracket, rest = name.partition("(")
-    if bracket and function in FUNCTIONS and rest[:-1] in series:
-        return series[rest[:-1]].of(function)
-    return None
 
 
 def stamp_of(path: str, *, folder: bool = False) -> Stamp:
@@ -405,16 +358,6 @@ def stamp_of(path: str, *, folder: bool = False) -> Stamp:
     return (found.st_ino, found.st_mtime_ns, found.st_size)
 
 
-def _fitting(value: Any) -> Any:
-    """Return cells whose integers fit into 64 bits; larger ones become texts."""
-    if isinstance(value, dict):
-        return {name: _fitting(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_fitting(item) for item in value]
-    large = isinstance(value, int) and not -(1 << 63) <= value < 1 << 63
-    return hex(value) if large else value
-
-
 def _record_stamp(path: str, kind: str) -> Stamp:
     for name in record_of(kind):
         if (stamp := stamp_of(f"{path}/{name}")) != GONE:
@@ -424,37 +367,28 @@ def _record_stamp(path: str, kind: str) -> Stamp:
 
 def is_whole_run(path: str | os.PathLike[str]) -> bool:
     """Whether ``path`` is the directory of a whole run of ours. Raises ConfigError when its record cannot be read."""
+    return record_in(path) is not None
+
+
+def record_in(path: str | os.PathLike[str]) -> tuple[bytes, os.stat_result] | None:
+    """Return what the ``run.json`` of a whole run of ours holds, and what the system says of it; None where a folder is none.
+
+    Raises ConfigError when it cannot be read.
+    """
     record = os.path.join(path, layout.RUN)
     try:
-        head = msgspec.json.decode(read_file(record))
+        read = read_stamped(record)
+        try:
+            return read if _decode_head(read[0]).kind != "stage" else None
+        except msgspec.ValidationError:  # no mapping, or one without the key
+            msgspec.json.decode(read[0])
+            return None
     except (FileNotFoundError, NotADirectoryError):
-        return False
+        return None
     except OSError as error:
         raise ConfigError(f"{record} cannot be read: it {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{record} cannot be read: {error}") from error
-    return isinstance(head, dict) and "flambe_record" in head and head.get("kind") != "stage"
 
 
-def _without_place(cells: Cells, run: str) -> Cells:
-    kept = {name: value for name, value in cells.items() if name not in _OF_THE_PLACE}
-    return kept | {_BELOW: os.path.relpath(cells["path"], run)} if "path" in cells else kept
-
-
-def _detail_of(run: RecordedRun) -> Detail:
-    detail = Detail(run={}, units={}, files=[])
-    units = run.units()
-    standing = run.standing(units)
-    for unit in units:
-        series = {
-            f"{log}.{key}": Series(unit.id, log, key, [summary.get(function) for function in FUNCTIONS])
-            for (log, key), summary in unit.summaries().items()
-        }
-        detail.units[unit.id] = series
-        detail.files += [(unit.id, file.type, file.name, file.size) for file in unit.artifacts()]
-        if standing.get(unit.stage) is unit:
-            detail.run.update({run.metric_name(unit, name): one for name, one in series.items()})
-    return detail
-
-
-__all__ = ["Catalog", "Cells", "Detail", "Known", "Series", "is_whole_run", "open_run"]
+__all__ = ["Catalog", "is_whole_run", "may_hold_runs", "stamp_of"]

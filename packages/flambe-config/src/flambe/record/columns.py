@@ -16,7 +16,7 @@ no variant is best.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -26,19 +26,25 @@ from flambe.record.run import RunRecord
 from flambe.spec.codec import unescape
 from flambe.spec.nodes import ARGS, BYTES, ENV, FILE, FLOAT, LINK, MAP, NEW, SEARCHES, YAML, Spec, kind_of, link_target
 
-CONFIG, INFO, PARAMS, ARTIFACT = "config.", "info.", "params.", "artifact."
-PREFIXES = (CONFIG, INFO, PARAMS, ARTIFACT)
+_LEAVES = (str, int, float)
 _OF_ONE = ("function", "runnable")
 """Kinds of runs that have a single stage, which nobody named."""
 
 
-def flatten(value: Any, name: str) -> Iterator[tuple[str, Any]]:
-    """Yield the columns of plain data: one for each leaf of its mappings; lists, and mappings that are empty, are leaves."""
-    if isinstance(value, Mapping) and value:
+def flatten(value: Any, name: str) -> dict[str, Any]:
+    """Return the columns of plain data: one for each leaf of its mappings; lists, and mappings that are empty, are leaves."""
+    columns: dict[str, Any] = {}
+    _flatten(value, name, columns)
+    return columns
+
+
+def _flatten(value: Any, name: str, columns: dict[str, Any]) -> None:
+    if isinstance(value, dict) and value:
+        before = f"{name}." if name else ""
         for key, item in value.items():
-            yield from flatten(item, f"{name}.{key}" if name else str(key))
+            _flatten(item, f"{before}{key}", columns)
     else:
-        yield name, value
+        columns[name] = value
 
 
 def config_of(spec: Spec, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -51,40 +57,46 @@ def config_of(spec: Spec, params: Mapping[str, Any]) -> dict[str, Any]:
             name = "config"
             if spec.kind == "function" and isinstance(body, dict) and isinstance(body.get("config"), dict):
                 body, path = body["config"], f"{path}.config"
-        columns.update(_of_node(body, name, path, params))
+        _of_node(body, name, path, params, columns)
     columns.pop("config", None)
     return columns
 
 
-def _of_node(node: Any, name: str, path: str, params: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+def _of_node(node: Any, name: str, path: str, params: Mapping[str, Any], columns: dict[str, Any]) -> None:
     if path in params:
         # A text may be the name of an option, and a node of its own.
-        yield from _of_node(params[path], name, "", {})
+        _of_node(params[path], name, "", {}, columns)
+        return
+    if node is None or isinstance(node, _LEAVES):
+        columns[name] = node
+        return
+    if isinstance(node, list) and all(isinstance(item, _LEAVES) for item in node):
+        columns[name] = list(node)
         return
     kind = kind_of(node)
     if kind in (None, NEW) and isinstance(node, dict):
         if kind == NEW:
-            yield name, str(node[NEW]).rpartition(":")[2]
+            columns[name] = str(node[NEW]).rpartition(":")[2]
         elif not node:
-            yield name, {}
+            columns[name] = {}
         for key, item in node.items():
             if key == ARGS and isinstance(item, list):
                 for place, argument in enumerate(item):
-                    yield from _of_node(argument, f"{name}.{place}", f"{path}.{place}", params)
+                    _of_node(argument, f"{name}.{place}", f"{path}.{place}", params, columns)
             elif key != NEW and not key.startswith("$"):
-                yield from _of_node(item, f"{name}.{key}", f"{path}.{key}", params)
+                _of_node(item, f"{name}.{key}", f"{path}.{key}", params, columns)
     elif kind == MAP:
-        yield from flatten(unescape(node), name)
+        _flatten(unescape(node), name, columns)
     elif kind == LINK:
-        yield name, str(link_target(node))
+        columns[name] = str(link_target(node))
     elif kind in (FILE, ENV, YAML):
-        yield name, node[kind] if kind != ENV else f"${node[ENV]}"
+        columns[name] = node[kind] if kind != ENV else f"${node[ENV]}"
     elif kind in SEARCHES or (isinstance(node, list) and any(_is_searched(item) for item in node)):
         if isinstance(node, list):
             for place, item in enumerate(node):
-                yield from _of_node(item, f"{name}.{place}", f"{path}.{place}", params)
+                _of_node(item, f"{name}.{place}", f"{path}.{place}", params, columns)
     else:
-        yield name, plain(node)
+        columns[name] = plain(node)
 
 
 def _is_searched(node: Any) -> bool:
@@ -112,7 +124,7 @@ def plain(node: Any) -> Any:
 def info_of(record: RunRecord, status: str, path: str) -> dict[str, Any]:
     """Return the columns of a run's record. status: as readers show it."""
     whole = msgspec.to_builtins(record) | {"status": status, "path": path}
-    return dict(flatten(whole, "info"))
+    return flatten(whole, "info")
 
 
 def chosen_of(kind: str, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -122,7 +134,7 @@ def chosen_of(kind: str, params: Mapping[str, Any]) -> dict[str, Any]:
         if "." in path:  # the seed has none
             name = path.partition(".")[2] if kind in _OF_ONE else path
             name = name.removeprefix("config.") if kind == "function" else name
-            columns.update(_of_node(value, f"config.{name}", "", {}))
+            _of_node(value, f"config.{name}", "", {}, columns)
     return columns
 
 

@@ -6,8 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from flambe.errors import FlambeError
-from flambe.record.catalog import is_detail
-from flambe.record.columns import ARTIFACT
+from flambe.record.column_names import ARTIFACT, is_detail
 from flambe.record.row import Row
 
 if TYPE_CHECKING:

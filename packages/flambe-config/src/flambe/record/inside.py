@@ -20,29 +20,40 @@ _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 def open_file(path: str | os.PathLike[str]) -> int:
     """Return the descriptor of a plain file. Raises OSError for anything else, and for a link."""
+    return opened(path)[0]
+
+
+def opened(path: str | os.PathLike[str]) -> tuple[int, os.stat_result]:
+    """Return the descriptor of a plain file, and what the system says of it. Raises as ``open_file`` does."""
     try:
         descriptor = os.open(path, _FLAGS)
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise OSError(errno.ELOOP, "is a link, and links are not followed here", os.fspath(path)) from None
         raise
-    if stat.S_ISREG(os.fstat(descriptor).st_mode):
-        return descriptor
+    found = os.fstat(descriptor)
+    if stat.S_ISREG(found.st_mode):
+        return descriptor, found
     os.close(descriptor)
     raise OSError(errno.EINVAL, "is no plain file", os.fspath(path))
 
 
 def read_file(path: str | os.PathLike[str], most: int = MOST) -> bytes:
     """Return what a plain file holds. Raises OSError; also where it is a link, or larger than ``most``."""
-    descriptor = open_file(path)
+    return read_stamped(path, most)[0]
+
+
+def read_stamped(path: str | os.PathLike[str], most: int = MOST) -> tuple[bytes, os.stat_result]:
+    """Return what a plain file holds, and what the system said of it before it was read. Raises as ``read_file`` does."""
+    descriptor, found = opened(path)
     try:
-        size = os.fstat(descriptor).st_size
-        if size > most:
-            raise OSError(errno.EFBIG, f"has {size:,} bytes, and at most {most:,} are read", os.fspath(path))
-        data = os.read(descriptor, size + 1)
-        while len(data) <= most and (more := os.read(descriptor, 1 << 20)):
+        if found.st_size > most:
+            raise OSError(errno.EFBIG, f"has {found.st_size:,} bytes, and at most {most:,} are read", os.fspath(path))
+        data = os.read(descriptor, found.st_size + 1)
+        # Fewer than were asked for: that is all. More: somebody is writing it.
+        while found.st_size < len(data) <= most and (more := os.read(descriptor, 1 << 20)):
             data += more
-        return data[:most]
+        return data[:most], found
     finally:
         os.close(descriptor)
 
@@ -70,14 +81,43 @@ def folders(path: str | os.PathLike[str]) -> list[str]:
         return []
 
 
+def plain_files(path: str | os.PathLike[str]) -> list[str]:
+    """Return the names of the plain files in ``path``, sorted; none where it is no folder, or not ours to read."""
+    try:
+        with os.scandir(path) as entries:
+            return sorted(entry.name for entry in entries if entry.is_file(follow_symlinks=False))
+    except OSError:
+        return []
+
+
+def is_file_name(name: str) -> bool:
+    """Whether a text, which anybody may have written, names something in a folder and nothing outside of it."""
+    return name not in ("", ".", "..") and "/" not in name and "\0" not in name
+
+
 def leads_out(root: str, *names: str) -> bool:
     """Whether one of the folders ``root/names[0]``, ``root/names[0]/names[1]``, … is a link."""
     path = root
     for name in names:
         path = f"{path}/{name}"
-        if os.path.islink(path):
-            return True
+        try:
+            if stat.S_ISLNK(os.lstat(path).st_mode):
+                return True
+        except (OSError, ValueError):  # nothing there
+            return False
     return False
 
 
-__all__ = ["LONGEST", "MOST", "folders", "leads_out", "open_file", "read_file", "read_lines"]
+__all__ = [
+    "LONGEST",
+    "MOST",
+    "folders",
+    "is_file_name",
+    "leads_out",
+    "open_file",
+    "opened",
+    "plain_files",
+    "read_file",
+    "read_lines",
+    "read_stamped",
+]

@@ -14,19 +14,22 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from flambe.record.series import FUNCTIONS, summary_of
+from flambe.record.sheet import MISSING, Sheet
 
 Row = Mapping[str, Any]
-Test = Callable[[Row], bool]
 
 
-class Missing:
-    """What a row has in a column that it does not have: every comparison with it is false."""
+class Test(NamedTuple):
+    """What is asked of a row. of_row: its answer for one. of_all: those for all rows of a sheet, where columns are quicker."""
 
-    def __repr__(self) -> str:
-        return "MISSING"
+    of_row: Callable[[Row], bool]
+    of_all: Callable[[Sheet], list[bool]]
 
 
-MISSING = Missing()
+def by_rows(test: Callable[[Row], bool]) -> Test:
+    """Return a test that has to see each row."""
+    return Test(test, lambda sheet: [test(row) for row in sheet.rows])
+
 
 ALIASES = {
     "info.logger.log_id": "info.index",
@@ -63,11 +66,15 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d.*)?\Z")
 
 
 class Operand(NamedTuple):
-    """One side of a comparison. get: its value in a row. column: its name, where it is one alone; else constant: the value."""
+    """One side of a comparison. get: its value in a row. column: its name, where it is one alone; else constant: the value.
+
+    cell: the column of a sheet that has what is asked for; None where that is no single one.
+    """
 
     get: Callable[[Row], Any]
     column: str | None = None
     constant: Any = MISSING
+    cell: str | None = None
 
     @property
     def may_stand_alone(self) -> bool:
@@ -84,7 +91,7 @@ def column(name: str) -> Operand:
     name = ALIASES.get(name, name)
     if name == AGE:
         return Operand(_age, name)
-    return Operand(lambda row: row.get(name, MISSING), name)
+    return Operand(lambda row: row.get(name, MISSING), name, cell=name)
 
 
 def called(function: str, name: str) -> Operand:
@@ -97,7 +104,7 @@ def called(function: str, name: str) -> Operand:
             value = summary_of(values if isinstance(values, list) else [values]).get(function)
         return MISSING if value is None else value
 
-    return Operand(get)
+    return Operand(get, cell=whole)
 
 
 def age_of(row: Row) -> float | None:
@@ -128,14 +135,15 @@ def comparison(sign: str, left: Operand, right: Operand) -> Test:
         if one.constant in _STARTING and other.column in ("info.status", "status") and sign in ("==", "!="):
             return membership(other, [constant(state) for state in _STARTING[one.constant]], negated=sign == "!=")
     compare = SIGNS[sign]
-    if left.column not in (None, AGE) and (kinds := _plain_kinds(right.constant)):
+    if left.cell is not None and (kinds := _plain_kinds(right.constant)):
         # By far the most frequent form, asked of every run there is.
-        name, value = left.column, right.constant
+        cell_name, get, value = left.cell, left.get, right.constant
         if sign == "!=":
-            return lambda row: (
-                (cell := row.get(name, MISSING)) is not MISSING and not (type(cell) in kinds and cell == value)
-            )
-        return lambda row: type(cell := row.get(name)) in kinds and compare(cell, value)
+            return asking(left, lambda cell: cell is not MISSING and not (type(cell) in kinds and cell == value))
+        return Test(
+            lambda row: type(cell := get(row)) in kinds and compare(cell, value),
+            lambda sheet: [type(cell) in kinds and compare(cell, value) for cell in sheet.column(cell_name)],
+        )
 
     def test(row: Row) -> bool:
         one, other = left.get(row), right.get(row)
@@ -151,17 +159,17 @@ def comparison(sign: str, left: Operand, right: Operand) -> Test:
             return compare(first, second)
         return compare(one, other)
 
-    return test
+    return by_rows(test)
 
 
 def membership(left: Operand, items: list[Operand], *, negated: bool) -> Test:
     """Return the test ``left in items``; a row that lacks ``left`` fails it, also when ``negated``."""
 
     values = [item.constant for item in items]
-    if left.column not in (None, AGE) and not negated and values and all(map(_plain_kinds, values)):
-        name, known = left.column, {(type(value) is str, value) for value in values}
+    if left.cell is not None and not negated and values and all(map(_plain_kinds, values)):
+        known = {(type(value) is str, value) for value in values}
         kinds = _NUMBERS | _TEXTS
-        return lambda row: type(cell := row.get(name)) in kinds and (type(cell) is str, cell) in known
+        return asking(left, lambda cell: type(cell) in kinds and (type(cell) is str, cell) in known)
 
     def test(row: Row) -> bool:
         value = left.get(row)
@@ -169,17 +177,24 @@ def membership(left: Operand, items: list[Operand], *, negated: bool) -> Test:
             return False
         return any(equal(value, item.get(row)) for item in items) is not negated
 
-    return test
+    return by_rows(test)
 
 
 def matching(left: Operand, pattern: re.Pattern[str]) -> Test:
     """Return the test whether the text ``left`` has a part that ``pattern`` matches."""
 
-    def test(row: Row) -> bool:
-        value = left.get(row)
+    def test(value: Any) -> bool:
         return isinstance(value, str) and pattern.search(value) is not None
 
-    return test
+    return asking(left, test)
+
+
+def asking(left: Operand, test: Callable[[Any], bool]) -> Test:
+    """Return a test of one side alone, whose cell is ``MISSING`` where a row has none."""
+    get, name = left.get, left.cell
+    if name is None:
+        return by_rows(lambda row: test(get(row)))
+    return Test(lambda row: test(get(row)), lambda sheet: [test(cell) for cell in sheet.column(name)])
 
 
 def equal(one: Any, other: Any) -> bool:
@@ -210,4 +225,4 @@ def _kind(value: Any) -> str:
     return "text" if isinstance(value, str) else type(value).__name__
 
 
-__all__ = ["AGE", "ALIASES", "FUNCTIONS", "MISSING", "Operand", "Row", "Test", "age_of", "equal", "instant"]
+__all__ = ["AGE", "ALIASES", "FUNCTIONS", "MISSING", "Operand", "Row", "Sheet", "Test", "age_of", "equal", "instant"]

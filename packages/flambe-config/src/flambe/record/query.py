@@ -37,7 +37,9 @@ from flambe.record.operand import (
     SIGNS,
     Operand,
     Row,
+    Sheet,
     Test,
+    asking,
     called,
     column,
     comparison,
@@ -92,7 +94,11 @@ class Query:
         self._test = test
 
     def __call__(self, row: Row) -> bool:
-        return self._test(row)
+        return self._test.of_row(row)
+
+    def answers(self, sheet: Sheet) -> list[bool]:
+        """Return what the query is of each row of a sheet that has ``columns``, and the time of creation where it asks for an age."""
+        return self._test.of_all(sheet)
 
     def __repr__(self) -> str:
         return f"Query({self.text!r})"
@@ -181,7 +187,7 @@ class _Parser:
 
     def whole(self) -> Test:
         if self._token.kind == "end":
-            return lambda row: True
+            return Test(lambda row: True, lambda sheet: [True] * sheet.count)
         test = self._or()
         if self._token.kind != "end":
             self._fail(self._token.at, f"unexpected {self._token}", expected="'and', 'or' or the end")
@@ -206,8 +212,7 @@ class _Parser:
             self._fail(self._token.at, f"a query deeper than {_DEEPEST} levels")
         try:
             if self._take("not", "~"):
-                inner = self._not()
-                return lambda row: not inner(row)
+                return _none_of(self._not())
             return self._test()
         finally:
             self._depth -= 1
@@ -220,7 +225,7 @@ class _Parser:
             return inner
         if self._is_call() and self._take(HAS):
             name = self._argument(HAS)
-            return lambda row: column(name).get(row) is not MISSING
+            return asking(column(name), lambda cell: cell is not MISSING)
         left = self._value()
         sign = self._token
         if sign.kind == "sign" and sign.text in SIGNS:
@@ -230,7 +235,7 @@ class _Parser:
             negated = self._take("not") is not None
             if not self._take("null", "None"):
                 self._fail(self._token.at, f"{self._token} after 'is'", expected="'null' or 'not null'")
-            return lambda row: (left.get(row) in (None, MISSING)) is not negated
+            return asking(left, lambda cell: (cell is None or cell is MISSING) is not negated)
         if self._take("matches"):
             return matching(left, self._pattern())
         negated = self._take("not") is not None
@@ -240,7 +245,7 @@ class _Parser:
             self._fail(self._token.at, f"{self._token} after 'not'", expected="'in'")
         if not left.may_stand_alone:
             self._fail(sign.at, f"{sign} after a value", expected="a comparison such as '=='")
-        return lambda row: left.get(row) is True
+        return asking(left, lambda cell: cell is True)
 
     def _is_call(self) -> bool:
         return self._token.kind == "word" and self._tokens[self._next + 1].text == "("
@@ -325,24 +330,33 @@ class _Parser:
 # A generator for each row would take longer than what it asks.
 
 
+def _none_of(inner: Test) -> Test:
+    of_row = inner.of_row
+    return Test(lambda row: not of_row(row), lambda sheet: [not answer for answer in inner.of_all(sheet)])
+
+
 def _one_of(parts: list[Test]) -> Test:
-    def test(row: Row) -> bool:
-        for part in parts:  # noqa: SIM110
-            if part(row):
+    tests = [part.of_row for part in parts]
+
+    def of_row(row: Row) -> bool:
+        for test in tests:  # noqa: SIM110
+            if test(row):
                 return True
         return False
 
-    return test
+    return Test(of_row, lambda sheet: list(map(any, zip(*(part.of_all(sheet) for part in parts), strict=True))))
 
 
 def _all_of(parts: list[Test]) -> Test:
-    def test(row: Row) -> bool:
-        for part in parts:  # noqa: SIM110
-            if not part(row):
+    tests = [part.of_row for part in parts]
+
+    def of_row(row: Row) -> bool:
+        for test in tests:  # noqa: SIM110
+            if not test(row):
                 return False
         return True
 
-    return test
+    return Test(of_row, lambda sheet: list(map(all, zip(*(part.of_all(sheet) for part in parts), strict=True))))
 
 
 def _text(token: _Token) -> str:

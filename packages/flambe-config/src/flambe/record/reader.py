@@ -10,24 +10,29 @@ are read beside them. The columns are those of ``flambe.record.columns``, the qu
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from flambe.errors import ConfigError, UsageError, did_you_mean
-from flambe.record.catalog import Catalog, Cells, Detail, Known, is_detail, is_whole_run, may_hold_runs
-from flambe.record.columns import ARTIFACT, CONFIG, INFO
+from flambe.record.catalog import Catalog, Tell, is_whole_run, may_hold_runs
+from flambe.record.column_names import ARTIFACT, CONFIG, INFO, RUN_COLUMNS, UNIT_COLUMNS, is_detail
+from flambe.record.detail import Detail
 from flambe.record.index import cache_folder
 from flambe.record.inside import folders
+from flambe.record.known import Cells, Known
+from flambe.record.natural import natural
 from flambe.record.operand import AGE, CREATED
 from flambe.record.query import Query, parse
-from flambe.record.recorded import RUN_COLUMNS, UNIT_COLUMNS, RecordedRun, RecordedUnit, natural
 from flambe.record.row import Row
+from flambe.record.sheet import MISSING, Sheet
 
 if TYPE_CHECKING:
+    from flambe.record.recorded import RecordedRun
     from flambe.record.runs import Runs
 
-__all__ = ["RUN_COLUMNS", "UNIT_COLUMNS", "Reader", "RecordedRun", "RecordedUnit", "find_runs", "is_run"]
+__all__ = ["RUN_COLUMNS", "UNIT_COLUMNS", "Reader", "find_runs", "is_run"]
 
 _FORMATS = ("runs", "datadict", "pandas")
 
@@ -37,11 +42,16 @@ class Reader:
 
     index: the folder that keeps what was read, for the next process; None for none, default one in the user's cache folder.
     refresh: whether folders are looked at again for each question, once something is known of them. ``problems`` tells which
-    records could not be read. Raises ConfigError for a path that does not exist.
+    records could not be read. tell: is called with the number of runs that were read from their files so far, and of all that
+    are seen yet, while that goes on. Raises ConfigError for a path that does not exist.
     """
 
     def __init__(
-        self, *paths: str | os.PathLike[str], index: str | os.PathLike[str] | None = "", refresh: bool = True
+        self,
+        *paths: str | os.PathLike[str],
+        index: str | os.PathLike[str] | None = "",
+        refresh: bool = True,
+        tell: Tell | None = None,
     ) -> None:
         self.problems: list[str] = []
         roots = [Path(path) for path in paths]
@@ -49,9 +59,11 @@ class Reader:
             if not root.exists():
                 raise ConfigError(f"{root} does not exist", expected="a run directory, or a folder of runs")
         cache = cache_folder() if index == "" else None if index is None else Path(index)
-        self._catalogs = [Catalog(root, cache, looks=refresh) for root in roots]
+        self._catalogs = [Catalog(root, cache, looks=refresh, tell=tell) for root in roots]
         self._opened: dict[str, RecordedRun] = {}
         self._seen: list[Known] = []
+        self._kept: list[bool] | None = None
+        """Of the runs of several folders, whether each is the first of its place."""
 
     # -- one by one --------------------------------------------------------------------------------------------------
 
@@ -107,19 +119,17 @@ class Reader:
         """Return what ``filter`` does, as a plain list. source: what the query is called in errors."""
         query = parse(where, source=source) if isinstance(where, str) else where
         all_known = self._look()
-        needed = [use.cell for use in query.columns]
+        needed = dict.fromkeys(use.cell for use in query.columns)
         if AGE in needed:
-            needed.append(CREATED)
+            needed[CREATED] = None
         if units:
             self._read_units()
             if any(map(is_detail, needed)):
                 self._read_details()
             rows = [Row(known, number) for known in all_known for number in range(len(known.rows()))]
-            return [row for row in rows if query(row.answers(needed))]
-        for catalog in self._catalogs:
-            catalog.need(needed)
-            self._add_problems(catalog)
-        return [Row(known) for known in all_known if query(known.answers(needed))]
+            return [row for row in rows if query(row.answers(list(needed)))]
+        sheet = Sheet({name: self._column(name) for name in needed if name != AGE}, len(all_known))
+        return [Row(known) for known in compress(all_known, query.answers(sheet))]
 
     @property
     def fields(self) -> dict[str, str]:
@@ -175,28 +185,34 @@ class Reader:
         seen = self._seen or self._look()
         if units:
             answers = [Row(known, number).answers(names) for known in seen for number in range(len(known.rows()))]
-        else:
-            for catalog in self._catalogs:
-                catalog.need(names)
-            answers = [known.answers(names) for known in seen]
-        return [name for name in names if answers and not any(name in answer for answer in answers)]
+            return [name for name in names if answers and not any(name in answer for answer in answers)]
+        return [name for name in names if seen and all(cell is MISSING for cell in self._column(name))]
 
     # -- inside ------------------------------------------------------------------------------------------------------
 
     def _look(self) -> list[Known]:
         self.problems = []
-        if len(self._catalogs) == 1:
-            found = self._catalogs[0].refresh()
-        else:
-            places: dict[str, Known] = {}
-            for catalog in self._catalogs:
-                for known in catalog.refresh():
-                    places.setdefault(os.path.realpath(known.path), known)
-            found = list(places.values())
+        found = [catalog.refresh() for catalog in self._catalogs]
+        self._kept = None
+        if len(found) > 1:
+            # Each once, where folders lie in one another; the first that has it counts.
+            places: dict[str, None] = {}
+            self._kept = []
+            for known in chain(*found):
+                place = os.path.realpath(known.path)
+                self._kept.append(place not in places)
+                places[place] = None
+        self._seen = list(compress(chain(*found), self._kept)) if self._kept is not None else found[0]
         for catalog in self._catalogs:
             self._add_problems(catalog)
-        self._seen = found
-        return found
+        return self._seen
+
+    def _column(self, name: str) -> Sequence[Any]:
+        """Return the cells of all runs of the last look in a column, ``MISSING`` where one has none."""
+        columns = [catalog.column(name) for catalog in self._catalogs]
+        for catalog in self._catalogs:
+            self._add_problems(catalog)
+        return columns[0] if self._kept is None else list(compress(chain(*columns), self._kept))
 
     def _add_problems(self, catalog: Catalog) -> None:
         self.problems += [problem for problem in catalog.problems if problem not in self.problems]

@@ -6,27 +6,28 @@ what cannot be read is told by ``problems()`` and the rest goes on.
 
 from __future__ import annotations
 
-import datetime
+import contextlib
 import os
-import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from flambe.errors import ConfigError
 from flambe.record import layout
 from flambe.record.columns import chosen_of, config_of, has_one_stage, info_of, plain
-from flambe.record.inside import folders, leads_out, read_lines
+from flambe.record.inside import folders, is_file_name
 from flambe.record.ledger import LedgerState
-from flambe.record.recorded_artifact import RecordedArtifact, find_artifacts
+from flambe.record.natural import natural
+from flambe.record.recorded_unit import RecordedUnit, seconds_between
 from flambe.record.run import (
+    CANCELLED,
     COMPLETE,
     FAILED,
     LOST,
-    PAUSED,
     PRUNED,
     RUNNING,
     RunRecord,
@@ -35,206 +36,60 @@ from flambe.record.run import (
     now,
     status_of,
 )
-from flambe.record.series import aligned, summary_of
 from flambe.record.watched import LedgerTail, Watched
 from flambe.spec.codec import load_spec
+from flambe.spec.nodes import VERSION as SPEC_VERSION
 from flambe.spec.nodes import Spec, stages_needed
+from flambe.spec.shape import check_shape
 
-_LINES = ".jsonl"
-PENDING = "PENDING"
-"""Derived by readers only: a unit that is planned and has not begun."""
-
-RUN_COLUMNS = (
-    "run", "id", "name", "index", "kind", "status", "status_reason", "stage", "metric_name", "metric",
-    "lower_is_better", "best", "expected", "done", "reused", "failed", "pruned", "running", "pending", "seconds",
-    "created", "started", "ended", "host", "tool", "spec_digest", "result_digest",
-)  # fmt: skip
-UNIT_COLUMNS = (
-    "run", "unit", "stage", "variant", "status", "metric_name", "metric", "lower_is_better", "best", "kept", "step",
-    "complete", "seconds", "attempt", "error", "started", "ended", "key", "seed", "reused_from", "path",
-)  # fmt: skip
-
-_STATUS = {
-    "pending": PENDING, "running": RUNNING, "paused": PAUSED, "done": COMPLETE, "failed": FAILED, "pruned": PRUNED
-}  # fmt: skip
+_RECORD: msgspec.json.Decoder[RunRecord] = msgspec.json.Decoder(RunRecord)
+_UNIT: msgspec.json.Decoder[StageRecord] = msgspec.json.Decoder(StageRecord)
+_SPEC: msgspec.json.Decoder[Spec] = msgspec.json.Decoder(Spec)
+_MAJOR, _, _MINOR = SPEC_VERSION.partition(".")
+_SPEC_VERSIONS = frozenset(f"{_MAJOR}.{minor}" for minor in range(int(_MINOR) + 1))
+_Document = TypeVar("_Document", RunRecord, StageRecord, Spec)
 
 
-class RecordedUnit:
-    """One variant of one stage, as far as it came.
-
-    best: the best of its stage so far. kept: whether later stages see it, once its stage was reduced.
-    params: full dotted path → plain value; chosen: the same in node form. needs: stage → unit. path: its folder, None when its name is no file name.
-    seconds: from its first start to its end, or until now.
-    """
-
-    def __init__(self, run: RecordedRun, stage: str, variant: str) -> None:
-        self.run = run
-        self.stage = stage
-        self.variant = variant
-        # The names come from files that anybody may have written: they must not lead out of the run.
-        safe = _is_file_name(stage) and _is_file_name(variant)
-        safe = safe and not leads_out(str(run.path), layout.STAGES, stage, variant)
-        self.path = run.paths.unit(stage, variant).root if safe else None
-        self.status = PENDING
-        self.params: dict[str, Any] = {}
-        self.chosen: dict[str, Any] = {}
-        self.needs: dict[str, str] = {}
-        self.key = ""
-        self.seed: int | None = None
-        self.metric: float | None = None
-        self.metric_name: str | None = None
-        self.lower_is_better: bool | None = None
-        self.best = False
-        self.kept: bool | None = None
-        self.step: int | None = None
-        self.complete: bool | None = None
-        self.attempt: int | None = None
-        self.error: str | None = None
-        self.started: str | None = None
-        self.ended: str | None = None
-        self.reused_from: str | None = None
-
-    @property
-    def id(self) -> str:
-        return f"{self.stage}/{self.variant}"
-
-    @property
-    def seconds(self) -> float | None:
-        if self.started is None:
-            return None
-        end = self.ended or (now() if self.status in (RUNNING, PAUSED) else None)
-        return _between(self.started, end)
-
-    def logs(self) -> list[str]:
-        """Return the names of the metric files there are, without their suffix."""
-        return [name.removesuffix(_LINES) for name in _files(self._folder(layout.METRICS)) if name.endswith(_LINES)]
-
-    def metrics(self, log: str) -> Iterator[dict[str, Any]]:
-        """Yield the lines of one metric file, in order. Raises ConfigError when a line in the middle is broken."""
-        folder = self._folder(layout.METRICS)
-        if folder is None or not _is_file_name(log):
-            return
-        path = folder / f"{log}{_LINES}"
-        try:
-            for line in read_lines(path):
-                if isinstance(values := msgspec.json.decode(line), dict):
-                    yield values
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            raise ConfigError(f"{path} {error.strerror or error}") from error
-        except (ValueError, RecursionError) as error:
-            raise ConfigError(f"{path} is no metric file: {error}") from error
-
-    def series(self, log: str) -> dict[str, list[Any]]:
-        """Return the columns of one metric file, all of equal length: key → a value for each line, None where it has none.
-
-        Raises ConfigError when a line in the middle is broken.
-        """
-        return aligned(self.metrics(log))
-
-    def summaries(self) -> dict[tuple[str, str], dict[str, Any]]:
-        """Return (log, key) → last, first, min, max, mean, std, len, argmin and argmax of it.
-
-        A file that cannot be read to its end counts with the lines above, and is told by ``run.problems()``.
-        """
-        found: dict[tuple[str, str], dict[str, Any]] = {}
-        for log in self.logs():
-            lines: list[dict[str, Any]] = []
-            try:
-                for line in self.metrics(log):
-                    lines.append(line)  # one by one: those above a broken one count
-            except ConfigError as error:
-                self.run.add_problem(str(error))
-            found.update({(log, key): summary_of(values) for key, values in aligned(lines).items()})
-        return found
-
-    def artifacts(self) -> list[RecordedArtifact]:
-        """Return the files that its code has left, in order of their types and names. Links are left out."""
-        if self._folder(layout.ARTIFACTS) is None or self.path is None:
-            return []
-        return find_artifacts(self.path, layout.ARTIFACTS)
-
-    def _folder(self, name: str) -> Path | None:
-        if self.path is None or leads_out(str(self.path), name):
-            return None
-        return self.path / name
-
-    def row(self) -> dict[str, Any]:
-        """Return what is known, by the names of ``UNIT_COLUMNS`` and ``params.<dotted path>``."""
-        row = {
-            "run": str(self.run.path), "unit": self.id, "stage": self.stage, "variant": self.variant,
-            "status": self.status, "metric_name": self.metric_name, "metric": self.metric,
-            "lower_is_better": self.lower_is_better, "best": self.best, "kept": self.kept, "step": self.step,
-            "complete": self.complete, "seconds": self.seconds, "attempt": self.attempt, "error": self.error,
-            "started": self.started, "ended": self.ended, "key": self.key or None, "seed": self.seed,
-            "reused_from": self.reused_from, "path": str(self.path) if self.path else None,
-        }  # fmt: skip
-        row = {name: value for name, value in row.items() if value is not None}
-        return row | {f"params.{path}": value for path, value in self.params.items()}
-
-    def columns(self) -> dict[str, Any]:
-        """Return ``row()``, and what it has otherwise than its run in ``info.*`` and ``config.*``."""
-        row = self.row()
-        own = {"info.status": "status", "info.time.started": "started", "info.time.ended": "ended", "info.path": "path"}
-        info = {name: row[column] for name, column in own.items() if column in row}
-        return row | info | chosen_of(self.run.record.kind, self.chosen)
-
-    def _take_params(self, params: dict[str, Any]) -> None:
-        self.chosen = params
-        self.params = {path: plain(value) for path, value in params.items()}
-
-    def _take_record(self, record: StageRecord) -> None:
-        self.status = record.status
-        self._take_params(record.params)
-        self.needs, self.key, self.seed = record.needs, record.key, record.seed
-        self.metric, self.metric_name, self.lower_is_better = record.metric, record.metric_name, record.lower_is_better
-        self.step, self.complete, self.attempt, self.error = record.step, record.complete, record.attempt, record.error
-        self.started, self.ended, self.reused_from = record.time.started, record.time.ended, record.reused_from
-
-    def _take_events(self, state: LedgerState, started: str | None) -> None:
-        plan = state.planned[self.id]
-        self.status = _STATUS[state.status_of(self.id)]
-        self._take_params(plan.get("params") or {})
-        self.needs, self.key = {str(s): str(u) for s, u in (plan.get("needs") or {}).items()}, str(plan.get("key", ""))
-        self.started = started or self.started
-        self.attempt = state.attempts.get(self.id, self.attempt)
-        reports = state.reports.get(self.id)
-        end = state.done.get(self.id) or state.failed.get(self.id) or state.pruned.get(self.id)
-        for event in (reports[-1] if reports else None, end):
-            if event is not None:
-                self.step = event.get("step", self.step)
-                self.metric = event["metric"] if event.get("metric") is not None else self.metric
-                self.lower_is_better = event.get("lower_is_better", self.lower_is_better)
-        if end is not None:
-            self.complete = end.get("complete", self.complete)
-            self.error = end.get("error", self.error)
-            self.reused_from = end.get("source", self.reused_from)
-            if end["event"] != "reuse":  # its time is the time of the run that did the work
-                self.ended = end.get("t", self.ended)
-            if end["event"] == "prune":
-                self.error = self.error or end.get("why")
-        if self.stage in state.reduced:
-            self.kept = self.id in state.reduced[self.stage].get("kept", ())
+_COUNTED = {COMPLETE: "done", FAILED: "failed", CANCELLED: "failed", PRUNED: "pruned", RUNNING: "running"}
 
 
 class RecordedRun:
-    """One run directory. Everything is read when it is asked for, and again when a file has changed."""
+    """One run directory. Everything is read when it is asked for, and again when a file has changed. once: not again."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path.absolute()
-        self.paths = layout.RunPaths(self.path)
-        self._record = Watched[RunRecord | None](self.paths.record, self._read_record, None)
-        self._spec = Watched[Spec | None](
-            self.paths.spec, lambda data: load_spec(data, where=str(self.paths.spec)), None
-        )
+    def __init__(self, path: str | Path, *, once: bool = False) -> None:
+        # A text: of thousands of runs, paths of pathlib would take longer than reading them.
+        self.place = path if isinstance(path, str) else str(path.absolute())
+        self._once = once
+        self._record = Watched[RunRecord | None](f"{self.place}/{layout.RUN}", self._read_record, None, once=once)
+        self._spec = Watched[Spec | None](f"{self.place}/{layout.SPEC}", self._read_spec, None, once=once)
+        self._sound: Spec | None = None
+        """The spec that was looked through last and found to hold only what it should."""
         self._problems: list[str] = []
-        self._ledger = LedgerTail(self.paths.ledger)
-        self._unit_records: dict[Path, Watched[StageRecord | None]] = {}
+        self._unit_records: dict[str, Watched[StageRecord | None]] = {}
         self._lock = threading.Lock()
 
+    @cached_property
+    def path(self) -> Path:
+        return Path(self.place)
+
+    @cached_property
+    def paths(self) -> layout.RunPaths:
+        return layout.RunPaths(self.path)
+
+    def give_record(self, data: bytes, stat: os.stat_result) -> None:
+        """Take what somebody has read from ``run.json`` already."""
+        self._record.give(data, stat)
+
+    @cached_property
+    def _ledger(self) -> LedgerTail:
+        return LedgerTail(f"{self.place}/{layout.LEDGER}")
+
     def _read_record(self, data: bytes) -> RunRecord:
-        return decode_record(data, RunRecord, where=str(self.paths.record))
+        record = _quickly(_RECORD, data)
+        return record or decode_record(data, RunRecord, where=f"{self.place}/{layout.RUN}")
+
+    def _read_spec(self, data: bytes) -> Spec:
+        return _quickly(_SPEC, data) or load_spec(data, where=f"{self.place}/{layout.SPEC}")
 
     @property
     def record(self) -> RunRecord:
@@ -255,11 +110,21 @@ class RecordedRun:
     @property
     def spec(self) -> Spec | None:
         """What was to be run, None when ``spec.json`` is missing or cannot be read."""
-        return self._spec.get()
+        spec = self._spec.get()
+        if spec is not None and spec is not self._sound:
+            try:
+                check_shape(spec, f"{self.place}/{layout.SPEC}")
+            except (ConfigError, RecursionError) as error:
+                self.add_problem(str(error))
+                return None
+            self._sound = spec
+        return spec
 
     def problems(self) -> list[str]:
         """Return what could not be read so far."""
-        found = [self._record.problem, self._spec.problem, self._ledger.problem]
+        found = [self._record.problem, self._spec.problem]
+        if "_ledger" in self.__dict__:  # it was asked for
+            found.append(self._ledger.problem)
         found += [watched.problem for watched in list(self._unit_records.values())]
         return [problem for problem in found if problem] + self._problems
 
@@ -311,20 +176,21 @@ class RecordedRun:
 
     def stages(self, units: list[RecordedUnit] | None = None) -> list[str]:
         """Return the names of the stages, in the order of the spec where there is one."""
-        names = dict.fromkeys(stage.name for stage in self.spec.stages) if self.spec else {}
+        spec = self._spec.get()
+        names = dict.fromkeys(stage.name for stage in spec.stages) if spec else {}
         names.update(dict.fromkeys(unit.stage for unit in (self.units() if units is None else units)))
         return list(names)
 
     def needs(self, units: list[RecordedUnit] | None = None) -> dict[str, list[str]]:
         """Return, for each stage, the stages it links to."""
         units = self.units() if units is None else units
-        stages = self.stages(units)
+        stages, spec = self.stages(units), self.spec
         needs: dict[str, dict[str, None]] = {stage: {} for stage in stages}
-        if self.spec:
-            for stage in self.spec.stages:
+        if spec:
+            for stage in spec.stages:
                 needs[stage.name] = dict.fromkeys(stages_needed(stage))
         for unit in units:
-            if not self.spec:
+            if not spec:
                 needs[unit.stage].update(dict.fromkeys(unit.needs))
         return {stage: [name for name in above if name in needs and name != stage] for stage, above in needs.items()}
 
@@ -333,7 +199,9 @@ class RecordedRun:
         units = self.units() if units is None else units
         counts = {"expected": len(units), "done": 0, "reused": 0, "failed": 0, "pruned": 0, "running": 0, "pending": 0}
         for unit in units:
-            name = {COMPLETE: "done", FAILED: "failed", PRUNED: "pruned", RUNNING: "running"}.get(unit.status)
+            name = _COUNTED.get(unit.status)
+            if unit.status == CANCELLED and unit.error is None:
+                name = None  # it ended with its run, and waits for the next go
             counts[name or "pending"] += 1
             counts["reused"] += unit.reused_from is not None and unit.status == COMPLETE
         return counts
@@ -346,7 +214,7 @@ class RecordedRun:
         record, units = self.record, self.units() if units is None else units
         best = next((unit for unit in reversed(units) if unit.best), None)
         row = {
-            "run": str(self.path), "id": record.id, "name": record.name, "index": record.index, "kind": record.kind,
+            "run": self.place, "id": record.id, "name": record.name, "index": record.index, "kind": record.kind,
             "status": self.status, "status_reason": record.status_reason or record.exit.error,
             "stage": best and best.stage, "metric_name": best and best.metric_name, "metric": best and best.metric,
             "lower_is_better": best and best.lower_is_better, "best": best and best.id,
@@ -361,10 +229,19 @@ class RecordedRun:
     def columns(self, units: list[RecordedUnit] | None = None) -> dict[str, Any]:
         """Return ``row()``, and the columns ``info.*``, ``config.*`` and ``params.*`` of ``flambe.record.columns``."""
         units = self.units() if units is None else units
-        spec, chosen = self.spec, self.chosen(units)
-        config = config_of(spec, chosen) if spec else chosen_of(self.record.kind, chosen)
+        record, chosen = self.record, self.chosen(units)
         params = {f"params.{path}": plain(value) for path, value in chosen.items()}
-        return self.row(units) | info_of(self.record, self.status, str(self.path)) | config | params
+        return self.row(units) | info_of(record, self.status, self.place) | self._config_columns(record.kind, chosen) | params
+
+    def _config_columns(self, kind: str, chosen: Mapping[str, Any]) -> dict[str, Any]:
+        # Looking through a whole spec takes longer than reading it: its columns are made, and what is wrong is told if they cannot.
+        spec = self._spec.get()
+        try:
+            return config_of(spec, chosen) if spec else chosen_of(kind, chosen)
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
+            if self.spec is not None:
+                self.add_problem(f"{self.place}/{layout.SPEC} is no valid spec: {error!r:.200}")
+            return chosen_of(kind, chosen)
 
     def chosen(self, units: list[RecordedUnit] | None = None) -> dict[str, Any]:
         """Return the parameters, in node form, of the variants that stand for their stages."""
@@ -394,7 +271,7 @@ class RecordedRun:
         if record.time.started is None:
             return None
         alive = self.status == RUNNING
-        return _between(record.time.started, record.time.ended or (now() if alive else record.time.heartbeat))
+        return seconds_between(record.time.started, record.time.ended or (now() if alive else record.time.heartbeat))
 
     def _unit_folders(self) -> Iterator[tuple[str, str]]:
         stages = self.path / layout.STAGES
@@ -406,33 +283,25 @@ class RecordedRun:
                     yield stage, variant
 
     def _unit_record(self, unit: RecordedUnit) -> StageRecord | None:
-        if unit.path is None:
+        if unit.place is None:
             return None
-        path = unit.path / layout.RUN
+        path = f"{unit.place}/{layout.RUN}"
         if path not in self._unit_records:
             self._unit_records[path] = Watched(
-                path, lambda data: decode_record(data, StageRecord, where=str(path)), None
-            )
+                path, lambda data: _quickly(_UNIT, data) or decode_record(data, StageRecord, where=path), None,
+                once=self._once,
+            )  # fmt: skip
         return self._unit_records[path].get()
 
     def _best(self, stage: str, units: list[RecordedUnit]) -> RecordedUnit | None:
         """Return the unit that the run itself called best; else the best metric among the finished."""
-        if _is_file_name(stage) and (link := self.paths.best(stage)).is_symlink():
-            chosen = os.path.basename(os.readlink(link))
+        with contextlib.suppress(OSError, ValueError):  # no link
+            chosen = os.path.basename(os.readlink(f"{self.place}/{layout.STAGES}/{stage}/{layout.BEST}"))
             for unit in units:
-                if unit.variant == chosen:
+                if unit.variant == chosen and is_file_name(stage):
                     return unit
         done = [unit for unit in units if unit.status == COMPLETE and unit.metric is not None]
         return min(done, key=lambda unit: (unit.metric or 0.0) * (1 if unit.lower_is_better else -1), default=None)
-
-
-def natural(text: str) -> list[tuple[int, str]]:
-    """Return a sort key by which ``exp.10`` comes after ``exp.2``."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", text)]
-
-
-def _is_file_name(name: str) -> bool:
-    return name not in ("", ".", "..") and "/" not in name and "\0" not in name
 
 
 def _names(event: dict[str, Any]) -> tuple[str, str]:
@@ -440,20 +309,15 @@ def _names(event: dict[str, Any]) -> tuple[str, str]:
     return str(event.get("stage", stage)), str(event.get("variant", variant))
 
 
-def _files(folder: Path | None) -> list[str]:
-    """Return the names of the plain files in a folder, sorted; none where there is no folder."""
+def _quickly(decoder: msgspec.json.Decoder[_Document], data: bytes) -> _Document | None:
+    """Return a document in one step; None for one that has to be looked at closer: because something is wrong with it, or newer."""
     try:
-        with os.scandir(folder) as entries:
-            return sorted(entry.name for entry in entries if entry.is_file(follow_symlinks=False)) if folder else []
-    except OSError:
-        return []
+        found = decoder.decode(data)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return None
+    if isinstance(found, Spec):
+        return found if found.flambe_spec in _SPEC_VERSIONS and b'"flambe_spec"' in data else None
+    return found if found.flambe_record in ("1.0", layout.VERSION) and b'"flambe_record"' in data else None
 
 
-def _between(start: str, end: str | None) -> float | None:
-    if end is None:
-        return None
-    try:
-        first, last = (datetime.datetime.fromisoformat(stamp) for stamp in (start, end))
-        return round(max(0.0, (last - first).total_seconds()), 3)
-    except (ValueError, TypeError):  # no times, or one of them without a zone
-        return None
+__all__ = ["RecordedRun", "RecordedUnit"]

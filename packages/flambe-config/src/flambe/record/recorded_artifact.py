@@ -75,10 +75,10 @@ class RecordedArtifact(NamedTuple):
             raise ConfigError(f"{self.path} cannot be loaded as {self.type}: {error}") from error
 
 
-def find_artifacts(home: Path, name: str) -> list[RecordedArtifact]:
+def find_artifacts(home: str, name: str) -> list[RecordedArtifact]:
     """Return the plain files at and below the folder ``name`` of ``home``, by type and name; links and hidden names stay out."""
     found: list[RecordedArtifact] = []
-    todo = [(str(home / name), "")]
+    todo = [(f"{home}/{name}", "")]
     while todo:
         path, below = todo.pop()
         try:
@@ -94,7 +94,7 @@ def find_artifacts(home: Path, name: str) -> list[RecordedArtifact]:
                         kind, _, rest = place.partition("/")
                         size = entry.stat(follow_symlinks=False).st_size
                         path_of = Path(entry.path)
-                        found.append(RecordedArtifact(home, path_of, kind if rest else FILE, rest or kind, size))
+                        found.append(RecordedArtifact(Path(home), path_of, kind if rest else FILE, rest or kind, size))
         except OSError:
             continue  # gone, or not ours to read
     return sorted(found, key=lambda artifact: (artifact.type, artifact.name))

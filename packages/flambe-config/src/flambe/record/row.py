@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flambe.errors import ConfigError, did_you_mean
-from flambe.record.catalog import Known, Series, is_detail, value_of
-from flambe.record.columns import ARTIFACT
+from flambe.record.column_names import ARTIFACT, is_detail
+from flambe.record.detail import Series, value_of
+from flambe.record.known import Known
 from flambe.record.operand import AGE, ALIASES, age_of
-from flambe.record.recorded import RecordedRun, RecordedUnit
-from flambe.record.recorded_artifact import RecordedArtifact
+from flambe.record.sheet import MISSING
+
+if TYPE_CHECKING:
+    from flambe.record.recorded import RecordedRun
+    from flambe.record.recorded_artifact import RecordedArtifact
+    from flambe.record.recorded_unit import RecordedUnit
 
 
 class NoSuchColumn(ConfigError, KeyError):
@@ -77,6 +82,8 @@ class Row(Mapping[str, Any]):
 
     def __getitem__(self, column: str) -> Any:
         name = ALIASES.get(column, column)
+        if self._number is None and not is_detail(name) and (cell := self._known.cell(name)) is not MISSING:
+            return cell
         cells = self.cells
         if name in cells:
             return cells[name]
@@ -111,6 +118,9 @@ class Row(Mapping[str, Any]):
     def answers(self, columns: Sequence[str]) -> Mapping[str, Any]:
         """Return the row as a query asks it: a metric is its last value, an artifact its size. columns: what it asks for."""
         wanted = [name for name in columns if is_detail(name)]
+        if self._number is None:
+            pairs = ((name, self._known.cell(name)) for name in columns)
+            return {name: cell for name, cell in pairs if cell is not MISSING}
         if not wanted:
             return self.cells
         series, found = self.series, dict(self.cells)

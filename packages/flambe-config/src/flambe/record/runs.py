@@ -6,9 +6,8 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
-from flambe.record.catalog import is_detail
 from flambe.record.column_map import COLUMNWISE, GENERIC, POINTWISE, InvalidMapError, names_of, read_maps
-from flambe.record.columns import ARTIFACT
+from flambe.record.column_names import ARTIFACT, is_detail
 from flambe.record.row import NoSuchColumn, Row
 
 if TYPE_CHECKING:

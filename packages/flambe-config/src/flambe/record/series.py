@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 FUNCTIONS = ("last", "first", "min", "max", "mean", "std", "len", "argmin", "argmax")
+_NUMBERS = frozenset({int, float})
 _WORDS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
@@ -42,24 +43,30 @@ def summary_of(values: Sequence[Any]) -> dict[str, Any]:
     if not given:
         return summary
     summary |= {"last": given[-1], "first": given[0]}
-    numbers = [value for value in given if isinstance(value, int | float) and not isinstance(value, bool)]
+    kinds = set(map(type, given))
+    numbers = given if kinds <= _NUMBERS else [value for value in given if type(value) in _NUMBERS]
     if not numbers:
         return summary
     try:
         mean = math.fsum(numbers) / len(numbers)
-        std = math.sqrt(math.fsum((value - mean) ** 2 for value in numbers) / len(numbers))
+        std = math.sqrt(math.fsum([(value - mean) ** 2 for value in numbers]) / len(numbers))
     except (OverflowError, ValueError):  # infinities of both signs, or integers beyond all floats
         mean = std = math.nan
     summary |= {"mean": mean, "std": std}
-    best = [(value, place) for place, value in enumerate(values) if _is_number(value)]
-    if best:
-        low, high = min(best), max(best, key=lambda pair: (pair[0], -pair[1]))
-        summary |= {"min": low[0], "argmin": low[1], "max": high[0], "argmax": high[1]}
+    if mean != mean:
+        numbers = [value for value in numbers if value == value]
+    if numbers:
+        low, high = min(numbers), max(numbers)
+        summary |= {"min": low, "argmin": _place(values, low), "max": high, "argmax": _place(values, high)}
     return summary
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value == value
+def _place(values: Sequence[Any], number: float) -> int:
+    place = values.index(number)
+    # True is 1 to Python, and no number here.
+    while type(values[place]) not in _NUMBERS:
+        place = values.index(number, place + 1)
+    return place
 
 
 __all__ = ["FUNCTIONS", "aligned", "summary_of"]

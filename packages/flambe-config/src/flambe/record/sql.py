@@ -23,8 +23,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from flambe.errors import ConfigError, did_you_mean
-from flambe.record.columns import CONFIG, INFO, PARAMS
-from flambe.record.recorded import RUN_COLUMNS, UNIT_COLUMNS
+from flambe.record.column_names import CONFIG, INFO, PARAMS, RUN_COLUMNS, UNIT_COLUMNS
 from flambe.record.series import FUNCTIONS
 
 if TYPE_CHECKING:

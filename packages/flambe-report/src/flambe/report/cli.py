@@ -15,7 +15,8 @@ from flambe.cli.streams import data_is_terminal, emit, emit_json, read_text
 from flambe.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
-    from flambe.record.reader import Reader, RecordedRun
+    from flambe.record.reader import Reader
+    from flambe.record.recorded import RecordedRun
     from flambe.report.rows import Row
 
 PORT = 49558

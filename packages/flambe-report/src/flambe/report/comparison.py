@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flambe.record.columns import CONFIG, PARAMS
+from flambe.record.column_names import CONFIG, PARAMS
 from flambe.record.operand import equal
 from flambe.record.row import Row
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from flambe.errors import UsageError, did_you_mean
-from flambe.record.catalog import is_detail
+from flambe.record.column_names import is_detail
 from flambe.record.operand import AGE, ALIASES
 from flambe.record.query import Query, parse
 from flambe.record.reader import RUN_COLUMNS, UNIT_COLUMNS, Reader

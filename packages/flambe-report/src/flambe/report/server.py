@@ -23,7 +23,8 @@ from werkzeug.exceptions import HTTPException
 from flambe.cli.console import say
 from flambe.cli.streams import emit
 from flambe.errors import ConfigError, MachineError, UsageError
-from flambe.record.reader import RecordedRun, is_run
+from flambe.record.reader import is_run
+from flambe.record.recorded import RecordedRun
 from flambe.report import pages
 from flambe.report.access import guard, is_loopback
 from flambe.report.archive import tar_stream

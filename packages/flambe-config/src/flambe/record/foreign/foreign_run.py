@@ -58,7 +58,7 @@ class ForeignRun(RecordedRun, ABC):
 
     def bare_unit(self, unit: str) -> RecordedUnit:
         made = self.make_unit()
-        made.path = self.path
+        made.place = self.place
         return made
 
     def stages(self, units: list[RecordedUnit] | None = None) -> list[str]:
@@ -78,7 +78,7 @@ class ForeignRun(RecordedRun, ABC):
             if value not in ("", {}) and name.removeprefix("info.") not in _NOT_KNOWN
         }
         more = {f"info.{name}": value for name, value in self.more_info().items()}
-        return self.row(units) | kept | more | dict(flatten(self.read_config(), "config"))
+        return self.row(units) | kept | more | flatten(self.read_config(), "config")
 
 
 _NOT_KNOWN = (
