@@ -444,7 +444,7 @@ def _own_arguments(node: dict[str, Any]) -> tuple[str, ...]:
     """Return the arguments of a search algorithm that are not of its class."""
     from flambe.compile.trials import OF_SEARCHERS
 
-    return OF_SEARCHERS if str(node[NEW]).startswith("ray.") else ()
+    return () if str(node[NEW]).startswith("flambe.search:") else OF_SEARCHERS
 
 
 def _is_amount(value: Any) -> bool:

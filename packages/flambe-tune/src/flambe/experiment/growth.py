@@ -9,21 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
 
 from flambe.compile.search import Assignment, Filler
 from flambe.experiment.work import Work
 from flambe.pipeline.graph import StageGraph
 from flambe.pipeline.variants import Choice, Choices, Variant, expand
 from flambe.search.budget import Budget
-
-
-class Proposer(Protocol):
-    """What chooses (``flambe.search.searcher_adapter``). Choices are known by their number."""
-
-    def suggest(self, index: int) -> tuple[Assignment, ...] | None: ...
-    def result(self, index: int, step: int, metric: float | None, *, lower_is_better: bool) -> None: ...
-    def complete(self, index: int, step: int, metric: float | None, *, lower_is_better: bool) -> None: ...
+from flambe.search.proposer import Proposer
 
 
 class Growth:
@@ -99,7 +91,8 @@ class Growth:
         while not self.is_over and len(self._open) < self._budget.at_once:
             together = None if self._is_spent() else self._proposer.suggest(self._asked)
             if together is None:
-                self.is_over = True
+                # Some wait for results before they choose again (ZOOpt): they are asked when there is one.
+                self.is_over = self._is_spent() or not self._open
                 return
             choice, self._asked = self._asked, self._asked + 1
             positions = [self._enlist(variant).position for variant in self._grow(together)]

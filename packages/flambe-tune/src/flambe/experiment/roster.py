@@ -25,8 +25,8 @@ from flambe.runner.plan import make_unit
 from flambe.runner.unit import Unit
 from flambe.search.budget import read_budget, scheduler_of
 from flambe.search.population import PopulationAdapter, mutations
+from flambe.search.proposer import Proposer, make_proposer
 from flambe.search.schedule import Keen, StageSchedule
-from flambe.search.searcher_adapter import SearcherAdapter
 from flambe.search.space import Space
 from flambe.search.tune_adapter import Algorithm, SchedulerAdapter, is_population
 from flambe.spec.digest import digest_of
@@ -289,9 +289,9 @@ class Roster:
         work = self.works[unit.id] = Work(unit, variant, place, scheduled)
         return work
 
-    def _proposer(self, stage: Stage, space: Space) -> SearcherAdapter:
+    def _proposer(self, stage: Stage, space: Space) -> Proposer:
         seed = int(digest_of([self._spec.seed, stage.name, stage.search])[:16], 16)
-        return SearcherAdapter(stage.search, space, seed=seed, extensions=self._spec.environment.extensions)
+        return make_proposer(stage.search, space, seed=seed, extensions=self._spec.environment.extensions)
 
     def _tune_algorithm(self, stage: Stage, lower_is_better: bool, count: int) -> Algorithm:
         seed = int(digest_of([self._spec.seed, stage.name, stage.scheduler])[:16], 16)

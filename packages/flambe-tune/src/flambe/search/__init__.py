@@ -21,6 +21,8 @@ __all__ = [
     "SchedulerAdapter",
     "Search",
     "StageSchedule",
+    "Trial",
+    "TrialState",
     "Uniform",
     "Verdict",
     "beta",
@@ -32,6 +34,7 @@ __all__ = [
 ]
 
 _DISTRIBUTIONS = ("Choice", "Uniform", "Normal", "Beta", "QUniform", "choice", "uniform", "normal", "beta", "quniform")
+_TRIALS = ("Trial", "TrialState")
 _ALGORITHMS = ("GridSearch", "RandomSearch", "BayesOptGP", "BayesOptKDE", "Hyperband", "BOHB")
 
 __getattr__ = lazily(
@@ -39,6 +42,7 @@ __getattr__ = lazily(
     {
         **dict.fromkeys(_DISTRIBUTIONS, "distribution"),
         **dict.fromkeys(_ALGORITHMS, "algorithm"),
+        **dict.fromkeys(_TRIALS, "trial"),
         "Search": "search",
         "Algorithm": "tune_adapter",
         "SchedulerAdapter": "tune_adapter",
@@ -64,4 +68,5 @@ if TYPE_CHECKING:
     )
     from flambe.search.schedule import StageSchedule, Verdict
     from flambe.search.search import Search
+    from flambe.search.trial import Trial, TrialState
     from flambe.search.tune_adapter import Algorithm, SchedulerAdapter, check_scheduler

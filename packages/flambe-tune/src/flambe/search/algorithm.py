@@ -7,21 +7,74 @@ flambe-tune runs: Optuna has their models, Tune their way of ending variants (``
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from flambe.spec.nodes import NEW
 
+if TYPE_CHECKING:
+    from flambe.search.loop import Loop
+    from flambe.search.trial import Trial
+
+
+_COUNTS = ("trial_budget", "step_budget", "max_steps", "min_steps")
+
 
 class Algorithm(dict[str, Any]):
-    """Base of algorithms: a ``$new`` node that holds the arguments that differ from their defaults."""
+    """Base of algorithms: a ``$new`` node that holds the arguments that were given.
 
-    def __init__(self, **arguments: Any) -> None:
-        given = {name: value for name, value in arguments.items() if value is not None}
-        if "space" in given:
+    ``initialize``, ``is_done`` and ``update`` are the interface of 1.0, for who runs trials without flambe-tune; a class of
+    one's own that has these three can be the ``algorithm`` of a stage (``flambe.search.proposer``).
+    """
+
+    def __init__(self, given: Mapping[str, Any]) -> None:
+        """given: the local names of a constructor, so that no argument is written twice. Raises ValueError for what cannot be."""
+        arguments = {name: value for name, value in given.items() if name not in ("self", "__class__")}
+        if arguments.get("space") is not None:
             raise ValueError(
                 "an algorithm has no space of its own: what is searched stands in the arguments of a stage"
             )
-        super().__init__({NEW: f"flambe.search:{type(self).__name__}", **given})
+        for name in _COUNTS:
+            if arguments.get(name, 1) < 1:
+                raise ValueError(f"{name} is {arguments[name]}, expected 1 or more")
+        super().__init__(
+            {
+                NEW: f"flambe.search:{type(self).__name__}",
+                **{name: value for name, value in arguments.items() if value is not None},
+            }
+        )
+        self._loop: Loop | None = None
+
+    def initialize(self, space: Mapping[str, Any]) -> None:
+        """Take what is to be searched: name → distribution (``uniform(0, 1)``).
+
+        Raises ValueError when it was given before, and for a space that this algorithm cannot search.
+        """
+        from flambe.search.loop import Loop
+
+        if self._loop is not None:
+            raise ValueError(f"this {type(self).__name__} was initialized before")
+        self._loop = Loop(self, space)
+
+    def is_done(self) -> bool:
+        """Whether every trial has ended and there will be no other. Raises ValueError before ``initialize``."""
+        return self._initialized().is_done
+
+    # A node is only read: nobody asks for the method of this name that a dictionary has.
+    def update(  # type: ignore[override]
+        self, trials: dict[str, Trial], maximum: int | None = None
+    ) -> dict[str, Trial]:
+        """Look at the results of ``trials`` (what earlier calls returned), and add new ones until ``maximum`` are open.
+
+        Who runs them calls ``Trial.report`` after each step, and sets ``TERMINATED`` or ``ERROR`` when one has ended. What has
+        ``RESUME`` afterwards makes another step, what has ``PAUSED`` waits. Raises ValueError before ``initialize``.
+        """
+        return self._initialized().update(trials, maximum)
+
+    def _initialized(self) -> Loop:
+        if self._loop is None:
+            raise ValueError(f"this {type(self).__name__} has nothing to search: call initialize(space) first")
+        return self._loop
 
 
 class GridSearch(Algorithm):
@@ -31,7 +84,7 @@ class GridSearch(Algorithm):
     """
 
     def __init__(self, space: None = None) -> None:
-        super().__init__(space=space)
+        super().__init__(locals())
 
 
 class RandomSearch(Algorithm):
@@ -45,8 +98,7 @@ class RandomSearch(Algorithm):
     """
 
     def __init__(self, trial_budget: int, seed: int | None = None, space: None = None) -> None:
-        _check(trial_budget=trial_budget)
-        super().__init__(trial_budget=trial_budget, seed=seed, space=space)
+        super().__init__(locals())
 
 
 class BayesOptGP(Algorithm):
@@ -73,16 +125,7 @@ class BayesOptGP(Algorithm):
         seed: int | None = None,
         space: None = None,
     ) -> None:
-        _check(trial_budget=trial_budget)
-        super().__init__(
-            trial_budget=trial_budget,
-            min_configs_in_model=min_configs_in_model,
-            aq_func=aq_func,
-            kappa=kappa,
-            xi=xi,
-            seed=seed,
-            space=space,
-        )
+        super().__init__(locals())
 
 
 class BayesOptKDE(Algorithm):
@@ -108,17 +151,7 @@ class BayesOptKDE(Algorithm):
         min_bandwidth: float = 0.001,
         space: None = None,
     ) -> None:
-        _check(trial_budget=trial_budget)
-        super().__init__(
-            trial_budget=trial_budget,
-            min_configs_per_model=min_configs_per_model,
-            top_n_frac=top_n_frac,
-            num_samples=num_samples,
-            random_fraction=random_fraction,
-            bandwidth_factor=bandwidth_factor,
-            min_bandwidth=min_bandwidth,
-            space=space,
-        )
+        super().__init__(locals())
 
 
 class Hyperband(Algorithm):
@@ -143,15 +176,7 @@ class Hyperband(Algorithm):
         seed: int | None = None,
         space: None = None,
     ) -> None:
-        _check(step_budget=step_budget, max_steps=max_steps, min_steps=min_steps)
-        super().__init__(
-            step_budget=step_budget,
-            max_steps=max_steps,
-            min_steps=min_steps,
-            drop_rate=drop_rate,
-            seed=seed,
-            space=space,
-        )
+        super().__init__(locals())
 
 
 class BOHB(Algorithm):
@@ -185,24 +210,4 @@ class BOHB(Algorithm):
         seed: int | None = None,
         space: None = None,
     ) -> None:
-        _check(step_budget=step_budget, max_steps=max_steps, min_steps=min_steps)
-        super().__init__(
-            step_budget=step_budget,
-            max_steps=max_steps,
-            min_steps=min_steps,
-            drop_rate=drop_rate,
-            min_configs_per_model=min_configs_per_model,
-            top_n_frac=top_n_frac,
-            num_samples=num_samples,
-            random_fraction=random_fraction,
-            bandwidth_factor=bandwidth_factor,
-            min_bandwidth=min_bandwidth,
-            seed=seed,
-            space=space,
-        )
-
-
-def _check(**counts: int) -> None:
-    for name, count in counts.items():
-        if count < 1:
-            raise ValueError(f"{name} is {count}, expected 1 or more")
+        super().__init__(locals())

@@ -6,11 +6,14 @@ make them too: ``choice([1, 2])``, ``uniform(-4, -1, transform="pow10")``.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flambe.compile.distribution import DistributionError, distribution, distribution_of
 from flambe.spec.nodes import BETA, GRID, NORMAL, QUNIFORM, UNIFORM
+
+_python: Any = random
 
 
 class Choice(dict[str, Any]):
@@ -33,6 +36,15 @@ class Choice(dict[str, Any]):
                 raise ValueError(f"probs are {given}, expected {len(options)} numbers that add up to 1")
             self["probs"] = given
 
+    @property
+    def options(self) -> list[Any]:
+        """What is tried, without names."""
+        return list(self[GRID])
+
+    def sample(self, generator: random.Random | None = None) -> Any:
+        """Return one option, drawn by ``generator``, Python's own by default."""
+        return (generator or _python).choices(self.options, self.get("probs"))[0]
+
 
 class _Distribution(dict[str, Any]):
     def __init__(self, kind: str, numbers: Sequence[float], transform: str | None) -> None:
@@ -44,6 +56,10 @@ class _Distribution(dict[str, Any]):
             expected = f", expected {error.expected}" if error.expected else ""
             raise ValueError(f"!{kind[1:]} {error.what}{expected}") from None
         super().__init__(found.node())
+
+    def sample(self, generator: random.Random | None = None) -> int | float:
+        """Return a number of it, drawn by ``generator``, Python's own by default."""
+        return distribution_of(self).draw(generator or _python)
 
 
 class Uniform(_Distribution):

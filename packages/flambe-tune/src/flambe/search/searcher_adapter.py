@@ -13,14 +13,16 @@ HyperBand (https://arxiv.org/abs/1810.05934) to end variants.
 from __future__ import annotations
 
 import inspect
+import logging
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from flambe.compile.search import Assignment
 from flambe.compile.trials import OF_SEARCHERS
-from flambe.errors import ConfigError
+from flambe.errors import ConfigError, FlambeError, did_you_mean
 from flambe.search.budget import OURS, class_name, given_to
 from flambe.search.random_state import RandomState
 from flambe.search.space import Amount, Knob, Level, Space
@@ -30,9 +32,14 @@ from flambe.spec.nodes import NEW
 _SET_BY_US = frozenset({"metric", "mode", "time_attr", "reward_attr", "space", *OF_SEARCHERS})
 _SEEDS = ("seed", "random_seed", "random_state_seed", "random_state")
 _INSTALL = {
-    "OptunaSearch": "optuna", "HyperOptSearch": "hyperopt", "AxSearch": "ax-platform sqlalchemy", "TuneBOHB": "hpbandster ConfigSpace",
-    "BayesOptSearch": "'bayesian-optimization<2'", "NevergradSearch": "nevergrad", "ZOOptSearch": "zoopt", "HEBOSearch": "HEBO",
+    "OptunaSearch": "optuna", "HyperOptSearch": "hyperopt", "AxSearch": "'ax-platform<1' sqlalchemy 'pandas<3'",
+    "TuneBOHB": "hpbandster ConfigSpace", "BayesOptSearch": "'bayesian-optimization<2'", "NevergradSearch": "nevergrad",
+    "ZOOptSearch": "zoopt", "HEBOSearch": "HEBO",
 }  # fmt: skip
+_LEARNS_BETWEEN = frozenset({"TuneBOHB"})
+"""What learns from results between steps only, not from the one that a choice ends with."""
+_WAITS_FOR_ALL = frozenset({"ZOOptSearch"})
+"""What waits for the result of a choice that failed, for ever: it is told the worst one so far."""
 
 
 class SearcherAdapter:
@@ -47,13 +54,16 @@ class SearcherAdapter:
     ) -> None:
         self._space = space
         self._random = RandomState(seed)
-        with self._random.installed():
-            self._searcher = _build(node, space, seed % 2**31, extensions or {})
+        self._name = class_name(str(node[NEW]))
+        self._worst: float | None = None
+        # Libraries draw while they are imported, which happens once in a process: outside.
+        kind = None if str(node[NEW]).startswith(OURS) else _resolved(str(node[NEW]), extensions or {})
+        with self._random.installed(), _quiet():
+            self._searcher = _build(node, kind, space, seed % 2**31)
 
     def suggest(self, index: int) -> tuple[Assignment, ...] | None:
         """Return the next choice, for each stage that is searched; None when the algorithm has no other."""
-        with self._random.installed(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of libraries that find a choice slow
+        with self._at_work("choosing"):
             values = self._searcher.suggest(_name(index))
         if values is None or values == "FINISHED":
             return None
@@ -62,35 +72,72 @@ class SearcherAdapter:
     def result(self, index: int, step: int, metric: float | None, *, lower_is_better: bool) -> None:
         """Tell what a choice reached after a step."""
         if metric is not None and math.isfinite(metric):
-            with self._random.installed():
-                self._searcher.on_trial_result(_name(index), _result(step, metric, lower_is_better))
+            with self._at_work("hearing of a result"):
+                self._searcher.on_trial_result(_name(index), self._result(step, metric, lower_is_better))
 
     def complete(self, index: int, step: int, metric: float | None, *, lower_is_better: bool) -> None:
         """Tell the last result of a choice; without a finite metric it counts as failed."""
         failed = metric is None or not math.isfinite(metric)
-        result = None if metric is None or failed else _result(step, metric, lower_is_better)
-        with self._random.installed():
+        result = None if metric is None or failed else self._result(step, metric, lower_is_better)
+        if failed and self._name in _WAITS_FOR_ALL:
+            failed, result = False, {TIME: step, METRIC: 0.0 if self._worst is None else self._worst}
+        with self._at_work("hearing of an end"):
+            if self._name in _LEARNS_BETWEEN and result is not None:
+                self._searcher.on_trial_result(_name(index), result)
             self._searcher.on_trial_complete(_name(index), result=result, error=failed)
+
+    def _result(self, step: int, metric: float, lower_is_better: bool) -> dict[str, Any]:
+        told = -metric if lower_is_better else metric
+        self._worst = told if self._worst is None else min(told, self._worst)
+        # The budget of a result is what BOHB sorts it by; Tune's own scheduler for it would set it.
+        return {TIME: step, METRIC: told, "hyperband_info": {"budget": step}}
+
+    @contextmanager
+    def _at_work(self, doing: str) -> Iterator[None]:
+        try:
+            with self._random.installed(), _quiet():
+                yield
+        except FlambeError:
+            raise
+        except Exception as error:  # any, for it is a library's
+            packages = _INSTALL.get(self._name)
+            hint = f"These versions are known to work: pip install {packages}" if packages else None
+            raise FlambeError(f"{self._name} failed at {doing}: {type(error).__name__}: {error}", hint=hint) from error
 
 
 def _name(index: int) -> str:
     return f"{index:08d}"
 
 
-def _result(step: int, metric: float, lower_is_better: bool) -> dict[str, Any]:
-    return {TIME: step, METRIC: -metric if lower_is_better else metric}
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Let libraries say neither which choice they find slow nor how they go about it."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
 
 
-def _build(node: Mapping[str, Any], space: Space, seed: int, extensions: Mapping[str, str]) -> Any:
+def _resolved(target: str, extensions: Mapping[str, str]) -> Any:
+    from flambe.build.trust import resolve
+
+    with _quiet():
+        return resolve(target, extensions=dict(extensions))
+
+
+def _build(node: Mapping[str, Any], kind: Any, space: Space, seed: int) -> Any:
     target = str(node[NEW])
     name = class_name(target)
     given = {key: value for key, value in given_to(node).items() if key not in _SET_BY_US}
     if target.startswith(OURS):
         own = given.pop("seed", None)
         return _optuna(space, _sampler(name, given, space, seed if own is None else own))
-    from flambe.build.trust import resolve
-
-    kind = resolve(target, extensions=dict(extensions))
+    if name == "NevergradSearch" and isinstance(given.get("optimizer"), str):
+        given["optimizer"] = _nevergrad(given["optimizer"])
     try:
         known = frozenset(inspect.signature(kind).parameters)
         for parameter in _SEEDS:
@@ -115,6 +162,18 @@ def _build(node: Mapping[str, Any], space: Space, seed: int, extensions: Mapping
     except (TypeError, ValueError, RuntimeError) as error:
         raise ConfigError(f"the search algorithm {target} refuses what it was given: {error}") from error
     return searcher
+
+
+def _nevergrad(optimizer: str) -> Any:
+    """Return the optimizer of Nevergrad that has this name. Raises ConfigError."""
+    try:
+        import nevergrad  # type: ignore[import-not-found]
+    except ImportError as error:
+        raise ConfigError(f"NevergradSearch cannot be used: {error}", hint="pip install nevergrad") from error
+    registry = nevergrad.optimizers.registry
+    if optimizer not in registry:
+        raise ConfigError(f"Nevergrad has no optimizer {optimizer!r}", hint=did_you_mean(optimizer, registry))
+    return registry[optimizer]
 
 
 def _optuna(space: Space, sampler: Any, **given: Any) -> Any:

@@ -73,6 +73,42 @@ class Space:
             for knob in self._flat(dimension, f"{stage}.{dimension.path}")
         ]
 
+    def distributions(self) -> dict[str, Any]:
+        """Return every search by its dotted path (``train.optimizer.lr``), as an object of ``flambe.search.distribution``.
+
+        Raises ConfigError as ``knobs``.
+        """
+        from flambe.search import distribution
+
+        self.knobs()
+        found: dict[str, Any] = {}
+        for stage, todo in self._stages.items():
+            for dimension in todo:
+                source = dimension.options[0].source
+                if source is not None:
+                    made = getattr(distribution, source.kind[1:])(*source.numbers, transform=source.transform)
+                else:
+                    made = distribution.Choice([option.shown for option in dimension.options])
+                found[f"{stage}.{dimension.path}"] = made
+        return found
+
+    def take(self, values: Mapping[str, Any]) -> tuple[Assignment, ...]:
+        """Return the choice of values of ``distributions`` (by name). Raises ValueError for what is none of them."""
+        found: list[Assignment] = []
+        for stage, todo in self._stages.items():
+            found.append({})
+            for dimension in todo:
+                name = f"{stage}.{dimension.path}"
+                if name not in values:
+                    raise ValueError(f"no value for {name}")
+                value, options = values[name], dimension.options
+                if options[0].source is None and all(option.shown != value for option in options):
+                    raise ValueError(f"{name} is {value!r}, which is none of its options")
+                if options[0].source is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+                    raise ValueError(f"{name} is {value!r}, which is no number")
+                found[-1][dimension.path] = value
+        return tuple(found)
+
     def __len__(self) -> int:
         """How many searches there are, whatever is chosen."""
         return sum(_size(dimension) for found in self._stages.values() for dimension in found)

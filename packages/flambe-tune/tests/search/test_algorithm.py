@@ -1,0 +1,218 @@
+"""The interface of 1.0's algorithms: ours for who runs trials alone, one's own as the search of a stage."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+
+from flambe.compile import compile_text
+from flambe.compile.search import dimensions
+from flambe.errors import ConfigError, FlambeError
+from flambe.search import (
+    BOHB,
+    BayesOptKDE,
+    GridSearch,
+    Hyperband,
+    RandomSearch,
+    Trial,
+    TrialState,
+    choice,
+    quniform,
+    uniform,
+)
+from flambe.search.proposer import make_proposer
+from flambe.search.space import Space
+
+NUMBERS = {"lr": uniform(-4, -1, transform="pow10"), "shift": uniform(-2, 2)}
+
+
+def _run(algorithm, space, *, steps=1, workers=4):
+    """Run trials as somebody without flambe-tune would; the optimum is lr 0.01 and shift 0. Every fifth one fails."""
+    algorithm.initialize(space)
+    trials: dict[str, Trial] = {}
+    while not algorithm.is_done():
+        trials = algorithm.update(trials, workers)
+        assert sum(not trial.has_ended for trial in trials.values()) <= workers
+        for name, trial in trials.items():
+            if trial.state in (TrialState.CREATED, TrialState.RESUME):
+                if name == "5":
+                    trial.state = TrialState.ERROR
+                    continue
+                loss = abs(math.log10(trial.params["lr"]) + 2) + abs(trial.params.get("shift", 0))
+                trial.report(len(trial.metrics) - loss)
+                if len(trial.metrics) == steps:
+                    trial.state = TrialState.TERMINATED
+    return trials
+
+
+def test_a_grid_is_every_choice_once():
+    trials = _run(GridSearch(), {"lr": choice([0.1, 0.01]), "kind": choice({"a": 1, "b": "x"}), "n": quniform(1, 3, 3)})
+    assert len(trials) == 12 == len({json.dumps(trial.params) for trial in trials.values()})
+    assert trials["0"].params == {"lr": 0.1, "kind": "a", "n": 1}
+    assert trials["5"].state is TrialState.ERROR
+
+
+@pytest.mark.parametrize(
+    "algorithm",
+    [lambda: RandomSearch(9, seed=3), lambda: BayesOptKDE(9)],
+    ids=["random", "kde"],
+)
+def test_a_budget_of_trials_is_spent(algorithm):
+    trials = _run(algorithm(), NUMBERS)
+    assert len(trials) == 9
+    assert trials == _run(algorithm(), NUMBERS)
+
+
+@pytest.mark.parametrize("kind", [Hyperband, BOHB])
+def test_a_budget_of_steps_is_spent_on_what_is_good(kind):
+    trials = _run(kind(step_budget=80, max_steps=9, min_steps=1), NUMBERS, steps=9)
+    taken = [len(trial.metrics) for trial in trials.values()]
+    assert 80 <= sum(taken) <= 80 + 4 * 9
+    assert len(trials) > 80 / 9
+    assert 1 in taken
+    assert 9 in taken
+    best = {n: max(t.metrics[0] for t in trials.values() if len(t.metrics) == n) for n in (1, 9)}
+    assert best[9] >= best[1]
+
+
+def test_what_is_used_wrongly_is_said():
+    search = RandomSearch(3)
+    for use in (search.is_done, lambda: search.update({}, 1)):
+        with pytest.raises(ValueError, match=r"has nothing to search: call initialize\(space\) first"):
+            use()
+    search.initialize(NUMBERS)
+    with pytest.raises(ValueError, match="was initialized before"):
+        search.initialize(NUMBERS)
+    with pytest.raises(ValueError, match="has no list of values to try"):
+        GridSearch().initialize(NUMBERS)
+    assert RandomSearch(3, seed=None) == {"$new": "flambe.search:RandomSearch", "trial_budget": 3}
+
+
+OWN = '''
+from flambe.search import Trial, TrialState
+
+class Doubling:
+    """Doubles the rate as long as it helps."""
+
+    def __init__(self, first, rounds=4, seed=None):
+        self.first, self.rounds, self.seed, self.seen = first, rounds, seed, []
+
+    def initialize(self, space):
+        (self.name,) = space
+        self.high = space[self.name].sample()
+
+    def is_done(self):
+        return self.rounds == 0
+
+    def update(self, trials, maximum=None):
+        if all(trial.has_ended for trial in trials.values()):
+            good = [trial for trial in trials.values() if trial.metric is not None]
+            best = max(good, key=lambda trial: trial.best_metric, default=None)
+            rate = self.first if best is None else best.params[self.name] * 2
+            trials[str(len(trials))] = Trial({self.name: rate})
+            self.rounds -= 1
+        return trials
+
+class Ending(Doubling):
+    def update(self, trials, maximum=None):
+        for trial in trials.values():
+            if trial.state is TrialState.HAS_RESULT:
+                trial.state = TrialState.TERMINATED
+        return super().update(trials, maximum)
+
+class Lost(Doubling):
+    def update(self, trials, maximum=None):
+        return {**trials, "a": Trial({"rate": 1})}
+
+class Nothing:
+    pass
+'''
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    """One process can hold only one module of a name."""
+    path = tmp_path_factory.mktemp("own") / "searching.py"
+    path.write_text(OWN)
+    return path
+
+
+def _own(file, kind, **given):
+    space = Space({"train": dimensions({"$new": "m:T", "rate": {"$uniform": [0, 9]}})})
+    return make_proposer({"$new": f"searching:{kind}", **given}, space, seed=1, extensions={"searching": str(file)})
+
+
+def test_one_of_ones_own_chooses_for_a_stage(file):
+    search = _own(file, "Doubling", first=0.5, trial_budget=9)
+    found = []
+    for index in range(9):
+        choice_ = search.suggest(index)
+        if choice_ is None:
+            break
+        assert search.suggest(index + 1) is None  # it waits for the result
+        ((found_one),) = choice_
+        found.append(found_one["rate"])
+        search.result(index, 1, 9 - found[-1], lower_is_better=True)
+        search.complete(index, 2, None if index == 2 else 8 - found[-1], lower_is_better=True)
+    assert found == [0.5, 1.0, 2.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "message"),
+    [
+        ("Doubling", {}, "the search algorithm searching:Doubling refuses what it was given: .*'first'"),
+        ("Lost", {"first": 1}, "Lost made the trial 'a': no value for train.rate"),
+        (
+            "Nothing",
+            {},
+            "searching:Nothing is no search algorithm; expected a subclass of ray.tune.search.Searcher, or",
+        ),
+        (
+            "Ending",
+            {"first": 1},
+            "Ending set the trial '0' to terminated after its step 1. What ends or pauses variants",
+        ),
+    ],
+)
+def test_what_ones_own_does_wrong_is_said(file, kind, given, message):
+    def use():
+        search = _own(file, kind, **given)
+        search.suggest(0)
+        search.result(0, 1, 0.5, lower_is_better=False)
+
+    with pytest.raises(FlambeError, match=message):
+        use()
+
+
+def test_a_searcher_of_ones_own_needs_a_budget(tmp_path):
+    file = tmp_path / "searchers.py"
+    file.write_text(
+        "from ray.tune.search import Searcher\n\nclass Mine(Searcher):\n"
+        "    def set_search_properties(self, metric, mode, config, **spec):\n        return True\n"
+        "    def suggest(self, trial_id):\n        return {'train.rate': 0.25}\n"
+        "    def on_trial_complete(self, trial_id, result=None, error=False):\n        pass\n"
+    )
+    space = Space({"train": dimensions({"$new": "m:T", "rate": {"$uniform": [0, 9]}})})
+    given = {"seed": 1, "extensions": {"searchers": str(file)}}
+    assert make_proposer({"$new": "searchers:Mine", "trial_budget": 2}, space, **given).suggest(0) == ({"rate": 0.25},)
+    with pytest.raises(
+        ConfigError, match=r"Mine has no trial_budget. How many choices are tried: !searchers.Mine {trial"
+    ):
+        make_proposer({"$new": "searchers:Mine"}, space, **given)
+
+
+def test_the_check_takes_a_budget_beside_the_arguments_of_ones_own(tmp_path):
+    (tmp_path / "searching.py").write_text(OWN)
+    (tmp_path / "toys.py").write_text(
+        "class Toy:\n    def __init__(self, rate):\n        pass\n    def run(self):\n        pass\n"
+    )
+    text = (
+        f"toys: {tmp_path}/toys.py\nsearching: {tmp_path}/searching.py\n---\n!Search\ntask: !toys.Toy {{rate: !uniform [0, 1]}}\n"
+        "algorithm: !searching.Doubling {first: 0.1, trial_budget: 9}\n"
+    )
+    spec = compile_text(text, name="t")
+    assert spec.stages[0].search == {"$new": "searching:Doubling", "first": 0.1, "trial_budget": 9}
+    with pytest.raises(ConfigError, match="Doubling has no argument 'frist'"):
+        compile_text(text.replace("first", "frist"), name="t")
