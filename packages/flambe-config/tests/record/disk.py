@@ -172,7 +172,13 @@ class Disk:
         opens = (builtins.open, io.open, tarfile.bltn_open)
         for name, function in replaced.items():
             setattr(os, name, function)
-        builtins.open = io.open = tarfile.bltn_open = _pyio.open  # type: ignore[assignment,attr-defined]
+        read = builtins.open
+
+        def opened_by_name(file: Any, mode: str = "r", *args: Any, **more: Any) -> Any:
+            # Python's own reading in C opens without asking ``os``, and is ten times as fast.
+            return (_pyio.open if set(mode) & set("wax+") else read)(file, mode, *args, **more)
+
+        builtins.open = io.open = tarfile.bltn_open = opened_by_name  # type: ignore[assignment,attr-defined]
         saving._exchange = exchange_
         try:
             yield self

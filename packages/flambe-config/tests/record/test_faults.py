@@ -1,12 +1,14 @@
 """A share of ``faults.py``, which nox runs whole, and by name what it has found."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from flambe.errors import ProvenanceError
 from flambe.record import run
 from flambe.record.keeper import Keeper
 from flambe.record.layout import RunPaths
@@ -21,13 +23,13 @@ HERE = Path(__file__).resolve().parent
 @pytest.mark.slow
 def test_a_share_of_the_faults():
     done = subprocess.run(
-        [sys.executable, HERE / "faults.py", "--count", "28", "--seed", "11"],
+        [sys.executable, HERE / "faults.py", "--only", "continued,sweep resumed,save", "--count", "24", "--seed", "11"],
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "28 faults in" in done.stdout
+    assert "24 faults in 3 scenarios" in done.stdout
     assert "findings: 0" in done.stdout
 
 
@@ -68,14 +70,111 @@ def test_what_ended_a_run_is_told_and_not_that_it_could_not_be_written(tmp_path,
 @pytest.mark.slow
 def test_a_share_of_the_power_cuts():
     done = subprocess.run(
-        [sys.executable, HERE / "power.py", "--count", "18", "--seed", "11"],
+        [sys.executable, HERE / "power.py", "--only", "continued,function resumed", "--count", "16", "--seed", "11"],
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "18 power cuts in 3 scenarios" in done.stdout
+    assert "16 power cuts in 2 scenarios" in done.stdout
     assert "findings: 0" in done.stdout
+
+
+@pytest.fixture
+def toys(tmp_path, monkeypatch):
+    """The toys of the proofs, and the folder that their runs are written to."""
+    monkeypatch.setattr(sys, "path", [str(HERE), *sys.path])
+    from toys import toys_at
+
+    (tmp_path / "out").mkdir()
+    yield toys_at(tmp_path / "toys"), tmp_path / "out"
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("toyext", "functoy")]:
+        del sys.modules[name]
+
+
+def test_a_disk_that_is_full_while_a_unit_goes_on_has_failed_nothing(toys, monkeypatch):
+    from experiments import newest, runs, stopped_after
+    from toys import spec_of
+
+    toy, place = toys
+    spec = spec_of(toy)
+    stopped_after(spec, 2)(place)
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "copytree", full)
+        with pytest.raises(DiskRefused, match="No space left on device"):
+            runs(spec).act(place)
+    assert "fail" not in {event["event"] for event in read_events(newest(place) / "ledger.jsonl")}
+    assert runs(spec).act(place) == 0
+
+
+def after_a_boot(monkeypatch):
+    here = run.this_host()
+    here.boot = "the next one"
+    monkeypatch.setattr(run, "this_host", lambda: here)
+
+
+def test_artifacts_that_the_power_has_torn_are_made_again(toys, monkeypatch):
+    from experiments import newest, runs
+    from toys import spec_of
+
+    toy, place = toys
+    code = toy / "__init__.py"
+    logs = "__import__('flambe.logging').logging.log_histogram('weights', self.model.weights)"
+    code.write_text(code.read_text().replace("self.done += 1", f"self.done += 1; {logs}"))
+    spec = spec_of(toy)
+    runs(spec).act(place)
+    root = newest(place)
+    (file,) = root.glob("stages/walk/0/artifacts/histogram/weights.json")
+    whole = file.read_bytes()
+    file.write_bytes(b"\0" * len(whole))
+    record = read_record(root / "run.json", RunRecord)
+    record.status, record.time.heartbeat = run.RUNNING, "2026-01-01T00:00:00.000Z"
+    run.write_record(root / "run.json", record)
+    after_a_boot(monkeypatch)
+    assert runs(spec).act(place) == 0
+    assert newest(place) == root
+    assert file.read_bytes() == whole
+    assert "walk/0: its result is not whole, so it is made again" in (root / "outputs.log").read_text()
+
+
+def test_a_copy_of_code_that_the_power_has_torn_is_copied_again(toys, monkeypatch):
+    from functions import launched, newest
+
+    place = toys[1]
+    again = launched(["--resume", "exp.0"])
+    assert launched([]).act(place) == 0
+    root = newest(place)
+    code = root / "functoy/task.py"
+    whole = code.read_bytes()
+    code.write_bytes(b"\0" * len(whole))
+    (root / "run.json").write_bytes(b"")  # that it was so is in the ledger
+    after_a_boot(monkeypatch)
+    assert again.act(place) == 0
+    assert code.read_bytes() == whole
+    assert again.result(place) == launched([]).result(place)
+    # As long as it can be had.
+    code.write_bytes(b"")
+    (toys[0].parent / "project/functoy/task.py").write_bytes(whole + b"# changed\n")
+    run.write_record(root / "run.json", read_record(root / "run.json", RunRecord))
+    monkeypatch.setattr(run, "this_host", lambda: run.Host(name="here", boot="the one after that"))
+    with pytest.raises(
+        ProvenanceError, match=r"is not whole since the machine lost its power, and .* is other code by now"
+    ):
+        again.act(place)
+
+
+def test_a_shared_tree_that_the_power_has_torn_is_checked_out_again(toys, monkeypatch):
+    from flambe.record import git_tree
+
+    project, place = toys[0].parent / "project", toys[1]
+    tree = git_tree.git_tree_of(project / "functoy", place, dirty="include")
+    file = tree.folder / "task.py"
+    whole = file.read_bytes()
+    file.write_bytes(b"\0" * len(whole))
+    monkeypatch.setattr(git_tree.time, "clock_gettime", lambda clock: -1000.0)  # the machine has begun anew since
+    assert git_tree.git_tree_of(project / "functoy", place, dirty="include") == tree
+    assert file.read_bytes() == whole
+    assert [path.name for path in tree.root.parent.iterdir()] == [tree.tree]
 
 
 def test_events_after_a_hole_in_the_ledger_are_left_out(tmp_path):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
 
 from flambe.errors import ConfigError, ProvenanceError, UsageError
 from flambe.record import run
 from flambe.record.layout import DEBUG, LEDGER, RUN, RunPaths
-from flambe.record.ledger import spec_left_open
+from flambe.record.ledger import Event, read_events, spec_left_open
 from flambe.spec.codec import FlambeVersionError
 from flambe.spec.digest import spec_digest
 from flambe.spec.nodes import Spec, is_concrete
@@ -42,6 +45,12 @@ def resumed(folder: Path, spec: Spec, *, allow_change: bool) -> RunPaths:
         record = run.read_record(folder / RUN, run.RunRecord)
     except FileNotFoundError:
         raise UsageError(f"there is no run in {folder}", expected="a folder with run.json") from None
+    except ConfigError:
+        # Torn with the power. The ledger was synced, and has what matters of it.
+        opened = _opened(folder / LEDGER)
+        if opened is None:
+            raise
+        record = run.RunRecord(id="", kind=spec.kind, name=spec.name, index=_index(folder), spec_digest=opened["spec"])
     if run.is_alive(record):
         raise ProvenanceError(
             f"{folder} is running (process {record.host.pid if record.host else '?'})",
@@ -55,6 +64,20 @@ def resumed(folder: Path, spec: Spec, *, allow_change: bool) -> RunPaths:
             hint=f"{again} --allow-change to go on with this one. See flambe diff {folder} FILE.",
         )
     return RunPaths(folder)
+
+
+def code_opened(events: Iterable[Event]) -> run.Code | None:
+    """Return the code that the last process of a run executed, as its ledger has it."""
+    found = [event["code"] for event in events if event["event"] == "open" and "code" in event]
+    return msgspec.convert(found[-1], run.Code) if found else None
+
+
+def _opened(ledger: Path) -> Event | None:
+    try:
+        opened = [event for event in read_events(ledger) if event["event"] == "open"]
+    except (OSError, ConfigError):
+        return None
+    return opened[-1] if opened else None
 
 
 def find_run(text: str, folder: Path) -> Path:
@@ -97,7 +120,10 @@ def can_go_on(found: Path, spec: Spec, copy: CodeCopy | None) -> bool:
 
     A function that runs alone has no state to go on from, and begins anew in the next folder.
     """
-    code = run.read_record(found / RUN, run.RunRecord).code
+    try:
+        code = run.read_record(found / RUN, run.RunRecord).code
+    except (FileNotFoundError, ConfigError):
+        return False  # torn with the power: nobody knows what code it ran
     return not is_concrete(spec) and code is not None and code.tree == (None if copy is None else copy.tree)
 
 

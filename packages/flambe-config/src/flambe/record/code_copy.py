@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -123,6 +124,35 @@ def folder_to_run(root: Path, code: Code) -> Path | None:
     return None if code.path is None else Path(os.path.normpath(root / code.path))
 
 
+def mend_copy(root: Path, code: Code, spec: Spec) -> None:
+    """Copy the code of the run in ``root`` again where it is not what was copied: the machine has lost its power.
+
+    Raises ProvenanceError when it cannot be had again: its source is other code by now.
+    """
+    if code.mode != COPY or code.tree is None:
+        return
+    main = str(spec.stages[0].body["main"])
+    if _tree_of(main, root) == code.tree:
+        return
+    if _tree_of(main, Path(code.source)) != code.tree:
+        raise ProvenanceError(
+            f"the copy of its code in {root} is not whole since the machine lost its power, and {code.source} is other code by now",
+            hint="Begin a new run: leave --resume out.",
+        )
+    snapshot = snapshot_of(main, Path(code.source))
+    for name in {name.partition("/")[0] for name in snapshot.files}:
+        place = root / name
+        shutil.rmtree(place) if place.is_dir() else place.unlink(missing_ok=True)
+    snapshot.write(root)
+
+
+def _tree_of(main: str, folder: Path) -> str | None:
+    try:
+        return snapshot_of(main, folder).tree
+    except (ConfigError, OSError):
+        return None
+
+
 def _seen_from(root: Path, folder: Path) -> str:
     return Path(os.path.relpath(folder, root)).as_posix()
 
@@ -151,4 +181,4 @@ def _manager(named: dict[str, Any]) -> VersionManager:
     return manager
 
 
-__all__ = ["CodeCopy", "code_folder", "code_to_copy", "folder_to_run"]
+__all__ = ["CodeCopy", "code_folder", "code_to_copy", "folder_to_run", "mend_copy"]

@@ -14,7 +14,7 @@ from flambe.errors import ConfigError, FlambeError
 from flambe.record.layout import CONFIG, METRICS, RAW_CONFIG, REQUIREMENTS, RunPaths, UnitPaths
 from flambe.record.ledger import Event
 from flambe.record.metrics import read_metrics
-from flambe.record.result import checkpoint_is_whole, exports_digest, unit_digest
+from flambe.record.result import artifacts_are_whole, checkpoint_is_whole, exports_digest, unit_digest
 from flambe.record.run import COMPLETE, Host, StageRecord, read_record
 from flambe.record.step import step_is_whole
 from flambe.spec.codec import load_spec
@@ -48,7 +48,9 @@ def result_is_whole(folder: Path, event: Event) -> bool:
         digest = unit_digest(folder, params=record.params, step=record.step, complete=record.complete)
     except (OSError, FlambeError, msgspec.MsgspecError, UnicodeError):
         return False
-    return digest == event["digest"] and (not paths.checkpoint.exists() or checkpoint_is_whole(paths.checkpoint))
+    if digest != event["digest"] or (paths.checkpoint.exists() and not checkpoint_is_whole(paths.checkpoint)):
+        return False
+    return artifacts_are_whole(folder, event)
 
 
 def report_is_whole(folder: Path, report: Event, *, verify: bool) -> bool:
@@ -56,7 +58,10 @@ def report_is_whole(folder: Path, report: Event, *, verify: bool) -> bool:
     paths = UnitPaths(folder)
     if not step_is_whole(paths.step(report["step"]), verify=verify):
         return False
-    return not verify or all(_has(folder, name, length) for name, length in report["offsets"].items())
+    if not verify:
+        return True
+    streams = all(_has(folder, name, length) for name, length in report["offsets"].items())
+    return streams and artifacts_are_whole(paths.step(report["step"]))
 
 
 def _has(folder: Path, name: str, length: int) -> bool:

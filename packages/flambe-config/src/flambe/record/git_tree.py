@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,17 +56,37 @@ def git_tree_of(code: Path, output_dir: Path, *, dirty: str) -> GitTree:
         tree = _git(top, ["write-tree"], around).decode().strip()
         diff = _git(top, ["diff", "--cached", "--binary", "--no-ext-diff", "--no-color", "HEAD"], around)
         place = output_dir / TREES / tree
-        if not place.is_dir():
+        torn = place.is_dir() and _is_of_an_earlier_boot(place) and not _is_whole(top, place, tree, around)
+        if torn or not place.is_dir():
             aside = output_dir / TREES / f".{tree}.{os.getpid()}"
             shutil.rmtree(aside, ignore_errors=True)
             aside.mkdir(parents=True)
             try:
                 _git(top, ["checkout-index", "--all", "--quiet", f"--prefix={aside}/"], around)
+                if torn:
+                    os.rename(place, aside.with_suffix(".torn"))
                 with _lost_race():
                     os.rename(aside, place)
             finally:
-                shutil.rmtree(aside, ignore_errors=True)
+                for left in (aside, aside.with_suffix(".torn")):
+                    shutil.rmtree(left, ignore_errors=True)
+        elif _is_of_an_earlier_boot(place):
+            os.utime(place)  # it was looked at, and is whole
     return GitTree(tree, place, inside, diff)
+
+
+def _is_of_an_earlier_boot(place: Path) -> bool:
+    """Whether the machine has begun anew since a tree was checked out: it may have lost its power, and files their content."""
+    if not hasattr(time, "CLOCK_BOOTTIME"):
+        return False  # nobody knows
+    return place.stat().st_ctime < time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def _is_whole(top: Path, place: Path, tree: str, around: Mapping[str, str]) -> bool:
+    """Whether the files of a tree that was checked out are still those of the tree: git reads every one."""
+    index = {**around, "GIT_INDEX_FILE": f"{around['GIT_INDEX_FILE']}.whole"}
+    _git(top, ["read-tree", tree], index)
+    return not _git(top, [f"--work-tree={place}", "diff-files", "--name-only"], index)
 
 
 def shared_tree(code: Path) -> GitTree | None:

@@ -21,9 +21,9 @@ import msgspec
 from flambe import __version__
 from flambe.errors import ConfigError, FlambeError
 from flambe.record import layout, run
-from flambe.record.claim import NEXT, Wish, can_go_on, claim, home_of, resumed, unfinished
+from flambe.record.claim import NEXT, Wish, can_go_on, claim, code_opened, home_of, resumed, unfinished
 from flambe.record.code import forget_code
-from flambe.record.code_copy import CodeCopy, code_to_copy
+from flambe.record.code_copy import CodeCopy, code_to_copy, mend_copy
 from flambe.record.damage import may_be_damaged, report_is_whole, result_is_whole, sources_are_whole
 from flambe.record.gpus import measured_gpus, named_gpus
 from flambe.record.ledger import PENDING, Event, Ledger, LedgerState
@@ -31,7 +31,7 @@ from flambe.record.parcel import take, unpack
 from flambe.record.provenance import command_of, this_python, write_sources
 from flambe.record.reference import move_references
 from flambe.record.refused import DiskRefused, kept_in, on_disk
-from flambe.record.result import Found, copy_result, exports_digest, run_digest, unit_digest
+from flambe.record.result import Found, artifacts_digest, copy_result, exports_digest, run_digest, unit_digest
 from flambe.record.run import RunRecord, StageRecord, needed_version, read_record, write_record
 from flambe.record.scratch import Scratch
 from flambe.record.streams import Streams
@@ -122,14 +122,21 @@ class Keeper:
         old = None
         with contextlib.suppress(FileNotFoundError, ConfigError):
             old = read_record(paths.record, RunRecord)
-        damaged = bool(ledger.state.events) and may_be_damaged(old.host if old else None, run.this_host())
+        damaged = (bool(ledger.state.events) or old is not None) and may_be_damaged(
+            old.host if old else None, run.this_host()
+        )
         times = run.Times(created=old.time.created if old else run.now(), started=run.now(), heartbeat=run.now())
         digest = spec_digest(spec)
-        # With a changed spec they are written beside the first ones, whatever those are.
-        if damaged and spec.kind != "function" and wish.resume is None and not sources_are_whole(paths, digest):
-            paths.spec.unlink(missing_ok=True)  # it comes last, so all of them are written again
         # What went on before executed the copy that is there, and so does what goes on now.
         code = old.code if old is not None and paths.spec.exists() else None if copy is None else copy.write(paths.root)
+        if code is None and old is None and wish.resume is not None:
+            code = code_opened(ledger.state.events)
+        if damaged and code is not None:
+            mend_copy(paths.root, code, spec)
+        # With a changed spec they are written beside the first ones, whatever those are.
+        unchanged = old is None or (old.spec_digest == digest and not old.resumes)
+        if damaged and unchanged and not sources_are_whole(paths, digest):
+            paths.spec.unlink(missing_ok=True)  # it comes last, so all of them are written again
         record = RunRecord(
             id=old.id if old else run.new_id(),
             kind=spec.kind,
@@ -169,7 +176,8 @@ class Keeper:
         if code is not None and code.left_out and old is None:
             shown = [*code.left_out[:_SHOWN], *(["…"] if len(code.left_out) > _SHOWN else [])]
             keeper.note(f"out of the snapshot: {', '.join(shown)}")
-        ledger.append("open", spec=digest, tool=tool, pid=os.getpid())
+        more = {} if code is None else {"code": msgspec.to_builtins(code)}
+        ledger.append("open", spec=digest, tool=tool, pid=os.getpid(), **more)
         keeper._mend(verify=damaged)
         keeper._pulse.start()
         keeper._measuring.start()
@@ -293,11 +301,11 @@ class Keeper:
         """Begin an attempt and return its empty scratch folder. Streams are cut back to what ``from_step`` had."""
         folder = self.paths.unit(unit.stage, unit.variant)
         if not _is_new(folder.root):
-            # A torn commit may have left parts of a result.
-            for path in (folder.checkpoint, folder.root / layout.ARTIFACTS):
-                shutil.rmtree(path, ignore_errors=True)
+            # A torn commit may have left parts of a result. Lists go before what they list.
             for path in (folder.exports, folder.export_tensors, folder.root / layout.ARTIFACT_INDEX):
                 path.unlink(missing_ok=True)
+            for path in (folder.checkpoint, folder.root / layout.ARTIFACTS):
+                shutil.rmtree(path, ignore_errors=True)
             run.sweep(folder.root)
             self._streams.cut(unit.id, self.state.reports.get(unit.id, ()), from_step)
         inputs = self._inputs_so_far(unit.id) if from_step else []
@@ -379,7 +387,7 @@ class Keeper:
             "commit", unit=unit.id, attempt=attempt, key=unit.key, step=report.step, complete=complete,
             metric=report.metric, lower_is_better=report.lower_is_better,
             digest=unit_digest(folder.root, params=unit.params, step=report.step, complete=complete),
-            exports=exports_digest(folder),
+            exports=exports_digest(folder), artifacts=artifacts_digest(folder),
         )  # fmt: skip
         self._forget(unit.id)
         self._sync_sometimes()
@@ -412,7 +420,7 @@ class Keeper:
             "reuse", unit=unit.id, key=unit.key, source=record.reused_from, step=record.step, complete=record.complete,
             metric=found.event.get("metric", record.metric), lower_is_better=record.lower_is_better,
             digest=unit_digest(folder.root, params=unit.params, step=record.step, complete=record.complete),
-            exports=exports_digest(folder),
+            exports=exports_digest(folder), artifacts=artifacts_digest(folder),
         )  # fmt: skip
 
     @on_disk

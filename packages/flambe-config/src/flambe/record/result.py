@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from flambe.errors import ConfigError
+from flambe.errors import ConfigError, FlambeError
 from flambe.record.code import code_of
-from flambe.record.layout import LEDGER, MANIFEST, RUN, STEPS, UnitPaths
+from flambe.record.layout import ARTIFACT_INDEX, LEDGER, MANIFEST, RUN, STEPS, UnitPaths
 from flambe.record.ledger import Event, LedgerState, read_events
 from flambe.record.metrics import read_metrics
 from flambe.record.run import COMPLETE, StageRecord, read_record
@@ -105,7 +105,8 @@ class ResultStore:
             return None
         if event.get("exports", exports_digest(paths)) != exports_digest(paths):
             return None
-        return record if paths.exports.exists() and checkpoint_is_whole(paths.checkpoint) else None
+        whole = paths.exports.exists() and checkpoint_is_whole(paths.checkpoint) and artifacts_are_whole(folder, event)
+        return record if whole else None
 
 
 def _age(path: Path) -> float:
@@ -144,6 +145,27 @@ def checkpoint_is_whole(checkpoint: Path) -> bool:
 def manifests_in(checkpoint: Path) -> list[Path]:
     """Return the manifest of a saved component, and those of its parts."""
     return sorted(Path(folder, MANIFEST) for folder, _, files in os.walk(checkpoint) if MANIFEST in files)
+
+
+def artifacts_are_whole(folder: Path, event: Event | None = None) -> bool:
+    """Whether every artifact that the list in ``folder`` names is there with its digest, and the list is that of a commit ``event``.
+
+    What is in no list was never ours to keep.
+    """
+    from flambe.record.artifacts import Artifacts
+
+    listed = artifacts_digest(UnitPaths(folder))
+    if event is not None and event.get("artifacts", listed) != listed:
+        return False
+    if listed is None:
+        return True
+    try:
+        return all(
+            (folder / entry.path).is_dir() if entry.sha256 is None else file_digest(folder / entry.path) == entry.sha256
+            for entry in Artifacts(folder).entries()
+        )
+    except (OSError, FlambeError):
+        return False
 
 
 def copy_result(source: Path, target: Path) -> None:
@@ -194,6 +216,12 @@ def exports_digest(paths: UnitPaths) -> str:
     """Return the digest of the values that a unit hands to later stages, which no manifest covers."""
     files = [path for path in (paths.exports, paths.export_tensors) if path.exists()]
     return digest_of({path.name: file_digest(path) for path in files})
+
+
+def artifacts_digest(paths: UnitPaths) -> str | None:
+    """Return the digest of the list of a unit's artifacts, which has the digest of each; None where nothing is listed."""
+    path = paths.root / ARTIFACT_INDEX
+    return file_digest(path) if path.exists() else None
 
 
 def run_digest(spec_digest: str, state: LedgerState) -> str:

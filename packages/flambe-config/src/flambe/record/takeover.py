@@ -16,6 +16,7 @@ import msgspec
 from flambe.record.keeper import Keeper
 from flambe.record.layout import EXPLORED
 from flambe.record.parcel import take
+from flambe.record.refused import on_disk
 from flambe.runner.unit import Unit
 
 
@@ -24,7 +25,9 @@ class Takeovers:
 
     def __init__(self, keeper: Keeper) -> None:
         self._keeper = keeper
+        self.paths = keeper.paths
 
+    @on_disk
     def record(self, unit: Unit, step: int, donor: Unit, donor_step: int, choice: Mapping[str, Any], key: str) -> None:
         """Write down that a unit goes on from the state that ``donor`` had after ``donor_step``, and put it there.
 
@@ -36,15 +39,15 @@ class Takeovers:
         )  # fmt: skip
         self.carry(unit, step, donor, donor_step, choice)
 
+    @on_disk
     def carry(self, unit: Unit, step: int, donor: Unit, donor_step: int, choice: Mapping[str, Any]) -> None:
         """Put a copy of the donor's state in the place of the unit's own, unless that was done already."""
-        paths = self._keeper.paths
-        target = paths.unit(unit.stage, unit.variant).step(step)
+        target = self.paths.unit(unit.stage, unit.variant).step(step)
         if (target / EXPLORED).exists():
             return
         aside = target.with_name(f".{step}.taken")
         shutil.rmtree(aside, ignore_errors=True)
-        source = paths.unit(donor.stage, donor.variant).step(donor_step)
+        source = self.paths.unit(donor.stage, donor.variant).step(donor_step)
         # Linked where the disk allows: nobody changes the files of a step, and either unit may drop its own.
         shutil.copytree(source, aside, copy_function=_link_or_copy, symlinks=True)
         (aside / EXPLORED).unlink(missing_ok=True)
@@ -62,7 +65,7 @@ class Takeovers:
         """Drop what was held of units that have all ended."""
         for unit in units:
             self._keeper.held.pop(unit.id, None)
-            shutil.rmtree(self._keeper.paths.unit(unit.stage, unit.variant).steps, ignore_errors=True)
+            shutil.rmtree(self.paths.unit(unit.stage, unit.variant).steps, ignore_errors=True)
 
 
 def _link_or_copy(source: str, target: str) -> str:

@@ -119,7 +119,8 @@ class StageRun:
         Raises FlambeError when something cannot be built or its state could not be saved.
         """
         with self._inside():
-            (self.folder / ARTIFACTS).mkdir(exist_ok=True)
+            with kept_in(self.folder):
+                (self.folder / ARTIFACTS).mkdir(exist_ok=True)
             # A reused process must be as good as a fresh one.
             began = time.monotonic()
             if not self.unit.is_program:  # what knows nothing of us sets its libraries itself, and needs perhaps none
@@ -149,9 +150,10 @@ class StageRun:
             # What cannot be saved fails in the first second, by path, and not after an hour.
             state = self.state()
             if resume is not None:
-                if (resume / ARTIFACTS).is_dir():
-                    shutil.copytree(resume / ARTIFACTS, self.folder / ARTIFACTS, symlinks=True, dirs_exist_ok=True)
-                self._artifacts.take_over(resume)
+                with kept_in(self.folder):
+                    if (resume / ARTIFACTS).is_dir():
+                        shutil.copytree(resume / ARTIFACTS, self.folder / ARTIFACTS, symlinks=True, dirs_exist_ok=True)
+                    self._artifacts.take_over(resume)
                 saved = read_state(resume)
                 load_state(self.component, saved["component"], borrowed=self._handover.borrowed)
                 set_rng_state(saved["rng"], only_loaded=self.unit.is_program)

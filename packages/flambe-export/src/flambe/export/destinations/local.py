@@ -10,6 +10,7 @@ from pathlib import Path
 from flambe.build.saving import put_in_place
 from flambe.errors import ConfigError, UsageError
 from flambe.export.artifact import ARTIFACT, Artifact, read_artifact
+from flambe.record.refused import kept_in
 
 
 class LocalDestination:
@@ -39,11 +40,12 @@ class LocalDestination:
             )
 
     def publish(self, folder: Path, artifact: Artifact) -> str:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        # On the same disk as its place, so that it arrives by a rename and not by a copy.
-        aside = Path(tempfile.mkdtemp(prefix=f".{self.path.name}.", dir=self.path.parent))
-        try:
-            put_in_place(Path(shutil.copytree(folder, aside / "new")), self.path)
-        finally:
-            shutil.rmtree(aside)
+        with kept_in(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            # On the same disk as its place, so that it arrives by a rename and not by a copy.
+            aside = Path(tempfile.mkdtemp(prefix=f".{self.path.name}.", dir=self.path.parent))
+            try:
+                put_in_place(Path(shutil.copytree(folder, aside / "new")), self.path)
+            finally:
+                shutil.rmtree(aside, ignore_errors=True)
         return str(self.path)
