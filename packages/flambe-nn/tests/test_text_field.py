@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import os
+import pickle
 import struct
+import sys
+import types
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -142,17 +148,101 @@ def test_words_with_blanks_are_read_from_the_right(tmp_path: Path) -> None:
     assert field.embedding_matrix[field.vocab["Flambe is"]].tolist() == [3, 4]
 
 
+VECTORS = Path(__file__).parent / "data" / "vectors"
+SAID = json.loads((VECTORS / "expected.json").read_text(encoding="utf-8"))
+"""What gensim says of the files that it wrote (data/vectors/make.py)."""
+
+
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("file", "form", "binary"),
     [
-        ({"embeddings": "nowhere.txt"}, "embeddings nowhere.txt do not exist"),
-        ({"embeddings": "x", "embeddings_format": "gensim"}, "a pickle, which is not read"),
-        ({"embeddings": "model.bin", "embeddings_format": "fasttext"}, "binary models are not read"),
+        ("glove.txt", "glove", False),
+        ("word2vec.txt", "word2vec", False),
+        ("word2vec.bin", "word2vec", True),
+        ("fasttext.vec", "fasttext", False),
+        ("fasttext.bin", "fasttext", False),
+        ("fasttext.bin", "fasttext", True),
+        ("gensim.kv", "gensim", False),
+        ("gensim_apart.kv", "gensim", False),
+        ("gensim.model", "gensim", False),
     ],
 )
-def test_vectors_that_cannot_be_read(options: dict[str, str], message: str) -> None:
+def test_real_files_of_every_format(file: str, form: str, binary: bool) -> None:
+    said = SAID["runs" if form == "fasttext" else "words"]
+    known = [word for word in said if word in SAID["words"]]
+    field = TextField(
+        NGramsTokenizer(), embeddings=str(VECTORS / file), embeddings_format=form, embeddings_binary=binary
+    )
+    field.setup(np.array([" ".join(said)]))
+    assert field.embedding_matrix is not None
+    for word in said if file == "fasttext.bin" else known:
+        vector = field.embedding_matrix[field.process(word)[0]]
+        torch.testing.assert_close(vector, torch.tensor(said[word]))
+    assert field.process("nobody-knows-it").tolist() == [field.vocab["<unk>"]]
+    assert not field.embedding_matrix[0].any()
+    assert "gensim" not in sys.modules
+
+
+def test_only_a_binary_model_of_fasttext_knows_words_it_never_saw() -> None:
+    options = {"tokenizer": NGramsTokenizer(), "embeddings_format": "fasttext"}
+    for file, size in (("fasttext.bin", 4), ("fasttext.vec", 3)):
+        field = TextField(embeddings=str(VECTORS / file), **options)  # type: ignore[arg-type]
+        field.setup(np.array(["is awesomer"]))
+        assert field.vocab_size == size, "two specials, `is` and, by its runs of letters, `awesomer`"
+
+
+def test_a_file_of_gensim_runs_nothing(tmp_path: Path) -> None:
+    class Planted:
+        def __reduce__(self) -> Any:
+            return os.mkdir, (str(tmp_path / "planted"),)
+
+    for content in ({"vectors": Planted()}, Planted(), [Planted()]):
+        (tmp_path / "x.kv").write_bytes(pickle.dumps(content))
+        with pytest.raises(ConfigError, match="are no file of gensim"):
+            ready(embeddings=str(tmp_path / "x.kv"), embeddings_format="gensim")
+    assert not (tmp_path / "planted").exists()
+
+
+def test_files_of_older_versions_of_gensim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = types.ModuleType("gensim.models.keyedvectors")
+    kind = type("Word2VecKeyedVectors", (), {"__module__": module.__name__})
+    module.Word2VecKeyedVectors = kind  # type: ignore[attr-defined]
+    for name in ("gensim", "gensim.models", module.__name__):
+        monkeypatch.setitem(sys.modules, name, module)
+    old: Any = kind()
+    old.index2word, old.syn0 = ["rocks", "is"], np.asfortranarray([[1, 2], [3, 4]], dtype=">f8")
+    for protocol in (2, 4):
+        (tmp_path / "old.kv").write_bytes(pickle.dumps(old, protocol=protocol))
+        field = ready(embeddings=str(tmp_path / "old.kv"), embeddings_format="gensim")
+        assert field.embedding_matrix is not None
+        assert field.embedding_matrix[2:].tolist() == [[3, 4], [1, 2]]
+
+
+def cut(file: str, at: int) -> bytes:
+    return (VECTORS / file).read_bytes()[:at]
+
+
+@pytest.mark.parametrize(
+    ("form", "content", "message"),
+    [
+        ("gensim", b"word 1 2", "are no file of gensim: .*`save_word2vec_format"),
+        ("gensim", cut("gensim.kv", 700), "are no file of gensim"),
+        ("gensim", cut("gensim_apart.kv", 5000), "it has no vectors, and there is no .*vectors.npy"),
+        ("fasttext", b"5 4\nis 1 2 3 4\n", "are no binary model of fastText .*embeddings_binary"),
+        ("fasttext", cut("fasttext.bin", 90), "end too early"),
+        ("fasttext", cut("fasttext.bin", 280), "end too early"),
+        ("word2vec", cut("word2vec.bin", 60), "end too early"),
+    ],
+)
+def test_damaged_binary_files(form: str, content: bytes, message: str, tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(content)
     with pytest.raises(ConfigError, match=message):
-        ready(**options)
+        ready(embeddings=str(tmp_path / "x"), embeddings_format=form, embeddings_binary=True)
+
+
+def test_vectors_that_are_not_there() -> None:
+    with pytest.raises(ConfigError, match="embeddings nowhere.txt do not exist"):
+        ready(embeddings="nowhere.txt")
 
 
 def test_damaged_vectors_name_the_line(tmp_path: Path) -> None:

@@ -33,9 +33,9 @@ class TextField(Field):
     lower: lower-case the text first.
     pad_token, unk_token, sos_token, eos_token: special tokens. sos and eos are put around each text when given.
     embeddings: file of word vectors; ``setup`` then fills ``embedding_matrix`` for the tokens seen.
-    embeddings_format: ``glove`` or ``fasttext`` text (`.vec`), ``word2vec`` text or binary; ``gensim`` files are
-        pickles and refused.
-    embeddings_binary: the word2vec file is binary.
+    embeddings_format: ``glove`` text; ``word2vec`` or ``fasttext``, text (`.vec`) or binary; ``gensim``, what its
+        ``KeyedVectors.save`` wrote. fastText's binary models have a vector for every token.
+    embeddings_binary: the word2vec or fastText file is binary.
     unk_init_all: a token without a vector gets a random one of the file's spread; otherwise it shares the id of unk.
     drop_unknown: leave tokens without an id out, in place of giving them that of unk.
     max_seq_len: longest sequence, with sos and eos.

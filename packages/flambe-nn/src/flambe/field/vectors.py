@@ -1,8 +1,8 @@
-"""Word vectors from files, only those that are asked for. No pickle is read and gensim is not needed."""
+"""Word vectors from files, only those that are asked for. Nothing in a file is run, and gensim is not needed."""
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from flambe.errors import ConfigError
+from flambe.field.fasttext_file import read_fasttext
+from flambe.field.gensim_file import read_gensim
 from flambe.runner.environment import note_input
 
 FORMATS = ("glove", "word2vec", "fasttext", "gensim")
@@ -17,37 +19,35 @@ FORMATS = ("glove", "word2vec", "fasttext", "gensim")
 Vector = npt.NDArray[np.float32]
 
 
-def read_vectors(path: str, form: str, binary: bool, wanted: Container[str]) -> dict[str, Vector]:
+def read_vectors(path: str, form: str, binary: bool, wanted: Collection[str]) -> dict[str, Vector]:
     """Read the vectors of ``wanted`` words.
 
     Parameters
     ----------
     path: the file.
     form: ``glove`` (``word 0.1 0.2 …`` a line), ``word2vec`` and ``fasttext`` (the same after a line with count and
-        size).
-    binary: word2vec's binary form: the first line, then each word, a space, and little-endian float32.
+        size), ``gensim`` (what ``KeyedVectors.save`` wrote).
+    binary: word2vec's binary form: the first line, then each word, a space, and little-endian float32; or a binary model of
+        fastText, which a name that ends in ``.bin`` says too.
     wanted: the words.
 
     Raises
     ------
-    ConfigError: no such file, a gensim or binary fastText file, a damaged line, or none of the words is in it.
+    ConfigError: no such file, a damaged one, or none of the words is in it.
     """
     file = Path(path).expanduser()
-    if form == "gensim":
-        raise ConfigError(
-            "embeddings_format gensim is a pickle, which is not read, since opening one can run code",
-            hint="Save the vectors with `save_word2vec_format(path, binary=True)` and use word2vec",
-        )
-    if form == "fasttext" and (binary or file.suffix == ".bin"):
-        raise ConfigError(
-            f"{path}: fastText's binary models are not read", hint="Use the .vec file that comes with the model"
-        )
     if not file.is_file():
         raise ConfigError(f"embeddings {path} do not exist", hint="Check the path; none is downloaded")
     note_input(file)
-    with file.open("rb") as stream:
-        lines = _binary(stream, path) if binary and form == "word2vec" else _text(stream, path, form != "glove")
-        found = {word: vector for word, vector in lines if word in wanted}
+    if form == "gensim":
+        words, vectors = read_gensim(file)
+        found = {word: np.array(vectors[row], np.float32) for row, word in enumerate(words) if word in wanted}
+    elif form == "fasttext" and (binary or file.suffix == ".bin"):
+        found = dict(read_fasttext(file, wanted))
+    else:
+        with file.open("rb") as stream:
+            lines = _binary(stream, path) if binary and form == "word2vec" else _text(stream, path, form != "glove")
+            found = {word: vector for word, vector in lines if word in wanted}
     if not found:
         raise ConfigError(
             f"embeddings {path} have no vector for any token of the data", hint="Check lower and language"
