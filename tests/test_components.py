@@ -38,7 +38,7 @@ ROOMS = {
     "nlp": "text: data sets and whole models",
     "vision": "images: data sets and whole models",
     "model": "other whole models",
-    "optim": "learning-rate schedules; optimizers are PyTorch's",
+    "optim": "learning-rate schedules, and optimizers beside PyTorch's",
     "experiment": "the experiment itself",
     "pipeline": "the experiment as version 1.0 writes it",
     "search": "what chooses the variants of a stage",

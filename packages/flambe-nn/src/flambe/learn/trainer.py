@@ -25,6 +25,8 @@ from flambe.learn.progress_bar import progress_bar
 from flambe.learn.tally import Tally, is_lower_better, metric_label, tally
 from flambe.learn.together import FINISH, STEP, told
 from flambe.learn.validation import validate
+from flambe.nn.gradients import strided
+from flambe.optim import DeferredAdam
 
 Batch = tuple[Tensor, ...]
 
@@ -177,6 +179,8 @@ class Trainer(Stateful):
         self._processes = Processes.current()
         self._precision = Precision(precision, self.device)
         self._network = Network(self.model, compile_model, self._processes)
+        if isinstance(optimizer, DeferredAdam):
+            optimizer.attach(self.model)
         self._step = 0
         self._iteration = 0
         self._validated = False
@@ -275,11 +279,11 @@ class Trainer(Stateful):
         precision.unscale(self.optimizer)
         norm = None
         if self.max_grad_norm is not None:
-            norm = nn.utils.clip_grad_norm_(parameters, self.max_grad_norm)
+            norm = nn.utils.clip_grad_norm_(strided(parameters), self.max_grad_norm)
         elif is_logged:
             norm = _norm(parameter.grad for parameter in parameters if parameter.grad is not None)
         if self.max_grad_abs_val is not None:
-            nn.utils.clip_grad_value_(parameters, self.max_grad_abs_val)
+            nn.utils.clip_grad_value_(strided(parameters), self.max_grad_abs_val)
         precision.step(self.optimizer)
         if self.iter_scheduler is not None:
             self.iter_scheduler.step()
@@ -288,6 +292,7 @@ class Trainer(Stateful):
     def _eval_step(self) -> None:
         """Validate: log loss and metrics, keep the weights when they are the best so far, step the scheduler."""
         self.model.eval()
+        self._settle()
         metrics = [self.loss_fn, self.metric_fn, *self.extra_validation_metrics]
         with torch.inference_mode():
             if type(self)._aggregate_preds is Trainer._aggregate_preds:
@@ -421,6 +426,10 @@ class Trainer(Stateful):
 
     # --- parts of the above ---
 
+    def _settle(self) -> None:
+        if isinstance(self.optimizer, DeferredAdam):
+            self.optimizer.settle()
+
     def _stream(self, sampler: Any, consumed: int = 0) -> BatchStream:
         return BatchStream(sampler, consumed, self.prefetch, self._processes)
 
@@ -434,6 +443,7 @@ class Trainer(Stateful):
 
     def _log_training(self, step: int, norm: Tensor, parameters: list[nn.Parameter]) -> None:
         losses, self._losses = self._losses, []
+        self._settle()
         with torch.no_grad():
             loss = self._processes.mean(torch.stack(losses).mean())
             # One transfer for the three numbers.

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from flambe.build.component import Component
+from flambe.nn.gradients import strided
 
 
 class Module(Component, torch.nn.Module):  # type: ignore[misc]  # both have a `compile`; ours is meant (documented)
@@ -33,7 +34,7 @@ class Module(Component, torch.nn.Module):  # type: ignore[misc]  # both have a `
     @property
     def gradient_norm(self) -> float:
         """L2 norm of all gradients together; 0 before the first backward pass."""
-        return _norm([parameter.grad for parameter in self.trainable_params if parameter.grad is not None])
+        return _norm([one.grad for one in strided(self.trainable_params) if one.grad is not None])
 
     @property
     def parameter_norm(self) -> float:
@@ -52,7 +53,7 @@ class Module(Component, torch.nn.Module):  # type: ignore[misc]  # both have a `
 
     def clip_gradient_norm(self, threshold: float) -> Tensor:
         """Scale the gradients down to a global L2 norm of at most ``threshold``. Returns the norm before, 0-d."""
-        return torch.nn.utils.clip_grad_norm_(self.parameters(), threshold)
+        return torch.nn.utils.clip_grad_norm_(strided(self.parameters()), threshold)
 
 
 def _norm(tensors: list[Tensor]) -> float:
