@@ -15,6 +15,7 @@ from flambe.build.options import Options
 from flambe.build.registrable import Registrable, class_of_tag
 from flambe.build.scope import Open, Scope, follow
 from flambe.build.trust import locate
+from flambe.build.tuples import with_tuples
 from flambe.errors import ConfigError, FlambeError, Position, did_you_mean
 from flambe.spec.codec import unescape, unescape_key
 from flambe.spec.nodes import (
@@ -207,8 +208,10 @@ def construct(
     """Call a class, factory or function, and remember the call on what it returns. written: in YAML, if it was."""
     call = owner if factory is None else getattr(owner, factory)
     title = _name(path)
+    # What is recorded is what was written: a list in the file is one in a saved config.
+    given, named = with_tuples(call, args, kwargs)
     try:
-        made = call(*args, **kwargs)
+        made = call(*given, **named)
     except FlambeError as error:
         error.position = error.position or position
         raise
