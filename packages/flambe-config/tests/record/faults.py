@@ -8,6 +8,7 @@ ends with the result of a disk that never failed.
 
 from __future__ import annotations
 
+import argparse
 import random
 import shutil
 import sys
@@ -19,7 +20,7 @@ from disk import FAULTS, Disk
 from experiments import experiments
 from functions import functions
 from outside import outside
-from proof import apart, prove, undisturbed
+from proof import apart, prove, share, undisturbed
 from scenario import Scenario
 
 
@@ -98,8 +99,9 @@ class Prepared:
         return bool(failed) and int(count) >= number
 
 
-def torture(toy: Path, place: Path, count: int, seed: int, only: str | None = None) -> Iterator[str]:
-    """Let ``count`` changes fail, every one there is if ``count`` allows, and yield what is wrong."""
+def torture(toy: Path, place: Path, given: argparse.Namespace) -> Iterator[str]:
+    """Let changes fail, every one there is if the count allows, and yield what is wrong."""
+    only = given.only
     known = scenarios(toy)
     if only is not None:
         known = {name: known[name] for name in only.partition(":")[0].split(",")}
@@ -113,11 +115,11 @@ def torture(toy: Path, place: Path, count: int, seed: int, only: str | None = No
     if only is not None and ":" in only:
         name, number, fault = only.split(":")
         cases = [(name, int(number), fault)]
-    elif count < len(cases):
-        cases = random.Random(seed).sample(cases, count)
+    # In any order: a run that nobody waits for to the end has tried some of everything.
+    cases = random.Random(given.seed).sample(cases, min(given.count, len(cases)))
     print(f"{len(cases):,} faults in {len(known)} scenarios", flush=True)
     met: dict[str, int] = dict.fromkeys(known, 0)
-    for name, number, fault in cases:
+    for name, number, fault in share(cases, given):
         here = place / name / f"{number}-{fault.replace(' ', '_')}"
         try:
             met[name] += prepared[name].meet(here, number, fault)

@@ -9,6 +9,7 @@ be missing, or be zeros. What programs write beside us (git its trees) is not in
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
 import pickle
@@ -23,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from disk import Change, Disk
 from experiments import runs, stopped_after
 from functions import SWEEP, failing, gone_on_with, launched
-from proof import apart, prove, undisturbed
+from proof import apart, prove, share, undisturbed
 from scenario import Scenario, look_at_torn
 from toys import spec_of
 
@@ -139,18 +140,18 @@ def after_the_cut(scenario: Scenario, place: Path, words: Path) -> int:
     return apart(work, words)
 
 
-def torture(toy: Path, place: Path, count: int, seed: int, only: str | None = None) -> Iterator[str]:
-    known = scenarios(toy)
+def torture(toy: Path, place: Path, given: argparse.Namespace) -> Iterator[str]:
+    known, only = scenarios(toy), given.only
     if only is not None:
         known = {name: known[name] for name in only.partition(":")[0].split(",")}
     recorded = {name: Recorded(scenario, place / name) for name, scenario in known.items()}
-    cases = [(name, number) for number in range(count // len(known) + 1) for name in known][:count]
+    cases = [(name, number) for number in range(given.count // len(known) + 1) for name in known][: given.count]
     if only is not None and ":" in only:
         cases = [(only.partition(":")[0], int(only.partition(":")[2]))]
-    for name, number in cases:
+    for name, number in share(cases, given):
         one, here = recorded[name], place / name / f"cut{number}"
         shutil.copytree(one.base, here, symlinks=True)
-        lost = f"--only '{name}:{number}': {one.cut(here, random.Random(f'{seed}:{name}:{number}'))}"
+        lost = f"--only '{name}:{number}': {one.cut(here, random.Random(f'{given.seed}:{name}:{number}'))}"
         words = here.with_suffix(".words")
         try:
             look_at_torn(here)

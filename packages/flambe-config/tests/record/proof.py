@@ -11,8 +11,9 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import click
 from toys import toys_at
@@ -22,8 +23,9 @@ from flambe.record import provenance
 
 _installed = functools.cache(provenance.installed_requirements)
 
-Torture = Callable[[Path, Path, int, int, "str | None"], Iterator[str]]
-"""toy, an empty folder, how often, the seed, and the one case that is asked for → what is wrong."""
+Case = TypeVar("Case")
+Torture = Callable[[Path, Path, argparse.Namespace], Iterator[str]]
+"""toy, an empty folder, and what was given: count, seed, part, only → what is wrong."""
 
 
 def prove(torture: Torture, words: list[str] | None = None, *, about: str | None, count: int, case: str) -> int:
@@ -31,6 +33,7 @@ def prove(torture: Torture, words: list[str] | None = None, *, about: str | None
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=count)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--part", metavar="N/M", default="1/1", help="the N-th of M shares, for M processes at once")
     parser.add_argument("--only", metavar=case, help="this one alone, whose folder can be looked at before it goes")
     given = parser.parse_args(words)
     began = time.monotonic()
@@ -40,13 +43,23 @@ def prove(torture: Torture, words: list[str] | None = None, *, about: str | None
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as scratch:
         os.environ["XDG_CACHE_HOME"] = f"{scratch}/cache"
         toy = toys_at(Path(scratch) / "toys")
-        for finding in torture(toy, Path(scratch) / "places", given.count, given.seed, given.only):
+        for finding in torture(toy, Path(scratch) / "places", given):
             findings += 1
             print(finding, flush=True)
         if given.only and sys.stdin.isatty():
             input(f"Look at {scratch}, then press enter. ")
     print(f"findings: {findings} ({time.monotonic() - began:.0f} s)")
     return 1 if findings else 0
+
+
+def share(cases: Sequence[Case], given: argparse.Namespace) -> Iterator[Case]:
+    """Yield the part of the cases that is asked for, and say from time to time how far it is."""
+    first, _, of = given.part.partition("/")
+    mine = cases[int(first) - 1 :: int(of)]
+    for number, case in enumerate(mine):
+        if number and not number % 500:
+            print(f"{number:,} of {len(mine):,}", flush=True)
+        yield case
 
 
 def apart(work: Callable[[], int], words: Path) -> int:
