@@ -27,7 +27,7 @@ __getattr__ = lazily(
         "Experiment": "experiment",
         "GridSearchOptions": "flambe.build.options",
         "LocalPool": "local",
-        "Outcome": "controller",
+        "Outcome": "outcome",
         "Pool": "pool",
         "RayPool": "ray_pool",
         "SampledUniformSearchOptions": "flambe.build.options",
@@ -39,9 +39,10 @@ __getattr__ = lazily(
 
 if TYPE_CHECKING:
     from flambe.build.options import GridSearchOptions, SampledUniformSearchOptions
-    from flambe.experiment.controller import Controller, Outcome
+    from flambe.experiment.controller import Controller
     from flambe.experiment.experiment import Experiment
     from flambe.experiment.local import LocalPool
+    from flambe.experiment.outcome import Outcome
     from flambe.experiment.pool import Pool, Task
     from flambe.experiment.ray_pool import RayPool
     from flambe.experiment.session import run_experiment

@@ -12,24 +12,23 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Protocol
 
 from flambe.cli.console import VERBOSE, say
-from flambe.errors import FlambeError, ProvenanceError
+from flambe.errors import FlambeError
 from flambe.experiment.check import check_spec
 from flambe.experiment.crew import Crew
+from flambe.experiment.outcome import Outcome, outcome_of
 from flambe.experiment.pool import COMMIT, STEP, Failed, Pool, Reported, Task
 from flambe.experiment.roster import Roster, Store
+from flambe.experiment.rulings import Rulings
 from flambe.experiment.stage_state import StageState
 from flambe.experiment.work import ENDED, ON_A_WORKER, Phase, Work
 from flambe.pipeline.graph import StageGraph
 from flambe.record.keeper import Keeper
-from flambe.record.ledger import Event
-from flambe.record.takeover import Takeovers
 from flambe.runner.unit import StepReport
 from flambe.search.schedule import Verdict
-from flambe.search.tune_adapter import CONTINUE, PAUSE, STOP, Algorithm, Exploit, is_population
+from flambe.search.tune_adapter import CONTINUE, PAUSE, STOP, Algorithm
 from flambe.spec.nodes import Spec, Stage
 
 _HEARTBEAT_S = 0.5
@@ -40,19 +39,6 @@ class Observer(Protocol):
 
     def changed(self, work: Work) -> None: ...
     def note(self, text: str) -> None: ...
-
-
-@dataclass
-class Outcome:
-    """How a run of the loop ended. stopped: it was asked to, before everything was done.
-
-    best: stage → unit. choices: of runs with several seeds, the units with a metric by stage and choice, best first.
-    """
-
-    stopped: bool
-    failed: list[str] = field(default_factory=list)
-    best: dict[str, str] = field(default_factory=dict)
-    choices: list[list[Work]] = field(default_factory=list)
 
 
 class Controller:
@@ -86,7 +72,7 @@ class Controller:
         self.graph = self._roster.graph
         self.works = self._roster.works
         self._crew = Crew(make_pool, self._at_once, step_limit_s)
-        self._takeovers = Takeovers(keeper)
+        self._rulings = Rulings(keeper, self._roster)
         self._store = store
         self._observer = observer
         self._ready: list[tuple[tuple[int, int, int], int, Work]] = []
@@ -121,10 +107,7 @@ class Controller:
         waiting = [work.unit.id for work in self.works.values() if work.phase not in ENDED]
         if waiting and not self._stop:
             raise FlambeError(f"nothing can run, though {len(waiting)} units have not ended, the first is {waiting[0]}")
-        failed = [work.unit.id for work in self.works.values() if work.phase is Phase.FAILED]
-        best = {name: ids[0].unit for name in self._states if (ids := self._roster.ranking(name))}
-        choices = [works for name in self._states for works in self._roster.by_choice(name)]
-        return Outcome(stopped=self._stop, failed=failed, best=best, choices=choices)
+        return outcome_of(self._roster, stopped=self._stop)
 
     def _is_stopped(self) -> bool:
         self._stop = self._stop or self._asked_to_stop()
@@ -188,32 +171,13 @@ class Controller:
                     self._begin_fresh()  # a verdict may be about one of them, heard again after a crash
                     self._apply(state, verdict)
                 self._begin_fresh()
-                if is_population(state.stage.scheduler) and not state.finished:
-                    kept: dict[str, set[int]] = {work.unit.id: set() for work in state.works}
-                    for variant, step in state.schedule.kept():
-                        kept[state.works[variant].unit.id].add(step)
-                    self._takeovers.hold(state.stage.name, kept)
+                self._rulings.hold(state)
 
     def _apply(self, state: StageState, verdict: Verdict) -> None:
-        work = state.works[verdict.variant]
-        if not work.scheduled:
-            return  # a search listens, and nothing ends its units
-        recorded = state.recorded.popleft() if state.recorded else None
-        if recorded is not None and not _is_same(verdict, work, recorded):
-            raise ProvenanceError(
-                f"the scheduler of stage {work.stage!r} says {verdict.decision!r} about step {verdict.step} of "
-                f"{work.unit.id}, which is not what the ledger recorded",
-                hint="Was Ray upgraded since? Go on with the version in frozen_requirements.txt, or use another name.",
-            )
-        if verdict.exploit is not None:
-            self._exploit(state, work, verdict.exploit, recorded)
+        work = self._rulings.hear(state, verdict)
+        if work is None:
             return
-        if recorded is None:
-            self.keeper.decision(work.unit, verdict.step, verdict.decision)
-        if verdict.step != work.step or work.phase in ENDED:
-            return  # heard again after a crash: the unit is further
-        work.verdict = verdict.decision
-        if verdict.decision == PAUSE:
+        if verdict.exploit is not None or verdict.decision == PAUSE:
             if work.phase is Phase.HELD:
                 self._park(work)
         elif work.phase in (Phase.HELD, Phase.PARKED):
@@ -222,22 +186,6 @@ class Controller:
                 self._be_ready(work)
             else:
                 self._submit(work)
-
-    def _exploit(self, state: StageState, work: Work, exploit: Exploit, recorded: Event | None) -> None:
-        """Let a unit go on from the state of another. It is told to do so next."""
-        donor = state.works[exploit.donor]
-        if recorded is None:
-            key = self._roster.key_after(donor, exploit.step, work, exploit.choice)
-            self._takeovers.record(work.unit, work.step, donor.unit, exploit.step, exploit.choice, key)
-        elif work.step != recorded["step"] or work.phase in ENDED:
-            return  # heard again after a crash: the unit is further
-        else:
-            key = recorded["key"]
-            self._takeovers.carry(work.unit, work.step, donor.unit, exploit.step, exploit.choice)
-        if work.phase is Phase.HELD:
-            self._park(work)
-        state.explore(work, exploit.choice, key)
-        self.keeper.note(f"{work.unit.id}: goes on from step {exploit.step} of {donor.unit.id}")
 
     def _park(self, work: Work) -> None:
         """Free the worker of a unit that waits; it goes on from its last step, on any worker."""
@@ -431,8 +379,7 @@ class Controller:
         state = self._states[name]
         if not state.expanded or state.growth is not None or state.open or state.finished:
             return
-        if is_population(state.stage.scheduler):
-            self._takeovers.end(work.unit for work in state.works)
+        self._rulings.end(state)
         if self._roster.finish(name):
             self._note(f"stage {name}: reduce keeps none, for no variant has a metric()")
         if state.stage.scheduler and state.schedule and state.works and state.schedule.steps_taken == 1:
@@ -450,14 +397,3 @@ class Controller:
     def _note(self, text: str) -> None:
         if self._observer is not None:
             self._observer.note(text)
-
-
-def _is_same(verdict: Verdict, work: Work, recorded: Event) -> bool:
-    """Whether a scheduler says what it said in an earlier process."""
-    said = (work.unit.id, verdict.step, verdict.decision)
-    if said != (recorded["unit"], recorded["step"], recorded["decision"]):
-        return False
-    return verdict.exploit is None or (verdict.exploit.step, verdict.exploit.choice) == (
-        recorded["donor_step"],
-        recorded["choice"],
-    )

@@ -11,8 +11,9 @@ from typing import Any
 
 from flambe.errors import FlambeError, UsageError
 from flambe.experiment.check import check_spec
-from flambe.experiment.controller import Controller, Outcome
+from flambe.experiment.controller import Controller
 from flambe.experiment.environment import ray_environment, usable_cpus
+from flambe.experiment.outcome import Outcome
 from flambe.experiment.pool import Pool
 from flambe.experiment.work import ENDED, Phase, Work
 from flambe.pipeline.graph import StageGraph
