@@ -11,11 +11,21 @@ import pytest
 
 import flambe
 from flambe.errors import ConfigError
+from flambe.record.claim import code_opened
+from flambe.record.damage import result_is_whole
 from flambe.record.layout import RunPaths
 from flambe.record.ledger import fold, read_events
 from flambe.record.metrics import read_metrics
 from flambe.record.reader import Reader
-from flambe.record.result import ResultStore, checkpoint_is_whole, run_digest, unit_digest
+from flambe.record.result import (
+    ResultStore,
+    artifacts_are_whole,
+    artifacts_digest,
+    checkpoint_is_whole,
+    exports_digest,
+    run_digest,
+    unit_digest,
+)
 from flambe.record.run import RunRecord, StageRecord, read_record
 from flambe.spec.codec import dump_spec, load_spec, needed_version, unescape
 from flambe.spec.digest import spec_digest
@@ -123,6 +133,71 @@ def test_a_run_directory_of_1_1(capsys):
     assert read_record(sweep / "run.json", RunRecord).flambe_record == "1.0"
     rates = [read_record(sweep / f"stages/main/lr={lr}/run.json", StageRecord).result for lr in (1.0, 2.0)]
     assert rates == [1.0, 2.0]
+
+
+def test_the_ledger_of_a_population():
+    """A variant that went on from the state of another, at another rate, with a first metric that is no number."""
+    root = V1_2 / "ledgers/population/exp.0"
+    state = fold(read_events(root / "ledger.jsonl"))
+    record = read_record(root / "run.json", RunRecord)
+    assert state.counts() == record.counts
+    assert run_digest(record.spec_digest, state) == record.result_digest
+    (exploit,) = (event for event in state.events if event.get("decision") == "exploit")
+    assert {name: exploit[name] for name in ("unit", "step", "donor", "donor_step", "choice")} == {
+        "unit": "walk/rate=2.0", "step": 2, "donor": "walk/rate=1.0", "donor_step": 2, "choice": {"rate": 4.0},
+    }  # fmt: skip
+    assert exploit["key"] == f"{state.planned['walk/rate=2.0']['key']}@2"
+    assert state.reduced["walk"]["kept"] == ["walk/rate=2.0"]
+    first = [reports[0]["metric"] for unit, reports in state.reports.items() if unit.startswith("walk/")]
+    assert len(first) == 2
+    assert all(math.isnan(metric) for metric in first)
+    (run,) = Reader(str(root), index=None)
+    # Two steps at its donor's rate, two at the one it chose then.
+    assert [(unit.id, unit.status, unit.metric, unit.kept) for unit in run.units()] == [
+        ("walk/rate=1.0", "COMPLETE", 8.0, False), ("walk/rate=2.0", "COMPLETE", 12.0, True), ("look/rate=2.0", "COMPLETE", None, None),
+    ]  # fmt: skip
+
+
+def test_the_ledger_of_results_that_were_taken_again():
+    made, taken = (V1_2 / f"ledgers/one/exp.{number}" for number in (0, 1))
+    commits, reuses = (fold(read_events(root / "ledger.jsonl")).done for root in (made, taken))
+    assert [event["event"] for event in (*commits.values(), *reuses.values())] == ["commit", "commit", "reuse", "reuse"]
+    for unit, event in commits.items():
+        same = ("key", "digest", "exports", "artifacts")
+        assert [event[name] for name in same] == [reuses[unit][name] for name in same]
+        assert event["exports"] == exports_digest(RunPaths(made).folder(unit))
+        assert result_is_whole(RunPaths(taken).folder(unit).root, reuses[unit])
+    assert math.isnan(reuses["walk/0"]["metric"])
+    unit = read_record(taken / "stages/walk/0/run.json", StageRecord)
+    assert (unit.reused_from, math.isnan(unit.metric)) == ("../exp.0/stages/walk/0", True)
+    (run,) = Reader(str(taken), index=None)
+    assert run.counts()["reused"] == 2
+    assert math.isnan(run.units()[0].metric)
+
+
+def test_the_ledger_of_a_variant_that_somebody_ended():
+    root = V1_2 / "ledgers/task/exp.0"
+    state = fold(read_events(root / "ledger.jsonl"))
+    assert (state.failed["main/rate=3.0"]["signal"], state.failed["main/rate=3.0"]["final"]) == ("SIGTERM", True)
+    assert state.counts() == {"expected": 2, "done": 1, "reused": 0, "failed": 1, "pruned": 0, "pending": 0}
+    unit = read_record(root / "stages/main/rate=3.0/run.json", StageRecord)
+    assert (unit.status, unit.status_reason, unit.exit.code, unit.exit.signal) == (
+        "CANCELLED",
+        "SIGTERM",
+        143,
+        "SIGTERM",
+    )
+    record = read_record(root / "run.json", RunRecord)
+    assert code_opened(state.events) == record.code
+    (run,) = Reader(str(root), index=None)
+    assert [(unit.variant, unit.status) for unit in run.units()] == [
+        ("rate=1.0", "COMPLETE"),
+        ("rate=3.0", "CANCELLED"),
+    ]
+    assert run.counts()["failed"] == 1
+    done = RunPaths(root).folder("main/rate=1.0")
+    assert state.done["main/rate=1.0"]["artifacts"] == artifacts_digest(done)
+    assert artifacts_are_whole(done.root, state.done["main/rate=1.0"])
 
 
 def test_results_of_1_0_are_taken_again(tmp_path, sample):
