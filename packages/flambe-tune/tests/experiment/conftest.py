@@ -167,7 +167,17 @@ class Lab:
         # These tests are about the death of processes; waiting for the disk is another matter.
         monkeypatch.setattr("os.fsync", lambda descriptor: None)
 
-    def run(self, spec: Spec, *, seed: int = 0, slots: int = 4, kill_at: int | None = None, reuse: bool = True, **pool):
+    def run(
+        self,
+        spec: Spec,
+        *,
+        seed: int = 0,
+        slots: int = 4,
+        kill_at: int | None = None,
+        reuse: bool = True,
+        store=None,
+        **pool,
+    ):
         luck = random.Random(seed)
         keeper = Keeper.open(spec, tool="test", output_dir=self.folder)
         keeper._stop.set()
@@ -195,7 +205,7 @@ class Lab:
                 lab.notes.append(text)
 
         try:
-            store = ResultStore(self.folder) if reuse else None
+            store = store or (ResultStore(self.folder) if reuse else None)
             self.controller = Controller(spec, keeper, make_pool, store=store, observer=Observer())
             outcome = self.controller.run()
             return outcome, keeper.close("FAILED" if outcome.failed else "COMPLETE")

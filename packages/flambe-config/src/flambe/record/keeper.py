@@ -21,6 +21,7 @@ import msgspec
 from flambe import __version__
 from flambe.errors import ConfigError, FlambeError
 from flambe.record import layout, run
+from flambe.record.artifacts import sweep_artifacts
 from flambe.record.claim import NEXT, Wish, can_go_on, claim, code_opened, home_of, resumed, unfinished
 from flambe.record.code import forget_code
 from flambe.record.code_copy import CodeCopy, code_to_copy, mend_copy
@@ -166,6 +167,8 @@ class Keeper:
         # Scratch folders of an earlier process belong to attempts that are over.
         keeper._scratch.end()
         run.sweep(paths.root)
+        if wish.resume is not None:  # where a function itself writes
+            sweep_artifacts(paths.root)
         state = ledger.state
         going_on = {event["stage"] for unit, event in state.planned.items() if state.status_of(unit) not in _ENDED}
         for unit in state.done:  # a commit that could not tidy up
@@ -404,7 +407,7 @@ class Keeper:
         record = msgspec.structs.replace(
             found.record, stage=unit.stage, variant=unit.variant, params=unit.params, key=unit.key, seed=unit.seed,
             attempt=0, needs={s: Path(f).name for s, f in unit.needs.items()},
-            reused_from=os.path.relpath(found.folder, self.paths.root),
+            reused_from=found.address or os.path.relpath(found.folder, self.paths.root),
         )  # fmt: skip
         if found.folder.resolve() != folder.root.resolve():
             aside = self._scratch.place(unit.id, "reuse")

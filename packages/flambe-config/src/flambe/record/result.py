@@ -56,11 +56,12 @@ def unit_seed(seed: int, body: Any, needs: Mapping[str, str]) -> int:
 
 
 class Found(NamedTuple):
-    """An earlier result: the folder of its unit and the event that committed it."""
+    """An earlier result: the folder of its unit and the event that committed it. address: where it is, if the folder is a copy."""
 
     folder: Path
     event: Event
     record: StageRecord
+    address: str | None = None
 
 
 class ResultStore:
@@ -75,7 +76,7 @@ class ResultStore:
         if self._index is None:
             self._index = self._read()
         for folder, event in reversed(self._index.get(key, [])):
-            record = self._whole(folder, event)
+            record = self.whole(folder, event)
             if record is not None:
                 return Found(folder, event, record)
         return None
@@ -93,7 +94,8 @@ class ResultStore:
         return index
 
     @staticmethod
-    def _whole(folder: Path, event: Event) -> StageRecord | None:
+    def whole(folder: Path, event: Event) -> StageRecord | None:
+        """Return the record of a committed unit whose files are as they were, and what it read too; else None."""
         paths = UnitPaths(folder)
         try:
             record = read_record(paths.record, StageRecord)

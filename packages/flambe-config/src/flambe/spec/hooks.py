@@ -86,6 +86,12 @@ class Scheme(Protocol):
     def exists(self, url: str) -> bool:
         """Whether anything is stored at or below ``url``."""
 
+    def names(self, url: str) -> list[str]:
+        """Return the names of all that is stored below ``url``, relative to it, sorted."""
+
+    def upload(self, file: Path, url: str) -> None:
+        """Store a file at ``url``, at once as a whole."""
+
 
 class Sink(Protocol):
     """Another form of what a unit logs: bytes that are added to one file of the unit, in a folder of the hook's name.

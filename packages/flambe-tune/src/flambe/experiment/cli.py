@@ -53,6 +53,12 @@ Examples:
     metavar="SECONDS",
     help="End a call of run() that takes longer, and try again. The first one on a worker has a minute more.",
 )
+@click.option(
+    "--store",
+    metavar="DIR|s3://…",
+    envvar="FLAMBE_STORE",
+    help="Take results from here too, and put new ones there, so that machines share them. [env var: FLAMBE_STORE]",
+)
 @click.option("--force", is_flag=True, help="Begin a new run directory and reuse nothing. Nothing is deleted.")
 @given_options
 @standing_options(NAME)
@@ -65,6 +71,7 @@ def command(
     seed: int | None,
     output_dir: str | None,
     step_limit: float | None,
+    store: str | None,
     force: bool,
     install_extensions: bool,
 ) -> int:
@@ -76,7 +83,7 @@ def command(
 
     setup_global_logging()
     text = read_text(words[0] if words else "-", what="spec")
-    settings = Settings(runner, workers, address, output_dir, force, step_limit)
+    settings = Settings(runner, workers, address, output_dir, force, step_limit, store)
     specs = _specs(text, seed)
     if install_extensions:
         install_for(specs)
@@ -138,26 +145,26 @@ def _plan(spec: Any, settings: Any) -> int:
 
     from flambe.cli.streams import emit
     from flambe.experiment.check import check_spec
+    from flambe.experiment.session import earlier_results
     from flambe.pipeline.graph import StageGraph
     from flambe.pipeline.plan import RUN, PlannedUnit, plan_units
     from flambe.pipeline.reason import Reasons
-    from flambe.record.result import ResultStore
 
     check_spec(spec, StageGraph(spec))
     output = Path(settings.output_dir or spec.output_dir).expanduser().absolute()
-    store = ResultStore(output)
-    find = (lambda key: None) if settings.force else store.find
     reasons = Reasons(output / spec.name, spec)
     counts: dict[str, int] = {}
     seconds: dict[str, float] = {}
-    for planned in plan_units(spec, output / spec.name / "exp.next", find):
-        counts[planned.action] = counts.get(planned.action, 0) + 1
-        if isinstance(planned, PlannedUnit) and planned.action == RUN:
-            why = "--force" if settings.force else reasons.why(planned.unit, planned.needs_that_run)
-            planned = planned._replace(why=why)
-            stage = planned.unit.stage
-            seconds[stage] = seconds.get(stage, 0.0) + (reasons.seconds(stage) or 0.0)
-        emit(_json(planned.row()))
+    with earlier_results(spec, settings) as store:
+        find = (lambda key: None) if store is None else store.find
+        for planned in plan_units(spec, output / spec.name / "exp.next", find):
+            counts[planned.action] = counts.get(planned.action, 0) + 1
+            if isinstance(planned, PlannedUnit) and planned.action == RUN:
+                why = "--force" if settings.force else reasons.why(planned.unit, planned.needs_that_run)
+                planned = planned._replace(why=why)
+                stage = planned.unit.stage
+                seconds[stage] = seconds.get(stage, 0.0) + (reasons.seconds(stage) or 0.0)
+            emit(_json(planned.row()))
     end: dict[str, Any] = {"name": spec.name, "output_dir": str(output / spec.name), "counts": counts}
     if any(seconds.values()):
         # As long as units of these stages took before, one after another.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flambe.errors import FlambeError, UsageError
 from flambe.experiment.check import check_spec
@@ -26,6 +27,9 @@ from flambe.runner.debugger import offer_terminal
 from flambe.runner.interrupt import Stopped, catch_signals, interruptible
 from flambe.spec.nodes import SEED, Spec
 
+if TYPE_CHECKING:
+    from flambe.record.shared_store import SharedStore
+
 AUTO, LOCAL, RAY = "auto", "local", "ray"
 
 Row = dict[str, Any]
@@ -37,7 +41,8 @@ class Settings:
 
     workers: CPUs of the embedded Ray, or child processes of the local runner; None for all CPUs, or one child.
     address: a running Ray to join. output_dir: in place of the spec's. force: begin a new run directory and reuse
-    nothing; nothing is ever deleted. step_limit_s: a step that takes longer is ended, and tried again.
+    nothing; nothing is ever deleted. step_limit_s: a step that takes longer is ended, and tried again. store: a folder or
+    address (``s3://…``) where several machines keep and find results.
     """
 
     runner: str = AUTO
@@ -46,6 +51,7 @@ class Settings:
     output_dir: str | None = None
     force: bool = False
     step_limit_s: float | None = None
+    store: str | None = None
 
 
 @dataclass
@@ -104,11 +110,9 @@ def run_experiment(
     settings = settings or Settings()
     shown = display or Display()
     check_spec(spec, StageGraph(spec))
-    with catch_signals() as interrupt:
+    with catch_signals() as interrupt, earlier_results(spec, settings) as store:
         keeper = Keeper.open(spec, tool=tool, argv=list(argv), output_dir=settings.output_dir, fresh=settings.force)
         root = keeper.paths.root
-        # {output_dir}/{name}/exp.{i}, and a name may have several parts.
-        store = None if settings.force else ResultStore(root.parents[spec.name.count("/") + 1])
         summary = Summary(root, CANCELLED, {}, None)
 
         class Observer:
@@ -117,6 +121,10 @@ def run_experiment(
                 if work.phase in ENDED:
                     metric = "" if work.metric is None else f", metric {work.metric:.6g}"
                     keeper.note(f"{work.unit.id}: {work.phase.value} after step {work.step}{metric}")
+                    if work.phase is Phase.DONE and not (work.reused or work.scheduled) and work.unit.reuse:
+                        offer = getattr(store, "offer", None)
+                        if offer is not None:
+                            offer(keeper.paths.folder(work.unit.id).root, keeper.state.done[work.unit.id])
                     summary.rows.append(row_of(root, work))
                     if on_row is not None:
                         with interruptible():  # nobody may be reading it
@@ -161,6 +169,21 @@ def run_experiment(
     summary.choices = [_choice(works) for works in outcome.choices]
     summary.signal = interrupt.number
     return summary
+
+
+@contextmanager
+def earlier_results(spec: Spec, settings: Settings) -> Iterator[ResultStore | SharedStore | None]:
+    """Give what results may be taken from: none with ``force``. Raises MachineError for a store that cannot be read."""
+    output = Path(settings.output_dir or spec.output_dir).expanduser().absolute()
+    own = ResultStore(output)
+    if settings.force or settings.store is None:
+        yield None if settings.force else own
+        return
+    from flambe.record.shared_store import SharedStore
+
+    output.mkdir(parents=True, exist_ok=True)
+    with SharedStore(settings.store, own, output) as shared:
+        yield shared
 
 
 def make_pool(settings: Settings, spec: Spec, count: int, root: Path) -> Pool:

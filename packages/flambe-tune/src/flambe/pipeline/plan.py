@@ -22,13 +22,13 @@ RUN, REUSE, SEARCH = "run", "reuse", "search"
 
 
 class PlannedUnit(NamedTuple):
-    """A unit that a run will have. source: the folder of the result that is taken. is_guess: which variants stay after
+    """A unit that a run will have. source: the folder (in a store: the file) of the result that is taken. is_guess: which variants stay after
     a ``reduce`` is not known before they ran, so this one stands for whichever it will be. needs_that_run: the stages that it
     links to whose units run. why: it runs, as far as somebody found out."""
 
     unit: Unit
     action: str
-    source: Path | None
+    source: str | None
     is_guess: bool
     needs_that_run: list[str]
     why: str | None = None
@@ -43,7 +43,7 @@ class PlannedUnit(NamedTuple):
             "key": self.unit.key,
         }
         if self.source is not None:
-            row["source"] = str(self.source)
+            row["source"] = self.source
         if self.is_guess:
             row["is_guess"] = True
         if self.why is not None:
@@ -101,7 +101,8 @@ def plan_units(
             above = [need for need, one in needs.items() if one.id in running]
             if found is None:
                 running.add(unit.id)
-            yield PlannedUnit(unit, REUSE if found else RUN, found.folder if found else None, is_guess, above)
+            source = None if found is None else found.address or str(found.folder)
+            yield PlannedUnit(unit, REUSE if found else RUN, source, is_guess, above)
         survivors[name] = list(results)
         if graph.reduces(name):
             survivors[name], known = _kept(results, stage.reduce or 0)

@@ -173,3 +173,15 @@ class S3Scheme:
         address, client = parse(url), connect()
         with refusals(f"looking at {url}"):
             return _is_object(client, address) or bool(keys_below(client, address))
+
+    def names(self, url: str) -> list[str]:
+        """Return the names of all objects below ``url``, relative to it, sorted. Raises MachineError when S3 refuses."""
+        address, client = parse(url), connect()
+        with refusals(f"looking at {url}"):
+            return keys_below(client, address)
+
+    def upload(self, file: Path, url: str) -> None:
+        """Store a file at ``url``; readers see it as a whole or not at all. Raises MachineError when S3 refuses."""
+        address, client = parse(url), connect()
+        with refusals(f"storing {url}"):
+            client.upload_file(str(file), address.bucket, address.key)

@@ -1,0 +1,120 @@
+"""A store that several machines share, in a folder and on S3: taken whole or not at all, put there beside the run."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from flambe.errors import MachineError
+from flambe.record.ledger import fold, read_events
+from flambe.record.result import ResultStore
+from flambe.record.shared_store import SharedStore
+from flambe.spec.nodes import Spec, Stage
+
+SPEC = Spec(
+    name="x",
+    stages=[
+        Stage(name="data", body={"$new": "m:Data"}),
+        Stage(name="train", body={"$new": "m:T", "data": {"$link": ["data"]}, "lr": {"$grid": [1, 2, 3]}}, reduce=1),
+        Stage(name="judge", body={"$new": "m:J", "train": {"$link": ["train"]}}),
+    ],
+)
+
+
+@pytest.fixture(scope="module")
+def bucket() -> Iterator[str]:
+    """An address on moto's HTTP server."""
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        patch.setenv("AWS_ACCESS_KEY_ID", "x")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        boto3.client("s3").create_bucket(Bucket="results")
+        yield "s3://results/of/all"
+    server.stop()
+
+
+@pytest.fixture(params=["folder", "s3"])
+def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return str(tmp_path / "shared") if request.param == "folder" else request.getfixturevalue("bucket")
+
+
+def _run(lab, address):
+    """Run SPEC as a machine of its own, which shares nothing but the store."""
+    lab.folder.mkdir(exist_ok=True)
+    with SharedStore(address, ResultStore(lab.folder), lab.folder) as store:
+        _, record = lab.run(
+            SPEC, store=store, steps=lambda unit: 2, metric=lambda unit, step: unit.params.get("train.lr")
+        )
+        root = lab.folder / "x/exp.0"
+        state = fold(read_events(root / "ledger.jsonl"))
+        for unit, event in state.done.items():
+            if event["event"] == "commit":
+                store.offer(root / "stages" / unit, event)
+    assert not list(lab.folder.glob(".store-*"))
+    return record, state
+
+
+def test_what_one_machine_did_another_takes(labs, address):
+    first, second, third = labs(3)
+    done, _ = _run(first, address)
+    assert done.counts["reused"] == 0
+    taken, state = _run(second, address)
+    assert taken.counts["reused"] == taken.counts["done"] == 5
+    assert taken.result_digest == done.result_digest
+    assert all(event["source"].startswith(f"{address}/") for event in state.done.values())
+    assert _run(third, address)[0].result_digest == done.result_digest
+
+
+def test_what_is_torn_or_changed_or_of_another_key_is_run_again(labs, tmp_path, capsys):
+    address = tmp_path / "shared"
+    first, second = labs(2)
+    done, state = _run(first, str(address))
+    keys = {unit: event["key"] for unit, event in state.done.items()}
+    names = sorted(keys)
+    (address / f"{keys[names[0]]}.tar").write_bytes(b"torn")
+    (address / f"{keys[names[2]]}.tar").write_bytes((address / f"{keys[names[3]]}.tar").read_bytes())
+    changed = address / f"{keys[names[4]]}.tar"
+    with tarfile.open(changed) as old:
+        members = [(member, old.extractfile(member).read()) for member in old.getmembers() if member.isfile()]
+    with tarfile.open(changed, "w") as new:
+        for member, data in members:
+            data = data if member.name != "exports.json" else json.dumps({"other": 1}).encode()
+            member.size = len(data)
+            new.addfile(member, io.BytesIO(data))
+    again, state = _run(second, str(address))
+    assert again.result_digest == done.result_digest
+    assert {unit for unit, event in state.done.items() if event["event"] == "commit"} == {names[0], names[2], names[4]}
+    assert f"{keys[names[0]]}.tar cannot be taken" in capsys.readouterr().err
+
+
+def test_an_archive_writes_nothing_outside(labs, tmp_path):
+    address = tmp_path / "shared"
+    first, second = labs(2)
+    _, state = _run(first, str(address))
+    key = state.done["data/0"]["key"]
+    with tarfile.open(address / f"{key}.tar", "w") as archive:
+        entry = tarfile.TarInfo("../../outside")
+        archive.addfile(entry, io.BytesIO(b""))
+    again, _ = _run(second, str(address))
+    assert again.counts["done"] == 5
+    assert not list(tmp_path.rglob("outside"))
+
+
+def test_a_store_that_is_not_there_is_said_before_anything_runs(bucket, tmp_path, bench):
+    with pytest.raises(MachineError, match="looking at s3://nothing/of/it: S3 refused with NoSuchBucket"):
+        SharedStore("s3://nothing/of/it", ResultStore(tmp_path), tmp_path)
+    _, _, said = bench.tune(bench.spec(), "--store", "s3://nothing/of/it", code=4)
+    assert "S3 refused with NoSuchBucket" in said
+    assert not list((tmp_path / "out").rglob("run.json"))
