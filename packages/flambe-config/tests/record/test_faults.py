@@ -148,9 +148,12 @@ def test_a_copy_of_code_that_the_power_has_torn_is_copied_again(toys, monkeypatc
     whole = code.read_bytes()
     code.write_bytes(b"\0" * len(whole))
     (root / "run.json").write_bytes(b"")  # that it was so is in the ledger
+    (root / "artifacts/numpy/seen/.aside").mkdir()  # and a save that was torn
+    (root / "artifacts/numpy/seen/.aside/3").write_bytes(whole)
     after_a_boot(monkeypatch)
     assert again.act(place) == 0
     assert code.read_bytes() == whole
+    assert not (root / "artifacts/numpy/seen/.aside").exists()
     assert again.result(place) == launched([]).result(place)
     # As long as it can be had.
     code.write_bytes(b"")

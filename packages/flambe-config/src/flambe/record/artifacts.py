@@ -207,6 +207,13 @@ class Artifacts:
         return self.folder / ARTIFACTS / type / name
 
 
+def sweep_artifacts(folder: Path) -> None:
+    """Take away what a kill in the middle of a save has left below a folder."""
+    for path in list((folder / ARTIFACTS).rglob(".*")):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+
+
 def _stamp(walltime: float | None) -> str:
     if walltime is None:
         return now()
@@ -225,4 +232,4 @@ def _size(path: Path) -> int:
     return path.stat().st_size
 
 
-__all__ = ["Artifact", "Artifacts", "InvalidArtifactError"]
+__all__ = ["Artifact", "Artifacts", "InvalidArtifactError", "sweep_artifacts"]
