@@ -29,8 +29,9 @@ RAY = {
     "RAY_health_check_period_ms": "1000",
     "RAY_health_check_timeout_ms": "2000",
     "RAY_health_check_failure_threshold": "3",
-    "RAY_gcs_rpc_server_reconnect_timeout_s": "5",
 }
+# Nodes end that quickly after their head. Commands have a minute by default.
+ORPHANED = {"RAY_gcs_rpc_server_reconnect_timeout_s": "5"}
 
 
 def missing() -> list[str]:
@@ -60,10 +61,10 @@ class RayNodes:
     """Machines 1 to ``count`` on a bridge of their own; a Ray's head is on the first, a node of it on each other.
 
     Each has its own ``/tmp``; the run directory of a driver on machine 1 that lies there is not on the others. cpus: of each
-    node. variables: more of them for the processes of a node, by its number.
+    node.
     """
 
-    def __init__(self, count: int = 3, cpus: int = 1, variables: dict[int, dict[str, str]] | None = None) -> None:
+    def __init__(self, count: int = 3, cpus: int = 1) -> None:
         for attempt in range(200):
             subnet = (os.getpid() + attempt) % 250 + 1
             self.bridge = f"flrb{subnet}"
@@ -78,7 +79,6 @@ class RayNodes:
         self.prefix = f"fr{subnet}n"
         self.numbers = list(range(1, count + 1))
         self.cpus = cpus
-        self.variables = variables or {}
         # Not below /tmp, which is private to each machine.
         self.root = Path(tempfile.mkdtemp(prefix="flambe-nodes-", dir="/var/tmp"))
         (self.root / "shared").mkdir()
@@ -181,6 +181,10 @@ class RayNodes:
         namespaces = ["--mount", "--uts", "--pid", "--ipc", "--net"]
         return ["nsenter", "--target", str(self._inside[number]), *namespaces, "--wd=/tmp", *words]
 
+    def run(self, number: int, *words: str) -> str:
+        """Run a command on a machine; returns what it said. Raises CalledProcessError."""
+        return subprocess.run(self.words(number, *words), capture_output=True, text=True, check=True).stdout
+
     def environment(self) -> dict[str, str]:
         """Return the environment of a process that speaks with the Ray."""
         mine = {name: value for name, value in os.environ.items() if name not in ("TMPDIR", "PYTHONDONTWRITEBYTECODE")}
@@ -207,17 +211,17 @@ class RayNodes:
 
     # -- Ray ----------------------------------------------------------------------------------------------------------
 
-    def start_ray(self, *numbers: int) -> None:
-        """Start the Ray nodes of some machines, or of all; the head's first. Raises RuntimeError."""
+    def start_ray(self, *numbers: int, **variables: str) -> None:
+        """Start the Ray nodes of some machines, or of all; the head's first. variables: more of their environment. Raises RuntimeError."""
         chosen = list(numbers or self.numbers)
         for group in ([1] if 1 in chosen else []), [number for number in chosen if number != 1]:
-            starting = {number: self._starting(number) for number in group}
+            starting = {number: self._starting(number, variables) for number in group}
             for number, process in starting.items():
                 said = process.communicate(timeout=120)[0]
                 if process.returncode != 0:
                     raise RuntimeError(f"Ray does not start on machine {number}: {said}")
 
-    def _starting(self, number: int) -> subprocess.Popen[str]:
+    def _starting(self, number: int, variables: dict[str, str]) -> subprocess.Popen[str]:
         join = (
             ["--head", f"--port={PORT}", "--include-dashboard=false"] if number == 1 else [f"--address={self.address}"]
         )
@@ -228,7 +232,7 @@ class RayNodes:
         return subprocess.Popen(
             self.words(number, sys.executable, "-m", "ray.scripts.scripts", *command),
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True,
-            env={**self.environment(), **mark, **self.variables.get(number, {})},
+            env={**self.environment(), **ORPHANED, **mark, **variables},
         )  # fmt: skip
 
     def processes(self, number: int) -> set[int]:

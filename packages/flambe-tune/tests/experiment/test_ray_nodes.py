@@ -29,10 +29,10 @@ from flambe.build.component import Component
 
 
 class Walk(Component):
-    def __init__(self, rate, steps=4, pause=0.05):
+    def __init__(self, rate, steps=4, pause=0.05, size=1000):
         super().__init__()
         self.rate, self.steps, self.pause = rate, steps, pause
-        self.place, self.done = numpy.zeros(1000), 0
+        self.place, self.done = numpy.zeros(size), 0
         self.register_attrs("place", "done")
 
     def run(self):
@@ -167,5 +167,49 @@ def test_a_machine_is_lost_and_only_its_trial_moves(nodes):
     assert f"walk/{unit} failed, is tried again: its worker died" in words
     assert set(places(run)[unit][-3:]) <= {nodes.name(1), nodes.name(2)}
     nodes.start_ray(3)
+    calm, _ = ended(nodes.tune(spec, "--runner", "local", "--output-dir", "/tmp/alone"))
+    assert row["result_digest"] == calm["result_digest"]
+
+
+def test_a_full_disk_of_one_machine_is_told_and_left_alone(nodes):
+    # Machine 2 has room for a few steps of a few variants, and none when its disk is full of something else.
+    small = nodes.tmp(2) / "small"
+    nodes.run(2, "mkdir", "-p", "/tmp/small")
+    nodes.run(2, "mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", "/tmp/small")
+    nodes.kill_ray(2)
+    nodes.start_ray(2, TMPDIR="/tmp/small")
+    spec = msgspec.structs.replace(sweep("full", rates=6, steps=4, pause=0.2, size=20_000), max_failures=1)
+    try:
+        row, words = ended(nodes.tune(spec, "--address", nodes.address))
+    finally:
+        nodes.kill_ray(2)
+        nodes.run(2, "umount", "-l", "/tmp/small")
+        nodes.start_ray(2)
+    told = [line for line in words.splitlines() if "failed" in line]
+    assert len(told) == 1, words
+    assert f"is tried again: on {nodes.name(2)}: " in told[0]
+    assert "No space left on device" in told[0]
+    assert row["counts"]["done"] == 8
+    assert small.exists()
+
+
+def test_the_head_is_lost_and_the_same_command_goes_on(nodes):
+    spec = sweep("headless", rates=4, steps=6, pause=0.3)
+    process = nodes.tune(spec, "--address", nodes.address)
+    run = nodes.tmp(1) / "out/headless/exp.0"
+    wait_for(lambda: [e for e in read_events(run / "ledger.jsonl") if e["event"] == "report"], "report")
+    nodes.kill_ray(1)
+    began = time.monotonic()
+    out, words = process.communicate(timeout=100)
+    print(f"the command ended {time.monotonic() - began:.1f} s after the head")
+    assert process.returncode == 4, words
+    assert f"the Ray at {nodes.address} is gone. Start it there, then give the same command again" in words
+    assert json.loads((run / "run.json").read_text())["status"] == "CANCELLED"
+    for number in nodes.numbers[1:]:
+        wait_for(lambda number=number: not nodes.workers(number), f"end of the workers of machine {number}")
+        nodes.kill_ray(number)
+    nodes.start_ray()
+    row, _ = ended(nodes.tune(spec, "--address", nodes.address))
+    assert row["run"].endswith("exp.0")
     calm, _ = ended(nodes.tune(spec, "--runner", "local", "--output-dir", "/tmp/alone"))
     assert row["result_digest"] == calm["result_digest"]

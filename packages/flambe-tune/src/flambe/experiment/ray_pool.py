@@ -38,21 +38,25 @@ from flambe.runner.unit import Unit
 _OBJECT_STORE_BYTES = 200_000_000
 PASSED = "FLAMBE_PASS_ENV"
 """Names, with commas between, of our environment variables that workers on other machines get too."""
-_encode = msgspec.msgpack.Encoder().encode
-
-
+_MOST_PARCELS = 32
 _LATE_S = 5.0
 """From when on an actor that does not come is thought to wait for a machine; a process starts in one or two."""
-_MOST_PARCELS = 32
-_LEAVE_S = 2.0
 _IDLE_S = 1.0
+"""From when on an idle actor is asked whether it is still there, before a unit gets it."""
+_LEAVE_S = 2.0
+"""How long an actor may take to answer that, or to tidy its machine."""
 _SHUN_S = 30.0
+"""How long a place whose disk is full stays empty."""
+_GONE_S, _CUT_S = 1.5, 20.0
+"""After how long a head is given up whose machine refuses connections, or does not answer."""
+_encode = msgspec.msgpack.Encoder().encode
 
 
 @dataclass(eq=False)
 class _Actor:
-    """A worker process, or one that is to come. size: (cpus, gpus) it holds. free_s: since when it has no unit. machine: where it is, once it is there. sees_disk:
-    whether the run directory is there under its path. holds: the unit whose objects it has. code: what it has loaded."""
+    """A worker process, or one that is to come. size: (cpus, gpus) it holds. made_s, free_s: when it was asked for, and had its
+    last unit. machine: where it is, once it is there. sees_disk: whether the run directory is there under its path. holds: the
+    unit whose objects it has. code: what it has loaded."""
 
     handle: Any
     size: tuple[float, float]
@@ -118,11 +122,13 @@ class RayPool:
         self._counted_s = 0.0
         self._capacity = {"cpus": 0.0, "gpus": 0.0}
         self._class = ray.remote(UnitActor)
+        self._head: str = ray.get_runtime_context().gcs_address
+        self._silent_since_s: float | None = None
 
     def capacity(self) -> dict[str, float]:
         """Return the most that there has been: machines may join, and one that is lost is waited for."""
         now = time.monotonic()
-        if not self._counted_s or (not self._embedded and now - self._counted_s > _LATE_S):
+        if not self._counted_s or (not self._embedded and now - self._counted_s > _LATE_S and self._knock() is None):
             self._counted_s = now
             total = ray.cluster_resources()
             cpus, gpus = float(total.get("CPU", 0.0)), float(total.get("GPU", 0.0))
@@ -172,7 +178,9 @@ class RayPool:
             return None
         done, _ = ray.wait([*self._pending, *self._coming], num_returns=1, timeout=timeout_s)
         if not done:
+            self._look_for_head()
             return None
+        self._silent_since_s = None
         if done[0] in self._coming:
             return self._greet(done[0])
         task, actor = self._pending.pop(done[0])
@@ -236,6 +244,33 @@ class RayPool:
                 _temp_dir=folder,
             )
 
+    def _look_for_head(self) -> bool:
+        """Return whether Ray's head answers; raise MachineError when it is gone.
+
+        Left alone Ray waits for a minute, in any call that needs the head, and then ends this process with a dump.
+        """
+        error = self._knock()
+        now = time.monotonic()
+        if error is None:
+            self._silent_since_s = None
+            return True
+        self._silent_since_s = self._silent_since_s or now
+        # A machine that refuses is there, and its Ray is not; what does not answer may be a network that comes back.
+        if now - self._silent_since_s > (_GONE_S if isinstance(error, ConnectionRefusedError) else _CUT_S):
+            what = "the Ray of this run is gone" if self._embedded else f"the Ray at {self._head} is gone"
+            hint = "Give" if self._embedded else "Start it there, then give"
+            raise MachineError(what, hint=f"{hint} the same command again: it goes on from what was kept.")
+        return False
+
+    def _knock(self) -> OSError | None:
+        """Return why Ray's head does not answer, None when it does."""
+        host, _, port = self._head.rpartition(":")
+        try:
+            socket.create_connection((host, int(port)), timeout=1.0).close()
+        except OSError as error:
+            return error
+        return None
+
     def _fitting(self, unit: Unit) -> _Actor | None:
         """Take an actor without a unit that suits this one: one that is there, else one that comes."""
         size = _size(unit)
@@ -265,6 +300,8 @@ class RayPool:
         self._idle.append(actor)
 
     def _make(self, size: tuple[float, float], threads: int) -> _Actor:
+        while not self._look_for_head():
+            time.sleep(0.1)
         self._made += 1
         options: dict[str, Any] = {"num_cpus": size[0], "num_gpus": size[1], "max_restarts": 0}
         # The workers of a Ray that we joined have the environment of that Ray's nodes, not ours.
