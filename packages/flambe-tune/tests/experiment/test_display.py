@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from flambe.experiment import desk
+from flambe.experiment import ProgressState, desk
 from flambe.experiment.cli import main
 from flambe.experiment.display import LiveTable, span
 from flambe.experiment.table import best_table, choices_table, status_table, variants_table
@@ -155,7 +156,28 @@ def test_questions_about_a_run_have_answers_for_people_and_help_of_their_own(lab
         "stage  done",
         "train     1",
     ]
+    progress = ProgressState.of(run)
+    assert (progress.done, progress.total, progress.finished) == (1, 1, True)
+    assert progress.checkpoint_state == {"train": 2}
+    assert json.loads(progress.toJSON())["variants"] == {"train": [row["variant"]]}
     assert main(["best", "--help"]) == 0
     assert "flambe-tune best [OPTIONS] RUN" in capfd.readouterr().out
     assert main(["-q", "status", str(lab.folder / "x")]) == 2
     assert f"no run directory (it has no run.json). Its newest run is {run}." in capfd.readouterr().err
+
+
+def test_progress_is_told_by_hand_too():
+    progress = ProgressState("x", "nowhere", {"data": [], "train": ["data"], "judge": ["train"]}, 2)
+    progress.checkpoint_start("data")
+    progress.checkpoint_end("data", {"0": "nowhere/data/0"}, True)
+    progress.checkpoint_start("train")
+    progress.refresh()
+    assert progress.checkpoint_state == {"data": 2, "train": 1, "judge": 0}
+    progress.checkpoint_end("train", {"lr=1": None, "lr=2": None}, False)
+    progress.finish()
+    told = json.loads(progress.toJSON())
+    assert (told["done"], told["total"], told["finished"], told["factories_num"]) == (2, 3, True, 2)
+    assert told["checkpoint_state"] == {"data": 2, "train": 3, "judge": 0}
+    assert told["variants"]["train"] == ["lr=1", "lr=2"]
+    with pytest.raises(KeyError, match="tran"):
+        progress.checkpoint_start("tran")

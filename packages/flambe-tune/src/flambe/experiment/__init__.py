@@ -13,6 +13,7 @@ __all__ = [
     "LocalPool",
     "Outcome",
     "Pool",
+    "ProgressState",
     "RayPool",
     "SampledUniformSearchOptions",
     "StageTrainable",
@@ -29,6 +30,7 @@ __getattr__ = lazily(
         "LocalPool": "local",
         "Outcome": "outcome",
         "Pool": "pool",
+        "ProgressState": "progress",
         "RayPool": "ray_pool",
         "SampledUniformSearchOptions": "flambe.build.options",
         "StageTrainable": "trainable",
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from flambe.experiment.local import LocalPool
     from flambe.experiment.outcome import Outcome
     from flambe.experiment.pool import Pool, Task
+    from flambe.experiment.progress import ProgressState
     from flambe.experiment.ray_pool import RayPool
     from flambe.experiment.session import run_experiment
     from flambe.experiment.trainable import StageTrainable
