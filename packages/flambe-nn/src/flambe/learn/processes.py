@@ -71,8 +71,7 @@ class Processes(NamedTuple):
         """
         if not self.several:
             return
-        state = torch.get_rng_state()
-        seed = self.broadcast(int.from_bytes(_digest(state), "big"))
+        seed = self.broadcast(drawn_so_far())
         if self.rank:
             seed_everything((seed + self.rank) % 2**63)
 
@@ -110,7 +109,12 @@ def join() -> Processes:
     return Processes.current()
 
 
-def _digest(state: Tensor) -> bytes:
+def drawn_so_far() -> int:
+    """Return a number that is another one after every draw, on the CPU or on this process's GPU."""
     import hashlib
 
-    return hashlib.sha256(state.numpy().tobytes()).digest()[:7]
+    digest = hashlib.sha256(torch.get_rng_state().numpy().tobytes())
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        # Dropout on a GPU draws from its generator alone: without it the others would get the same numbers at every step.
+        digest.update(torch.cuda.get_rng_state().numpy().tobytes())
+    return int.from_bytes(digest.digest()[:7], "big")
