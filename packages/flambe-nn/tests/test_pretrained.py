@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,38 @@ def test_weights_come_from_the_saved_component(bert: str, tmp_path: Path) -> Non
         next(embedder.parameters()).fill_(0.5)
     embedder.save(str(tmp_path / "saved"))
     assert bool((next(flambe.load(str(tmp_path / "saved")).parameters()) == 0.5).all())
+
+
+REUSE = """
+!Experiment
+name: reuse
+pipeline:
+  text: !BertTextField {alias: BERT}
+  model: !BertEmbedder {alias: BERT}
+"""
+
+
+def test_other_weights_in_the_folder_are_another_result(
+    bert: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flambe.runner.execute import execute
+
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(bert, "bert")
+
+    def reused() -> dict[str, bool]:
+        rows: list[dict[str, Any]] = []
+        _, failed = execute(compile_text(REUSE.replace("BERT", "bert"), name="x"), tool="test", on_unit=rows.append)
+        assert failed == 0
+        return {row["stage"]: row["reused"] for row in rows if "stage" in row}
+
+    assert reused() == {"text": False, "model": False}
+    assert reused() == {"text": True, "model": True}
+    model = PretrainedTransformerEmbedder("bert").embedder
+    with torch.no_grad():
+        next(model.parameters()).zero_()
+    model.save_pretrained("bert")
+    assert reused() == {"text": True, "model": False}
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from flambe.errors import ConfigError
+from flambe.runner.environment import note_input
+
+WEIGHTS = {".safetensors", ".bin", ".h5", ".msgpack"}
 
 
 def import_transformers() -> ModuleType:
@@ -27,6 +31,8 @@ def import_transformers() -> ModuleType:
 def pretrained(auto_class: str, alias: str, family: str | None, options: dict[str, Any]) -> Any:
     """Return ``transformers.<auto_class>.from_pretrained(alias, **options)``.
 
+    The files of a local folder are inputs of the stage that is running: a result is used again as long as they stay.
+
     family: the ``model_type`` that the model has to have; None takes any.
 
     Raises
@@ -45,10 +51,16 @@ def pretrained(auto_class: str, alias: str, family: str | None, options: dict[st
                     f"{alias!r} is a {config.model_type} model, not {family}; "
                     "PretrainedTransformerField and PretrainedTransformerEmbedder take any"
                 )
-        return getattr(library, auto_class).from_pretrained(alias, **options)
+        made = getattr(library, auto_class).from_pretrained(alias, **options)
     except OSError as error:
         first = str(error).strip().splitlines()[0]
         raise ValueError(
             f"there is no pretrained model {alias!r}: {first} "
             "Name a folder that save_pretrained() wrote, or a model of https://huggingface.co/models"
         ) from error
+    if Path(alias).is_dir():
+        for file in sorted(Path(alias).iterdir()):
+            # Other weights make no other tokenizer, and a data set does not depend on them.
+            if file.is_file() and not (auto_class == "AutoTokenizer" and file.suffix in WEIGHTS):
+                note_input(file)
+    return made
