@@ -6,14 +6,14 @@ import os
 import re
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from flambe.compile.annotations import written
 from flambe.compile.extensions import Header, file_path, is_remote_path
-from flambe.compile.lowering import FAULT, GRID_TAGS, Lowering, Place, Where
-from flambe.compile.yaml import Alias, Mapping, Node, Scalar, Sequence, child
-from flambe.errors import ConfigError, Position, nearest
-from flambe.spec.nodes import FILE, GRID, NEW, Environment, Spec, Stage
+from flambe.compile.lowering import GRID_TAGS, Lowering, Place, Where
+from flambe.compile.stages import NAME as STAGE_NAME
+from flambe.compile.stages import Pairs, Stages, bare, is_amount, unknown_stage
+from flambe.compile.yaml import Mapping, Node, Scalar, Sequence, child
+from flambe.errors import nearest
+from flambe.spec.nodes import GRID, Environment, Spec
 
 if TYPE_CHECKING:
     from flambe.compile.single_search import SingleSearch
@@ -25,12 +25,9 @@ EXPERIMENT = (
 )  # fmt: skip
 PIPELINE = ("name", "stages", "algorithm", "reduce", "cpus_per_trial", "gpus_per_trial", "seed", "save_path")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*\Z")
-_STAGE = re.compile(r"[^\W\d][\w-]*\Z")
 
 # What the other of the two calls the same thing.
 _OTHER_NAMES = {"stages": "pipeline", "pipeline": "stages", "algorithm": "search", "search": "algorithm"}
-
-_Pairs = dict[str, tuple[Node, Node]]
 
 
 def lower_experiment(
@@ -60,11 +57,9 @@ class _Experiment:
         self._header = header
         self._name = name
         self._is_pipeline = self._top.tag == "!Pipeline"
-        self._checks: list[tuple[Any, Where, str | None]] = []
         self._files: dict[str, str] = {}
         self._remote: list[str] = []
         self._meant: set[str] = set()  # the parameters that misspelt ones were probably meant to be
-        self._lost: set[str] = set()  # stages whose algorithm is a fault already
 
     def lower(self) -> tuple[Spec, list[tuple[Any, Where, str | None]], list[str]]:
         given = self._parameters()
@@ -99,16 +94,22 @@ class _Experiment:
             extra=dict(self._header.extra),
         )
         spec.devices = self._devices(given)
-        self._stages(given, spec)
-        self._per_stage(given, spec)
+        low.files = spec.environment.files
+        stages = Stages(low, low.files, self._files, self._roots, is_pipeline=self._is_pipeline)
+        parameter = "stages" if self._is_pipeline else "pipeline"
+        if parameter in given:
+            stages.lower(given[parameter][1], parameter, spec)
+        elif isinstance(self._top, Mapping) and parameter not in self._meant:
+            self._no_stages("!Pipeline" if self._is_pipeline else "!Experiment", parameter)
+        stages.add(given, spec)
         self._resume(given, spec)
-        self._draws(given, spec)
-        return spec, self._checks, list(self._files)
+        stages.check_draws(spec)
+        return spec, stages.checks, list(self._files)
 
-    def _parameters(self) -> _Pairs:
+    def _parameters(self) -> Pairs:
         known = PIPELINE if self._is_pipeline else EXPERIMENT
         what = "!Pipeline" if self._is_pipeline else "!Experiment"
-        pairs: _Pairs = {}
+        pairs: Pairs = {}
         if not isinstance(self._top, Mapping):
             if not (isinstance(self._top, Scalar) and not self._top.text):
                 self._low.fault(
@@ -143,7 +144,7 @@ class _Experiment:
         if is_stage and rest:
             inside = "".join(f"{{{part}: " for part in rest) + "…" + "}" * len(rest)
             return f"Dots are for the command line; write {first}: {inside} below '{parameter}:'."
-        if is_stage or (isinstance(_bare(value), Mapping | Scalar) and _bare(value).tag):
+        if is_stage or (isinstance(bare(value), Mapping | Scalar) and bare(value).tag):
             return f"A stage stands below '{parameter}:', indented further than it."
         return None
 
@@ -153,20 +154,20 @@ class _Experiment:
 
     # Plain parameters --------------------------------------------------------------------------------------------
 
-    def _plain(self, given: _Pairs, name: str) -> Any:
+    def _plain(self, given: Pairs, name: str) -> Any:
         if name not in given:
             return None
         at = {"save_path": "output_dir"}.get(name, name)
         return self._low.value(given[name][1], Place((at,), None))
 
-    def _wrong(self, given: _Pairs, name: str, value: Any, expected: str, type_: str = "") -> None:
+    def _wrong(self, given: Pairs, name: str, value: Any, expected: str, type_: str = "") -> None:
         from flambe.compile.advice import advice
 
         position, hint = given[name][1].position, advice(value, type_)
         what = f"{name} is {written(value)}"
         self._low.fault(position, what, rule="invalid-parameter", expected=expected, hint=hint)
 
-    def _text(self, given: _Pairs, name: str) -> str | None:
+    def _text(self, given: Pairs, name: str) -> str | None:
         value = self._plain(given, name)
         if value is None or isinstance(value, str):
             return value or None
@@ -176,7 +177,7 @@ class _Experiment:
         self._wrong(given, name, value, "text")
         return None
 
-    def _number(self, given: _Pairs, name: str, default: int) -> int:
+    def _number(self, given: Pairs, name: str, default: int) -> int:
         value = self._plain(given, name)
         if value is None:
             return default
@@ -185,8 +186,8 @@ class _Experiment:
         self._wrong(given, name, value, "an integer, 0 or more", "int")
         return default
 
-    def _seed(self, given: _Pairs, spec: Spec) -> None:
-        node = _bare(given["seed"][1]) if "seed" in given else None
+    def _seed(self, given: Pairs, spec: Spec) -> None:
+        node = bare(given["seed"][1]) if "seed" in given else None
         if node is not None and node.tag == "!seeds":
             from flambe.compile.search_tag import seeds_of
 
@@ -203,34 +204,34 @@ class _Experiment:
         else:
             spec.seed = self._number(given, "seed", spec.seed)
 
-    def _flag(self, given: _Pairs, name: str, default: bool) -> bool:
+    def _flag(self, given: Pairs, name: str, default: bool) -> bool:
         value = self._plain(given, name)
         if value is None or isinstance(value, bool):
             return default if value is None else value
         self._wrong(given, name, value, "true or false", "bool")
         return default
 
-    def _ordering(self, given: _Pairs, spec: Spec) -> None:
+    def _ordering(self, given: Pairs, spec: Spec) -> None:
         value = self._plain(given, "ordering")
         if value in ("step", "arrival"):
             spec.ordering = value
         elif value is not None:
             self._wrong(given, "ordering", value, "step or arrival")
 
-    def _devices(self, given: _Pairs) -> dict[str, float] | None:
+    def _devices(self, given: Pairs) -> dict[str, float] | None:
         value = self._plain(given, "devices")
         if value is None:
             return None
         plural = {"cpu": "cpus", "gpu": "gpus", "cpus": "cpus", "gpus": "gpus"}
-        if isinstance(value, dict) and all(key in plural and _is_amount(amount) for key, amount in value.items()):
+        if isinstance(value, dict) and all(key in plural and is_amount(amount) for key, amount in value.items()):
             return {plural[key]: amount for key, amount in value.items()}
         self._wrong(given, "devices", value, "amounts of cpu and gpu, such as {cpu: 2, gpu: 1}")
         return None
 
     # Resources ---------------------------------------------------------------------------------------------------
 
-    def _resources(self, given: _Pairs) -> None:
-        node = _bare(given["resources"][1]) if "resources" in given else None
+    def _resources(self, given: Pairs) -> None:
+        node = bare(given["resources"][1]) if "resources" in given else None
         if node is None or (isinstance(node, Scalar) and not node.text):
             return
         if not isinstance(node, Mapping):
@@ -240,9 +241,9 @@ class _Experiment:
             )
             return
         pairs = self._low.pairs(node)
-        if all(key in ("local", "remote") and isinstance(_bare(value), Mapping) for key, _, value in pairs):
+        if all(key in ("local", "remote") and isinstance(bare(value), Mapping) for key, _, value in pairs):
             for section, _, value in pairs:
-                inner = _bare(value)
+                inner = bare(value)
                 assert isinstance(inner, Mapping)
                 for name, _, path in self._low.pairs(inner):
                     self._resource(str(name), path, here=section == "local")
@@ -252,8 +253,8 @@ class _Experiment:
 
     def _resource(self, name: str, node: Node, *, here: bool) -> None:
         """Take one resource. here: its path is one of this machine. ``!cluster`` says that it is not."""
-        bare = _bare(node)
-        if not isinstance(bare, Scalar) or not bare.text or bare.tag not in (None, "!cluster", "!ClusterResource"):
+        path = bare(node)
+        if not isinstance(path, Scalar) or not path.text or path.tag not in (None, "!cluster", "!ClusterResource"):
             self._low.fault(
                 node.position,
                 f"the resource {name!r} has no path",
@@ -263,163 +264,16 @@ class _Experiment:
         elif name in self._files or name in self._header.files:
             what = f"the resource {name!r} is there twice"
             self._low.fault(node.position, what, rule="duplicate-name", hint="Rename one of them.")
-        elif not _STAGE.match(name):
+        elif not STAGE_NAME.match(name):
             what = f"no link can name the resource {name!r}"
             self._low.fault(node.position, what, rule="invalid-name", expected="letters, digits, '_', '-'")
-        elif here and bare.tag is None:
-            self._files[name] = file_path(bare.text, bare.position, self._low, must_exist=True)
-        elif is_remote_path(bare.text, bare.position, self._low):
+        elif here and path.tag is None:
+            self._files[name] = file_path(path.text, path.position, self._low, must_exist=True)
+        elif is_remote_path(path.text, path.position, self._low):
             self._remote.append(name)
-            self._files[name] = bare.text
+            self._files[name] = path.text
 
-    # Stages ------------------------------------------------------------------------------------------------------
-
-    def _stages(self, given: _Pairs, spec: Spec) -> None:
-        parameter = "stages" if self._is_pipeline else "pipeline"
-        low = self._low
-        if parameter not in given:
-            if isinstance(self._top, Mapping) and parameter not in self._meant:
-                self._no_stages("!Pipeline" if self._is_pipeline else "!Experiment", parameter)
-            return
-        node = _bare(given[parameter][1])
-        if not isinstance(node, Mapping) or node.tag is not None or not node.items:
-            what, expected = f"{parameter} holds no stages", "a mapping of stage name: !Component"
-            low.fault(node.position, what, rule="invalid-parameter", expected=expected)
-            return
-        pairs = low.pairs(node)
-        names = {str(key) for key, _, _ in pairs}
-        files = {**self._header.files, **self._files}
-        low.files = files
-
-        def link_root(name: str) -> Where | dict[str, Any] | None:
-            if name in names:
-                return (name,)
-            if name in self._roots:
-                return self._roots[name]
-            return {FILE: files[name]} if name in files else None
-
-        low.link_root = link_root
-        for name, key_node, value in pairs:
-            self._stage(str(name), key_node.position, value, spec)
-
-    def _stage(self, name: str, position: Position, node: Node, spec: Spec) -> None:
-        low = self._low
-        if not _STAGE.match(name):
-            what, expected = f"the stage name {name!r} cannot be used", "letters, digits, '_' and '-'"
-            low.fault(position, what, rule="invalid-name", expected=expected)
-        elif name in self._files:
-            what = f"the stage {name!r} has the name of a resource"
-            low.fault(position, what, rule="duplicate-name", hint="Rename one of them.")
-        at: Where = ("stages", len(spec.stages), "body")
-        body = low.value(node, Place(at, (name,)))
-        if not (isinstance(body, dict) and (NEW in body or FAULT in body)):
-            from flambe.compile.advice import advice
-
-            hint = advice(body, None) if isinstance(body, dict) else None
-            if isinstance(body, dict) and "$grid" in body:
-                hint = "A list of components to try is a search of arguments: put !g inside of the stage."
-            low.fault(
-                node.position,
-                f"the stage {name!r} is no component",
-                rule="not-a-component",
-                expected="a tag such as !Trainer, with its arguments",
-                hint=hint,
-            )
-            body = {FAULT: True}
-        seedless = NEW in body and low.library.flag(body[NEW], "seedless")
-        spec.stages.append(Stage(name=name, body=body, seedless=seedless))
-        self._checks.append((body, at, name))
-
-    def _per_stage(self, given: _Pairs, spec: Spec) -> None:
-        fields = {"reduce": "reduce", "schedulers": "scheduler", "search": "search", "algorithm": "search",
-                  "cpus_per_trial": "cpus", "gpus_per_trial": "gpus"}  # fmt: skip
-        names = [stage.name for stage in spec.stages]
-        for parameter, field in fields.items():
-            if parameter not in given:
-                continue
-            node = _bare(given[parameter][1])
-            if isinstance(node, Scalar) and node.tag is None and node.text in ("", "~", "null"):
-                continue
-            if not isinstance(node, Mapping) or node.tag is not None:
-                shown = written(self._low.value(node, Place((parameter,), None)))
-                what = f"{parameter} is {shown}"
-                self._low.fault(node.position, what, rule="invalid-parameter", expected="a mapping of stage: value")
-                continue
-            for name, key_node, value in self._low.pairs(node):
-                if name in names:
-                    index = names.index(str(name))
-                    at: Where = ("stages", index, field)
-                    self._low.keys[at] = key_node.position
-                    spec.stages[index] = self._set(spec.stages[index], parameter, field, value, at)
-                elif names:
-                    self._unknown_stage(parameter, str(name), key_node.position, names)
-
-    def _unknown_stage(self, parameter: str, name: str, position: Position, names: list[str]) -> None:
-        self._low.unknown(position, f"{parameter} names {name!r}, which is no stage", name, names, "unknown-stage")
-
-    def _set(self, stage: Stage, parameter: str, field: str, node: Node, at: Where) -> Stage:
-        value = self._low.value(node, Place(at, None))
-        expected = None
-        if isinstance(value, dict) and FAULT in value:
-            if field == "search":
-                self._lost.add(stage.name)
-            return stage
-        if field == "reduce":
-            if isinstance(value, int) and not isinstance(value, bool):
-                if value <= 0:  # as 0.4 read it
-                    what = f"reduce of {stage.name!r} is {value}, which keeps every variant"
-                    self._low.warn(node.position, what, "unused-value")
-                return msgspec.structs.replace(stage, reduce=value if value > 0 else None)
-            expected = "how many variants to keep, 1 or more"
-        elif field in ("cpus", "gpus"):
-            if _is_amount(value):
-                return msgspec.structs.replace(stage, resources={**(stage.resources or {}), field: value})
-            expected = "a number"
-        elif value is None:
-            return stage
-        elif isinstance(value, dict) and NEW in value:
-            node_ = self._modern(value, node)
-            own = _own_arguments(node_) if field == "search" else ()
-            self._checks.append(({name: item for name, item in node_.items() if name not in own}, at, None))
-            return msgspec.structs.replace(stage, **{field: node_})
-        else:
-            example = "!ray.ASHAScheduler" if field == "scheduler" else "!RandomSearch"
-            expected = f"a tag such as {example}, with its arguments"
-        what = f"{parameter} of {stage.name!r} is {written(value)}"
-        self._low.fault(node.position, what, rule="invalid-parameter", expected=expected)
-        return stage
-
-    def _draws(self, given: _Pairs, spec: Spec) -> None:
-        """Note what is wrong with algorithms that draw, and distributions that none draws from."""
-        low = self._low
-        if not low.endless and all(stage.search is None for stage in spec.stages):
-            return  # as most files: they need not wait for what draws
-        from flambe.compile.trials import RANDOM_SEARCH, algorithm_name, budget_of, drawn_stages, read_random_search
-
-        parameter = "algorithm" if self._is_pipeline else "search"
-        for index, stage in enumerate(spec.stages):
-            # What is no integer at all, its signature says.
-            if algorithm_name(stage) == RANDOM_SEARCH and isinstance(budget_of(stage), int):
-                try:
-                    read_random_search(stage, spec.seed)
-                except ConfigError as error:
-                    low.note(error, low.places[("stages", index, "search")])
-        drawn = drawn_stages(spec) | self._lost
-        for place in low.endless:
-            stage_name = str(place.config[0]) if place.config else None
-            if stage_name is not None and stage_name not in drawn:
-                written = "!RandomSearch {trial_budget: 20}"
-                way = f"algorithm: {written}" if self._roots else f"{parameter}: {{{stage_name}: {written}}}"
-                low.endless_fault(place, f"Add '{way}' to draw from it")
-
-    def _modern(self, value: dict[str, Any], node: Node) -> dict[str, Any]:
-        """Return a Tune algorithm with the arguments that Tune renamed."""
-        if str(value[NEW]).startswith("ray.") and "reward_attr" in value:
-            self._low.warn(node.position, "reward_attr is called metric today; flambe sets it itself", "old-spelling")
-            return {key: item for key, item in value.items() if key != "reward_attr"}
-        return value
-
-    def _resume(self, given: _Pairs, spec: Spec) -> None:
+    def _resume(self, given: Pairs, spec: Spec) -> None:
         value = self._plain(given, "resume")
         if value is None:
             return
@@ -428,24 +282,9 @@ class _Experiment:
         if not isinstance(wanted, list) or not all(isinstance(name, str) for name in wanted):
             self._wrong(given, "resume", value, "the name of a stage, or a list of names")
             return
-        node = _bare(given["resume"][1])
+        node = bare(given["resume"][1])
         for index, name in enumerate(wanted):
             if name not in names and names:
                 place = node.items[index].position if isinstance(node, Sequence) else node.position
-                self._unknown_stage("resume", name, place, names)
+                unknown_stage(self._low, "resume", name, place, names)
         spec.resume = value
-
-
-def _bare(node: Node) -> Node:
-    return node.target if isinstance(node, Alias) else node
-
-
-def _own_arguments(node: dict[str, Any]) -> tuple[str, ...]:
-    """Return the arguments of a search algorithm that are not of its class."""
-    from flambe.compile.trials import OF_SEARCHERS
-
-    return () if str(node[NEW]).startswith("flambe.search:") else OF_SEARCHERS
-
-
-def _is_amount(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
