@@ -156,3 +156,25 @@ def test_a_pipeline_comes_and_goes(desk: Path) -> None:
     assert isinstance(pipeline, Pipeline)
     assert yaml.dump(pipeline) == text
     assert pipeline.spec().stages[0].reduce == 1
+
+
+def test_wrong_arguments_are_found_before_anything_is_built(desk: Path) -> None:
+    import door_parts
+
+    from flambe.errors import ConfigFaults
+    from flambe.learn import Trainer
+
+    stages = {
+        "data": Schema(door_parts.Own, size=2),
+        "more": Schema(door_parts.Own, siez=3),
+        "train": Schema(Trainer, dataset=Link(["data"]), train_sampler=5),
+    }
+    with pytest.raises(ConfigFaults) as caught:
+        Experiment("wrong", pipeline=stages, save_path=str(desk)).run(debug=True)
+    assert [str(fault) for fault in caught.value.faults] == [
+        "Own has no argument 'siez'. Did you mean 'size'?",
+        "train.dataset: the link 'data' gives an Own; expected an object with train and val",
+        "train_sampler of Trainer is 5; expected an object with sample",
+        "Trainer needs the arguments 'val_sampler', 'model', 'loss_fn', 'metric_fn', 'optimizer'",
+    ]
+    assert not (desk / "wrong").exists()

@@ -146,15 +146,17 @@ class Experiment(ClusterRunnable):
 
         force: begin a new run directory and reuse nothing (nothing is deleted). debug: one unit after another in one
         process. workers: CPUs to use, all by default.
-        Raises UnsuccessfulRunnableError when a variant failed.
+        Raises ConfigFaults for arguments that a class does not take, UnsuccessfulRunnableError when a variant failed.
         """
         from flambe.cli.console import set_level
+        from flambe.compile.spec_check import check_arguments
         from flambe.experiment.display import choose_display
         from flambe.experiment.session import AUTO, LOCAL, Settings, run_experiment
 
         set_level(verbose=verbose)
         settings = Settings(runner=LOCAL if debug or self.debug else AUTO, workers=workers, force=force)
         spec = self.spec()
+        check_arguments(spec)
         spec.debug = spec.debug or debug
         summary = run_experiment(spec, settings, tool="Experiment.run", display=choose_display(spec.debug))
         if summary.counts["failed"]:
