@@ -126,7 +126,7 @@ def test_pages_ask_for_nothing_from_elsewhere(site: Site) -> None:
         assert all(place.startswith(("/", "#")) and not place.startswith("//") for place in places)
         assert not re.search(r"<script(?![^>]*\bsrc=)", text)
         assert not re.search(r"\son\w+=|\sstyle=", text)
-    for name in ("run.js", "runs.js", "chart.js", "table.js", "element.js", "theme.js", "report.css"):
+    for name in ("run.js", "runs.js", "chart.js", "lines.js", "table.js", "element.js", "theme.js", "report.css"):
         text = site.get(f"/static/{name}").text
         assert "http" not in text.replace("http://www.w3.org/2000/svg", "")
         assert "innerHTML" not in text

@@ -21,22 +21,10 @@ if TYPE_CHECKING:
 
 PORT = 49558
 _FORMATS = click.Choice(["table", "json", "csv", "md"])
-_LATER = ("html",)
-
-
-class _Group(Group):
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] in _LATER:
-            raise UsageError(
-                f"{args[0]!r} is not in this version of flambe-report", expected=", ".join(self.list_commands(ctx))
-            )
-        return super().resolve_command(ctx, args)
 
 
 @click.group(
-    cls=_Group,
+    cls=Group,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Example: flambe-compile exp.yaml | flambe-tune | flambe-report ls -",
 )
@@ -274,6 +262,31 @@ def gc(paths: tuple[str, ...], dry_run: bool, form: str | None) -> None:
     write_rows(found, shown, form, table=shown)
     gone = sum(row["bytes"] - row["shared"] for row in found if row["action"] != "keep")
     say(f"flambe-report: {gone:,} bytes {'would be' if dry_run else 'were'} freed")
+
+
+@cli.command(epilog="Example: flambe-report html flambe-output/sst/exp.0 -o sst.html")
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.option("-o", "--out", default="report.html", show_default=True, metavar="FILE", help="'-' for stdout.")
+@click.option("-w", "--where", default="", metavar="QUERY", help="Only variants it is true of.")
+def html(paths: tuple[str, ...], out: str, where: str) -> None:
+    """Write one page about runs that needs nothing but itself: curves, options against metrics, variants and origin.
+
+    It can be mailed or kept: all data is in it, and it asks no server for anything. Values of options that are called a
+    token, a key, a secret or a password are left out. Prints where it is.
+    """
+    from flambe.report.html_page import page
+
+    reader, _ = _open(paths)
+    _tell_problems(reader, found=len(reader) > 0, paths=paths)
+    text = page(reader, where)
+    if out == "-":
+        emit(text)
+        return
+    try:
+        Path(out).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{out} cannot be written: {error.strerror or error}") from error
+    emit(str(Path(out).absolute()))
 
 
 @cli.command(epilog="Example: flambe-report serve flambe-output")

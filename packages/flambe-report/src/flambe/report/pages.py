@@ -6,6 +6,7 @@ import codecs
 import datetime
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -145,7 +146,7 @@ def curves(run: RecordedRun, stage: str = "", metric: str = "") -> dict[str, Any
     lines: list[tuple[RecordedUnit, dict[str, list[Point]]]] = []
     units = [unit for unit in run.units() if unit.stage == stage or not stage]
     for unit in units:
-        found = _points_of(unit)
+        found = points_of(unit)
         names.update(dict.fromkeys(found))
         if found:
             lines.append((unit, found))
@@ -164,18 +165,23 @@ def curves(run: RecordedRun, stage: str = "", metric: str = "") -> dict[str, Any
     return {"metrics": list(names), "metric": metric, "series": series}
 
 
-def _points_of(unit: RecordedUnit) -> dict[str, list[Point]]:
-    points: dict[str, list[Point]] = {}
+def points_of(unit: RecordedUnit) -> dict[str, list[Point]]:
+    """Return metric → (step, value, seconds since the unit started), of all logs of a unit; None for what is no finite number."""
+    logs: dict[str, dict[str, list[Point]]] = {}
     for log in unit.logs():
         path = Path(str(unit.path)) / layout.METRICS / f"{log}.jsonl"
         try:
             stat = path.stat()
-            found = _points_in(path, stat.st_mtime_ns, stat.st_size)
+            logs[log] = _points_in(path, stat.st_mtime_ns, stat.st_size)
         except (OSError, msgspec.MsgspecError):
             continue  # being written by somebody unlike us; the other files still count
-        for name, values in found.items():
-            points.setdefault(name, []).extend(values)
-    return points
+    counts = Counter(name for found in logs.values() for name in found)
+    # Two logs may call a metric the same: the loss of training, and that of a test.
+    return {
+        name if counts[name] == 1 else f"{log}.{name}": points
+        for log, found in logs.items()
+        for name, points in found.items()
+    }
 
 
 @lru_cache(maxsize=4096)
