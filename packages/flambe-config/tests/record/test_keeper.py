@@ -376,7 +376,7 @@ def test_the_end_by_a_signal_is_recorded(tmp_path):
 
 
 def test_a_folder_that_cannot_be_opened_keeps_no_lock(tmp_path, monkeypatch):
-    from flambe.record import keeper as module
+    from flambe.record import opening as module
 
     def full(*args, **more):
         raise OSError(28, "No space left on device")

@@ -180,7 +180,7 @@ class Lab:
     ):
         luck = random.Random(seed)
         keeper = Keeper.open(spec, tool="test", output_dir=self.folder)
-        keeper._stop.set()
+        keeper._pulse.end()
         if kill_at is not None:
             append, left = keeper.ledger.append, [kill_at]
 

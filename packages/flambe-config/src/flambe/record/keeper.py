@@ -10,7 +10,6 @@ import contextlib
 import os
 import shutil
 import signal
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,33 +17,23 @@ from typing import Any
 
 import msgspec
 
-from flambe import __version__
 from flambe.errors import ConfigError, FlambeError
 from flambe.record import layout, run
-from flambe.record.artifacts import sweep_artifacts
-from flambe.record.claim import NEXT, Wish, can_go_on, claim, code_opened, home_of, resumed, unfinished
-from flambe.record.code import forget_code
-from flambe.record.code_copy import CodeCopy, code_to_copy, mend_copy
-from flambe.record.damage import may_be_damaged, report_is_whole, result_is_whole, sources_are_whole
-from flambe.record.gpus import measured_gpus, named_gpus
-from flambe.record.ledger import PENDING, Event, Ledger, LedgerState
+from flambe.record.claim import NEXT, Wish
+from flambe.record.ledger import Event, LedgerState
+from flambe.record.opening import Opening, open_run
 from flambe.record.parcel import take, unpack
-from flambe.record.provenance import command_of, this_python, write_sources
+from flambe.record.pulse import Pulse
 from flambe.record.reference import move_references
-from flambe.record.refused import DiskRefused, kept_in, on_disk
+from flambe.record.refused import DiskRefused, on_disk
 from flambe.record.result import Found, artifacts_digest, copy_result, exports_digest, run_digest, unit_digest
-from flambe.record.run import RunRecord, StageRecord, needed_version, read_record, write_record
+from flambe.record.run import RunRecord, StageRecord, read_record, write_record
 from flambe.record.scratch import Scratch
 from flambe.record.streams import Streams
 from flambe.runner.unit import StepReport, Unit
-from flambe.spec.digest import spec_digest
 from flambe.spec.nodes import Spec, is_concrete
-from flambe.spec.shape import check_names
 
 _SYNC_EVERY_S = 0.2
-_SHOWN = 10
-_ENDED = ("done", "failed", "pruned")
-_PLAN = ("unit", "stage", "variant", "params", "key", "needs")
 _RESULT = (layout.ARTIFACTS, layout.ARTIFACT_INDEX, layout.EXPORT_TENSORS, layout.EXPORTS, layout.CHECKPOINT)
 """What a result is made of, in the order in which it is taken into its unit's folder."""
 
@@ -52,21 +41,18 @@ _RESULT = (layout.ARTIFACTS, layout.ARTIFACT_INDEX, layout.EXPORT_TENSORS, layou
 class Keeper:
     """The one writer of a run directory. Made by ``Keeper.open``; every method but the heartbeat is for one thread."""
 
-    def __init__(self, paths: layout.RunPaths, spec: Spec, record: RunRecord, ledger: Ledger) -> None:
-        self.paths = paths
-        self.spec = spec
-        self.record = record
-        self.ledger = ledger
+    def __init__(self, opening: Opening) -> None:
+        self.paths = opening.paths
+        self.spec = opening.spec
+        self.record = opening.record
+        self.ledger = opening.ledger
         self._units: dict[str, StageRecord] = {}
-        self._streams = Streams(paths)
-        self._scratch = Scratch(paths.scratch)
+        self._streams = Streams(self.paths)
+        self._scratch = Scratch(self.paths.scratch)
+        self._pulse = Pulse(self.paths.record, self.record, self.state.counts)
         self.held: dict[str, set[int]] = {}
         """Steps of units that others may take over (``flambe.record.takeover``): a commit leaves them."""
         self._last_sync = 0.0
-        self._lock = threading.Lock()
-        self._stop = threading.Event()
-        self._pulse = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
-        self._measuring = threading.Thread(target=self._measure_gpus, name="gpus", daemon=True)
 
     # -- opening and closing ------------------------------------------------------------------------------------------
 
@@ -81,131 +67,20 @@ class Keeper:
         fresh: bool = False,
         wish: Wish = NEXT,
     ) -> Keeper:
-        """Take the run directory of ``spec``: the newest unfinished one with an equal digest, else the next number.
+        """Take the run directory of ``spec``: see ``flambe.record.opening.open_run``, which says what is raised.
 
-        fresh: take the next number in any case. wish: take the folder that it names.
-        Raises ProvenanceError when another process is writing the unfinished one, DiskRefused (as every method does) when the
-        disk does not take it.
+        Every method raises DiskRefused when the disk does not take it.
         """
-        check_names(spec)
-        if output_dir is not None:
-            spec = msgspec.structs.replace(spec, output_dir=str(output_dir))
-        home = home_of(spec)
-        forget_code()
-        copy = code_to_copy(spec, Path(spec.output_dir).expanduser().absolute()) if wish.resume is None else None
-        with kept_in(home):
-            home.mkdir(parents=True, exist_ok=True)
-            found = None if fresh or wish != NEXT else unfinished(home, spec_digest(spec))
-            if found is not None and spec.kind == "function" and not can_go_on(found, spec, copy):
-                found = None
-            if wish.resume is not None:
-                paths = resumed(wish.resume, spec, allow_change=wish.allow_change)
-            else:
-                paths = layout.RunPaths(found) if found is not None else claim(home, wish.number)
-            ledger = Ledger(paths.ledger)
-            try:
-                return cls._opened(spec, paths, ledger, tool, argv, copy, wish)
-            except BaseException:
-                ledger.close()
-                raise
-
-    @classmethod
-    def _opened(
-        cls,
-        spec: Spec,
-        paths: layout.RunPaths,
-        ledger: Ledger,
-        tool: str,
-        argv: Sequence[str],
-        copy: CodeCopy | None,
-        wish: Wish,
-    ) -> Keeper:
-        old = None
-        with contextlib.suppress(FileNotFoundError, ConfigError):
-            old = read_record(paths.record, RunRecord)
-        damaged = (bool(ledger.state.events) or old is not None) and may_be_damaged(
-            old.host if old else None, run.this_host()
-        )
-        times = run.Times(created=old.time.created if old else run.now(), started=run.now(), heartbeat=run.now())
-        digest = spec_digest(spec)
-        # What went on before executed the copy that is there, and so does what goes on now.
-        code = old.code if old is not None and paths.spec.exists() else None if copy is None else copy.write(paths.root)
-        if code is None and old is None and wish.resume is not None:
-            code = code_opened(ledger.state.events)
-        if damaged and code is not None:
-            mend_copy(paths.root, code, spec)
-        # With a changed spec they are written beside the first ones, whatever those are.
-        unchanged = old is None or (old.spec_digest == digest and not old.resumes)
-        if damaged and unchanged and not sources_are_whole(paths, digest):
-            paths.spec.unlink(missing_ok=True)  # it comes last, so all of them are written again
-        record = RunRecord(
-            id=old.id if old else run.new_id(),
-            kind=spec.kind,
-            name=spec.name,
-            index=int(paths.root.name.partition(".")[2]),
-            status=run.RUNNING,
-            time=times,
-            tool={"name": tool, "version": __version__},
-            command=command_of(spec, argv),
-            spec_digest=digest,
-            seed=spec.seed,
-            python=this_python(),
-            host=run.this_host(),
-            counts=ledger.state.counts(),
-            code=code,
-            entry=str(spec.stages[0].body["main"]) if spec.kind == "function" else None,
-            resumes=(old.resumes if old else 0) + (wish.resume is not None),
-        )
-        record.flambe_record = needed_version(record)
-        if record.host is not None:
-            record.host.gpus = named_gpus()
-        if not paths.spec.exists():
-            write_sources(paths, spec, code)
-        elif old is not None and old.spec_digest != digest:
-            write_sources(paths, spec, code, number=record.resumes)
-        keeper = cls(paths, spec, record, ledger)
-        # Scratch folders of an earlier process belong to attempts that are over.
-        keeper._scratch.end()
-        run.sweep(paths.root)
-        if wish.resume is not None:  # where a function itself writes
-            sweep_artifacts(paths.root)
-        state = ledger.state
-        going_on = {event["stage"] for unit, event in state.planned.items() if state.status_of(unit) not in _ENDED}
-        for unit in state.done:  # a commit that could not tidy up
-            run.sweep(paths.folder(unit).root)
-            if unit.partition("/")[0] not in going_on:  # else another variant may go on from one of its steps
-                shutil.rmtree(paths.folder(unit).steps, ignore_errors=True)
-        keeper._write_record()
-        if code is not None and code.left_out and old is None:
-            shown = [*code.left_out[:_SHOWN], *(["…"] if len(code.left_out) > _SHOWN else [])]
-            keeper.note(f"out of the snapshot: {', '.join(shown)}")
-        more = {} if code is None else {"code": msgspec.to_builtins(code)}
-        ledger.append("open", spec=digest, tool=tool, pid=os.getpid(), **more)
-        keeper._mend(verify=damaged)
-        keeper._pulse.start()
-        keeper._measuring.start()
+        opening = open_run(spec, tool=tool, argv=argv, output_dir=output_dir, fresh=fresh, wish=wish)
+        keeper = cls(opening)
+        try:
+            for text in opening.notes:
+                keeper.note(text)
+        except BaseException:
+            opening.ledger.close()
+            raise
+        keeper._pulse.begin()
         return keeper
-
-    def _mend(self, *, verify: bool) -> None:
-        """Let units whose last checkpoint is gone or torn go on from an earlier one, or from the beginning.
-
-        verify: the machine may have lost its power: look at results too, at every byte.
-        """
-        for unit, event in list(self.state.done.items()) if verify else ():
-            if not result_is_whole(self.paths.folder(unit).root, event):
-                self.note(f"{unit}: its result is not whole, so it is made again")
-                planned = self.state.planned[unit]
-                self.ledger.append("plan", **{name: planned[name] for name in _PLAN})
-        for unit, step in list(self.state.steps.items()):
-            if self.state.status_of(unit) not in (PENDING, "paused"):
-                continue
-            folder = self.paths.folder(unit)
-            kept = [report for report in self.state.reports.get(unit, ()) if report["kept"]]
-            good = (report for report in reversed(kept) if report_is_whole(folder.root, report, verify=verify))
-            whole = next(good, {"step": 0})["step"]
-            if whole != step:
-                self.note(f"{unit}: steps/{step} is not whole, so it goes on from step {whole}")
-                self.state.fall_back(unit, whole)
 
     @property
     def state(self) -> LedgerState:
@@ -237,7 +112,7 @@ class Keeper:
             digest = run_digest(self.record.spec_digest, self.state) if finished else None
             self.ledger.append("close", status=status, counts=counts, result_digest=digest)
             self.ledger.sync()
-            self._end_pulse()
+            self._pulse.end()
             self._scratch.end()
             self.record.status = status
             self.record.status_reason = reason
@@ -249,9 +124,9 @@ class Keeper:
             if status == run.CANCELLED and reason is not None and reason in signal.Signals.__members__:
                 self.record.exit.signal, self.record.exit.code = reason, 128 + signal.Signals[reason]
             self.record.time.ended = run.now()
-            self._write_record(durable=True)
+            self._pulse.write(durable=True)
         finally:
-            self._end_pulse()
+            self._pulse.end()
             self.ledger.close()
         return self.record
 
@@ -259,29 +134,6 @@ class Keeper:
         """End the run as cancelled because of ``error``, as far as the disk allows: the error itself is what is told."""
         with contextlib.suppress(DiskRefused):
             self.close(run.CANCELLED, reason=str(error) or type(error).__name__)
-
-    def _end_pulse(self) -> None:
-        self._stop.set()
-        if self._pulse.is_alive():
-            self._pulse.join()
-
-    def _write_record(self, *, durable: bool = False) -> None:
-        with self._lock:
-            self.record.time.heartbeat = run.now()
-            self.record.counts = self.state.counts()
-            write_record(self.paths.record, self.record, durable=durable)
-
-    def _measure_gpus(self) -> None:
-        # Aside: the driver may take a second to answer, and no run waits for it longer than it takes itself.
-        found = measured_gpus()
-        if found is not None and self.record.host is not None:
-            self.record.host.gpus = found
-
-    def _beat(self) -> None:
-        while not self._stop.wait(run.HEARTBEAT_S):
-            # A full disk for a moment must not make a live run look dead: the next beat tries again.
-            with contextlib.suppress(OSError):
-                self._write_record()
 
     # -- units --------------------------------------------------------------------------------------------------------
 
