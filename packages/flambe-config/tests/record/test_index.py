@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import random
+import re
 import shutil
 import sqlite3
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from run_writer import unit_of, write_metrics, write_run
@@ -227,3 +231,195 @@ def test_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
     if sys.platform.startswith("linux"):
         assert cache_folder() == Path("/somewhere/flambe/index")
+
+
+class Asked(NamedTuple):
+    """A reader that stays, and what a change of a finished run looks like to it."""
+
+    home: Path
+    reader: Reader
+
+    def seeds(self) -> list[int]:
+        return [row["config.seed"] for row in self.reader.select()]
+
+    def reads(self, act: Callable[[Path], None]) -> int:
+        """Return how many runs are read because of a change."""
+        before = read(self.reader)
+        act(self.home / "first")
+        self.reader.select()
+        return read(self.reader) - before
+
+
+@pytest.fixture(params=["looking", "watching"])
+def asked(request: pytest.FixtureRequest, home: Path, monkeypatch: pytest.MonkeyPatch) -> Asked:
+    """As on a network drive, where each record is looked at, and as on a local disk, where Linux tells."""
+    monkeypatch.setattr("flambe.record.catalog._FEW", 0 if request.param == "watching" else 1 << 30)
+    for folder in (home, home / "first"):
+        os.utime(folder, (1_700_000_000, 1_700_000_000))  # what is younger is listed again, and watches anew
+    found = Reader(home, index=None)
+    for _ in range(3):
+        found.select()
+    [catalog] = found._catalogs
+    if request.param == "watching" and not catalog._watched:
+        pytest.skip("the folder of this test is on no disk whose changes Linux tells")
+    assert len(catalog._watched) == (COUNT if request.param == "watching" else 0)
+    return Asked(home, found)
+
+
+def with_seed(path: Path, seed: int) -> bytes:
+    return re.sub(rb'"seed":\d', b'"seed":%d' % seed, (path / "spec.json").read_bytes())
+
+
+def touch_record(path: Path) -> None:
+    """Replace the record by an equal one, as whoever goes on with a run does."""
+    (path / ".new").write_bytes((path / "run.json").read_bytes())
+    os.replace(path / ".new", path / "run.json")
+
+
+def test_a_changed_run_alone_is_read_again(asked: Asked) -> None:
+    def change(home: Path) -> None:
+        (home / "exp.4" / "spec.json").write_bytes(with_seed(home / "exp.4", 8))
+        touch_record(home / "exp.4")
+
+    assert asked.reads(change) == 1
+    assert asked.seeds()[4] == 8
+
+
+def test_a_record_that_is_written_in_its_place_is_noticed(asked: Asked) -> None:
+    text = (asked.home / "first/exp.5/run.json").read_bytes()
+    assert b'"COMPLETE"' in text
+
+    def change(home: Path) -> None:
+        (home / "exp.5/run.json").write_bytes(text.replace(b"COMPLETE", b"FAILED"))
+
+    assert asked.reads(change) == 1
+    assert [row["status"] for row in asked.reader.select()][5] == "FAILED"
+
+
+def test_runs_that_went_or_were_renamed_or_swapped_are_noticed(asked: Asked) -> None:
+    assert asked.reads(lambda home: shutil.rmtree(home / "exp.0")) == 0
+    assert len(asked.reader) == COUNT - 1
+    assert asked.reads(lambda home: (home / "exp.1").rename(home / "exp.77") and None) == 1
+    assert asked.seeds()[-1] == 1
+
+    def swap(home: Path) -> None:
+        (home / "exp.2").rename(home / "aside")
+        (home / "exp.3").rename(home / "exp.2")
+        (home / "aside").rename(home / "exp.3")
+
+    assert asked.reads(swap) == 2
+    assert asked.seeds()[:2] == [0, 2]
+
+
+def test_a_folder_that_another_takes_the_place_of_is_noticed(asked: Asked, tmp_path: Path) -> None:
+    other = tmp_path / "other" / "first"
+    shutil.copytree(asked.home / "first", other)
+    for index in range(COUNT):
+        (other / f"exp.{index}" / "spec.json").write_bytes(with_seed(other / f"exp.{index}", 7))
+    (asked.home / "first").rename(tmp_path / "away")
+    other.rename(asked.home / "first")
+    assert asked.seeds() == [7] * COUNT
+    # What it watches now is the new one.
+    assert asked.reads(lambda home: touch_record(home / "exp.1")) == 1
+
+
+def test_two_changes_within_one_tick_of_the_clock_are_noticed(asked: Asked) -> None:
+    """The record has the same inode, time and size after the second as after the first, which was read."""
+    path = asked.home / "first" / "exp.6"
+
+    def write(seed: int) -> None:
+        (path / "spec.json").write_bytes(with_seed(path, seed))
+        text = (path / "run.json").read_bytes()
+        (path / "run.json").write_bytes(text)
+        os.utime(path / "run.json", ns=(now, now))
+
+    now = time.time_ns()
+    write(7)
+    assert asked.seeds()[6] == 7
+    write(8)
+    assert asked.seeds()[6] == 8
+
+
+def test_a_run_that_is_half_written_is_read_when_it_is_whole(asked: Asked) -> None:
+    path = write_run(asked.home, {"lr": 1.0, "seed": 5}, index=90)
+    text = (path / "run.json").read_bytes()
+    (path / "run.json").write_bytes(text[: len(text) // 2])
+    assert len(asked.reader) == COUNT
+    assert [problem for problem in asked.reader.problems if "exp.90" in problem]
+    (path / "run.json").write_bytes(text)
+    assert asked.seeds()[-1] == 5
+    assert asked.reader.problems == []
+
+
+def test_more_changes_than_the_system_can_tell_are_looked_for(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    [catalog] = asked.reader._catalogs
+    if catalog._watch is None:
+        pytest.skip("nothing is watched")
+    monkeypatch.setattr(type(catalog._watch), "changed", lambda self: None)
+    assert asked.reads(lambda home: touch_record(home / "exp.1")) == 1
+
+
+def test_a_child_after_a_fork_hears_for_itself(asked: Asked) -> None:
+    [catalog] = asked.reader._catalogs
+    if catalog._watch is None:
+        pytest.skip("nothing is watched")
+    watch = catalog._watch
+    touch_record(asked.home / "first" / "exp.1")
+    child = os.fork()
+    if child == 0:
+        before = read(asked.reader)
+        asked.reader.select()
+        os._exit(0 if read(asked.reader) == before + 1 and catalog._watch is not watch else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert asked.reads(lambda home: None) == 1  # the child has not taken the news away
+
+
+def test_an_index_of_many_runs_is_put_together_again_and_loses_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flambe.record.index._MOST", 4)
+    monkeypatch.setattr("flambe.record.index._SMALL", 2)
+    home, cache, chance = tmp_path / "out", tmp_path / "cache", random.Random(5)
+    for _ in range(25):
+        index = chance.randrange(14)
+        shutil.rmtree(home / "first" / f"exp.{index}", ignore_errors=True)
+        if chance.random() < 0.7:
+            write_run(home, {"seed": chance.randrange(9), "only": {f"k{index}": None}}, index=index)
+        home.mkdir(exist_ok=True)
+        settle(home)
+        for root in (home, home / "first"):
+            if root.exists():
+                os.utime(root, ns=(time.time_ns(), time.time_ns() - 60_000_000_000 + chance.randrange(1 << 30)))
+        plain = [dict(row.cells) for row in Reader(home, index=None).select()]
+        assert [dict(row.cells) for row in reader(home, cache).select("has(config.seed)")] == plain
+        again = reader(home, cache)
+        assert [row["config.seed"] for row in again.select("config.seed >= 0")] == [row["config.seed"] for row in plain]
+        assert [dict(row.cells) for row in again.select()] == plain
+        assert read(again) == 0
+    if plain:
+        with sqlite3.connect(file_of(cache)) as connection:
+            [(size, chunks)] = connection.execute("SELECT sum(size), count(*) FROM chunks")
+        connection.close()
+        assert size <= 2 * len(plain) + 4
+        assert chunks <= len(plain) + 1
+
+
+def test_a_chunk_that_another_process_has_put_elsewhere_is_read_from_the_files(home: Path, tmp_path: Path) -> None:
+    reader(home, tmp_path / "cache").select()
+    late = reader(home, tmp_path / "cache")
+    late.select()
+    with sqlite3.connect(file_of(tmp_path / "cache")) as connection:
+        connection.execute("DELETE FROM chunks")
+        connection.execute("DELETE FROM columns")
+    connection.close()
+    assert [row["config.seed"] for row in late.select("config.lr > 0")] == [index % 3 for index in range(COUNT)]
+
+
+def test_a_reader_tells_how_far_it_is(home: Path, tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    Reader(home, index=tmp_path / "cache", tell=lambda done, of: told.append((done, of))).select()
+    assert [done for done, _ in told] == list(range(1, COUNT + 1))
+    assert told[-1][1] >= COUNT
+    told.clear()
+    Reader(home, index=tmp_path / "cache", tell=lambda done, of: told.append((done, of))).select()
+    assert told == []
