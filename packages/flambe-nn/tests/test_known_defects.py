@@ -1,12 +1,12 @@
-"""What version 0.4 computed wrongly, or could not do at all, is right here. One test for each, by what a user would see.
+"""What version 0.4 computed wrongly, or could not do at all, is right here: one test for each, by what a user would see.
 
-Those of one component alone are in its own file: best weights, accumulated gradients, whose scale is that of one batch, and a
-distillation that distils (``learn``); seeds and lengths of samplers (``test_base_sampler``); positions (``test_embedding``);
-pooling (``test_pooling``); batch norm (``test_cnn``); vectors of padding (``test_text_field``); MNIST (``test_image_classifier``).
+Most are below. ``ELSEWHERE`` names those that stand in the file of the component that they are about.
 """
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,8 @@ import pytest
 import torch
 from torch import nn
 
+import flambe
+from flambe.compile import compile_text
 from flambe.dataset.array import ArrayDataset
 from flambe.learn import Evaluator, Trainer
 from flambe.metric import Accuracy, BinaryPrecision, BinaryRecall, MultiLabelCrossEntropy, Perplexity
@@ -24,15 +26,99 @@ from flambe.nn import (
     Embedder,
     Embeddings,
     MixtureOfSoftmax,
+    PooledRNNEncoder,
     RNNEncoder,
     Sequential,
     SoftmaxLayer,
     Transformer,
 )
 from flambe.nn.distance import HyperbolicDistance
+from flambe.runner.execute import execute
 from flambe.sampler import BaseSampler, EpisodicSampler
 
 IDS = torch.tensor([[3, 1, 2, 7], [4, 5, 0, 0], [6, 0, 0, 0]])
+
+
+ELSEWHERE = {
+    "reduce and schedulers kept the worst where lower is better": "flambe-tune/tests/pipeline/test_reduce.py::test_the_best_stay",
+    "failed variants won": "flambe-tune/tests/experiment/test_controller.py::test_a_failed_variant_blocks_nobody_and_never_wins",
+    "best weights were those of the last step": "learn/test_trainer.py::test_the_best_weights_come_back",
+    "distillation did not distil": "learn/test_distillation.py::test_the_loss_is_the_formula",
+    "its teacher was trained": "learn/test_distillation.py::test_the_teacher_stays_as_it_was",
+    "accumulated gradients were added": "learn/test_trainer.py::test_accumulated_gradients_are_those_of_one_large_batch",
+    "the seed of a sampler did nothing": "test_base_sampler.py::test_the_seed_makes_the_order",
+    "its length ignored drop_last": "test_base_sampler.py::test_batches_are_those_of_torch",
+    "its length ignored downsample": "test_base_sampler.py::test_downsampling_is_fixed",
+    "!s never drew the higher end": "flambe-config/tests/compile/test_trials.py::test_both_ends_of_whole_samples_are_reached",
+    "resuming restarted the data": "learn/test_resume.py::test_stopped_after_any_iteration_it_goes_on",
+    "batch norm was never applied": "test_cnn.py::test_it_is_torch",
+    "positions followed the batch": "test_embedding.py::test_sines_follow_the_sequence_and_not_the_batch",
+    "positions had to be as many as tokens": "test_embedding.py::test_from_pretrained",
+    "the vector of padding was random": "test_text_field.py::test_real_files_of_every_format",
+    "the version 1.0.0 was none": "flambe-config/tests/build/test_state.py::test_versions_of_classes",
+    "a transformer's batch was checked on the wrong axis": "test_transformer.py::test_mismatches",
+    "TransformerSRU had other sizes": "test_transformer_sru.py::test_it_trains_and_takes_options_of_the_cell",
+    "a mixture of softmaxes was none": "test_mos.py::test_it_is_the_formula",
+    "tied weights failed": "test_language_model.py::test_tied_weights",
+    "padded targets counted": "test_language_model.py::test_positions_whose_target_is_padding_do_not_count",
+    "an embedder had to give two tensors": "test_language_model.py::test_embedders_that_give_one_tensor_will_do",
+    "graphs were not logged": "flambe-config/tests/logging/test_datatypes.py::test_every_type_of_record_is_kept",
+    "fastText was not read": "test_text_field.py::test_only_a_binary_model_of_fasttext_knows_words_it_never_saw",
+    "ReduceLROnPlateau was not stepped": "learn/test_trainer.py::test_plateau_is_told_the_validation_loss",
+    "MNIST's publisher is gone": "test_image_classifier.py::test_mnist_from_files",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("defect", ELSEWHERE)
+def test_a_test_elsewhere_is_still_there(defect: str) -> None:
+    here = Path(__file__).parent
+    file, _, name = ELSEWHERE[defect].partition("::")
+    path = here.parents[1] / file if file.startswith("flambe-") else here / file
+    functions = {
+        node.name for node in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(node, ast.FunctionDef)
+    }
+    assert name in functions
+
+
+FINE_TUNED = """
+!Experiment
+name: tuned
+pipeline:
+  dataset: !DigitsDataset
+  model: !ImageClassifier
+    encoder: !torch.Flatten
+    output_layer: !SoftmaxLayer {input_size: 64, output_size: 10}
+  train: !Trainer
+    dataset: !@ dataset
+    model: !@ model
+    train_sampler: !BaseSampler {batch_size: 256}
+    val_sampler: !BaseSampler {batch_size: 512}
+    loss_fn: !torch.NLLLoss
+    metric_fn: !Accuracy
+    optimizer: !torch.Adam {params: !@ 'train[model].trainable_params', lr: 0.1}
+    max_steps: 1
+  before: !Evaluator {dataset: !@ dataset, model: !@ model, metric_fn: !Accuracy }
+  after: !Evaluator {dataset: !@ dataset, model: !@ train.model, metric_fn: !Accuracy }
+  both: !Exporter {before: !@ model, after: !@ train.model}
+"""
+
+
+def test_a_link_to_a_model_is_the_one_before_it_was_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows: list[dict[str, Any]] = []
+    run, failed = execute(compile_text(FINE_TUNED, name="tuned"), tool="test", on_unit=rows.append)
+    assert failed == 0
+    accuracy = {row["stage"]: row["metric"] for row in rows if "stage" in row}
+    assert accuracy["before"] < 0.3
+    assert accuracy["after"] > 0.7
+    both = flambe.load(str(run / "stages/both/0/checkpoint"))
+    alone = flambe.load(str(run / "stages/model/0/checkpoint"))
+    for weights, other in (
+        (both.before, alone),
+        (both.after, flambe.load(str(run / "stages/train/0/checkpoint/model"))),
+    ):
+        assert all(map(torch.equal, weights.parameters(), other.parameters()))
+    assert not torch.equal(next(both.before.parameters()), next(both.after.parameters()))
 
 
 def test_reductions_know_the_direction() -> None:
@@ -75,6 +161,8 @@ def test_batch_norm_and_activations_are_there_and_each_block_has_its_own() -> No
 def test_average_pooling_divides_rows_by_their_own_length() -> None:
     states = torch.ones(3, 4, 5)
     assert torch.equal(AvgPooling()(states, IDS != 0), torch.ones(3, 5))
+    encoder = PooledRNNEncoder(5, 2, rnn_type="gru", pooling="average")
+    torch.testing.assert_close(encoder(states), encoder.rnn(states)[0].mean(1))
 
 
 def test_hyperbolic_distance_sees_the_first_feature() -> None:
