@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from flambe.errors import ConfigError
-from flambe.nn import PooledRNNEncoder, RNNEncoder
+from flambe.nn import PooledRNNEncoder, RNNEncoder, TransformerSRUEncoder
 
 LENGTHS = (5, 1, 3, 4)
 TYPES = ["lstm", "gru", "sru"]
@@ -179,8 +179,9 @@ def test_without_sru_the_install_line_is_named(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.delitem(sys.modules, "sru", raising=False)
     monkeypatch.setattr("importlib.import_module", missing)
-    with pytest.raises(ConfigError, match=r"rnn_type sru cannot be used.*pip install 'flambe-nn\[sru\]'"):
-        RNNEncoder(6, 8, rnn_type="sru")
+    for make in (lambda: RNNEncoder(6, 8, rnn_type="sru"), lambda: TransformerSRUEncoder(6, 8, 2, 1, 16)):
+        with pytest.raises(ConfigError, match=r"SRU cannot be used.*pip install 'flambe-nn\[sru\]'"):
+            make()
     RNNEncoder(6, 8, rnn_type="gru")
 
 

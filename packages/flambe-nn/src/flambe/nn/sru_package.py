@@ -34,10 +34,10 @@ def import_sru() -> ModuleType:
             warnings.simplefilter("ignore")
             sru = importlib.import_module("sru")
     except ImportError as error:
-        raise ConfigError(f"rnn_type sru cannot be used: {error}", hint="pip install 'flambe-nn[sru]'") from error
+        raise ConfigError(f"SRU cannot be used: {error}", hint="pip install 'flambe-nn[sru]'") from error
     except (RuntimeError, OSError) as error:
         raise ConfigError(
-            f"rnn_type sru cannot be used, because its C++ part did not build: {str(error).splitlines()[0]}",
+            f"SRU cannot be used, because its C++ part did not build: {str(error).splitlines()[0]}",
             hint="It needs g++ and ninja (`pip install 'flambe-nn[sru]'` brings ninja)",
         ) from error
     finally:
@@ -57,6 +57,6 @@ def _refuse_a_dead_build() -> None:
             continue
         if age_s > BUILD_LIMIT_S:
             raise ConfigError(
-                f"rnn_type sru cannot be used: a build of it was interrupted {age_s / 60:.0f} minutes ago",
+                f"SRU cannot be used: a build of it was interrupted {age_s / 60:.0f} minutes ago",
                 hint=f"If nothing is building it now, remove {lock}",
             )
