@@ -34,6 +34,9 @@ TEST_TOOLS = (
     "tensorboardX",
 )
 
+# As the range in packages/flambe-tune/pyproject.toml; the first version that knows tokens.
+OLDEST_RAY = "2.52.0"
+
 # Half of the time of the tests is waiting. A file stays together: its fixtures are machines and servers.
 WORKERS = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
 
@@ -84,6 +87,28 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def ray(session: nox.Session) -> None:
+    """Run what touches Ray with the oldest version of it that flambe-tune accepts; ``tests`` runs it with the newest."""
+    others = Path(session.create_tmp()) / "constraints.txt"
+    lines = (ROOT / "constraints.txt").read_text().splitlines(keepends=True)
+    others.write_text("".join(line for line in lines if not line.startswith("ray==")))
+    tune = _package("tune")
+    tools = ("pytest", "pytest-timeout", "pytest-xdist", "scipy")
+    session.install(
+        "-c", str(others), "-e", _package("config"), "-e", tune + EXTRAS["tune"], f"ray[tune]=={OLDEST_RAY}", *tools
+    )
+    on_ray = (
+        "test_ray_and_one_child_give_the_same[asha]",
+        "test_an_actor_that_dies_is_replaced_and_its_unit_goes_on",
+        "test_our_ray_listens_on_loopback_only",
+    )
+    chosen = [f"{tune}/tests/experiment/test_ray.py::{test}" for test in on_ray]
+    chosen += [f"{tune}/tests/experiment/test_trainable.py", f"{tune}/tests/search"]
+    # Gaussian processes need torch too, and nothing of Ray.
+    session.run("pytest", "-n", "2", *(session.posargs or ["-q", "-k", "not gaussian", *chosen]))
+
+
+@nox.session
 def torture(session: nox.Session) -> None:
     """Read a million hostile inputs, and every bomb: 15 minutes. ``nox -s torture -- --count 100000 --seed 7`` reads others."""
     _install(session, "-e", _package("config"))
@@ -94,13 +119,14 @@ def torture(session: nox.Session) -> None:
 
 @nox.session(name="torture-store")
 def torture_store(session: nox.Session) -> None:
-    """Let every change of the disk fail, cut the power 2,000 times, kill searches 500 times, play a million steps of them: two hours. Arguments: ``--seed 7``."""
+    """Let every change of the disk fail, cut the power 2,000 times, kill searches 700 times, play a million steps of them: three hours. Arguments: ``--seed 7``."""
     _install(session, "-e", _package("config"), "-e", _package("tune") + EXTRAS["tune"])
     record = "packages/flambe-config/tests/record"
     session.run("python", f"{record}/faults.py", *session.posargs)
     session.run("python", f"{record}/power.py", "--count", "2000", *session.posargs)
     tune = "packages/flambe-tune/tests/experiment"
     session.run("python", f"{tune}/kills.py", "--ray", "4", *session.posargs)
+    session.run("python", f"{tune}/nodes.py", *session.posargs)
     session.run("python", f"{tune}/simulated.py", *session.posargs)
 
 
