@@ -53,6 +53,7 @@ def body(stage: str, epochs: int) -> Any:
                         "num_embeddings": link("dataset", attr=["text", "vocab_size"]),
                         "embedding_dim": 300,
                         "padding_idx": 0,
+                        "sparse": True,
                     },
                     "encoder": {
                         "$new": "flambe.nn:PooledRNNEncoder", "input_size": 300, "hidden_size": 256, "rnn_type": "gru",
@@ -65,7 +66,7 @@ def body(stage: str, epochs: int) -> Any:
             "loss_fn": {"$new": "torch.nn:NLLLoss"},
             "metric_fn": {"$new": "flambe.metric:Accuracy"},
             "optimizer": {
-                "$new": "torch.optim:Adam", "params": link("train", "model", attr=["trainable_params"]), "fused": True,
+                "$new": "flambe.optim:DeferredAdam", "params": link("train", "model", attr=["trainable_params"]),
             },
             "max_grad_norm": 5.0,
             "max_steps": epochs,

@@ -16,6 +16,7 @@ from torch import nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from flambe.errors import ConfigError, FlambeError
+from flambe.learn import compiler
 from flambe.learn.deferred_fills import PLAIN, DeferredFills, active, is_whole
 from flambe.spec.hooks import Tensor
 
@@ -38,6 +39,8 @@ _NAMES = {
     "F64": "float64",
     "C64": "complex64",
 }
+compiler.leave_out()
+
 # Older releases of torch lack some of these types.
 _DTYPES: dict[str, torch.dtype] = {name: getattr(torch, text) for name, text in _NAMES.items() if hasattr(torch, text)}
 _NAME_OF = {dtype: name for name, dtype in _DTYPES.items()}

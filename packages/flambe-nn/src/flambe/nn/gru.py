@@ -90,7 +90,7 @@ class _Layer(torch.autograd.Function):
         return states[1:]
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> Any:
         data, state, w_ih, w_hh, b_ih, b_hh, rz, n, m, states = ctx.saved_tensors
         if torch.is_grad_enabled():  # create_graph: gradients of gradients are torch's affair
             given = [one for one in (data, state, w_ih, w_hh, b_ih, b_hh) if one is not None and one.requires_grad]

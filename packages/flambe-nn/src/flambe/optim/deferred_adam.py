@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from inspect import unwrap
 from typing import Any
 
 import torch
@@ -57,7 +58,7 @@ class DeferredAdam(torch.optim.Adam):
         super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, fused=fused)
         # The fused kernel would take scaled gradients and unscale them itself; sparse ones are not known to it.
         self._step_supports_amp_scaling = False
-        self._attached: set[nn.Parameter] = set()
+        self._attached: set[Tensor] = set()
 
     def attach(self, model: nn.Module) -> None:
         """Move rows when the sparse embeddings in ``model`` read them. Calling it again changes nothing."""
@@ -92,7 +93,9 @@ class DeferredAdam(torch.optim.Adam):
                     with torch.no_grad():
                         self._settle(parameter, group)
         try:
-            super().step()
+            # Without what torch wraps around it, which imports its compiler: 1.4 s at the first update.
+            with torch.no_grad():
+                unwrap(torch.optim.Adam.step)(self)
         finally:
             for parameter, gradient, _ in sparse:
                 parameter.grad = gradient
