@@ -7,9 +7,11 @@ import os
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
+from flambe.runnable import secrets
 from flambe.runner.capture import Capture
 
 
@@ -53,6 +55,22 @@ def test_an_exception_inside_gives_everything_back(tmp_path):
         unit()
     assert capture.take() == b"before\n"
     assert (inodes(), list(logging.getLogger().handlers), logging.getLogger().level) == (before, handlers, level)
+
+
+def test_neither_the_terminal_nor_the_log_has_a_secret(tmp_path, capfd, monkeypatch):
+    secret = "hunter2-" * 4
+    monkeypatch.setenv("SOME_API_TOKEN", secret)
+    monkeypatch.setattr(secrets, "_values", set())
+    secrets.hide_environment()
+    capture = Capture(tmp_path / "outputs.log", echo=1, hides=True)
+    with capture:
+        os.write(1, f"one {secret} two {secret[:20]}".encode())
+        time.sleep(0.3)  # what was shown by now is shown: half of it has to wait
+        os.write(1, f"{secret[20:]} three hunter2-\n".encode())
+    assert capfd.readouterr().out == "one [secret] two [secret] three hunter2-\n"
+    # In the file others may be writing to its end, so its length stays.
+    masked = "[secret]".ljust(len(secret), "*")
+    assert (tmp_path / "outputs.log").read_text() == f"one {masked} two {masked} three hunter2-\n"
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -116,6 +117,9 @@ def test_the_s3_pusher_of_the_documentation(desk: Desk) -> None:
     last = json.loads(done.stdout.splitlines()[-1])
     assert last["status"] == "COMPLETE"
     assert desk.pushed == ["my-bucket a.txt 18 [('debug', False), ('force', True), ('verbose', False)] ['ext']"]
+    # What runs alone is heard, and its step is told once.
+    said = ["s3pusher/0: starts", "the token is [secret]", "s3pusher/0: step 1 (0.0 s)"]
+    assert [re.sub(r"\d+\.\d s", "0.0 s", line) for line in done.stderr.splitlines()] == said
     # It is run for its effect: the same command does it again, and asks no earlier result.
     again = desk.flambe("s3pusher.yaml", "--secrets", "secret.ini", "--verbose", "--debug")
     assert again.returncode == 0, again.stderr

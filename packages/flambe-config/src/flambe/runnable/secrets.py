@@ -141,6 +141,33 @@ def hide_bytes(data: bytes) -> bytes:
     return data
 
 
+def hide_flowing(data: bytes) -> tuple[bytes, bytes]:
+    """Return bytes of a stream without secrets, and what has to wait for the next ones: the end that may be the beginning of one."""
+    if not _values:
+        return data, b""
+    data = hide_bytes(data)
+    secrets = [value.encode() for value in _values]
+    longest = min(len(data), max(map(len, secrets)) - 1)
+    for size in range(longest, 0, -1):
+        if any(value.startswith(data[-size:]) for value in secrets):
+            return data[:-size], data[-size:]
+    return data, b""
+
+
+def hide_in_file(path: Path, start: int) -> None:
+    """Take the secrets out of a file, from an offset on. Its length stays, since others may be writing to its end."""
+    if not _values or path.stat().st_size <= start:
+        return
+    import mmap
+
+    with open(path, "r+b") as stream, mmap.mmap(stream.fileno(), 0) as content:
+        for value in sorted((value.encode() for value in _values), key=len, reverse=True):
+            at = content.find(value, start)
+            while at >= 0:
+                content[at : at + len(value)] = HIDDEN.encode()[: len(value)].ljust(len(value), b"*")
+                at = content.find(value, at)
+
+
 def _all_values(secrets: Secrets) -> Iterator[str]:
     for section in (secrets.default_section, *secrets.sections()):
         for _, value in configparser.ConfigParser.items(secrets, section):

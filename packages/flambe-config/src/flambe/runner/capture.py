@@ -11,6 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TextIO
 
+from flambe.runnable.secrets import hide_flowing, hide_in_file
+
 _FORMAT = "%(asctime)s | %(levelname)s | %(name)s | %(message)s"
 
 
@@ -18,11 +20,13 @@ class Capture:
     """Sends descriptors 1 and 2 of this process, and log records from INFO up, to the end of a file while it is entered.
 
     It can be entered again and again for the same file: a step at a time. echo: 1 or 2: also copy what comes to where that
-    descriptor went before.
+    descriptor went before, without secrets. hides: whether they are taken out of the file too, as soon as it is left.
     """
 
-    def __init__(self, path: Path, *, echo: int | None = None) -> None:
+    def __init__(self, path: Path, *, echo: int | None = None, hides: bool = False) -> None:
         self.path = path
+        self._hides = hides
+        self._began = 0
         self._echo = echo
         self._echoing: _Echo | None = None
         self._taken = 0
@@ -40,7 +44,7 @@ class Capture:
         self._streams = (sys.stdout, sys.stderr)
         os.dup2(target, 1)
         os.dup2(target, 2)
-        began = os.fstat(target).st_size
+        began = self._began = os.fstat(target).st_size
         if self._taken >= self._ended:
             self._taken = began  # others may have written to the file meanwhile
         target_of_echo = None if self._echo is None else self._kept[self._echo - 1]
@@ -77,6 +81,8 @@ class Capture:
             self._echoing.close()
             self._echoing = None
         with contextlib.suppress(OSError):
+            if self._hides:
+                hide_in_file(self.path, self._began)
             self._ended = self.path.stat().st_size
         for kept, descriptor in zip(self._kept, (1, 2), strict=True):
             if kept is None:
@@ -130,13 +136,19 @@ class _Echo:
     def _follow(self) -> None:
         # Nobody may be reading there any more; the file has it all the same.
         with contextlib.suppress(OSError):
+            held = b""
             while True:
                 last = self._ended.wait(self._EVERY_S)
                 while data := os.read(self._source, 1 << 16):
-                    while data:
-                        data = data[os.write(self._target, data) :]
+                    shown, held = hide_flowing(held + data)
+                    self._write(shown)
                 if last:
+                    self._write(held)
                     return
+
+    def _write(self, data: bytes) -> None:
+        while data:
+            data = data[os.write(self._target, data) :]
 
 
 def _flush() -> None:

@@ -63,6 +63,7 @@ def make_unit(
         cwd=os.getcwd(),
         environment=environment_of(spec),
         reuse=stage.reuse,
+        shown=spec.kind == "runnable" and is_concrete(spec),
         tag_prefix="" if spec.merge_plot else f"{stage.name}/",
         origins=origins_of(spec, stage.name, everything),
         export_origins=link_origins(spec, stage.name) if exports else {},

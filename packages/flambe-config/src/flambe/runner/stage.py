@@ -51,7 +51,7 @@ class StageRun:
 
     unit: what to run. scratch: an empty folder of this attempt; everything is written there, and handed over from there.
     loading_s: how long imports took, which the first unit of a process waits for.
-    echo: the descriptor that gets what a unit with a log prints too.
+    echo: the descriptor that gets what a unit prints too that is shown, or has a log.
     """
 
     def __init__(self, unit: Unit, scratch: Path, *, echo: int | None = 2) -> None:
@@ -69,9 +69,9 @@ class StageRun:
         self._mirror = Mirror(self._artifacts, unit.params, self._metrics.began, prefix=unit.tag_prefix)
         # The run directory is not there when this is a machine of a cluster without a shared disk.
         at_home = bool(unit.log) and os.path.isdir(os.path.dirname(unit.log))
-        shown = echo if at_home and level() != QUIET and unit.streams == "tee" else None
+        shown = echo if (at_home or unit.shown) and level() != QUIET and unit.streams == "tee" else None
         self.is_echoed = shown is not None
-        self._capture = Capture(Path(unit.log) if at_home else scratch / OUTPUTS, echo=shown)
+        self._capture = Capture(Path(unit.log) if at_home else scratch / OUTPUTS, echo=shown, hides=at_home)
         self._home = Path(unit.log).parent if at_home else scratch
         self._folder = unit.folder if at_home or not unit.folder else str(scratch / ARTIFACTS)
         self._handover = Handover(unit)
@@ -182,7 +182,8 @@ class StageRun:
                 with kept_in(self.folder):
                     self._save_step()
             seconds = time.monotonic() - began
-            told = _logger.debug if self.unit.is_function else _logger.info  # which has one step only
+            # The line of whoever runs it stands beside what is shown.
+            told = _logger.debug if self.unit.is_function or self.is_echoed else _logger.info
             told("step %d%s (%.1f s)", self.steps_done, "" if metric is None else f", metric {metric:.6g}", seconds)
         return self._report(more=more, metric=metric, seconds=seconds)
 

@@ -24,6 +24,7 @@ class Unit(msgspec.Struct, kw_only=True):
     folder: the working folder of its code; empty: ``cwd``. Where it does not exist it is ``artifacts`` in its own scratch folder.
     log: a file beside it that gets what it prints while it prints it, and so does the console; empty: neither.
     streams: of a unit with a log: ``tee``, ``file`` (the console gets nothing) or ``none`` (the file gets nothing).
+    shown: whether the console gets what it prints though it has no log: it runs alone.
     seeded: whether random numbers begin at ``seed``.
     reuse: whether an earlier result of this key does as well. tag_prefix: of its tags in event files.
     origins: where what is in the body was written, by pointer below it; export_origins: the links of ``exports``, by name (see
@@ -45,6 +46,7 @@ class Unit(msgspec.Struct, kw_only=True):
     folder: str = ""
     log: str = ""
     streams: str = "tee"
+    shown: bool = False
     seeded: bool = True
     environment: dict[str, Any] = {}
     reuse: bool = True
