@@ -328,6 +328,7 @@ def _data_may_be(given: Type, wanted: Type) -> bool:
 
 
 def head(type_: Type) -> str:
+    """Return what kind of type it is: the first word of its form."""
     return str(type_[0]) if isinstance(type_, list) else str(type_)
 
 
