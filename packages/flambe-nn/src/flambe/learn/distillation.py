@@ -100,7 +100,7 @@ class DistillationTrainer(Trainer):
         self.student_columns = student_columns
         self.alpha_kl = alpha_kl
         self.temperature = temperature
-        self.unlabel_dataset = unlabel_dataset
+        self.unlabel_dataset: Any = unlabel_dataset
         self.unlabel_sampler = unlabel_sampler
         self._unlabelled = None if unlabel_sampler is None else self._stream(unlabel_sampler)
         self.teacher_model.to(self.device).requires_grad_(False).eval()

@@ -109,7 +109,9 @@ class TorchCodec:
         if flat.data_ptr() % dtype.itemsize:
             flat = flat.clone()
         # Not a view, which would keep the flat one: whether memory has one owner is asked when a module takes it.
-        return torch.empty(0, dtype=dtype).set_(flat.untyped_storage(), 0, tensor.shape)
+        whole: Any = torch.empty(0, dtype=dtype)
+        value: torch.Tensor = whole.set_(flat.untyped_storage(), 0, tensor.shape)
+        return value
 
     def is_module(self, value: Any) -> bool:
         """Whether ``value`` is a ``torch.nn.Module``."""
@@ -218,7 +220,7 @@ def _taken_over(module: nn.Module, state: dict[str, Any], deferred: DeferredFill
     rest: dict[str, Any] = {}
     plain = _loads_plainly(module)
     for key, value in state.items():
-        there = module._parameters.get(key)
+        there: torch.Tensor | None = module._parameters.get(key)
         there = module._buffers.get(key) if there is None else there
         if there is None or type(there) not in PLAIN or not isinstance(value, torch.Tensor):
             rest[key] = value
