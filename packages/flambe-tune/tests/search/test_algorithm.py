@@ -10,6 +10,8 @@ import pytest
 from flambe.compile import compile_text
 from flambe.compile.search import dimensions
 from flambe.errors import ConfigError, FlambeError
+from flambe.experiment.check import check_spec
+from flambe.pipeline.graph import StageGraph
 from flambe.search import (
     BOHB,
     BayesOptKDE,
@@ -214,5 +216,23 @@ def test_the_check_takes_a_budget_beside_the_arguments_of_ones_own(tmp_path):
     )
     spec = compile_text(text, name="t")
     assert spec.stages[0].search == {"$new": "searching:Doubling", "first": 0.1, "trial_budget": 9}
-    with pytest.raises(ConfigError, match="Doubling has no argument 'frist'"):
-        compile_text(text.replace("first", "frist"), name="t")
+    for old, new, message in (
+        ("first", "frist", "Doubling has no argument 'frist'"),
+        (
+            "trial_budget",
+            "trial_buget",
+            "<t>:6:45: Doubling has no argument 'trial_buget'. Did you mean 'trial_budget'?",
+        ),
+        (
+            "!searching.Doubling {",
+            "RandomSearch # ",
+            "^<t>:6:12: algorithm of 'toy' is the text 'RandomSearch'; expected a tag",
+        ),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            compile_text(text.replace(old, new), name="t")
+    spec = compile_text(text.replace("trial_budget: 9", "trial_budget: 0"), name="t")
+    with pytest.raises(
+        ConfigError, match="<t>:6:12: trial_budget of Doubling of stage 'toy' is 0; expected an integer"
+    ):
+        check_spec(spec, StageGraph(spec))

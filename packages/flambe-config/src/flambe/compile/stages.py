@@ -82,6 +82,7 @@ class Stages:
                 shown = written(self._low.value(node, Place((parameter,), None)))
                 what = f"{parameter} is {shown}"
                 self._low.fault(node.position, what, rule="invalid-parameter", expected="a mapping of stage: value")
+                self._lost.update(names if field == "search" else ())
                 continue
             for name, key_node, value in self._low.pairs(node):
                 if name in names:
@@ -114,15 +115,33 @@ class Stages:
             return stage
         elif isinstance(value, dict) and NEW in value:
             node_ = self._modern(value, node)
-            own = _own_arguments(node_) if field == "search" else ()
+            own = self._own_arguments(node_, at) if field == "search" else ()
             self.checks.append(({name: item for name, item in node_.items() if name not in own}, at, None))
             return msgspec.structs.replace(stage, **{field: node_})
         else:
             example = "!ray.ASHAScheduler" if field == "scheduler" else "!RandomSearch"
             expected = f"a tag such as {example}, with its arguments"
+        if field == "search":
+            self._lost.add(stage.name)
         what = f"{parameter} of {stage.name!r} is {written(value)}"
         self._low.fault(node.position, what, rule="invalid-parameter", expected=expected)
         return stage
+
+    def _own_arguments(self, node: dict[str, Any], at: Where) -> tuple[str, ...]:
+        """Return the arguments of a search algorithm that are not of its class: those of every search, and what was meant so."""
+        from difflib import get_close_matches
+
+        from flambe.compile.trials import OF_SEARCHERS
+
+        if str(node[NEW]).startswith("flambe.search:"):
+            return ()
+        misspelt = tuple(
+            name for name in node if name not in OF_SEARCHERS and get_close_matches(name, OF_SEARCHERS, cutoff=0.85)
+        )
+        for name in misspelt:
+            what = f"{str(node[NEW]).rpartition(':')[2]} has no argument {name!r}"
+            self._low.unknown(self._low.keys[(*at, name)], what, name, OF_SEARCHERS, "unknown-argument")
+        return (*OF_SEARCHERS, *misspelt)
 
     def check_draws(self, spec: Spec) -> None:
         """Note what is wrong with algorithms that draw, and distributions that none draws from."""
@@ -196,10 +215,3 @@ def bare(node: Node) -> Node:
 def is_amount(value: Any) -> bool:
     """Whether a value is an amount of CPUs or GPUs."""
     return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
-
-
-def _own_arguments(node: dict[str, Any]) -> tuple[str, ...]:
-    """Return the arguments of a search algorithm that are not of its class."""
-    from flambe.compile.trials import OF_SEARCHERS
-
-    return () if str(node[NEW]).startswith("flambe.search:") else OF_SEARCHERS

@@ -44,6 +44,15 @@ def link_origins(spec: Spec, stage: str) -> dict[str, str]:
     return found
 
 
+def written_at(spec: Spec, *path: str | int) -> Position | None:
+    """Return where the value at a JSON path of a spec was written, or else the nearest one that it is a part of."""
+    for size in range(len(path), 0, -1):
+        origin = spec.origins.get(pointer(path[:size]))
+        if origin is not None:
+            return read_position(_text(spec, origin))
+    return None
+
+
 def link_name(target: LinkTarget) -> str:
     """Return the text of a link, ``()`` at the end of a call. What is copied has the same name."""
     return f"{target}{'()' if target.call else ''}"

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from flambe.compile.trials import GRID_SEARCH, RANDOM_SEARCH, algorithm_name, check_search
 from flambe.errors import ConfigError, did_you_mean
 from flambe.pipeline.graph import StageGraph
 from flambe.search.budget import read_budget
 from flambe.search.tune_adapter import check_scheduler, is_population
 from flambe.spec.nodes import Spec
+from flambe.spec.origins import written_at
 
 
 def check_spec(spec: Spec, graph: StageGraph) -> None:
@@ -16,19 +20,31 @@ def check_spec(spec: Spec, graph: StageGraph) -> None:
     Raises ConfigError for schedulers and search algorithms that cannot be driven, distributions that none draws from,
     unknown stages in ``resume``, and an unknown ``ordering``.
     """
-    for stage in spec.stages:
+    for index, stage in enumerate(spec.stages):
         if stage.scheduler is not None:
-            check_scheduler(stage.scheduler, stage.name)
+            with _placed(spec, "stages", index, "scheduler"):
+                check_scheduler(stage.scheduler, stage.name)
         if stage.search is not None and algorithm_name(stage) not in (GRID_SEARCH, RANDOM_SEARCH):
-            read_budget(stage)
-            if is_population(stage.scheduler):
-                raise ConfigError(
-                    f"stage {stage.name!r} has a population and a search that chooses by results",
-                    hint="Let !RandomSearch {trial_budget: 16} draw the population.",
-                )
+            with _placed(spec, "stages", index, "search"):
+                read_budget(stage)
+                if is_population(stage.scheduler):
+                    raise ConfigError(
+                        f"stage {stage.name!r} has a population and a search that chooses by results",
+                        hint="Let !RandomSearch {trial_budget: 16} draw the population.",
+                    )
     check_search(spec)
     for name in [spec.resume] if isinstance(spec.resume, str) else spec.resume or []:
         if name not in graph.stages:
             raise ConfigError(f"resume names {name!r}, which is no stage", hint=did_you_mean(name, graph.stages))
     if spec.ordering not in ("step", "arrival"):
         raise ConfigError(f"ordering is {spec.ordering!r}", expected="step or arrival")
+
+
+@contextmanager
+def _placed(spec: Spec, *path: str | int) -> Iterator[None]:
+    """Let an error say where the config has what it is about."""
+    try:
+        yield
+    except ConfigError as error:
+        error.position = error.position or written_at(spec, *path)
+        raise
