@@ -123,7 +123,9 @@ def read_tensors(path: Path, *, mmap: bool = True) -> dict[str, Tensor]:
         if size < 8:
             raise TornFile(f"{path} is torn: {size} bytes are no safetensors file")
         # Copy on write: a tensor may be changed in place, and the file never is.
-        whole: Any = mapping.mmap(stream.fileno(), 0, access=mapping.ACCESS_COPY) if mmap else bytearray(stream.read())
+        whole: Any = mapping.mmap(stream.fileno(), 0, access=mapping.ACCESS_COPY) if mmap else bytearray(size)
+        if not mmap and stream.readinto(whole) != size:
+            raise TornFile(f"{path} is torn: it became shorter while it was read")
     data = memoryview(whole)
     length = int.from_bytes(data[:8], "little")
     if length > min(size - 8, _LONGEST_HEADER):
