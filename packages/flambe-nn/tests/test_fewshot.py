@@ -79,6 +79,15 @@ def test_faults() -> None:
     ]:
         with pytest.raises(ValueError, match=message):
             EpisodicSampler(n_query=1, n_episodes=1, **options).sample(DATA)
+    three = [(*example, torch.tensor(0)) for example in DATA]
+    with pytest.raises(ValueError, match=r"an example has 3 columns; expected 2, source and class"):
+        EpisodicSampler(1, 1, 1).sample(three)
+    # Two of ten-example classes have twelve examples beside four of support each: never fewer queries than asked for.
+    assert len(next(EpisodicSampler(4, 12, 1, n_classes=2).sample(DATA))[0]) == 12
+    with pytest.raises(
+        ValueError, match=r"n_query is 13, but 2 classes may have only 12 examples beside their support"
+    ):
+        EpisodicSampler(4, 13, 1, n_classes=2).sample(DATA)
     with pytest.raises(ValueError, match="n_episodes must be at least 1, got 0"):
         EpisodicSampler(1, 1, 0)
     with pytest.raises(ValueError, match="no examples"):

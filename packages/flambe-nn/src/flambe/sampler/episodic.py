@@ -61,7 +61,7 @@ class EpisodicSampler(Sampler):
 
         Raises
         ------
-        ValueError: too few classes, or a class with too few examples.
+        ValueError: too few classes, too few examples, or other than two columns.
         """
         places = self._places(data)
         return self._sample(data, places, n_epochs)
@@ -98,6 +98,8 @@ class EpisodicSampler(Sampler):
         """Where the examples of each class are."""
         if len(data) == 0:
             raise ValueError("there are no examples to sample from")
+        if len(data[0]) != 2:
+            raise ValueError(f"an example has {len(data[0])} columns; expected 2, source and class")
         labels = np.array([int(example[1]) for example in data])
         places = [np.flatnonzero(labels == label) for label in np.unique(labels)]
         if self.n_classes is not None and self.n_classes > len(places):
@@ -106,6 +108,12 @@ class EpisodicSampler(Sampler):
         fewest = min(map(len, places))
         if fewest < needed:
             raise ValueError(f"a class has {fewest} examples; n_support and n_query need {needed}")
+        n_classes = len(places) if self.n_classes is None else self.n_classes
+        beside = sum(sorted(len(each) - self.n_support for each in places)[:n_classes])
+        if beside < self.n_query:
+            raise ValueError(
+                f"n_query is {self.n_query}, but {n_classes} classes may have only {beside} examples beside their support"
+            )
         return places
 
     def _episode(
