@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import nullcontext
 from typing import Any, ClassVar
 
 import torch
@@ -24,9 +23,8 @@ from flambe.learn.processes import Processes
 from flambe.learn.progress_bar import progress_bar
 from flambe.learn.tally import Tally, is_lower_better, metric_label, tally
 from flambe.learn.together import FINISH, STEP, told
+from flambe.learn.updates import Updates
 from flambe.learn.validation import validate
-from flambe.nn.gradients import strided
-from flambe.optim import DeferredAdam
 
 Batch = tuple[Tensor, ...]
 
@@ -144,7 +142,7 @@ class Trainer(Stateful):
             raise ValueError("LBFGS evaluates the loss many times per iteration; use an optimizer that steps once")
 
         self.dataset = dataset
-        self.train_sampler = train_sampler
+        self.train_sampler: Any = train_sampler
         self.val_sampler = val_sampler
         self.model = model
         self.loss_fn = loss_fn
@@ -179,8 +177,7 @@ class Trainer(Stateful):
         self._processes = Processes.current()
         self._precision = Precision(precision, self.device)
         self._network = Network(self.model, compile_model, self._processes)
-        if isinstance(optimizer, DeferredAdam):
-            optimizer.attach(self.model)
+        self._updates = Updates(self.model, optimizer, self._network, self._precision, self._processes)
         self._step = 0
         self._iteration = 0
         self._validated = False
@@ -188,7 +185,6 @@ class Trainer(Stateful):
         self._finished = False
         self._best = Best(self.lower_is_better)
         self._batches = self._stream(train_sampler)
-        self._losses: list[Tensor] = []
         self._training_tallies = [tally(metric) for metric in self.extra_training_metrics]
 
     @classmethod
@@ -251,7 +247,8 @@ class Trainer(Stateful):
                 norm = self._update(parameters, is_logged)
                 self._iteration = iteration
                 if is_logged and norm is not None:
-                    self._log_training(made + iteration, norm, parameters)
+                    for name, value in self._updates.tell(norm, parameters).items():
+                        flambe.log(f"Training/{name}", value, made + iteration)
                 if self._training_tallies and (iteration % metric_interval == 0 or iteration == iterations):
                     for metric, counted in zip(self.extra_training_metrics, self._training_tallies, strict=True):
                         flambe.log(f"Training/{metric_label(metric)}", counted.value(), made + iteration)
@@ -262,38 +259,22 @@ class Trainer(Stateful):
 
     def _update(self, parameters: list[nn.Parameter], is_logged: bool) -> Tensor | None:
         """Make one iteration. Returns the norm of the gradients before clipping, where it is asked for or needed."""
-        precision, batches, last = self._precision, self._batches, self.batches_per_iter - 1
-        self.optimizer.zero_grad()
-        for number in range(self.batches_per_iter):
-            batch = self._batch_to_device(next(batches))
-            with nullcontext() if number == last else self._network.accumulating():
-                with precision.computing():
-                    loss = self._compute_loss(batch)
-                    # Each batch has its share of the update, and each process its share of the batch.
-                    if self._processes.several:
-                        loss = loss * batches.share
-                    part = loss / self.batches_per_iter if last else loss
-                precision.backward(part)
-            self._losses.append(loss.detach())
-        self._network.check_used()
-        precision.unscale(self.optimizer)
-        norm = None
-        if self.max_grad_norm is not None:
-            norm = nn.utils.clip_grad_norm_(strided(parameters), self.max_grad_norm)
-        elif is_logged:
-            norm = _norm(parameter.grad for parameter in parameters if parameter.grad is not None)
-        if self.max_grad_abs_val is not None:
-            nn.utils.clip_grad_value_(strided(parameters), self.max_grad_abs_val)
-        precision.step(self.optimizer)
+        norm = self._updates.make(
+            self._batches, self._loss_of, parameters, count=self.batches_per_iter, max_norm=self.max_grad_norm,
+            max_value=self.max_grad_abs_val, measure=is_logged,
+        )  # fmt: skip
         if self.iter_scheduler is not None:
             self.iter_scheduler.step()
         return norm
 
+    def _loss_of(self, batch: Batch) -> Tensor:
+        return self._compute_loss(self._batch_to_device(batch))
+
     def _eval_step(self) -> None:
         """Validate: log loss and metrics, keep the weights when they are the best so far, step the scheduler."""
         self.model.eval()
-        self._settle()
-        metrics = [self.loss_fn, self.metric_fn, *self.extra_validation_metrics]
+        self._updates.settle()
+        metrics: list[Any] = [self.loss_fn, self.metric_fn, *self.extra_validation_metrics]
         with torch.inference_mode():
             if type(self)._aggregate_preds is Trainer._aggregate_preds:
                 values = validate(metrics, self.val_sampler, self.dataset.val, self._predict_in_full, self._processes)
@@ -391,10 +372,8 @@ class Trainer(Stateful):
             "finished": self._finished,
             **self._best.kept(),
             "batches": self._batches.consumed,
-            "losses": torch.stack(self._losses) if self._losses else None,
             "training_metrics": [counted.state() for counted in self._training_tallies],
-            "optimizer": self.optimizer.state_dict(),
-            "scaler": self._precision.state(),
+            **self._updates.kept(),
             **{name: None if one is None else plain(one.state_dict()) for name, one in schedulers.items()},
         }
 
@@ -406,16 +385,10 @@ class Trainer(Stateful):
         self._finished = kept["finished"]
         self._best.take_back(kept)
         self._batches = self._stream(self.train_sampler, consumed=kept["batches"])
-        self._losses = [] if kept["losses"] is None else list(copied(kept["losses"], self.device).unbind())
+        self._updates.take_back(kept, self.device, begun=bool(self._step or self._iteration))
         self._training_tallies = [tally(metric) for metric in self.extra_training_metrics]
         for counted, saved in zip(self._training_tallies, kept["training_metrics"], strict=False):
             counted.load(copied(saved))
-        self._precision.load(kept["scaler"])
-        # Copied: the optimizer would take the tensors as they are and write into the memory of the saved file.
-        self.optimizer.load_state_dict(copied(kept["optimizer"]))
-        if self._step or self._iteration:
-            # The scheduler is stepped first when training goes on, and would warn that no update was made yet.
-            self.optimizer._opt_called = True  # type: ignore[attr-defined]
         for name in ("scheduler", "iter_scheduler"):
             scheduler = getattr(self, name)
             if (scheduler is None) != (kept[name] is None):
@@ -425,10 +398,6 @@ class Trainer(Stateful):
         return faults
 
     # --- parts of the above ---
-
-    def _settle(self) -> None:
-        if isinstance(self.optimizer, DeferredAdam):
-            self.optimizer.settle()
 
     def _stream(self, sampler: Any, consumed: int = 0) -> BatchStream:
         return BatchStream(sampler, consumed, self.prefetch, self._processes)
@@ -440,22 +409,3 @@ class Trainer(Stateful):
 
     def _is_hopeless(self) -> bool:
         return self.patience is not None and self._step - self._best.step >= self.patience
-
-    def _log_training(self, step: int, norm: Tensor, parameters: list[nn.Parameter]) -> None:
-        losses, self._losses = self._losses, []
-        self._settle()
-        with torch.no_grad():
-            loss = self._processes.mean(torch.stack(losses).mean())
-            # One transfer for the three numbers.
-            values = torch.stack([loss, norm.to(loss.dtype), _norm(parameters)]).tolist()
-        for name, value in zip(("Loss", "Gradient_Norm", "Parameter_Norm"), values, strict=True):
-            flambe.log(f"Training/{name}", value, step)
-
-
-def _norm(tensors: Iterable[Tensor]) -> Tensor:
-    """Return the 2-norm over all values of all tensors, as a tensor: nobody waits for the device."""
-    parts = [
-        torch.linalg.vector_norm(tensor.coalesce().values() if tensor.is_sparse else tensor.detach())
-        for tensor in tensors
-    ]
-    return torch.linalg.vector_norm(torch.stack(parts)) if parts else torch.zeros(())
