@@ -127,7 +127,8 @@ def _run(spec: Any, settings: Any) -> int:
     )
     if people:
         width, most = _width(), None if level() == VERBOSE else MOST
-        emit(variants_table(summary.rows, width=width, most=most))
+        if summary.rows:
+            emit(variants_table(summary.rows, width=width, most=most))
         if summary.choices:
             emit("\n" + choices_table(summary.choices, width=width, most=most))
         emit(f"{summary.status}: {summary.run}")

@@ -58,7 +58,9 @@ class Crew:
             if amount > capacity.get(name, 0.0):
                 raise ConfigError(
                     f"{work.unit.id} asks for {amount:g} {name}, there are {capacity.get(name, 0.0):g}",
-                    hint="Ask for less (devices, resources), or raise --workers.",
+                    hint="Ask for less (devices, resources), or raise --workers."
+                    if name == "cpus"
+                    else "Ask for less (devices, resources). What is hidden by CUDA_VISIBLE_DEVICES does not count.",
                 )
             if self._used.get(name, 0.0) + amount > capacity[name] + 1e-9:
                 return False

@@ -1,0 +1,119 @@
+"""Experiments of 0.4's manual, run as they stand in tests/compile/seeds but for their sizes: chapters 2, 6 and 13."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+import flambe
+from flambe.compile import compile_text
+from flambe.experiment import run_experiment
+from flambe.experiment.session import Settings, Summary
+from flambe.pipeline.plan import plan_units
+from flambe.record.result import ResultStore
+from flambe.spec.nodes import Spec
+
+SEEDS = Path(__file__).parent.parent / "packages/flambe-config/tests/compile/seeds"
+
+TINY = '''
+from flambe.dataset import TabularDataset
+
+GOOD, BAD = ["good", "fine", "great", "warm"], ["bad", "dull", "poor", "cold"]
+ROWS = [(f"a {word} film by {name}", label) for words, label in ((GOOD, "1"), (BAD, "0")) for word in words
+        for name in ("her", "him", "them", "us")]
+
+
+class SST(TabularDataset):
+    """In place of 7,000 sentences."""
+
+    def __init__(self, transform=None):
+        super().__init__(ROWS, ROWS[::2], ROWS[1::2], named_columns=["text", "label"], transform=transform)
+'''
+
+SMALL = [
+    ("!SSTDataset", "!tiny.SST"), ("300", "8"), ("[128, 256]", "[4, 8]"), ("256", "8"), ("max_steps: 20", "max_steps: 1"),
+    ("iter_per_step: 50", "iter_per_step: 1"),
+]  # fmt: skip
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a small dataset; its runs know each other's results."""
+    folder = tmp_path_factory.mktemp("manual")
+    (folder / "tiny.py").write_text(TINY)
+    return folder
+
+
+def _spec(desk: Path, name: str, *changes: tuple[str, str]) -> Spec:
+    text = (SEEDS / f"{name}.yaml").read_text()
+    if "max_steps" not in text:
+        changes = (
+            *changes,
+            ("val_sampler: !BaseSampler", "val_sampler: !BaseSampler\n    max_steps: 1\n    iter_per_step: 1"),
+        )
+    for old, new in (*SMALL, *changes):
+        text = text.replace(old, new)
+    return compile_text(f"tiny: {desk}/tiny.py\n---\n{text}", name="manual")
+
+
+def _run(desk: Path, spec: Spec) -> tuple[Summary, Counter]:
+    summary = run_experiment(spec, Settings(runner="local", output_dir=str(desk / "out")))
+    assert summary.status == "COMPLETE", summary.rows
+    return summary, Counter(row["stage"] for row in summary.rows)
+
+
+def _plan(desk: Path, spec: Spec) -> Counter:
+    planned = plan_units(spec, desk / "out/manual/exp.9", ResultStore(desk / "out").find)
+    return Counter((one.unit.stage, one.action) for one in planned)
+
+
+def test_the_quickstart_of_chapter_2(desk: Path) -> None:
+    summary, units = _run(desk, _spec(desk, "001-2.6-quickstart"))
+    assert units == {"dataset": 1, "model": 3, "train": 3}
+    for stage in ("model", "train"):
+        folders = sorted(path.name for path in (summary.run / "stages" / stage).iterdir() if not path.is_symlink())
+        assert folders == ["n_layers=2", "n_layers=3", "n_layers=4"]
+    checkpoint = summary.run / "stages/train/n_layers=4/checkpoint"
+    encoder = flambe.load(checkpoint / "model/embedder/encoder")
+    assert {name[-1] for name in encoder.state_dict() if "_l" in name} == {"0", "1", "2", "3"}
+    whole = flambe.load(checkpoint / "model").embedder.encoder
+    assert all((a == b).all() for a, b in zip(encoder.state_dict().values(), whole.state_dict().values(), strict=True))
+
+
+def test_inheritance_reduce_and_resume_of_chapter_6(desk: Path) -> None:
+    summary, units = _run(desk, _spec(desk, "001-6.4-reduce"))
+    assert units == {"dataset": 1, "model": 6, "trainer": 12, "evaluator": 2}
+    metrics = {row["variant"]: row["metric"] for row in summary.rows if row["stage"] == "trainer"}
+    kept = {row["variant"] for row in summary.rows if row["stage"] == "evaluator"}
+    assert min(metrics[name] for name in kept) >= max(metric for name, metric in metrics.items() if name not in kept)
+
+    above = {("dataset", "reuse"): 1, ("model", "reuse"): 6, ("trainer", "reuse"): 12}
+    named = _spec(desk, "001-6.11-resume")
+    assert named.resume == "trainer"
+    assert _plan(desk, named) == {**above, ("other_trainer", "run"): 12}
+    listed = _spec(desk, "001-6.11-resume", ("resume: trainer", "resume: [dataset, other_trainer]"))
+    assert _plan(desk, listed) == {
+        ("dataset", "reuse"): 1, ("model", "run"): 6, ("trainer", "run"): 12, ("other_trainer", "run"): 12,
+    }  # fmt: skip
+
+
+def test_a_script_with_a_grid_of_chapter_13(desk: Path) -> None:
+    project = desk / "my_pip_installable/my_project"
+    project.mkdir(parents=True)
+    (project / "__init__.py").write_text("")
+    (project / "train.py").write_text(
+        "import argparse, pathlib\nfrom flambe import log\nparser = argparse.ArgumentParser()\n"
+        "parser.add_argument('--arg1', type=int)\nparser.add_argument('--arg2')\ngiven = parser.parse_args()\n"
+        "log('loss', given.arg1 / 2, 1)\nprint(given.arg2)\n"
+    )
+    text = (SEEDS / "001-13.2-script.yaml").read_text().replace("/path/to/my_pip_installable", str(project.parent))
+    summary, units = _run(desk, compile_text(text, name="scripts"))
+    assert units == {"stage_0": 2}
+    for value in (1, 5):
+        folder = summary.run / f"stages/stage_0/arg1={value}"
+        assert "foo" in (folder / "outputs.log").read_text()
+        assert f'"loss":{value / 2}' in (folder / "metrics/stage_0.jsonl").read_text().replace(" ", "")
