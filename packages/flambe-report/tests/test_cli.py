@@ -125,7 +125,7 @@ def test_useless_stdin_is_a_usage_error(stdin: str, message: str) -> None:
         (("ls", "/nowhere"), "/nowhere does not exist; expected a run directory, or a folder of runs"),
         (("show", "{home}"), "is no run directory. List the runs below it: flambe-report ls"),
         (("curve", "{run}", "-m", "Training/Los"), "'Training/Los' is neither a path nor a metric of a unit. Did you mean"),
-        (("html", "a"), "'html' is not in this version of flambe-report; expected curve, diff, fields, gc, logs, ls"),
+        (("html", "/nowhere"), "/nowhere does not exist"),
         (("diff", "/nowhere", "b"), "/nowhere does not exist"),
         (("curve", "{run}", "Training/Los"), "'Training/Los' is neither a path nor a metric of a unit. Did you mean"),
         (("curve", "/nowhere", "Training/Loss"), "/nowhere does not exist"),

@@ -63,3 +63,27 @@ def test_durations_are_short(seconds: float, text: str) -> None:
 def test_an_unknown_column_is_named() -> None:
     with pytest.raises(UsageError, match=r"--sort: unknown column 'metrc'\. Did you mean 'metric'\?"):
         check_columns(["metrc"], ["name", "metric"], option="--sort")
+
+
+def test_a_bar_shows_after_a_while_and_goes_when_all_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    import io
+
+    from rich.console import Console
+
+    from flambe.report import reading_bar
+
+    screen = Console(file=io.StringIO(), force_terminal=True, width=80)
+    monkeypatch.setattr("flambe.cli.console.rich_console", lambda: screen)
+    monkeypatch.setattr("flambe.cli.console.stderr_is_terminal", lambda: True)
+    clock = iter([0.0, 0.4, 0.6, 0.7, 0.8])
+    monkeypatch.setattr(reading_bar.time, "monotonic", lambda: next(clock))
+    bar = reading_bar.ReadingBar()
+    for done in (1, 2):
+        bar(done, 5)
+    assert screen.file.getvalue() == ""
+    for done in (3, 4):
+        bar(done, 5)
+    assert bar._bar is not None
+    bar(5, 5)
+    assert bar._bar is None
+    assert "reading runs" in screen.file.getvalue()

@@ -24,8 +24,9 @@ from flambe.record.foreign import recognize, record_of
 from flambe.record.index import Index, Listing
 from flambe.record.inotify import Inotify, tells_all
 from flambe.record.inside import read_stamped
-from flambe.record.known import GONE, Known, Stamp
+from flambe.record.known import GONE, HERE, Known, Stamp
 from flambe.record.natural import natural
+from flambe.record.sheet import MISSING
 
 _DEEPEST = 32
 _SETTLED_NS = 2_000_000_000
@@ -59,7 +60,7 @@ class Catalog:
         self.read = 0
         """How many runs were read from their files so far."""
         self._top = str(root.absolute())
-        self._index = Index(root, cache)
+        self._index = Index(root, cache, top=self._top)
         self._looks = looks
         self._tell = tell
         self._known: dict[str, Known] | None = None
@@ -69,6 +70,8 @@ class Catalog:
         self._broken: dict[str, tuple[Stamp, str, Stamp, list[str]]] = {}
         self._looked = 0
         self._watch: Inotify | None = None
+        self._local: dict[int, bool] = {}
+        """Device → whether Linux tells of all changes on it."""
         self._watched: set[str] = set()
         """Places of finished runs that were what they were when the system began to watch them, and of which it told nothing since."""
 
@@ -81,8 +84,6 @@ class Catalog:
             self._known, self._listings = self._index.load()
         if not self._looks and (self._known or not first):
             if first:
-                for known in self._known.values():
-                    known.path = self._path_of(known.place)
                 self._order = sorted(self._known.values(), key=lambda known: natural(known.path))
             return self._order
         self.problems = []
@@ -93,6 +94,8 @@ class Catalog:
         self._expected, read = 0, self.read
         self._hear()
         self._walk("", 0)
+        if self._tell is not None and self.read > read:
+            self._tell(self.read - read, self.read - read)
         self._known, self._listings = self._found, self._seen
         relisted = [(place, listing) for place, listing in self._seen.items() if listed.get(place) is not listing]
         gone = [place for place in before if place not in self._found] if before.keys() != self._found.keys() else []
@@ -125,7 +128,6 @@ class Catalog:
         path = self._path_of(place)
         known = self._known.get(place) if self._known else None
         if known is not None:
-            known.path = path
             stamp = _record_stamp(path, known.kind)
             if stamp != GONE:
                 if stamp != known.record or self._has_moved_on(known):
@@ -168,32 +170,46 @@ class Catalog:
 
     def _walk_below(self, prefix: str, path: str, names: list[str], depth: int) -> None:
         """Look at the folders in one. Of a finished run of ours a single call of the system tells, for each of thousands."""
-        known_at, found, lstat = self._known or {}, self._found, os.lstat
-        get, watched = known_at.get, self._watched
-        watch, device = self._watch, None
+        if self._watch is not None and self._is_local(path):
+            self._walk_watched(self._watch, prefix, path, names, depth)
+            return
+        get, found, lstat = (self._known or {}).get, self._found, os.lstat
         for name in names:
             place = prefix + name
             known = get(place)
-            if place in watched and known is not None:
-                found[place] = known
-                continue
             if known is not None and known.ledger is None and not known.changing and not known.kind:
-                if watch is not None and device is None:
-                    device = os.stat(path).st_dev if tells_all(path) else -1
-                # First the watch: what changes between the two is told by it.
-                is_watched = watch is not None and device != -1 and watch.add(f"{path}/{name}")
                 try:
                     stat = lstat(f"{path}/{name}/run.json")
+                    if stat.st_mtime_ns == known.mtime and stat.st_ino == known.inode and stat.st_size == known.size:
+                        found[place] = known
+                        continue
                 except OSError:
-                    self._walk(place, depth)
-                    continue
-                if stat.st_mtime_ns == known.mtime and stat.st_ino == known.inode and stat.st_size == known.size:
-                    if not known.path:
-                        known.path = f"{path}/{name}"
-                    found[place] = known
-                    if is_watched and stat.st_dev == device:
+                    pass  # it went, or is told by whoever looks closer
+            self._walk(place, depth)
+
+    def _is_local(self, path: str) -> bool:
+        device = os.stat(path).st_dev
+        if device not in self._local:
+            self._local[device] = tells_all(path)
+        return self._local[device]
+
+    def _walk_watched(self, watch: Inotify, prefix: str, path: str, names: list[str], depth: int) -> None:
+        """Look at the folders in one of which Linux has told something, or that it does not watch yet."""
+        known_at, found, watched = self._known or {}, self._found, self._watched
+        device = os.stat(path).st_dev
+        for name in names:
+            place = prefix + name
+            known = known_at.get(place)
+            if known is not None and place in watched:
+                found[place] = known
+                continue
+            still = known is not None and known.ledger is None and not known.changing and not known.kind
+            # First the watch: what changes after the look is told by it.
+            if known is not None and still and watch.add(f"{path}/{name}"):
+                with contextlib.suppress(OSError):
+                    stat = os.lstat(f"{path}/{name}/run.json")
+                    if (stat.st_ino, stat.st_mtime_ns, stat.st_size, stat.st_dev) == (*known.record, device):
                         watched.add(place)
-                    continue
             self._walk(place, depth)
 
     def _take_ours(self, place: str, path: str) -> bool:
@@ -274,7 +290,7 @@ class Catalog:
         ledger, at = stamp_of(f"{path}/{layout.LEDGER}"), time.time_ns()
         self.read += 1
         if self._tell is not None:
-            self._tell(self.read, max(self._expected, len(self._found)))
+            self._tell(len(self._found), max(self._expected, len(self._found) + 1))
         try:
             reading = read_run(path, kind, read)
         except ConfigError as error:
@@ -282,7 +298,7 @@ class Catalog:
             return None
         self.problems.extend(reading.problems)
         young = at - record[1] < _SETTLED_NS
-        known = Known(place, kind, *record, None if reading.finished else ledger, reading.changing or young, path)
+        known = Known(place, kind, *record, None if reading.finished else ledger, reading.changing or young, self._top)
         known.cells = {"run": path, **reading.row, "info.path": path}
         known.units = reading.units
         if reading.problems and not young:
@@ -302,10 +318,21 @@ class Catalog:
             if is_detail(name):
                 self.read_details()
             else:
-                partly = [known for known in self._order if known.cells is None]
-                self._index.fill({id(known.chunk): known.chunk for known in partly}.values(), [name])
-            self._columns[name] = [known.cell(name) for known in self._order]
+                self._index.fill(
+                    {id(known.chunk): known.chunk for known in self._order if known.chunk is not None}.values(), [name]
+                )
+            self._columns[name] = self._cells_of(name)
         return self._columns[name]
+
+    def _cells_of(self, name: str) -> list[Any]:
+        if not is_detail(name) and name not in HERE:
+            with contextlib.suppress(KeyError):  # the index has lost a chunk
+                # Of thousands of runs: no call for each.
+                return [
+                    known.cells.get(name, MISSING) if known.chunk is None else known.chunk.columns[name][known.at]
+                    for known in self._order
+                ]
+        return [known.cell(name) for known in self._order]
 
     def read_units(self) -> None:
         """Have the columns of the units of all runs."""

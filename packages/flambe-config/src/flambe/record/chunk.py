@@ -27,12 +27,15 @@ class Chunk:
         if not self.is_whole:
             if not (found := self.index.whole(self.number)):
                 return None
-            self.columns, self.is_whole = found, True
+            # What is no column of the chunk, and was asked for, stays.
+            self.columns, self.is_whole = found | {n: c for n, c in self.columns.items() if n not in found}, True
         return {name: cells[at] for name, cells in self.columns.items() if cells[at] is not MISSING}
 
     def cell(self, name: str, at: int) -> Any:
         """Return a cell of a column that was loaded. Raises KeyError for one that was not."""
-        return MISSING if self.is_whole and name not in self.columns else self.columns[name][at]
+        if self.is_whole and name not in self.columns:
+            return MISSING
+        return self.columns[name][at]
 
 
 __all__ = ["Chunk"]

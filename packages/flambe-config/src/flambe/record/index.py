@@ -63,7 +63,9 @@ def cache_folder() -> Path:
 class Index:
     """The index of the runs below ``root``. folder: where it is kept; None keeps nothing."""
 
-    def __init__(self, root: Path, folder: Path | None) -> None:
+    def __init__(self, root: Path, folder: Path | None, *, top: str = "") -> None:
+        """top: the path that runs are told by; ``root`` as it is written."""
+        self.top = top
         self._path: str | None = None
         if folder is not None:
             with contextlib.suppress(OSError):
@@ -102,7 +104,7 @@ class Index:
 
     def fill(self, chunks: Iterable[Chunk], names: Iterable[str]) -> None:
         """Load columns of chunks. A chunk that lacks one then is lost."""
-        wanted = {chunk.number: chunk for chunk in chunks if not chunk.is_whole}
+        wanted = {chunk.number: chunk for chunk in chunks}
         with contextlib.suppress(sqlite3.Error, msgspec.MsgspecError), self._connection(write=False) as connection:
             if connection is None or not wanted:
                 return

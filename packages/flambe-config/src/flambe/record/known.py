@@ -21,7 +21,8 @@ GONE: Stamp = (0, 0, 0)
 
 BELOW = "$below"
 """In what is kept of a unit: its folder, from that of the run."""
-_HERE = ("run", "info.path")
+HERE = ("run", "info.path")
+"""Columns that no index keeps: where a run is now."""
 
 
 class Place(msgspec.Struct):
@@ -36,12 +37,12 @@ _decode_places = msgspec.msgpack.Decoder(list[Place]).decode
 _decode_units = msgspec.msgpack.Decoder(list[dict[str, Any]]).decode
 
 
-class Known(msgspec.Struct, array_like=True, eq=False):
+class Known(msgspec.Struct, array_like=True, eq=False, gc=False):
     """place: the folder of the run, from the one above all. kind: whose it is, empty for ours.
 
     inode, mtime, size: the stamp of its record. ledger: that of its ledger, None where the record alone tells.
     changing: whether it has to be read again in any case. What follows these is what this process knows of it:
-    chunk, at: where the index has its cells. cells: all of them but metrics and artifacts, None until somebody asked for them.
+    top: the folder above all; of one that the index told of, the chunk knows it. chunk, at: where the index has its cells. cells: all of them but metrics and artifacts, None until somebody asked for them.
     told: what could not be read of it, and the stamp of its ledger then.
     """
 
@@ -52,7 +53,7 @@ class Known(msgspec.Struct, array_like=True, eq=False):
     size: int
     ledger: Stamp | None
     changing: bool
-    path: str = ""
+    top: str = ""
     chunk: Any = None
     at: int = 0
     cells: Any = None
@@ -60,6 +61,12 @@ class Known(msgspec.Struct, array_like=True, eq=False):
     detail: Any = None
     told: Any = None
     rows_of_units: Any = None
+
+    @property
+    def path(self) -> str:
+        """The folder of the run."""
+        top = self.top or self.chunk.index.top
+        return f"{top}/{self.place}" if self.place else top
 
     def head(self) -> tuple[Any, ...]:
         """Return what an index keeps of it."""
@@ -86,7 +93,7 @@ class Known(msgspec.Struct, array_like=True, eq=False):
         if is_detail(name):
             value = self.details().of_run(name)
             return MISSING if value is None else value
-        if name in _HERE:
+        if name in HERE:
             return self.path
         if self.cells is None:
             try:
@@ -140,4 +147,4 @@ class Known(msgspec.Struct, array_like=True, eq=False):
         return open_run(self.path, self.kind, once=once)
 
 
-__all__ = ["BELOW", "GONE", "Cells", "Known", "Stamp"]
+__all__ = ["BELOW", "GONE", "HERE", "Cells", "Known", "Stamp"]

@@ -311,9 +311,10 @@ def serve(paths: tuple[str, ...], host: str, port: int | None, token: str | None
 def _open(paths: Sequence[str]) -> tuple[Reader, bool]:
     """Return a reader of the paths, and whether each of them is a run (and not a folder of runs)."""
     from flambe.record.reader import Reader, is_run
+    from flambe.report.reading_bar import reading_bar
 
     places = [place for path in paths for place in (_runs_of_stdin() if path == "-" else [path])]
-    reader = Reader(*places)
+    reader = Reader(*places, tell=reading_bar())
     try:
         return reader, all(is_run(Path(place)) for place in places)
     except ConfigError:
