@@ -127,7 +127,8 @@ def test_other_weights_in_the_folder_are_another_result(
     [
         (lambda bert: RobertaEmbedder(bert), "is a bert model, not roberta; PretrainedTransformerField and"),
         (lambda bert: GPT2TextField(bert), "is a bert model, not gpt2"),
-        (lambda bert: BertEmbedder(bert + "-no"), "there is no pretrained model '.*-no'"),
+        (lambda bert: BertEmbedder(bert + "-no"), "there is no folder '.*-no', which save_pretrained"),
+        (lambda bert: BertTextField("~/no"), "there is no folder '~/no'"),
         (lambda bert: BertEmbedder(bert, trust_remote_code=True), "trust_remote_code is refused"),
         (lambda bert: PretrainedTransformerEmbedder(bert, pool=True, add_pooling_layer=False), r"\(bert\) has no pooler"),
     ],

@@ -43,6 +43,11 @@ def pretrained(auto_class: str, alias: str, family: str | None, options: dict[st
         # A saved component may come from anybody, and its arguments with it.
         raise ValueError("trust_remote_code is refused: it would run the code of whoever made the model")
     library = import_transformers()
+    folder = Path(alias).expanduser()
+    if folder.is_dir():
+        alias = str(folder)
+    elif alias.startswith((".", "/", "~")):
+        raise ValueError(f"there is no folder {alias!r}, which save_pretrained() would have written")
     try:
         if family is not None:
             config = library.AutoConfig.from_pretrained(alias, cache_dir=options.get("cache_dir"))
@@ -55,11 +60,11 @@ def pretrained(auto_class: str, alias: str, family: str | None, options: dict[st
     except OSError as error:
         first = str(error).strip().splitlines()[0]
         raise ValueError(
-            f"there is no pretrained model {alias!r}: {first} "
+            f"the pretrained model {alias!r} cannot be loaded: {first} "
             "Name a folder that save_pretrained() wrote, or a model of https://huggingface.co/models"
         ) from error
-    if Path(alias).is_dir():
-        for file in sorted(Path(alias).iterdir()):
+    if folder.is_dir():
+        for file in sorted(folder.iterdir()):
             # Other weights make no other tokenizer, and a data set does not depend on them.
             if file.is_file() and not (auto_class == "AutoTokenizer" and file.suffix in WEIGHTS):
                 note_input(file)
