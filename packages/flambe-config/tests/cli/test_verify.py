@@ -100,6 +100,39 @@ def test_what_draws_from_nowhere_is_named_and_so_is_what_a_step_does_not_save(ve
     assert look["class"] == "twicetoy:Look"
 
 
+FUNCTION = """
+import os
+import flambe
+import numpy as np
+
+@flambe.launch()
+def main(ctx):
+    for step in range(1, 4):
+        ctx.logger.log_metrics({"loss": os.getpid() if step == ctx.config.odd_at else step / 2, "step": step}, log_name="train")
+    ctx.logger.log_artifact({"loss": np.ones(3)}, "loss", "numpy")
+    print("in", os.getpid())
+    return os.getpid() if ctx.config.odd_at else 1
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("odd_at", "code", "found"),
+    [(0, 0, {"verdict": "bit-equal", "values": 3}), (2, 1, {"verdict": "different", "step": 2, "name": "train.loss", "more": 1})],
+)  # fmt: skip
+def test_a_function_is_run_whole_and_the_first_line_that_differs_is_named(tmp_path, odd_at, code, found):
+    (tmp_path / "odd.py").write_text(FUNCTION)
+    run = "__run__: {__main__: 'odd:main', __output_dir__: out, __name__: odd}\n"
+    (tmp_path / "odd.yml").write_text(f"{run}odd_at: {odd_at}\n")
+    program = [sys.executable, "-m", "flambe.cli.umbrella", "verify", "odd.yml"]
+    done = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, check=False)
+    (row,) = [json.loads(line) for line in done.stdout.splitlines()]
+    assert (done.returncode, row.pop("stage"), row.pop("compared")) == (code, "main", "again"), done.stderr
+    assert {name: row[name] for name in row if name not in ("recorded", "here", "difference")} == found
+    assert ("what it printed differs first at line 1: 'in " in done.stderr) == (code == 0)
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.slow
 def test_a_stage_that_raises_is_named(verify):
     code, rows, err = verify("raise ValueError('it broke')")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,11 +26,12 @@ _HELP = """Run the first steps of every stage of SPEC twice, and once stopped in
 are equal, and if not, the first step and the first metric, module or tensor that differs.
 
 SPEC is a YAML file, a spec (JSON; - is stdin) or a run directory. Of a search its first variant is run. Nothing is written where
-runs are kept.
+runs are kept. A function (f(name, config), or a decorated one by its run) has no steps: it is run twice, whole, and what it logs and
+returns is compared; a difference of what it prints is told.
 
 \b
-JSON lines, one for each stage and comparison; words on a terminal. The exit code is 0 when all is equal (or within --rtol and --atol)
-and 1 when something differs.
+JSON lines, one for each stage and comparison; words on a terminal. The exit code is 0 when all is equal (or within --rtol and --atol),
+1 when something differs or what is run fails, and 2 for a config that is wrong.
 
 \b
 Examples:
@@ -47,28 +51,27 @@ AGAIN, RESUMED = "again", "resumed"
 @click.option("--atol", type=click.FloatRange(0), default=0.0, metavar="X", help="Absolute tolerance.  [0: equal bits]")
 @loudness
 def verify(spec: str, overrides: tuple[str, ...], steps: int, rtol: float, atol: float) -> int:
-    from flambe.errors import UsageError
     from flambe.record.verdict import Tolerance
     from flambe.spec.nodes import is_concrete
 
     read = _read(spec, overrides)
-    if read.kind == "function":
-        raise UsageError(
-            "a function has one step, and no state to go on from", hint="flambe reproduce RUN runs one again."
-        )
     if not is_concrete(read):
         from flambe.compile.search import expand
 
         read = next(expand(read))
         say("flambe verify: of the search, its first variant")
     good = True
+    tolerance = Tolerance(rtol, atol)
+    if read.kind == "function":
+        with tempfile.TemporaryDirectory(prefix="flambe-verify-") as scratch:
+            return 0 if _verify_function(read, Path(scratch), tolerance) else 1
     with tempfile.TemporaryDirectory(prefix="flambe-verify-") as scratch:
         folders = {name: Path(scratch) / name for name in ("first", AGAIN, RESUMED)}
         for name, folder in folders.items():
             _rehearse(read, folder, steps, steps // 2 if name == RESUMED else None)
         for stage in read.stages:
             for name in (AGAIN, RESUMED):
-                row = _row(stage.name, name, folders["first"], folders[name], Tolerance(rtol, atol))
+                row = _row(stage.name, name, folders["first"], folders[name], tolerance)
                 good = good and row["verdict"] not in ("different", "missing", "added")
                 _tell(row)
     return 0 if good else 1
@@ -81,6 +84,10 @@ def _read(path: str, overrides: tuple[str, ...]) -> Spec:
 
     if path.endswith((".yaml", ".yml")):
         return compile_file(path, overrides)
+    if os.path.isfile(os.path.join(path, "run.json")) and not overrides:
+        from flambe.runner.reproduction import Reproduction
+
+        return Reproduction(Path(path)).spec_to_run()
     if overrides:
         raise UsageError("overrides change a YAML file, and this is a spec", hint="Give them to flambe-compile.")
     return read_side(path)
@@ -100,6 +107,54 @@ def _rehearse(spec: Spec, folder: Path, steps: int, resume_at: int | None) -> No
         raise RunFailed(lines[-1] if lines else f"a rehearsal has ended with exit code {done.returncode}")
     if text and not quiet:
         say(text.rstrip(), level=2)
+
+
+def _verify_function(spec: Spec, scratch: Path, tolerance: Tolerance) -> bool:
+    """Run a function twice, whole, each in a process and a folder of its own, and tell the first difference of what it logged."""
+    from flambe.record.layout import RunPaths
+    from flambe.record.verdict import compare_units, compare_written, worst
+
+    one, other = scratch / "first", scratch / AGAIN
+    for folder in (one, other):
+        _rehearse(spec, folder, 1, None)
+    (unit,) = (f"{path.parent.name}/{path.name}" for path in one.glob("stages/*/*"))
+    found = [
+        *compare_written(one, other, unit, tolerance),
+        *compare_units(RunPaths(one).folder(unit), RunPaths(other).folder(unit), unit, tolerance),
+    ]
+    stage = unit.partition("/")[0]
+    row: dict[str, Any] = {"stage": stage, "compared": AGAIN}
+    # By its step; of equal ones by the order in which they were logged.
+    bad = sorted((verdict for verdict in found if not verdict.is_good), key=lambda one: (one.step is None, one.step))
+    if bad:
+        first = bad[0]
+        row |= {"verdict": first.verdict, "step": first.step, "name": f"{_log(first.place)}{first.name}"}
+        row |= {"recorded": first.recorded, "here": first.here, "difference": first.difference, "more": len(bad) - 1}
+        row = {key: value for key, value in row.items() if value not in (None, "")}
+    else:
+        row |= {"verdict": worst(verdict.verdict for verdict in found), "values": len(found)}
+        said = _first_line_that_differs(*(RunPaths(folder).outputs for folder in (one, other)))
+        if said is not None:
+            say(f"flambe verify: what it printed differs first at line {said[0]}: {said[1]!r} and {said[2]!r}")
+    _tell(row)
+    return not bad
+
+
+def _log(place: str) -> str:
+    """Return the name of a metric file as queries have it: ``train.``; nothing of other places."""
+    return f"{Path(place).stem}." if place.startswith("metrics/") else ""
+
+
+def _first_line_that_differs(first: Path, other: Path) -> tuple[int, str, str] | None:
+    """Return the number of a line and what the two have there; times of log records aside."""
+    pairs = zip_longest(*(_lines(path) for path in (first, other)), fillvalue="")
+    return next(((number, one, two) for number, (one, two) in enumerate(pairs, 1) if one != two), None)
+
+
+def _lines(path: Path) -> list[str]:
+    if not path.exists():
+        return []
+    return [re.sub(r"^\d\d:\d\d:\d\d \| ", "", line) for line in path.read_text(errors="replace").splitlines()]
 
 
 def _row(stage: str, compared: str, first: Path, other: Path, tolerance: Tolerance) -> dict[str, Any]:
@@ -177,14 +232,18 @@ def _tell(row: dict[str, Any]) -> None:
     if not data_is_terminal():
         emit_row(row)
         return
+    if "values" in row:
+        emit(f"{row['stage']}, run again: {row['verdict']}, {row['values']} values compared")
+        return
     how = "run again" if row["compared"] == AGAIN else "stopped and resumed"
-    if "step" not in row:
+    if "step" not in row and "name" not in row:
         emit(f"{row['stage']}, {how}: {row['verdict']} in {row['steps']} steps")
         return
     place = f" of {row['class']}" if "class" in row else ""
     values = f": {row.get('recorded')} and {row.get('here')}" if "recorded" in row or "here" in row else ""
     more = f", and {row['more']} more" if row["more"] else ""
-    emit(f"{row['stage']}, {how}: first different at step {row['step']}: {row['name']}{place}{values}{more}")
+    at = f" at step {row['step']}" if "step" in row else ""
+    emit(f"{row['stage']}, {how}: first different{at}: {row['name']}{place}{values}{more}")
 
 
 __all__ = ["verify"]

@@ -13,9 +13,9 @@ from typing import Any
 
 import msgspec
 
+from flambe.build.saving import put_in_place
 from flambe.record.keeper import Keeper
 from flambe.record.layout import EXPLORED
-from flambe.record.parcel import take
 from flambe.record.refused import on_disk
 from flambe.runner.unit import Unit
 
@@ -52,7 +52,7 @@ class Takeovers:
         shutil.copytree(source, aside, copy_function=_link_or_copy, symlinks=True)
         (aside / EXPLORED).unlink(missing_ok=True)
         (aside / EXPLORED).write_bytes(msgspec.json.encode({"step": step, "choice": dict(choice)}))
-        take(aside, target)
+        put_in_place(aside, target)  # its own state, or the donor's: nothing in between
 
     def hold(self, stage: str, steps: Mapping[str, set[int]]) -> None:
         """Keep these steps of the units of a stage, in place of those that were held so far: they may be taken over."""

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from flambe.record.layout import CHECKPOINT, METRICS, STATE_JSON, STATE_TENSORS, RunPaths, UnitPaths
+from flambe.record.artifacts import Artifacts
+from flambe.record.layout import ARTIFACTS, CHECKPOINT, METRICS, STATE_JSON, STATE_TENSORS, RunPaths, UnitPaths
 from flambe.record.ledger import LedgerState, fold, read_events
 from flambe.record.metrics import read_metrics
 from flambe.record.run import StageRecord, read_record
@@ -73,6 +74,8 @@ def compare_runs(recorded: Path, here: Path, tolerance: Tolerance) -> Iterator[V
             yield Verdict(unit=unit, place="", name="status", verdict=verdict, recorded=was, here=now)
         elif was == "done":
             yield from compare_units(RunPaths(recorded).folder(unit), RunPaths(here).folder(unit), unit, tolerance)
+    if len(before.planned) == 1:  # a function that ran alone wrote beside its record
+        yield from compare_written(recorded, here, next(iter(before.planned)), tolerance)
     for stage in dict.fromkeys([*before.reduced, *after.reduced]):
         kept, keeps = (state.reduced[stage]["kept"] if stage in state.reduced else None for state in (before, after))
         verdict = EQUAL if kept == keeps else DIFFERENT
@@ -84,9 +87,8 @@ def _status(state: LedgerState, unit: str) -> str | None:
 
 
 def compare_units(recorded: UnitPaths, here: UnitPaths, unit: str, tolerance: Tolerance) -> Iterator[Verdict]:
-    """Compare two results: their metric files, their saved components, what a function returned."""
-    for name in sorted({path.name for paths in (recorded, here) for path in paths.metrics.glob("*.jsonl")}):
-        yield from compare_metrics(recorded.metrics / name, here.metrics / name, unit, tolerance)
+    """Compare two results: their metric files, artifacts and saved components, what a function returned."""
+    yield from compare_written(recorded.root, here.root, unit, tolerance)
     was, now = _result(recorded), _result(here)
     if was is not None or now is not None:
         yield from _compare_values(
@@ -107,6 +109,21 @@ def compare_units(recorded: UnitPaths, here: UnitPaths, unit: str, tolerance: To
 
 def _result(paths: UnitPaths) -> Any:
     return read_record(paths.record, StageRecord).result if paths.record.exists() else None
+
+
+def compare_written(recorded: Path, here: Path, unit: str, tolerance: Tolerance) -> Iterator[Verdict]:
+    """Compare what was logged into two folders: metric files, key by key, and artifacts by their digests."""
+    folders = (recorded / METRICS, here / METRICS)
+    for name in sorted({path.name for folder in folders for path in folder.glob("*.jsonl")}):
+        yield from compare_metrics(folders[0] / name, folders[1] / name, unit, tolerance)
+    was, now = ({entry.path: entry for entry in Artifacts(folder).entries()} for folder in (recorded, here))
+    for path in dict.fromkeys([*was, *now]):
+        if path not in was or path not in now:
+            verdict = MISSING if path in was else ADDED
+        else:
+            verdict = EQUAL if was[path].sha256 == now[path].sha256 else DIFFERENT
+        step = (was.get(path) or now[path]).step if verdict != EQUAL else None
+        yield Verdict(unit=unit, place=ARTIFACTS, name=path.removeprefix(f"{ARTIFACTS}/"), verdict=verdict, step=step)
 
 
 def compare_metrics(recorded: Path, here: Path, unit: str, tolerance: Tolerance) -> Iterator[Verdict]:
@@ -284,4 +301,4 @@ def _shortened(value: Any) -> Any:
 
 
 __all__ = ["ADDED", "CLOSE", "DIFFERENT", "EQUAL", "MISSING", "Tolerance", "Verdict", "compare_metrics", "compare_runs", "compare_states",
-           "compare_units", "worst"]  # fmt: skip
+           "compare_units", "compare_written", "worst"]  # fmt: skip

@@ -12,8 +12,11 @@ import shutil
 import sys
 from pathlib import Path
 
+import msgspec
+
 from flambe.build.state import write_state
 from flambe.errors import RunFailed
+from flambe.record.code_copy import NONE
 from flambe.record.layout import ARTIFACTS, RunPaths, UnitPaths
 from flambe.record.run import COMPLETE, StageRecord, write_record
 from flambe.runner.failure import failure_of
@@ -34,12 +37,16 @@ def rehearse(spec: Spec, folder: Path, steps: int, resume_at: int | None = None)
     goes on from what it saved. Raises RunFailed when a stage raises.
     """
     check_order(spec)
+    if spec.kind == "function":  # it is run whole, from where its code is
+        folder.mkdir(parents=True)
+        body = {**spec.stages[0].body, "snapshot": NONE}
+        spec = msgspec.structs.replace(spec, stages=[msgspec.structs.replace(spec.stages[0], body=body)])
     for unit in concrete_units(spec, folder):
         paths = RunPaths(folder).folder(unit.id)
         paths.root.mkdir(parents=True)
         try:
             _rehearse(unit, paths, steps, resume_at)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise RunFailed(f"{unit.id}: {failure_of(error, unit).error}") from error
 
 
@@ -67,6 +74,7 @@ def _rehearse(unit: Unit, paths: UnitPaths, steps: int, resume_at: int | None) -
         record = StageRecord(
             stage=unit.stage, variant=unit.variant, params=unit.params, key=unit.key, seed=unit.seed, step=report.step,
             status=COMPLETE, complete=True, needs={stage: Path(need).name for stage, need in unit.needs.items()},
+            result=report.result,
         )  # fmt: skip
         write_record(paths.record, record)
     finally:

@@ -136,7 +136,7 @@ class Reproduction:
         """
         from flambe.cli.tool import find_tool
 
-        spec = self._spec_to_run()
+        spec = self.spec_to_run()
         name = self._tool()
         words = [find_tool(name), *(["exec"] if name == "exec" else []), "-", "--force"]
         words += ["--output-dir", str(Path(output_dir).absolute() if output_dir is not None else self._output_dir())]
@@ -155,7 +155,8 @@ class Reproduction:
             raise RunFailed(f"the run that was to be compared has ended with exit code {done.returncode}")
         return Path(last["run"])
 
-    def _spec_to_run(self) -> Spec:
+    def spec_to_run(self) -> Spec:
+        """Return its spec; that of a function with the copy of its code."""
         spec = self.spec
         if spec.kind == "function" and self.record.code is not None:
             folder = folder_to_run(self.paths.root, self.record.code)
