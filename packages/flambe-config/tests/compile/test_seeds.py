@@ -23,14 +23,15 @@ INSTALLED = list(flambe.__path__)  # before the toy room takes its place
 
 # What the blocks name: modules under /path/to, which are moved to a folder of the test, and modules that are installed.
 STAGE = "class {}:\n    def __init__(self{}): ...\n    def run(self): ...\n"
+DATA = STAGE + "    train, val, test = (), (), ()\n"
 MAIN = "def main(name, config):\n    print(name, config['data'])\n"
 FILES = {
     "path/to/extension/foo.py": STAGE.format("ACustomRunnable", ""),
     "path/to/extension/my_extension.py": STAGE.format("MyCustomTrainer", ""),
     "path/to/extension/ext.py": (
         STAGE.format("CustomRunnable", ", param")
-        + STAGE.format("TCProcessor", ", dataset")
-        + STAGE.format("SSTDataset", "")
+        + DATA.format("TCProcessor", ", dataset")
+        + DATA.format("SSTDataset", "")
         + "import torch\nclass SomeModel(torch.nn.Module):\n    trainable_params = ()\n"
     ),
     "path/to/extensions/my_extension.py": (
@@ -49,11 +50,11 @@ FILES = {
         + "    @registrable_factory\n    @classmethod\n    def special_factory(cls, x, y): ...\n"
         + STAGE.format("MyModel(Component)", "")
         + "    @registrable_factory\n    @classmethod\n    def from_file(cls, path): ...\n"
-        + STAGE.format("SomeDataset(Component)", ", transform=None")
+        + DATA.format("SomeDataset(Component)", ", transform=None")
         + STAGE.format("SomeTextField(Component)", "")
         + STAGE.format("SomeOtherTextField(Component)", "")
         + STAGE.format("Params(Component)", ", param")
-        + STAGE.format("MyDataset(Component)", "")
+        + DATA.format("MyDataset(Component)", "")
         + "import torch\nclass SomeModel(torch.nn.Module):\n    trainable_params = ()\n"
         + "class SmartInt(Registrable):\n    @classmethod\n    def from_yaml(cls, constructor, node, factory_name): ...\n"
     ),

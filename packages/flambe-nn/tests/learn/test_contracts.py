@@ -117,6 +117,19 @@ class Asked:
         return []
 
 
+class Together:
+    train, (val, *rest) = [1], ([2], [3])
+
+
+class Worked:
+    for name in ("train", "val"):
+        locals()[name] = [1]
+
+
+class Brought:
+    from os import environ as train, name as val
+
+
 class Below(Plain):
     @functools.cached_property
     def test(self):
@@ -164,7 +177,21 @@ def data():
 """
 
 
-@pytest.mark.parametrize("data", ["Plain", "Fields {train: [1], val: [2]}", "Named", "Late", "Asked", "Below", "data"])
+@pytest.mark.parametrize(
+    "data",
+    [
+        "Plain",
+        "Fields {train: [1], val: [2]}",
+        "Named",
+        "Late",
+        "Asked",
+        "Together",
+        "Worked",
+        "Brought",
+        "Below",
+        "data",
+    ],
+)
 @pytest.mark.parametrize("loss", ["Loss", "loss"])
 def test_objects_of_ones_own_need_no_base(data: str, loss: str, tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text(OWN)

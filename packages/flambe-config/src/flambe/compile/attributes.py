@@ -37,7 +37,15 @@ class Attributes:
 
     def assign(self, statement: ast.Assign) -> None:
         """Read ``x = …`` in the class body."""
-        self._changed.update(target.id for target in statement.targets if isinstance(target, ast.Name))
+        self._changed.update(
+            one.id for target in statement.targets for one in ast.walk(target) if isinstance(one, ast.Name)
+        )
+
+    def other(self, statement: ast.stmt) -> None:
+        """Read what else stands in the class body: a loop, an import or a call may bind any name."""
+        told = ast.Pass | ast.Assert | ast.Raise | ast.Delete
+        is_text = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+        self._is_open = self._is_open or not (is_text or isinstance(statement, told))
 
     def declare(self, statement: ast.AnnAssign) -> None:
         """Read ``x: T`` in the class body, or ``self.x: T`` in a method."""

@@ -14,7 +14,7 @@ import msgspec
 
 from flambe.compile.annotations import Type
 
-CACHE_VERSION = "14"  # changes whenever what is read from a file changes
+CACHE_VERSION = "15"  # changes whenever what is read from a file changes
 
 POSITIONAL_ONLY, POSITIONAL, REST, KEYWORD, KEYWORDS = range(5)
 

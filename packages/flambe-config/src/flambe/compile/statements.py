@@ -123,6 +123,8 @@ def _class(statement: ast.ClassDef, module: str, imports: dict[str, str]) -> Cla
             flags.update(_flags(inner.targets, inner.value))
         elif isinstance(inner, ast.ClassDef | ast.AsyncFunctionDef):
             names.append(inner.name)
+        else:
+            attributes.other(inner)
     aliases: list[str] = []
     opaque = False
     for decorator in statement.decorator_list:
