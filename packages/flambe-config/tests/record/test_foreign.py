@@ -187,3 +187,25 @@ def test_what_is_broken_is_told_and_the_rest_is_read(tmp_path: Path) -> None:
     assert reader.filter()["index"] == [1, 4]
     assert len(reader.problems) == 3
     assert reader.filter("index == 4")["status"] == ["QUEUED"]
+
+
+def test_runs_of_mlxp_come_in_the_order_of_their_numbers_and_artifacts_are_opened_when_they_are_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in (10, 9, 2, 1):
+        mlxp(tmp_path, number)
+    opened: list[str] = []
+    real = os.open
+    monkeypatch.setattr(
+        os, "open", lambda path, *rest, **more: (opened.append(str(path)), real(path, *rest, **more))[1]
+    )
+    reader = flambe.Reader(tmp_path, index=None)
+    runs = reader.filter("has(artifact.pickle.sub/last.pkl)")
+    assert runs["index"] == [1, 2, 9, 10]
+    assert runs[:2]["info.logger.log_id"] == [1, 2]
+    assert {name: value for name, value in runs[0].items() if name.startswith("info.")}["info.status"] == "COMPLETE"
+    files = runs["artifact.pickle."]
+    assert [list(found) for found in files] == [["sub/last.pkl"]] * 4
+    assert any(path.endswith("info.yaml") for path in opened)
+    assert not [path for path in opened if path.endswith((".pkl", ".keys"))]
+    assert files[0]["sub/last.pkl"].load(allow_pickle=True) == {"a": 1}

@@ -34,17 +34,19 @@ _OF_ONE = ("function", "runnable")
 def flatten(value: Any, name: str) -> dict[str, Any]:
     """Return the columns of plain data: one for each leaf of its mappings; lists, and mappings that are empty, are leaves."""
     columns: dict[str, Any] = {}
-    _flatten(value, name, columns)
+    if isinstance(value, dict) and value:
+        _flatten(value, f"{name}." if name else "", columns)
+    else:
+        columns[name] = value
     return columns
 
 
-def _flatten(value: Any, name: str, columns: dict[str, Any]) -> None:
-    if isinstance(value, dict) and value:
-        before = f"{name}." if name else ""
-        for key, item in value.items():
-            _flatten(item, f"{before}{key}", columns)
-    else:
-        columns[name] = value
+def _flatten(mapping: dict[Any, Any], before: str, columns: dict[str, Any]) -> None:
+    for key, item in mapping.items():
+        if isinstance(item, dict) and item:
+            _flatten(item, f"{before}{key}.", columns)
+        else:
+            columns[f"{before}{key}"] = item
 
 
 def config_of(spec: Spec, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -83,10 +85,13 @@ def _of_node(node: Any, name: str, path: str, params: Mapping[str, Any], columns
             if key == ARGS and isinstance(item, list):
                 for place, argument in enumerate(item):
                     _of_node(argument, f"{name}.{place}", f"{path}.{place}", params, columns)
+            elif not params and isinstance(item, _LEAVES):  # most of all there is
+                if not key.startswith("$"):
+                    columns[f"{name}.{key}"] = item
             elif key != NEW and not key.startswith("$"):
                 _of_node(item, f"{name}.{key}", f"{path}.{key}", params, columns)
     elif kind == MAP:
-        _flatten(unescape(node), name, columns)
+        columns.update(flatten(unescape(node), name))
     elif kind == LINK:
         columns[name] = str(link_target(node))
     elif kind in (FILE, ENV, YAML):
