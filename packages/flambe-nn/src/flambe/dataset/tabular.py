@@ -13,6 +13,7 @@ import numpy.typing as npt
 from flambe.build.registrable import registrable_factory
 from flambe.dataset.column import ListColumn, column_from_state
 from flambe.dataset.dataset import Dataset
+from flambe.dataset.prepared import set_up
 from flambe.dataset.raw import RawTable
 from flambe.dataset.table_file import Where, numbers_where_possible, read_table, separator_hint
 from flambe.dataset.transform import Transform, check_header, hooks_of, text_columns
@@ -31,7 +32,8 @@ class TabularDataset(Dataset):
     Parameters
     ----------
     train, val, test: rows; each row the same number of columns.
-    cache: keep examples once made (and save them with the dataset).
+    cache: keep examples once made (and save them with the dataset). What fields of ours make of much text is kept on this
+        machine too, for the next time.
     named_columns: names of the columns, for a transform that uses names.
     transform: what an example is made of: output name to field. The n-th field takes the n-th column, unless it is
         written ``{field: …, columns: …}`` with a number, a name, or a list of them. When all fields without ``columns``
@@ -68,8 +70,13 @@ class TabularDataset(Dataset):
         if named_columns is not None and len(named_columns) != cols:
             raise ValueError(f"named_columns has {len(named_columns)} names for {cols} columns")
         self._arrange({name: RawTable(table) for name, table in tables.items()}, cache, named_columns, transform)
-        for field, place in self._hooks:
-            field.setup(*[view.raw[:, place] for view in self._views.values() if not view.is_empty()])
+        for number, (field, place) in enumerate(self._hooks):
+            columns = {split: view.raw[:, place] for split, view in self._views.items() if not view.is_empty()}
+            if not cache:
+                field.setup(*columns.values())
+                continue
+            for split, packed in (set_up(field, columns) or {}).items():
+                self._views[split].use_column(number, packed)
 
     def _arrange(
         self,

@@ -37,6 +37,7 @@ class DataView(Sequence[Any]):
         self._cache = cache
         self._made: dict[int, tuple[Any, ...]] = {}
         self._packed: Columns | None = None
+        self._known: dict[int, Columns] = {}
 
     @property
     def raw(self) -> npt.NDArray[np.object_]:
@@ -98,11 +99,15 @@ class DataView(Sequence[Any]):
         """All examples as columns; None without a transform or a cache."""
         if self._packed is None and self._hooks and self._cache:
             columns: Columns = []
-            for field, place in self._hooks:
-                columns.extend(self._pack(field, place))
+            for number, (field, place) in enumerate(self._hooks):
+                columns.extend(self._known[number] if number in self._known else self._pack(field, place))
             self._packed = columns
-            self._made = {}
+            self._made, self._known = {}, {}
         return self._packed
+
+    def use_column(self, number: int, columns: Sequence[DenseColumn | RaggedColumn]) -> None:
+        """Take what the field of that number gives for all examples, which is known already."""
+        self._known[number] = list(columns)
 
     def use_packed(self, columns: Columns) -> None:
         """Take columns that were packed before (and saved)."""
