@@ -119,13 +119,10 @@ class Trainer(Stateful):
     ) -> None:
         super().__init__()
         for name, value in [
-            ("iter_per_step", iter_per_step),
-            ("batches_per_iter", batches_per_iter),
-            ("extra_training_metrics_log_interval", extra_training_metrics_log_interval),
-            ("log_interval", log_interval),
-            ("patience", patience),
+            ("iter_per_step", iter_per_step), ("batches_per_iter", batches_per_iter), ("log_interval", log_interval),
+            ("extra_training_metrics_log_interval", extra_training_metrics_log_interval), ("patience", patience),
             ("iter_per_checkpoint", iter_per_checkpoint),
-        ]:
+        ]:  # fmt: skip
             if value is not None and value < 1:
                 raise ValueError(f"{name} is {value}; expected 1 or more")
         if iter_per_step is None and epoch_per_step <= 0:
@@ -322,7 +319,7 @@ class Trainer(Stateful):
         if not self._validated:
             self._eval_step()
             self._validated = True
-        if self._is_hopeless():
+        if self.patience is not None and self._step - self._best.step >= self.patience:
             return True
         self._paused = False
         self._train_step()
@@ -355,13 +352,8 @@ class Trainer(Stateful):
 
     # States without these were saved between two steps.
     _came_later: ClassVar[Mapping[str, Any]] = {
-        "iteration": 0,
-        "validated": False,
-        "best_step": 0,
-        "losses": None,
-        "training_metrics": (),
-        "scaler": None,
-    }
+        "iteration": 0, "validated": False, "best_step": 0, "losses": None, "training_metrics": (), "scaler": None,
+    }  # fmt: skip
 
     def _kept(self) -> dict[str, Any]:
         schedulers = {"scheduler": self.scheduler, "iter_scheduler": self.iter_scheduler}
@@ -406,6 +398,3 @@ class Trainer(Stateful):
         with self._precision.computing():
             pred, target = self._predict(batch)
         return self._precision.full(pred), target
-
-    def _is_hopeless(self) -> bool:
-        return self.patience is not None and self._step - self._best.step >= self.patience
