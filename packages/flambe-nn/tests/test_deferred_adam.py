@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 
+from flambe.build.state import read_state, write_state
+from flambe.dataset.array import ArrayDataset
+from flambe.learn import Trainer
+from flambe.metric import Accuracy
 from flambe.nn.gradients import strided
 from flambe.optim import DeferredAdam
+from flambe.sampler import BaseSampler
 
 ROWS, UPDATES = 300, 200
 
@@ -139,3 +146,36 @@ def test_what_cannot_be_right_is_refused() -> None:
     net, optimizer = deferred(weight_decay=0.1)
     with pytest.raises(ValueError, match="sparse: false"):
         train(net, optimizer, batches(1))
+
+
+def test_a_trainer_stopped_in_the_middle_of_a_step_goes_on_bit_for_bit(tmp_path: Path) -> None:
+    def trainer() -> Trainer:
+        draw = np.random.default_rng(0)
+        ids = draw.integers(1, ROWS, (40, 6))
+        data = ArrayDataset((ids, ids.sum(1) % 2), (ids, ids.sum(1) % 2))
+        net = Classifier(sparse=True)
+        torch.manual_seed(1)
+        return Trainer(
+            data, BaseSampler(batch_size=4), BaseSampler(batch_size=20, shuffle=False), net, nn.CrossEntropyLoss(), Accuracy(),
+            DeferredAdam(net.parameters(), lr=0.01), device="cpu", max_steps=2, max_grad_norm=0.5, iter_per_checkpoint=4,
+        )  # fmt: skip
+
+    whole = trainer()
+    while whole.run():
+        pass
+    half = trainer()
+    half.run()
+    half.run()
+    write_state(tmp_path, half.get_state())
+    rest = trainer()
+    rest.load_state(read_state(tmp_path))
+    while rest.run():
+        pass
+    for one, other in zip(rest.model.state_dict().values(), whole.model.state_dict().values(), strict=True):
+        assert torch.equal(one, other)
+    assert rest.metric() == whole.metric()
+
+
+class Classifier(Net):
+    def forward(self, ids: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        return super().forward(ids), target
