@@ -3,9 +3,12 @@
     python benchmarks/reader.py                        ours, 10,000 runs
     python benchmarks/reader.py --peers PYTHON         and the peers over --few runs; PYTHON: of an environment with mlxp and mlflow
 
+The environment of the peers: ``uv venv peers && uv pip install --python peers mlxp mlflow``.
+
 Each run has 10 options, a state and 20 values of a metric. The question: the finished runs with a rate of at most 0.01. Printed are
-seconds: *absent*: nothing is known of the folder; *new process*: an index is there; *again*: asked once more in the same process;
-*changed*: again, after one run has changed; *command*: the whole of ``flambe-report ls --where``, with an index.
+seconds: *absent*: nothing is known of the folder; *new process*: an index is there; *again*: asked once more in the same process
+(median of nine; from the third on Linux tells which runs have changed); *changed*: again, after one run has changed; *command*: the whole of
+``flambe-report ls --where``, with an index. *CPU* is what of it the process worked, which other work on the machine disturbs less.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import argparse
 import json
 import os
 import random
+import resource
 import shutil
 import statistics
 import subprocess
@@ -112,11 +116,11 @@ def ours(count: int) -> dict[str, float]:
         environment = {**os.environ, "XDG_CACHE_HOME": str(cache)}
         code = f"""if True:
             import json, os, sys, time
-            begin = time.perf_counter()
+            begin, work = time.perf_counter(), time.process_time()
             import flambe
             reader = flambe.Reader({str(home)!r})
             found = len(reader.filter({QUESTION!r}))
-            first = time.perf_counter() - begin
+            first, work = time.perf_counter() - begin, time.process_time() - work
             again = []
             for _ in range(9):
                 begin = time.perf_counter(); reader.filter({QUESTION!r}); again.append(time.perf_counter() - begin)
@@ -124,9 +128,10 @@ def ours(count: int) -> dict[str, float]:
             text = open(path).read().replace("COMPLETE", "FAILED")
             open(path + ".new", "w").write(text); os.replace(path + ".new", path)
             begin = time.perf_counter(); now = len(reader.filter({QUESTION!r})); changed = time.perf_counter() - begin
-            begin = time.perf_counter(); reader.filter("min(train.loss) < 0.5"); metric = time.perf_counter() - begin
+            begin, busy = time.perf_counter(), time.process_time(); reader.filter("min(train.loss) < 0.5")
+            metric, busy = time.perf_counter() - begin, time.process_time() - busy
             begin = time.perf_counter(); reader.filter("min(train.loss) < 0.5"); metrics = time.perf_counter() - begin
-            print(json.dumps([found, now, first, sorted(again)[4], changed, metric, metrics]))
+            print(json.dumps([found, now, first, sorted(again)[4], changed, metric, metrics, work, busy]))
         """
 
         def apart() -> list[float]:
@@ -138,16 +143,20 @@ def ours(count: int) -> dict[str, float]:
 
         absent = apart()
         present = [apart() for _ in range(3)]
-        command = []
+        command, cpu = [], []
         words = [sys.executable, "-m", "flambe.report.cli", "ls", str(home), "-w", f"{QUESTION} & index < 20"]
         for _ in range(5):
             begin = time.perf_counter()
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
             subprocess.run(words, env=environment, capture_output=True, check=True)
             command.append(time.perf_counter() - begin)
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            cpu.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
         return {
-            "absent": absent[2], "new process": statistics.median(one[2] for one in present),
+            "found": absent[0], "absent": absent[2], "absent, CPU": absent[7], "new process": statistics.median(one[2] for one in present),
             "again": statistics.median(one[3] for one in present), "changed": statistics.median(one[4] for one in present),
-            "command": statistics.median(command), "metric, absent": absent[5], "metric, again": present[0][6],
+            "command": statistics.median(command), "command, CPU": statistics.median(cpu),
+            "metric, absent": absent[5], "metric, absent, CPU": absent[8], "metric, again": present[0][6],
         }  # fmt: skip
 
 

@@ -23,10 +23,10 @@ from flambe.record.detail import Detail
 from flambe.record.foreign import recognize, record_of
 from flambe.record.index import Index, Listing
 from flambe.record.inotify import Inotify, tells_all
-from flambe.record.inside import read_stamped
 from flambe.record.known import GONE, HERE, Known, Stamp
 from flambe.record.natural import natural
 from flambe.record.sheet import MISSING
+from flambe.record.whole_run import is_whole_run, record_in
 
 _DEEPEST = 32
 _SETTLED_NS = 2_000_000_000
@@ -38,14 +38,6 @@ _FEW = 500
 _decode_detail = msgspec.msgpack.Decoder(Detail).decode
 _encode = msgspec.msgpack.Encoder().encode
 Tell = Callable[[int, int], None]
-
-
-class _Head(msgspec.Struct):
-    flambe_record: Any
-    kind: Any = None
-
-
-_decode_head = msgspec.json.Decoder(_Head).decode
 
 
 class Catalog:
@@ -392,30 +384,4 @@ def _record_stamp(path: str, kind: str) -> Stamp:
     return GONE
 
 
-def is_whole_run(path: str | os.PathLike[str]) -> bool:
-    """Whether ``path`` is the directory of a whole run of ours. Raises ConfigError when its record cannot be read."""
-    return record_in(path) is not None
-
-
-def record_in(path: str | os.PathLike[str]) -> tuple[bytes, os.stat_result] | None:
-    """Return what the ``run.json`` of a whole run of ours holds, and what the system says of it; None where a folder is none.
-
-    Raises ConfigError when it cannot be read.
-    """
-    record = os.path.join(path, layout.RUN)
-    try:
-        read = read_stamped(record)
-        try:
-            return read if _decode_head(read[0]).kind != "stage" else None
-        except msgspec.ValidationError:  # no mapping, or one without the key
-            msgspec.json.decode(read[0])
-            return None
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        raise ConfigError(f"{record} cannot be read: it {error.strerror or error}") from error
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{record} cannot be read: {error}") from error
-
-
-__all__ = ["Catalog", "is_whole_run", "may_hold_runs", "stamp_of"]
+__all__ = ["Catalog", "Tell", "may_hold_runs"]

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from flambe.errors import ConfigError, UsageError, did_you_mean
-from flambe.record.catalog import Catalog, Tell, is_whole_run, may_hold_runs
+from flambe.record.catalog import Catalog, Tell, may_hold_runs
 from flambe.record.column_names import ARTIFACT, CONFIG, INFO, RUN_COLUMNS, UNIT_COLUMNS, is_detail
 from flambe.record.detail import Detail
 from flambe.record.index import cache_folder
@@ -27,6 +27,7 @@ from flambe.record.operand import AGE, CREATED
 from flambe.record.query import Query, parse
 from flambe.record.row import Row
 from flambe.record.sheet import MISSING, Sheet
+from flambe.record.whole_run import is_whole_run
 
 if TYPE_CHECKING:
     from flambe.record.recorded import RecordedRun
