@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import sys
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -10,7 +13,7 @@ from flambe.build.component import Component
 from flambe.build.link import Link
 from flambe.build.schema import Schema
 from flambe.errors import ConfigError
-from flambe.experiment import Experiment, GridSearchOptions, SampledUniformSearchOptions
+from flambe.experiment import ClusterResource, Experiment, GridSearchOptions, SampledUniformSearchOptions
 from flambe.runnable.error import ParsingRunnableError, UnsuccessfulRunnableError
 
 
@@ -66,6 +69,34 @@ def test_a_resource_becomes_its_path(tmp_path):
         pipeline = {"whole": Schema(Whole, part=Schema(Part), file=Link(("words",)))}
         spec = _experiment(tmp_path, pipeline=pipeline, resources=resources, reduce={}).spec()
         assert spec.stages[0].body["file"] == {"$file": str(tmp_path / "words.txt")}
+
+
+def test_what_only_a_cluster_has_is_not_looked_for(tmp_path):
+    pipeline = {"whole": Schema(Whole, part=Schema(Part), file=Link(("words",)))}
+    for resources in (
+        {"words": ClusterResource("/data/words.txt")},
+        {"local": {}, "remote": {"words": "/data/words.txt"}},
+    ):
+        spec = _experiment(tmp_path, pipeline=pipeline, resources=resources, reduce={}).spec()
+        assert spec.stages[0].body["file"] == {"$file": "/data/words.txt"}
+        assert spec.environment.remote == ["words"]
+
+
+def test_resources_behind_urls_are_fetched_on_request(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    served = tmp_path / "served"
+    served.mkdir()
+    (served / "words.txt").write_text("a")
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(served))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        there = f"http://127.0.0.1:{server.server_port}/words.txt"
+        given = {"words": there, "here": str(served / "words.txt"), "far": ClusterResource(there)}
+        found = _experiment(tmp_path).process_resources(given, str(tmp_path / "fetched"))
+        server.shutdown()
+    assert found == {**given, "words": str(tmp_path / "fetched/words__words.txt")}
+    assert (tmp_path / "fetched/words__words.txt").read_text() == "a"
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from flambe.lazy import lazily
 
 __all__ = [
+    "ClusterResource",
     "Controller",
     "Experiment",
     "GridSearchOptions",
@@ -24,6 +25,7 @@ __all__ = [
 __getattr__ = lazily(
     __name__,
     {
+        "ClusterResource": "cluster_resource",
         "Controller": "controller",
         "Experiment": "experiment",
         "GridSearchOptions": "flambe.build.options",
@@ -41,6 +43,7 @@ __getattr__ = lazily(
 
 if TYPE_CHECKING:
     from flambe.build.options import GridSearchOptions, SampledUniformSearchOptions
+    from flambe.experiment.cluster_resource import ClusterResource
     from flambe.experiment.controller import Controller
     from flambe.experiment.experiment import Experiment
     from flambe.experiment.local import LocalPool

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from flambe.build.schema import Schema
 from flambe.build.schema_node import NodeWriter, modules_in
 from flambe.errors import did_you_mean
+from flambe.experiment.cluster_resource import ClusterResource
 from flambe.runnable.error import ParsingRunnableError, UnsuccessfulRunnableError
 from flambe.runnable.runnable import ClusterRunnable
 from flambe.spec.nodes import FILE, LINK, Environment, Spec, Stage, kind_of
@@ -36,7 +37,8 @@ class Experiment(ClusterRunnable):
     debug: one unit after another in one process.
     devices: resources of each variant: ``{"cpu": 2, "gpu": 1}``.
     save_path: folder of the runs, ``flambe-output`` by default.
-    resources: name → path of files that stages may link to; or 0.4's ``{"local": …, "remote": …}``.
+    resources: name → path or URL of files that stages may link to, ``ClusterResource`` of one that only a cluster has; or
+        0.4's ``{"local": …, "remote": …}``.
     search, schedulers: stage → algorithm (a ``Schema``, or its node) of Ray Tune.
     reduce: stage → how many variants stay for later stages.
     env: set by the system on a cluster.
@@ -109,7 +111,7 @@ class Experiment(ClusterRunnable):
             raise ParsingRunnableError(
                 f"the name {self.name!r} cannot be used: letters, digits, '-' and '_', beginning with a letter or digit"
             )
-        files = self._files()
+        files, remote = self._files()
         self.refuse_unknown_stages("search", "schedulers", "reduce")
         names = {"cpu": "cpus", "gpu": "gpus"}
         extensions = dict(self.extensions)
@@ -136,7 +138,7 @@ class Experiment(ClusterRunnable):
             stop_on_failure=self.stop_on_failure,
             merge_plot=self.merge_plot,
             debug=self.debug,
-            environment=Environment(extensions=extensions, files=files),
+            environment=Environment(extensions=extensions, files=files, remote=remote),
         )
 
     def run(
@@ -178,12 +180,35 @@ class Experiment(ClusterRunnable):
         """Return the name of the user: what ``user_provider`` says, else the login name."""
         return self.user_provider() if self.user_provider is not None else getpass.getuser()
 
-    def _files(self) -> dict[str, str]:
+    def process_resources(
+        self, resources: Mapping[str, str | ClusterResource], folder: str
+    ) -> dict[str, str | ClusterResource]:
+        """Download what is behind a URL into ``folder``, and return resources that are paths; those of a cluster stay.
+
+        Nobody has to call it: a run downloads what it needs, once, into the user's cache. Each file has the name of its
+        resource before its own. Raises DownloadError.
+        """
+        from flambe.compile.downloader import download
+
+        found: dict[str, str | ClusterResource] = {}
+        for name, path in resources.items():
+            found[name] = path
+            if not isinstance(path, ClusterResource):
+                if "://" in path:
+                    target = Path(folder) / f"{name}__{path.rstrip('/').rpartition('/')[2]}"
+                    download(path, target)
+                    path = str(target)
+                found[name] = str(Path(path).expanduser().absolute())
+        return found
+
+    def _files(self) -> tuple[dict[str, str], list[str]]:
+        """Return name → path of all resources, and the names of those that only a cluster has."""
         given = dict(self.resources or {})
         if given and set(given) <= {"local", "remote"} and all(isinstance(part, Mapping) for part in given.values()):
             local, remote = dict(given.get("local", {})), dict(given.get("remote", {}))
         else:
-            local, remote = given, {}
+            remote = {name: path for name, path in given.items() if isinstance(path, ClusterResource)}
+            local = {name: path for name, path in given.items() if name not in remote}
         for name, path in local.items():
             if "://" not in str(path):
                 local[name] = str(Path(path).expanduser().absolute())
@@ -192,7 +217,7 @@ class Experiment(ClusterRunnable):
         for name in (*local, *remote):
             if name in self.pipeline:
                 raise ParsingRunnableError(f"the stage {name!r} has the name of a resource: rename one of them")
-        return {**local, **{name: str(path) for name, path in remote.items()}}
+        return {**local, **{name: str(path) for name, path in remote.items()}}, list(remote)
 
 
 class _Nodes:
