@@ -23,7 +23,7 @@ from flambe.learn import Trainer
 from flambe.learn.batches import BatchStream
 from flambe.learn.processes import Processes
 from flambe.learn.tally import tally
-from flambe.learn.validation import _counted, _merged, tally_batches
+from flambe.learn.validation import _counted, _devices, _merged, tally_batches
 from flambe.metric import Accuracy, MultiClassAUC, Perplexity, Recall
 from flambe.sampler import BaseSampler, EpisodicSampler
 
@@ -97,11 +97,11 @@ def test_what_processes_counted_is_put_together_bit_for_bit(world: int) -> None:
     torch.manual_seed(0)
     batches = [(torch.randn(size, 2), torch.randint(0, 2, (size,))) for size in (4, 4, 4, 4, 3)]
     everyone = [[_counted(METRICS, *batch) for batch in islice(batches, rank, None, world)] for rank in range(world)]
-    merged = _merged(METRICS, everyone)
+    merged = _merged(METRICS, everyone, _devices(everyone[0]))
     assert [value.hex() for value in merged] == [v.hex() for v in tally_batches(METRICS, batches, lambda batch: batch)]
     assert not tally(Largest()).can_merge
     with pytest.raises(ValueError, match="there is no batch to evaluate"):
-        _merged(METRICS, [[] for _ in range(world)])
+        _merged(METRICS, [[] for _ in range(world)], _devices([]))
 
 
 WORK = """

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
 from torch import Tensor
 
 from flambe.learn.batches import one_pass
+from flambe.learn.optimizer_state import copied
 from flambe.learn.processes import ALONE, Processes
 from flambe.learn.tally import tally
 
@@ -33,8 +34,9 @@ def validate(
         # It may have been drawn, and every process draws its own.
         sampler.seed = processes.broadcast(sampler.seed)
     mine = islice(one_pass(sampler, data), processes.rank, None, processes.world)
-    everyone = processes.gather([_counted(metrics, *predict(batch)) for batch in mine])
-    return processes.broadcast(_merged(metrics, everyone) if everyone is not None else None)
+    counted = [_counted(metrics, *predict(batch)) for batch in mine]
+    everyone = processes.gather(counted)
+    return processes.broadcast(None if everyone is None else _merged(metrics, everyone, _devices(counted)))
 
 
 def tally_batches(metrics: Iterable[Any], batches: Iterable[Any], predict: Predict) -> list[float]:
@@ -58,15 +60,28 @@ def _counted(metrics: Sequence[Any], pred: Tensor, target: Tensor) -> list[Any]:
     return [one.state() for one in tallies]
 
 
-def _merged(metrics: Sequence[Any], everyone: list[list[Any]]) -> list[float]:
+def _devices(counted: list[list[Any]]) -> list[str]:
+    """Return where each metric counts: what came from other processes is put there too, where the metric may have tensors of its own."""
+    return [next((str(tensor.device) for tensor in _tensors(state)), "cpu") for state in (counted or [[]])[0]]
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, dict | list | tuple):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _tensors(item)
+
+
+def _merged(metrics: Sequence[Any], everyone: list[list[Any]], devices: Sequence[str]) -> list[float]:
     """Return the metrics of what process k counted of the batches k, k + n, …"""
     tallies = [tally(metric) for metric in metrics]
     count = sum(map(len, everyone))
     _refuse_none(count == 0)
     for number in range(count):
-        process, place = number % len(everyone), number // len(everyone)
-        for one, state in zip(tallies, everyone[process][place], strict=True):
-            one.merge(state)
+        states = everyone[number % len(everyone)][number // len(everyone)]
+        for one, state, device in zip(tallies, states, devices, strict=True):
+            one.merge(state if device == "cpu" else copied(state, device))
     return [one.value() for one in tallies]
 
 
