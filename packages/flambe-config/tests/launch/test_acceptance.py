@@ -80,7 +80,13 @@ def test_c9_08_a_variant_that_is_ended_is_cancelled_and_the_sweep_goes_on(projec
         15: "CANCELLED", 2: "CANCELLED", "exit": "FAILED", "raise": "FAILED", 9: "FAILED", "ok": "COMPLETE",
     }  # fmt: skip
     ends = {how: (unit.exit.code, unit.exit.signal) for how, unit in units.items() if unit.exit is not None}
-    assert ends == {15: (143, "SIGTERM"), 2: (130, "SIGINT"), "exit": (3, None), "raise": (1, None), 9: (137, "SIGKILL")}
+    assert ends == {
+        15: (143, "SIGTERM"),
+        2: (130, "SIGINT"),
+        "exit": (3, None),
+        "raise": (1, None),
+        9: (137, "SIGKILL"),
+    }
     # What somebody has ended is not tried again, what may have been the memory is.
     assert (units[15].attempt, units[9].attempt) == (1, 2)
     state = fold(read_events(project.root() / "ledger.jsonl"))
@@ -130,7 +136,8 @@ def test_c9_12_an_exponent_is_a_number_everywhere(project: Any) -> None:
 
 def test_c9_17_a_moved_output_folder_is_as_good(project: Any) -> None:
     project.main(
-        "ctx.logger.log_metrics({'loss': 0.5}, log_name='train')\nprint('lr', ctx.config.lr)", config="lr: 1\n"
+        "ctx.logger.log_metrics({'loss': 0.5}, log_name='train')\nctx.logger.log_artifact([1], 'one.json', 'json')\nprint('lr', ctx.config.lr)",
+        config="lr: 1\n",
     )
     project.start("lr=2")
     project.start("lr=3,4")
@@ -140,6 +147,10 @@ def test_c9_17_a_moved_output_folder_is_as_good(project: Any) -> None:
     (project.folder / "logs").rename(moved)
     assert [row["status"] for row in Reader(str(moved)).rows("config.lr == 2")] == ["COMPLETE"]
     assert len(list(Reader(str(moved)).unit_rows())) == 3
+    # What a function that runs alone logs is beside its record, and that of a variant in its own folder.
+    (run,) = Reader(moved, index=None).filter("config.lr == 2 & train.loss < 1")
+    assert (run["train.loss"], run["artifact.json.one.json"].load()) == ([0.5], [1])
+    assert [unit.series("train")["loss"] for unit in list(Reader(moved, index=None))[1].units()] == [[0.5], [0.5]]
     for config in ("my_task/exp.0/config.yml", "my_task/exp.1/stages/main/lr=4/config.yml"):
         said = flambe(project, "run", str(moved / config), f"__run__.__output_dir__={moved}").stderr
         assert "lr 2\n" in said or "lr 4\n" in said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -83,26 +84,29 @@ class RecordedUnit:
 
     def logs(self) -> list[str]:
         """Return the names of the metric files there are, without their suffix."""
-        folder = self._folder(layout.METRICS)
-        names = plain_files(folder) if folder is not None else ()
+        folders = self._folders(layout.METRICS)
+        names = dict.fromkeys(name for folder in folders for name in plain_files(folder))
         return [name.removesuffix(_LINES) for name in names if name.endswith(_LINES)]
 
     def metrics(self, log: str) -> Iterator[dict[str, Any]]:
         """Yield the lines of one metric file, in order. Raises ConfigError when a line in the middle is broken."""
-        folder = self._folder(layout.METRICS)
-        if folder is None or not is_file_name(log):
+        if not is_file_name(log):
             return
-        path = f"{folder}/{log}{_LINES}"
-        try:
-            for line in read_lines(path):
-                if isinstance(values := msgspec.json.decode(line), dict):
-                    yield values
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            raise ConfigError(f"{path} {error.strerror or error}") from error
-        except (ValueError, RecursionError) as error:
-            raise ConfigError(f"{path} is no metric file: {error}") from error
+        for path in self.metric_files(log):
+            try:
+                for line in read_lines(path):
+                    if isinstance(values := msgspec.json.decode(line), dict):
+                        yield values
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise ConfigError(f"{path} {error.strerror or error}") from error
+            except (ValueError, RecursionError) as error:
+                raise ConfigError(f"{path} is no metric file: {error}") from error
+
+    def metric_files(self, log: str) -> list[str]:
+        """Return where the lines of a log may be."""
+        return [f"{folder}/{log}{_LINES}" for folder in self._folders(layout.METRICS)]
 
     def series(self, log: str) -> dict[str, list[Any]]:
         """Return the columns of one metric file, all of equal length: key → a value for each line, None where it has none.
@@ -129,12 +133,21 @@ class RecordedUnit:
 
     def artifacts(self) -> list[RecordedArtifact]:
         """Return the files that its code has left, in order of their types and names. Links are left out."""
-        return [] if self._folder(layout.ARTIFACTS) is None else find_artifacts(str(self.place), layout.ARTIFACTS)
+        folders = self._folders(layout.ARTIFACTS)
+        found = [one for folder in folders for one in find_artifacts(os.path.dirname(folder), layout.ARTIFACTS)]
+        return sorted(found, key=lambda one: (one.type, one.name)) if len(folders) > 1 else found
 
     def _folder(self, name: str) -> str | None:
         if self.place is None or leads_out(self.place, name):
             return None
         return f"{self.place}/{name}"
+
+    def _folders(self, name: str) -> list[str]:
+        """Return the folders of a name that it has: its own, and that of the run of a function, which writes there when it is alone."""
+        if self.place is None:
+            return []
+        places = [self.place, self.run.place] if self.run.record.kind == "function" else [self.place]
+        return [f"{place}/{name}" for place in places if not leads_out(place, name)]
 
     def row(self) -> dict[str, Any]:
         """Return what is known, by the names of ``UNIT_COLUMNS`` and ``params.<dotted path>``."""

@@ -169,12 +169,13 @@ def points_of(unit: RecordedUnit) -> dict[str, list[Point]]:
     """Return metric → (step, value, seconds since the unit started), of all logs of a unit; None for what is no finite number."""
     logs: dict[str, dict[str, list[Point]]] = {}
     for log in unit.logs():
-        path = Path(str(unit.path)) / layout.METRICS / f"{log}.jsonl"
-        try:
-            stat = path.stat()
-            logs[log] = _points_in(path, stat.st_mtime_ns, stat.st_size)
-        except (OSError, msgspec.MsgspecError):
-            continue  # being written by somebody unlike us; the other files still count
+        for path in map(Path, unit.metric_files(log)):
+            try:
+                stat = path.stat()
+                found = _points_in(path, stat.st_mtime_ns, stat.st_size)
+            except (OSError, msgspec.MsgspecError):
+                continue  # being written by somebody unlike us; the other files still count
+            logs[log] = {**logs.get(log, {}), **found}
     counts = Counter(name for found in logs.values() for name in found)
     # Two logs may call a metric the same: the loss of training, and that of a test.
     return {
