@@ -9,7 +9,8 @@ from torch import Tensor
 
 
 class GRU(torch.nn.GRU):
-    """``torch.nn.GRU`` in every respect; dense float32 sequences on the CPU that are read one way are computed in fewer, larger pieces.
+    """``torch.nn.GRU`` in every respect; where gradients are wanted, dense float32 sequences on the CPU that are read one way are
+    computed in fewer, larger pieces.
 
     On the CPU torch makes each time step of some twenty operations and as many backward, and adds to the gradient of the
     recurrent weights once a step. Here a step is two matrix products and four operations, backward one product and four, and
@@ -34,7 +35,8 @@ class GRU(torch.nn.GRU):
 
     def _is_plain(self, data: Any) -> bool:
         return (
-            isinstance(data, Tensor)
+            torch.is_grad_enabled()
+            and isinstance(data, Tensor)
             and data.dim() == 3
             and data.size(1 if self.batch_first else 0) > 0
             and data.device.type == "cpu"
