@@ -240,6 +240,7 @@ def growth(most: int, runner: list[str]) -> Iterator[dict[str, float]]:
                 "ledger_kb": (run / "ledger.jsonl").stat().st_size / 1000,
                 "files": sum(len(files) for _, _, files in os.walk(run)),
                 "again_s": again.wall_s,
+                "again_cpu_s": again.cpu_s,
             }
         trials *= 10
 
