@@ -189,11 +189,14 @@ def test_a_population_that_was_killed_ends_as_one_that_was_not(bench, benches):
     whole, broken = benches("whole"), benches("broken")
     _, expected, _ = whole.tune(_valley(whole, VALLEY_PBT), "--runner", "local", "--workers", "2")
     spec = _valley(broken, VALLEY_PBT)
-    for delay in (0.9, 1.3, 1.0):
+    ledger = Path(spec.output_dir) / spec.name / "exp.0/ledger.jsonl"
+    for more in (8, 20, 12):
         process = subprocess.Popen(
             broken.command(spec, "--runner", "local", "--workers", "2"), stdout=subprocess.DEVNULL
         )
-        time.sleep(delay)
+        before = len(read_events(ledger))
+        while process.poll() is None and len(read_events(ledger)) < before + more:
+            time.sleep(0.02)
         process.send_signal(signal.SIGKILL)
         process.wait()
     _, ended, _ = broken.tune(spec, "--runner", "local", "--workers", "1")
