@@ -8,6 +8,7 @@ import random
 import pytest
 
 from flambe.errors import ConfigError
+from flambe.experiment.check import why_not_repeatable
 from flambe.record.ledger import read_events
 from flambe.spec.nodes import Spec, Stage
 
@@ -170,6 +171,14 @@ def test_what_cannot_be_searched_is_told(labs, search, message):
     (lab,) = labs(1)
     with pytest.raises(ConfigError, match=message):
         _run(lab, _spec(search))
+
+
+def test_arrival_says_that_it_cannot_be_repeated():
+    assert why_not_repeatable(_spec(ordering="arrival")) == (
+        "ordering is arrival: what is decided in train depends on which worker is faster, so an equal run may decide otherwise"
+    )
+    assert why_not_repeatable(_spec()) is None
+    assert why_not_repeatable(_spec(None, ordering="arrival")) is None
 
 
 def test_arrival_is_told_as_it_comes(labs):

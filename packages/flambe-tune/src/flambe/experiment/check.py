@@ -10,7 +10,7 @@ from flambe.errors import ConfigError, did_you_mean
 from flambe.pipeline.graph import StageGraph
 from flambe.search.budget import read_budget
 from flambe.search.tune_adapter import check_scheduler, is_population
-from flambe.spec.nodes import Spec
+from flambe.spec.nodes import Spec, Stage
 from flambe.spec.origins import written_at
 
 
@@ -38,6 +38,21 @@ def check_spec(spec: Spec, graph: StageGraph) -> None:
             raise ConfigError(f"resume names {name!r}, which is no stage", hint=did_you_mean(name, graph.stages))
     if spec.ordering not in ("step", "arrival"):
         raise ConfigError(f"ordering is {spec.ordering!r}", expected="step or arrival")
+
+
+def why_not_repeatable(spec: Spec) -> str | None:
+    """Return what keeps an equal run from deciding alike; None where nothing does."""
+    deciding = [stage.name for stage in spec.stages if stage.scheduler is not None or _learns(stage)]
+    if spec.ordering != "arrival" or not deciding:
+        return None
+    return (
+        f"ordering is arrival: what is decided in {', '.join(deciding)} depends on which worker is faster, "
+        "so an equal run may decide otherwise"
+    )
+
+
+def _learns(stage: Stage) -> bool:
+    return algorithm_name(stage) not in ("", GRID_SEARCH, RANDOM_SEARCH)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flambe.errors import FlambeError, UsageError
-from flambe.experiment.check import check_spec
+from flambe.experiment.check import check_spec, why_not_repeatable
 from flambe.experiment.controller import Controller
 from flambe.experiment.environment import ray_environment, usable_cpus
 from flambe.experiment.outcome import Outcome
@@ -140,6 +140,9 @@ def run_experiment(
                 return make_pool(settings, spec, count, root)
 
         shown.begin(root, spec)
+        because = why_not_repeatable(spec)
+        if because is not None:
+            Observer().note(because)
         try:
             controller = Controller(
                 spec,
