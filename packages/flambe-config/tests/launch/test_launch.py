@@ -257,3 +257,11 @@ def test_a_task_in_a_package(project: Any) -> None:
     root = project.folder / "lab/logs/task/exp.0"
     assert json.loads((root / "run.json").read_text())["entry"] == "lab.first:task"
     assert (root / "lab/tools.py").is_file()
+    # In the package itself too.
+    project.write(
+        "lab/__init__.py",
+        "import flambe\n\n\n@flambe.launch('../configs')\ndef whole(ctx):\n    return ctx.config.lr\n",
+    )
+    program = [sys.executable, "-c", "import lab\n(run,) = lab.whole.run([])\nprint(run.status, run.record.result)"]
+    assert subprocess.check_output(program, cwd=project.folder, text=True) == "COMPLETE 2\n"
+    assert (project.folder / "lab/logs/whole/exp.0/lab/tools.py").is_file()

@@ -1,5 +1,6 @@
 """The keeper: numbers, attempts, streams cut back, reuse by key."""
 
+import os
 import shutil
 
 import msgspec
@@ -116,6 +117,30 @@ def test_best_and_last_step_are_kept(tmp_path):
         keeper.report(unit, 1, StepReport(step=step, more=True, metric=metric), state)
     kept = {path.name for path in keeper.paths.unit(unit.stage, unit.variant).steps.iterdir()}
     assert kept == {"2", "4"}
+    keeper.close(run.CANCELLED)
+
+
+def test_a_thousand_steps_take_no_more_room_than_two(tmp_path):
+    keeper = Keeper.open(spec_of(tmp_path), tool="t")
+    unit = concrete_units(keeper.spec, keeper.paths.root)[0]
+    keeper.plan(unit)
+    scratch = keeper.start(unit, 1, "w")
+    most = 0
+    for step in range(1, 1001):
+        state = scratch / "steps" / str(step)
+        state.mkdir(parents=True)
+        (state / "state.json").write_bytes(b"x" * 1000)
+        # Up and down: now and then the best so far, and then long not.
+        metric = step % 100 + step / 1000
+        keeper.report(unit, 1, StepReport(step=step, more=True, metric=metric, streams={"outputs.log": b"x"}), state)
+        most = max(most, len(os.listdir(keeper.paths.unit(unit.stage, unit.variant).steps)))
+    assert most == 2
+    kept = {path.name for path in keeper.paths.unit(unit.stage, unit.variant).steps.iterdir()}
+    assert kept == {"999", "1000"}
+    lines = (keeper.paths.ledger, keeper.paths.unit(unit.stage, unit.variant).outputs)
+    rest = sum(path.stat().st_size for path in keeper.paths.root.rglob("*") if path.is_file() and path not in lines)
+    assert rest < 10_000
+    assert keeper.paths.ledger.stat().st_size < 1000 * 250
     keeper.close(run.CANCELLED)
 
 

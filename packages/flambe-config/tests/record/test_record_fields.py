@@ -15,7 +15,9 @@ from flambe.record.run import Code, Command, Exit, Host, RunRecord, StageRecord,
 
 ROOT = Path(__file__).parents[4]
 PAGE = (ROOT / "docs/run-directory.md").read_text(encoding="utf-8")
-SCHEMA = json.loads((ROOT / "packages/flambe-config/src/flambe/record/schema.json").read_text(encoding="utf-8"))["$defs"]
+SCHEMA = json.loads((ROOT / "packages/flambe-config/src/flambe/record/schema.json").read_text(encoding="utf-8"))[
+    "$defs"
+]
 DATA = ROOT / "packages/flambe-config/tests/data"
 
 
@@ -49,7 +51,7 @@ def test_every_name_on_the_page_is_in_the_schema(head: str, kind: str) -> None:
             assert part in fields, name
             kinds = [fields[part], *fields[part].get("anyOf", ())]
             inner = [SCHEMA[one["$ref"].rpartition("/")[2]] for one in kinds if "$ref" in one]
-            fields = inner[0]["properties"] if inner else dict.fromkeys(("name", "version", "implementation"), {})
+            fields = inner[0]["properties"] if inner else {key: {} for key in ("name", "version", "implementation")}
 
 
 def test_every_field_of_the_ledgers_there_are_is_on_the_page() -> None:

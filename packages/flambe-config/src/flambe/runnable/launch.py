@@ -68,7 +68,9 @@ class Task:
     @property
     def code(self) -> Path:
         """Return the folder that the function's module is imported from."""
-        package = self.module.split(".")[:-1]
+        package = self.module.split(".")
+        if self.file.name != "__init__.py":
+            package.pop()
         return self.file.parents[len(package)] if len(package) < len(self.file.parents) else self.file.parent
 
     def __call__(self, config: Mapping[str, Any] | None = None) -> Any:
