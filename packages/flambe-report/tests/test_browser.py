@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import CHROMIUM, browser_page
+from browser import CHROMIUM, chromium, page_of
 from run_builder import SST_STAGES, RunBuilder, sst_run
 from site_process import serving
 
@@ -21,9 +21,15 @@ pytestmark = [
 ]
 
 
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium() as opened:
+        yield opened
+
+
 @pytest.fixture
-def page() -> Iterator[Any]:
-    with browser_page() as opened:
+def page(browser: Any) -> Iterator[Any]:
+    with page_of(browser) as opened:
         yield opened
         assert opened.strays == []
         # Plotly brings the styles of its maps along, which the policy rightly refuses and nothing here needs.

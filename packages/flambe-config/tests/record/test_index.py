@@ -380,7 +380,7 @@ def test_an_index_of_many_runs_is_put_together_again_and_loses_none(
     monkeypatch.setattr("flambe.record.index._MOST", 4)
     monkeypatch.setattr("flambe.record.index._SMALL", 2)
     home, cache, chance = tmp_path / "out", tmp_path / "cache", random.Random(5)
-    for _ in range(25):
+    for _ in range(16):
         index = chance.randrange(14)
         shutil.rmtree(home / "first" / f"exp.{index}", ignore_errors=True)
         if chance.random() < 0.7:
