@@ -186,7 +186,8 @@ pipeline:
         embedding_dim: 6
       encoder: !PooledRNNEncoder
         input_size: 6
-        rnn_type: gru
+        rnn_type: sru
+        n_layers: 2
         hidden_size: 5
       pooling: last
     output_layer: !SoftmaxLayer
