@@ -91,7 +91,7 @@ def test_streams_are_cut_back_to_what_the_checkpoint_recorded(tmp_path):
     scratch = keeper.start(unit, 1, "w")
     for step in (1, 2, 3):
         state = scratch / "steps" / str(step)
-        state.mkdir(parents=True)
+        state.mkdir(parents=True, exist_ok=True)
         line = msgspec.json.encode({"step": step}) + b"\n"
         report = StepReport(step=step, more=True, streams={"metrics/count.jsonl": line})
         keeper.report(unit, 1, report, state if step < 3 else None)
@@ -113,7 +113,7 @@ def test_best_and_last_step_are_kept(tmp_path):
     scratch = keeper.start(unit, 1, "w")
     for step, metric in enumerate([0.1, 0.9, 0.5, 0.4], start=1):
         state = scratch / "steps" / str(step)
-        state.mkdir(parents=True)
+        state.mkdir(parents=True, exist_ok=True)
         keeper.report(unit, 1, StepReport(step=step, more=True, metric=metric), state)
     kept = {path.name for path in keeper.paths.unit(unit.stage, unit.variant).steps.iterdir()}
     assert kept == {"2", "4"}
@@ -446,3 +446,20 @@ def test_the_scratch_folder_of_a_result_serves_the_next_attempt_and_keeps_nothin
     assert (keeper.paths.folder(follow.id).root / "artifacts/own.txt").read_text() == "mine"
     keeper.close(run.COMPLETE)
     assert not keeper.paths.scratch.exists()
+
+
+def test_the_folder_of_a_step_that_is_dropped_is_that_of_the_next(tmp_path):
+    keeper = Keeper.open(spec_of(tmp_path), tool="t")
+    unit = concrete_units(keeper.spec, keeper.paths.root)[0]
+    keeper.plan(unit)
+    scratch = keeper.start(unit, 1, "w")
+    for step in (1, 2, 3):
+        keeper.report(unit, 1, StepReport(step=step, more=True, metric=float(step)), step_of(scratch, step))
+    assert [path.name for path in scratch.rglob("*")] == ["steps", "4"]  # empty
+    steps = keeper.paths.folder(unit.id).steps
+    assert [path.name for path in steps.iterdir()] == ["3"]  # best and last
+    again = (scratch / "steps/4").stat().st_ino
+    keeper.report(unit, 1, StepReport(step=4, more=True, metric=0.0), step_of(scratch, 4))
+    assert (steps / "4").stat().st_ino == again
+    assert sorted(path.name for path in steps.iterdir()) == ["3", "4"]
+    keeper.close(run.CANCELLED)

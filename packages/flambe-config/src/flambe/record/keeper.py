@@ -20,6 +20,7 @@ import msgspec
 from flambe.errors import ConfigError, FlambeError
 from flambe.record import layout, run
 from flambe.record.claim import NEXT, Wish
+from flambe.record.kept_steps import KeptSteps
 from flambe.record.ledger import Event, LedgerState
 from flambe.record.opening import Opening, open_run
 from flambe.record.parcel import take, unpack
@@ -50,8 +51,8 @@ class Keeper:
         self._streams = Streams(self.paths)
         self._scratch = Scratch(self.paths.scratch)
         self._pulse = Pulse(self.paths.record, self.record, self.state.counts)
-        self.held: dict[str, set[int]] = {}
-        """Steps of units that others may take over (``flambe.record.takeover``): a commit leaves them."""
+        self._steps = KeptSteps(self.paths, self.state, self._scratch)
+        self.held = self._steps.held
         self._last_sync = 0.0
 
     # -- opening and closing ------------------------------------------------------------------------------------------
@@ -172,7 +173,7 @@ class Keeper:
         self._units[unit.id] = record
         write_record(folder.record, record)
         self.ledger.append("start", unit=unit.id, attempt=attempt, worker=worker, from_step=from_step)
-        return self._scratch.make(unit.id, f"{attempt}.{from_step}")
+        return self._scratch.make(self.state.running[unit.id])
 
     @on_disk
     def report(self, unit: Unit, attempt: int, report: StepReport, step_source: Path | bytes | None = None) -> None:
@@ -197,7 +198,7 @@ class Keeper:
         if report.more:
             write_record(folder.record, record)  # else the commit, which comes next, writes it
         if step_source is not None:
-            self._drop_old_steps(unit)
+            self._steps.drop_old(unit.id)
 
     @on_disk
     def decision(self, unit: Unit, step: int, decision: str) -> None:
@@ -220,7 +221,7 @@ class Keeper:
         self._streams.append(unit.id, report.streams)
         if isinstance(source, bytes):
             # The worker does not see this disk, so nothing is in the folder that it was given.
-            aside = self._scratch.path(unit.id, f"{attempt}.{self.state.running[unit.id]['from_step']}")
+            aside = self._scratch.of_attempt(self.state.running[unit.id])
             unpack(source, aside)
             source = aside
         there = {entry.name for entry in os.scandir(source)}
@@ -247,7 +248,7 @@ class Keeper:
         self._forget(unit.id)
         self._sync_sometimes()
         if unit.id in self.held:
-            self._drop_old_steps(unit)
+            self._steps.drop_old(unit.id)
         else:
             shutil.rmtree(folder.steps, ignore_errors=True)
         return event
@@ -335,18 +336,6 @@ class Keeper:
         running = self.state.running.get(unit.id)
         if running is None or running["attempt"] != attempt:
             raise FlambeError(f"attempt {attempt} of {unit.id} is over; what it hands in is refused")
-
-    def _drop_old_steps(self, unit: Unit) -> None:
-        reports = self.state.reports.get(unit.id, [])
-        # NaN is neither better nor worse than anything.
-        scored = [event for event in reports if event["kept"] and event["metric"] == event["metric"] is not None]
-        keep = self.held.get(unit.id, set()) | ({reports[-1]["step"]} if reports else set())
-        if scored:
-            sign = -1 if scored[-1]["lower_is_better"] else 1
-            keep.add(max(scored, key=lambda event: sign * event["metric"])["step"])
-        for folder in self.paths.unit(unit.stage, unit.variant).steps.iterdir():
-            if folder.name.isdigit() and int(folder.name) not in keep:
-                shutil.rmtree(folder, ignore_errors=True)
 
     def _set_status(self, unit: str, status: str, *, reason: str | None = None, error: str | None = None) -> None:
         record = self._record_of(unit)

@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 from flambe.record.layout import ARTIFACTS
+from flambe.record.ledger import Event
 
 
 class Scratch:
@@ -23,20 +24,17 @@ class Scratch:
         self._root = root
         self._spare: list[Path] = []
 
-    def path(self, unit: str, name: str) -> Path:
-        """Return where the folder of a unit (its id) is, or would be. name: tells its folders apart."""
-        return self._root / f"{hashlib.sha256(unit.encode()).hexdigest()[:16]}.{name}"
+    def of_attempt(self, start: Event) -> Path:
+        """Return where the folder of an attempt is, or would be, from its ``start`` event."""
+        return self._path(start["unit"], f"{start['attempt']}.{start['from_step']}")
 
     def place(self, unit: str, name: str) -> Path:
-        """Return a place where nothing is."""
-        self._root.mkdir(exist_ok=True)
-        place = self.path(unit, name)
-        shutil.rmtree(place, ignore_errors=True)
-        return place
+        """Return a place where nothing is. unit: an id. name: tells its places apart."""
+        return self._cleared(self._path(unit, name))
 
-    def make(self, unit: str, name: str) -> Path:
-        """Return a folder that is empty, or has an empty ``artifacts/`` in it."""
-        place = self.place(unit, name)
+    def make(self, start: Event) -> Path:
+        """Return a folder for an attempt that is empty, or has an empty ``artifacts/`` in it."""
+        place = self._cleared(self.of_attempt(start))
         if self._spare:
             os.rename(self._spare.pop(), place)
         else:
@@ -47,10 +45,26 @@ class Scratch:
         """Empty a folder that an attempt is done with. keep: nobody works in it any more, so it may serve another."""
         if keep and folder.parent == self._root:
             with contextlib.suppress(OSError):
-                _empty(folder)
+                _empty(folder, but=ARTIFACTS)
                 self._spare.append(folder)
                 return
         shutil.rmtree(folder, ignore_errors=True)
+
+    def hand_on(self, folder: Path, place: Path) -> None:
+        """Take away what is in a folder, and let it be another one, which is written next."""
+        try:
+            _empty(folder)
+            os.rename(folder, place)
+        except OSError:  # the worker is on another disk
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _path(self, unit: str, name: str) -> Path:
+        return self._root / f"{hashlib.sha256(unit.encode()).hexdigest()[:16]}.{name}"
+
+    def _cleared(self, place: Path) -> Path:
+        self._root.mkdir(exist_ok=True)
+        shutil.rmtree(place, ignore_errors=True)
+        return place
 
     def end(self) -> None:
         """Take everything away."""
@@ -58,11 +72,12 @@ class Scratch:
         shutil.rmtree(self._root, ignore_errors=True)
 
 
-def _empty(folder: Path) -> None:
+def _empty(folder: Path, *, but: str | None = None) -> None:
+    """Take away what is in a folder, but for an empty folder of that name."""
     for entry in list(os.scandir(folder)):
         if not entry.is_dir(follow_symlinks=False):
             os.unlink(entry.path)
-        elif entry.name != ARTIFACTS or any(os.scandir(entry.path)):
+        elif entry.name != but or any(os.scandir(entry.path)):
             shutil.rmtree(entry.path)
 
 

@@ -108,7 +108,7 @@ class SimulatedPool:
             if event.report.more:
                 folder = scratch / STEPS / str(step)
                 if self._on_disk:
-                    folder.mkdir(parents=True)
+                    folder.mkdir(parents=True, exist_ok=True)
                     (folder / "state.json").write_text(json.dumps({"step": step}))
                 event.step_folder = str(folder)
                 return event
