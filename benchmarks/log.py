@@ -2,10 +2,11 @@
 
     python benchmarks/log.py [--calls N] [--rounds N] [--json]
 
-Each way logs the same N numbers, in turns; medians of the rounds. ``call``: what the loop waits for. ``whole``: until
-everything is in its files, closing included. The peers: ``SummaryWriter.add_scalar`` of tensorboardX, where it is installed,
-and what MLXP does: open the file, append one line of JSON, close it. ``flambe.log`` gives metric lines and event files
-(``FLAMBE_TENSORBOARD=0``: lines alone), and a checkpoint knows how far they were; its peers give one of the two.
+Each way logs the same N numbers, in turns; medians of the rounds. ``call``: what the loop waits for. ``whole``: until everything is
+in its files, closing included; ``CPU``: the time of this process for that, which a busy machine changes little. The peers:
+``SummaryWriter.add_scalar`` of tensorboardX, where it is installed, and what MLXP does: open the file, append one line of JSON,
+close it. ``flambe.log`` gives metric lines and event files (``FLAMBE_TENSORBOARD=0``: lines alone), and a checkpoint knows how far
+they were; its peers give one of the two.
 """
 
 # The name of this file is that of a module of Python, which its folder must not hide.
@@ -86,18 +87,17 @@ WAYS = {
 }
 
 
-def measure(way: str, calls: int) -> tuple[float, float]:
-    """Return microseconds a call: of the loop, and until all of it is in its files."""
+def measure(way: str, calls: int) -> tuple[float, float, float]:
+    """Return microseconds a call: of the loop, until all of it is in its files, and of CPU time for all of it."""
     with tempfile.TemporaryDirectory() as folder:
-        began = time.perf_counter()
         with WAYS[way](Path(folder)) as each:
             each(0, 0.0)  # what the first one opens and imports is no part of a call
-            began = time.perf_counter()
+            began, used = time.perf_counter(), time.process_time()
             for step in range(1, calls):
                 each(step, 1.0 / step)
             looped = time.perf_counter() - began
-        whole = time.perf_counter() - began
-    return looped / calls * 1e6, whole / calls * 1e6
+        whole, cpu = time.perf_counter() - began, time.process_time() - used
+    return looped / calls * 1e6, whole / calls * 1e6, cpu / calls * 1e6
 
 
 def main() -> None:
@@ -118,19 +118,17 @@ def main() -> None:
     for _ in range(given.rounds):
         for way, found in times.items():
             found.append(measure(way, given.calls))
+    names = ("call_us", "whole_us", "cpu_us")
     result = {
-        way: {
-            "call_us": statistics.median(loop for loop, _ in found),
-            "whole_us": statistics.median(w for _, w in found),
-        }
+        way: {name: statistics.median(column) for name, column in zip(names, zip(*found, strict=True), strict=True)}
         for way, found in times.items()
     }
     if given.json:
         print(json.dumps({"ways": result, "import_tensorboardX_s": imported}))
         return
-    print(f"{'microseconds':24}{'call':>8}{'whole':>8}")
+    print(f"{'microseconds':24}{'call':>8}{'whole':>8}{'CPU':>8}")
     for way, row in result.items():
-        print(f"{way:24}{row['call_us']:8.1f}{row['whole_us']:8.1f}")
+        print(f"{way:24}" + "".join(f"{row[name]:8.1f}" for name in names))
     if imported is not None:
         print(f"import tensorboardX: {imported:.2f} s")
 
