@@ -3,7 +3,8 @@
 Usage: FLAMBE_DATA=… python benchmarks/text.py [--pairs N] [--epochs N] [--threads N]
 
 Whole processes, from start to the accuracy on the test set, in alternating order and with another seed for each pair. Ours has a
-sparse embedding and ``DeferredAdam``, whose weights are those of Adam but for rounding. Prints the pairs on stderr, and the medians of flambe seconds / script seconds, by the wall clock and by the processor, which a busy machine disturbs less, and the mean
+sparse embedding and ``DeferredAdam``, whose weights are those of Adam but for rounding. Prints the pairs on stderr, and the
+medians of flambe seconds / script seconds, by the wall clock and by the processor, which a busy machine disturbs less, and the mean
 accuracies.
 """
 
