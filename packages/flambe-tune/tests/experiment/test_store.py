@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from flambe.errors import MachineError
+from flambe.errors import MachineError, UsageError
 from flambe.record.ledger import fold, read_events
 from flambe.record.result import ResultStore
 from flambe.record.shared_store import SharedStore
@@ -115,6 +115,11 @@ def test_an_archive_writes_nothing_outside(labs, tmp_path):
 def test_a_store_that_is_not_there_is_said_before_anything_runs(bucket, tmp_path, bench):
     with pytest.raises(MachineError, match="looking at s3://nothing/of/it: S3 refused with NoSuchBucket"):
         SharedStore("s3://nothing/of/it", ResultStore(tmp_path), tmp_path)
+    with pytest.raises(UsageError, match="https://x/y is no store; expected a folder, or s3://bucket/folder"):
+        SharedStore("https://x/y", ResultStore(tmp_path), tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(MachineError, match="the store .*file/below cannot be used: Not a directory"):
+        SharedStore(str(tmp_path / "file/below"), ResultStore(tmp_path), tmp_path)
     _, _, said = bench.tune(bench.spec(), "--store", "s3://nothing/of/it", code=4)
     assert "S3 refused with NoSuchBucket" in said
     assert not list((tmp_path / "out").rglob("run.json"))

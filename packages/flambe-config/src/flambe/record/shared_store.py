@@ -7,7 +7,6 @@ its files are checked by their digests, as those of an earlier run are.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import tarfile
 import tempfile
@@ -17,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 
 from flambe.cli.console import say
-from flambe.errors import FlambeError
+from flambe.errors import FlambeError, MachineError, UsageError
 from flambe.record.layout import STEPS
 from flambe.record.ledger import Event, read_event
 from flambe.record.result import Found, ResultStore
@@ -32,14 +31,14 @@ class SharedStore:
     """Results at ``address``, beside those of ``nearer``, which are asked first.
 
     scratch: an existing folder on the disk of the runs; what is fetched lies in a folder of its own below it until ``close``.
-    Which results there are is looked up once. Raises MachineError when the store cannot be read.
+    Which results there are is looked up once. Raises MachineError when the store cannot be read or made, UsageError for an
+    address that is none of a store.
     """
 
     def __init__(self, address: str, nearer: ResultStore, scratch: Path) -> None:
         self.address = address.rstrip("/")
         self._nearer = nearer
-        kind, separator, _ = self.address.partition("://")
-        self._scheme: Scheme | None = scheme(kind) if separator else None
+        self._scheme = _scheme_of(self.address)
         self._folder = Path(self.address).expanduser().absolute()
         self._keys = {name.removesuffix(_END) for name in self._names() if name.endswith(_END)}
         self._temporary = tempfile.TemporaryDirectory(dir=scratch, prefix=".store-")
@@ -86,24 +85,23 @@ class SharedStore:
     def close(self) -> None:
         """Wait for what is on its way. What could not be put there is told, and is no fault of the run."""
         self._sender.shutdown(wait=True)
-        for one in self._sent:
-            error = one.exception()
-            if error is not None:
-                say(f"a result was not put into {self.address}: {error}")
+        errors = [error for one in self._sent if (error := one.exception()) is not None]
+        if errors:
+            say(f"{len(errors)} results were not put into {self.address}: {errors[0]}")
         self._temporary.cleanup()
 
     def _names(self) -> list[str]:
         if self._scheme is not None:
             return self._scheme.names(self.address)
-        with contextlib.suppress(FileNotFoundError):
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
             return os.listdir(self._folder)
-        return []
+        except OSError as error:
+            raise MachineError(f"the store {self.address} cannot be used: {error.strerror}") from error
 
     def _put(self, folder: Path, event: Event) -> None:
         name = f"{event['key']}{_END}"
         # Aside of what readers look for, and on the same disk where the store is a folder.
-        if self._scheme is None:
-            self._folder.mkdir(parents=True, exist_ok=True)
         aside = self._folder if self._scheme is None else Path(self._temporary.name)
         handle, path = tempfile.mkstemp(dir=aside, prefix=f".{event['key']}-")
         try:
@@ -116,6 +114,18 @@ class SharedStore:
                 self._scheme.upload(Path(path), f"{self.address}/{name}")
         finally:
             Path(path).unlink(missing_ok=True)
+
+
+def _scheme_of(address: str) -> Scheme | None:
+    kind, separator, _ = address.partition("://")
+    if not separator:
+        return None
+    try:
+        return scheme(kind)
+    except FlambeError as error:
+        if kind == "s3":
+            raise
+        raise UsageError(f"{address} is no store", expected="a folder, or s3://bucket/folder") from error
 
 
 def _pack(archive: tarfile.TarFile, folder: Path, event: Event) -> None:
