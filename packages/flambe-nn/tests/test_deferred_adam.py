@@ -88,6 +88,15 @@ def test_the_weights_are_those_of_adam(options: dict[str, Any]) -> None:
     torch.testing.assert_close(net.out.weight.double(), dense.out.weight, rtol=1e-3, atol=1e-5)
 
 
+def test_a_schedule_may_move_the_betas() -> None:
+    dense, (net, optimizer) = Net(sparse=False).double(), deferred(lr=1e-2)
+    adam = torch.optim.Adam(dense.parameters(), lr=1e-2)
+    train(dense, adam, batches(40), OneCycleLR(adam, 1e-2, 40))
+    train(net, optimizer, batches(40), OneCycleLR(optimizer, 1e-2, 40))
+    optimizer.settle()
+    torch.testing.assert_close(net.table.weight.double(), dense.table.weight, rtol=1e-4, atol=1e-5)
+
+
 def test_norms_and_clipping_see_the_sparse_gradient_as_the_dense_one() -> None:
     dense, sparse = Net(sparse=False), Net(sparse=True)
     for net in (dense, sparse):

@@ -121,6 +121,11 @@ class DeferredAdam(torch.optim.Adam):
         if "age" not in state:
             state["age"] = torch.zeros(len(parameter), dtype=torch.uint8, device=parameter.device)
             state["drift"] = state["drift_epsilon"] = [0.0] * (SWEEP + 1)
+            state["betas"] = list(group["betas"])
+        if state["betas"] != list(group["betas"]):
+            # A schedule moves them: rows that are behind are so by the old ones.
+            self._settle(parameter, group)
+            state["betas"] = list(group["betas"])
         rows, values = gradient.indices()[0], gradient.values()
         self._catch_up(parameter, group, rows)  # nothing is left to do, unless no lookup came before
         state["step"] += 1
@@ -155,7 +160,7 @@ class DeferredAdam(torch.optim.Adam):
             return
         if len(behind) < len(rows):
             rows, ages = rows[behind], ages[behind]
-        beta_1, beta_2 = group["betas"]
+        beta_1, beta_2 = state["betas"]
         # In double precision: one number for each k, and then one for each row.
         k = torch.arange(SWEEP + 1, dtype=torch.float64)
         drifts = torch.tensor([state["drift"], state["drift_epsilon"]], dtype=torch.float64)
