@@ -128,7 +128,7 @@ def test_a_thousand_steps_take_no_more_room_than_two(tmp_path):
     most = 0
     for step in range(1, 1001):
         state = scratch / "steps" / str(step)
-        state.mkdir(parents=True)
+        state.mkdir(parents=True, exist_ok=True)
         (state / "state.json").write_bytes(b"x" * 1000)
         # Up and down: now and then the best so far, and then long not.
         metric = step % 100 + step / 1000
