@@ -19,13 +19,13 @@ from flambe.build.state import read_state
 from flambe.compile.search import Filler, dimensions
 from flambe.errors import ConfigError, RunFailed
 from flambe.experiment.session import LOCAL, Settings, run_experiment
-from flambe.record.layout import CHECKPOINT, EXPLORED, METRICS, STATE_JSON, STEPS, RunPaths
+from flambe.record.layout import CHECKPOINT, EXPLORED, METRICS, STATE_JSON, STEPS, RunPaths, label
 from flambe.record.ledger import fold, read_events
 from flambe.record.run import COMPLETE, StageRecord, read_record
 from flambe.runner.plan import make_unit
 from flambe.runner.stage import StageRun
 from flambe.runner.unit import StepReport, Unit
-from flambe.search.space import Space
+from flambe.search.space import Knob, Pick, Space
 from flambe.search.tune_adapter import METRIC
 from flambe.spec.codec import dump_spec, load_spec
 from flambe.spec.nodes import Spec, stages_needed
@@ -55,7 +55,8 @@ class StageTrainable(tune.Trainable):
         """Run what is above ``stage``, unless its results are there, and return the ``param_space`` of the stage.
 
         Each search of the stage is a Tune domain under its dotted path (``train.optimizer.lr``), which may be replaced by
-        another over the same values: of a transformed distribution, what is transformed.
+        another over the same values: of a transformed distribution, what is transformed. Trials on other machines need what is
+        above on a disk that they see (``Settings.output_dir``), and Tune needs its ``storage_path`` there.
         Raises ConfigError for searches inside of options and for stages above that have several variants; RunFailed when one of
         them failed; KeyError for a stage that is not there.
         """
@@ -75,11 +76,15 @@ class StageTrainable(tune.Trainable):
         return {_PLAN: plan, **{knob.name: domain_of(knob) for knob in space.knobs()}}
 
     def setup(self, config: dict[str, Any]) -> None:
-        """Build the objects of the variant that ``config`` describes. Raises as ``StageRun.start``."""
+        """Build the objects of the variant that ``config`` describes.
+
+        Raises as ``StageRun.start``; ConfigError for a value that the stage does not choose from.
+        """
         plan = config[_PLAN]
         spec = load_spec(plan["spec"])
         stage = spec.stage(plan["stage"])
-        (self._choice,) = Space({stage.name: dimensions(stage.body)}).assignments(config)
+        space = Space({stage.name: dimensions(stage.body)})
+        (self._choice,) = space.choose(lambda knob: _turned(knob, config[knob.name]))
         concrete = msgspec.structs.replace(stage, body=Filler(stage.body)(self._choice))
         needs = {need["stage"]: msgspec.convert(need, Unit) for need in plan["needs"]}
         params = {f"{stage.name}.{path}": value for path, value in self._choice.items()}
@@ -136,6 +141,15 @@ class StageTrainable(tune.Trainable):
         self._more = True
         self._run = StageRun(self._unit, self._scratch)
         self._run.start(resume)
+
+
+def _turned(knob: Knob, value: Any) -> Any:
+    """Return the value of a knob; a choice may be named by its label, as in the ``param_space``, or be the value itself."""
+    if not isinstance(knob, Pick) or value in knob.labels:
+        return value
+    if label(value) not in knob.labels:
+        raise ConfigError(f"{knob.name} is {value!r}", expected=f"one of {', '.join(knob.labels)}")
+    return label(value)
 
 
 def _above(spec: Spec, stage: str) -> list[str]:
