@@ -121,13 +121,14 @@ def torture(session: nox.Session) -> None:
 def torture_store(session: nox.Session) -> None:
     """Let every change of the disk fail, cut the power 2,000 times, kill searches 700 times, play a million steps of them: three hours. Arguments: ``--seed 7``."""
     packages = [_package("config"), _package("tune") + EXTRAS["tune"], _package("report"), _package("export")]
-    _install(session, *(word for package in packages for word in ("-e", package)))
+    _install(session, *(word for package in packages for word in ("-e", package)), "pytest", "pytest-timeout")
     record = "packages/flambe-config/tests/record"
     session.run("python", f"{record}/faults.py", *session.posargs)
     session.run("python", f"{record}/power.py", "--count", "2000", *session.posargs)
     tune = "packages/flambe-tune/tests/experiment"
     session.run("python", f"{tune}/kills.py", "--ray", "4", *session.posargs)
     session.run("python", f"{tune}/nodes.py", *session.posargs)
+    session.run("pytest", "-q", f"{tune}/test_ray_nodes.py", env={"FLAMBE_TORTURE": "1"})
     session.run("python", f"{tune}/simulated.py", *session.posargs)
 
 

@@ -45,7 +45,7 @@ def _ray_folder(pid: int) -> str:
     raise AssertionError("no Ray folder")
 
 
-@pytest.mark.parametrize("scheduler", [None, ASHA], ids=["none", "asha"])
+@pytest.mark.parametrize("scheduler", [ASHA], ids=["asha"])
 def test_kill_9_in_a_sweep_and_the_same_command_again(benches, scheduler):
     calm, killed = benches("calm"), benches("killed")
     _, whole, _ = calm.tune(calm.spec(rates=5, steps=6, scheduler=scheduler, climber={"pause": 0.05}), "--workers", "2")
@@ -84,8 +84,7 @@ def test_kill_9_in_a_sweep_and_the_same_command_again(benches, scheduler):
         assert not (event["event"] == "start" and event["unit"] in done), "what was finished began again"
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("wanted", ["open", "report"])
+@pytest.mark.parametrize(("number", "wanted"), [(signal.SIGTERM, "report"), (signal.SIGINT, "open")])
 def test_a_signal_for_the_whole_group_ends_cleanly_and_the_same_command_goes_on(benches, number, wanted):
     bench = benches("stopped")
     spec = bench.spec(rates=2, steps=30, climber={"pause": 0.05})
@@ -147,7 +146,7 @@ def test_our_ray_listens_on_loopback_only(bench):
 def test_joining_a_ray_whose_workers_do_not_see_our_disk(benches, monkeypatch):
     # The workers are told that they do not: everything then travels through Ray's object store.
     near, far = benches("near"), benches("far")
-    _, whole, _ = near.tune(near.spec(rates=3, scheduler=ASHA, steps=9), "--workers", "2")
+    _, whole, _ = near.tune(near.spec(rates=3, scheduler=ASHA, steps=9), "--runner", "local")
     blind = far.folder / "blind"
     blind.mkdir()
     (blind / "sitecustomize.py").write_text(

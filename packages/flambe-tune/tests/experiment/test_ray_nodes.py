@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import random
+import signal
+import subprocess
 import sys
 import time
 from collections import Counter
@@ -17,9 +21,12 @@ from flambe.record.ledger import read_events
 from flambe.spec.nodes import Environment, Spec, Stage
 
 sys.path.insert(0, str(Path(__file__).parent))
+from kills import children
+from nodes import Torture
 from ray_nodes import SHARED, RayNodes, missing
 
 pytestmark = [pytest.mark.slow, pytest.mark.hosts]
+whole = pytest.mark.skipif("FLAMBE_TORTURE" not in os.environ, reason="takes long: nox -s torture-store runs it")
 
 WALK = """
 import os, random, socket, time
@@ -171,6 +178,7 @@ def test_a_machine_is_lost_and_only_its_trial_moves(nodes):
     assert row["result_digest"] == calm["result_digest"]
 
 
+@whole
 def test_a_full_disk_of_one_machine_is_told_and_left_alone(nodes):
     # Machine 2 has room for a few steps of a few variants, and none when its disk is full of something else.
     small = nodes.tmp(2) / "small"
@@ -193,6 +201,83 @@ def test_a_full_disk_of_one_machine_is_told_and_left_alone(nodes):
     assert small.exists()
 
 
+TUNER = """
+import os, sys
+import ray
+from ray import tune
+from flambe.experiment import StageTrainable
+from flambe.experiment.session import LOCAL, Settings
+from flambe.spec.codec import load_spec
+
+spec, address, folder = load_spec(open(sys.argv[1]).read()), sys.argv[2], "/mnt/tune/three"
+ray.init(address=address, _node_ip_address=address.partition(":")[0], log_to_driver=False, logging_level="ERROR")
+if os.path.exists(folder):
+    tuner = tune.Tuner.restore(folder, StageTrainable, resume_unfinished=True)
+else:
+    tuner = tune.Tuner(
+        StageTrainable,
+        param_space={**StageTrainable.param_space(spec, "walk"), "walk.rate": tune.grid_search([1, 2, 3])},
+        tune_config=tune.TuneConfig(metric="metric", mode="max"),
+        run_config=tune.RunConfig(
+            name="three", storage_path="/mnt/tune", verbose=0,
+            checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=1),
+            failure_config=tune.FailureConfig(max_failures=3),
+        ),
+    )
+results = tuner.fit()
+for result in results:
+    assert result.error is None, result.error
+    print("ended", result.config["walk.rate"], result.metrics["metric"], result.metrics["training_iteration"], result.metrics["node_ip"])
+"""
+
+
+@whole
+def test_a_plain_tuner_takes_a_stage_over_three_machines_and_goes_on_after_a_kill(nodes):
+    spec = sweep("tuned", rates=3, steps=6, pause=0.4)
+    said = nodes.tmp(1) / "tuner.log"
+    run, _ = ended(nodes.tune(spec, "--runner", "local", "--output-dir", "/tmp/alone"))  # and leaves the spec there
+    rows = read_events(nodes.tmp(1) / "alone/tuned" / Path(run["run"]).name / "ledger.jsonl")
+    right = {
+        float(event["unit"].partition("=")[2]): event["metric"]
+        for event in rows
+        if event.get("unit", "").startswith("walk/") and event["event"] == "commit"
+    }
+    script = nodes.put("tuner.py", TUNER)
+
+    def start():
+        words = nodes.words(1, sys.executable, script, "/tmp/spec-tuned.json", nodes.address)
+        with open(said, "a") as log:
+            return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=log, text=True, env=nodes.environment())
+
+    process = start()
+    wait_for(
+        lambda: list(nodes.shared.glob("tune/three/StageTrainable_*/checkpoint_000001")),
+        f"checkpoint {said.read_text()}",
+        150,
+    )
+    for child in children(process.pid):
+        os.kill(child, signal.SIGKILL)
+    process.communicate()
+    out, _ = start().communicate(timeout=100)
+    lines = [line.split()[1:] for line in out.splitlines() if line.startswith("ended ")]
+    assert {float(rate): float(metric) for rate, metric, *_ in lines} == right, said.read_text()
+    assert {steps for _, _, steps, _ in lines} == {"6"}
+    assert {ip for *_, ip in lines} == {nodes.ip(number) for number in nodes.numbers}
+
+
+def test_a_share_of_the_kills(nodes, capsys):
+    # nox runs the whole: nodes.py
+    with capsys.disabled():
+        torture = Torture(nodes, random.Random(5), {"command": 1, "worker": 2, "node": 1})
+    torture.round("share", 4)
+    torture.close()
+    assert torture.findings == []
+    assert torture.kills.total() == 4
+    assert torture.looks > 4
+    torture.mend()
+
+
+@whole
 def test_the_head_is_lost_and_the_same_command_goes_on(nodes):
     spec = sweep("headless", rates=4, steps=6, pause=0.3)
     process = nodes.tune(spec, "--address", nodes.address)
@@ -200,7 +285,7 @@ def test_the_head_is_lost_and_the_same_command_goes_on(nodes):
     wait_for(lambda: [e for e in read_events(run / "ledger.jsonl") if e["event"] == "report"], "report")
     nodes.kill_ray(1)
     began = time.monotonic()
-    out, words = process.communicate(timeout=100)
+    words = process.communicate(timeout=100)[1]
     print(f"the command ended {time.monotonic() - began:.1f} s after the head")
     assert process.returncode == 4, words
     assert f"the Ray at {nodes.address} is gone. Start it there, then give the same command again" in words
