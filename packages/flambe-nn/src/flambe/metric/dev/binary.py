@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
 
 import torch
@@ -34,7 +35,7 @@ class BinaryMetric(Metric):
         ValueError: they are not of one size.
         """
         value = self.compute_binary(*self._flat(pred, target))
-        return torch.where(pred.isnan().any(), value.new_tensor(float("nan")), value)
+        return torch.where(pred.isnan().any(), math.nan, value)
 
     def compute_binary(self, pred: Tensor, target: Tensor) -> Tensor:
         """Classes ``pred [N]`` and ``target [N]``, both boolean, to a number, 0-d."""
@@ -44,7 +45,7 @@ class BinaryMetric(Metric):
         """Count a batch. The counts stay on their device, so a batch costs no synchronisation."""
         predicted, true = self._flat(pred.detach(), target)
         counts = torch.stack([(predicted == p).logical_and(true == t).sum() for p in (0, 1) for t in (0, 1)]).double()
-        counts = torch.where(pred.isnan().any(), counts.new_tensor(float("nan")), counts)
+        counts = torch.where(pred.isnan().any(), math.nan, counts)
         state["counts"] = state["counts"] + counts if "counts" in state else counts
         return state
 

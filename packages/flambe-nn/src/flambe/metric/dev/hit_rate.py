@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
 
 import torch
@@ -61,4 +62,4 @@ class HitRate(Metric):
                 f"pred is {list(pred.shape)} and target {list(target.shape)}; expected a target of {list(pred.shape[:-1])}"
             )
         hits = self.is_hit(pred, target).double()
-        return torch.where(pred.isnan().any(dim=-1), hits.new_tensor(float("nan")), hits)
+        return torch.where(pred.isnan().any(dim=-1), math.nan, hits)
