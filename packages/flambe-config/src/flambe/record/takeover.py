@@ -13,7 +13,6 @@ from typing import Any
 
 import msgspec
 
-from flambe.build.saving import put_in_place
 from flambe.record.keeper import Keeper
 from flambe.record.layout import EXPLORED
 from flambe.record.refused import on_disk
@@ -52,6 +51,8 @@ class Takeovers:
         shutil.copytree(source, aside, copy_function=_link_or_copy, symlinks=True)
         (aside / EXPLORED).unlink(missing_ok=True)
         (aside / EXPLORED).write_bytes(msgspec.json.encode({"step": step, "choice": dict(choice)}))
+        from flambe.build.saving import put_in_place  # loads numpy, which a run that reuses everything does without
+
         put_in_place(aside, target)  # its own state, or the donor's: nothing in between
 
     def hold(self, stage: str, steps: Mapping[str, set[int]]) -> None:
