@@ -131,12 +131,11 @@ class _Layer(torch.autograd.Function):
         rzn, mrz = rows[:, hidden:], rows[:, : 3 * hidden]
         bias = rows.sum(dim=0)
         skipped = 0 if state is not None else batch  # before the first step there was nothing
-        # Transposed, so that the longer matrix is read along its rows.
-        recurrent = (states.view(-1, hidden)[skipped:-batch].t() @ mrz[skipped:]).t()  # [3H, H]
+        recurrent = mrz[skipped:].t() @ states.view(-1, hidden)[skipped:-batch]  # [3H, H]
         return (
             (rzn @ w_ih).view(length, batch, size) if ctx.needs_input_grad[0] else None,
             flow if ctx.needs_input_grad[1] else None,
-            (data.view(-1, size).t() @ rzn).t(),
+            rzn.t() @ data.view(-1, size),
             torch.cat([recurrent[hidden:], recurrent[:hidden]]),
             bias[hidden:],
             torch.cat([bias[hidden : 3 * hidden], bias[:hidden]]),
