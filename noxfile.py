@@ -89,7 +89,7 @@ def tests(session: nox.Session) -> None:
 @nox.session
 def ray(session: nox.Session) -> None:
     """Run what touches Ray with the oldest version of it that flambe-tune accepts; ``tests`` runs it with the newest."""
-    others = Path(session.create_tmp()) / "constraints.txt"
+    others = session.cache_dir / "oldest-ray.txt"  # no create_tmp(): Ray refuses a TMPDIR inside of its environment
     lines = (ROOT / "constraints.txt").read_text().splitlines(keepends=True)
     others.write_text("".join(line for line in lines if not line.startswith("ray==")))
     tune = _package("tune")

@@ -59,7 +59,9 @@ def test_files_of_the_machines_stay_and_those_with_a_url_are_downloaded_once(
     spec = spec_of(tmp_path)
     web = tmp_path / "downloaded.txt"
     web.write_text("from the web")
-    monkeypatch.setattr("flambe.cluster.relocation.download.fetch", lambda source: web if "://" in source else Path(source))
+    monkeypatch.setattr(
+        "flambe.cluster.relocation.download.fetch", lambda source: web if "://" in source else Path(source)
+    )
     spec.environment.files |= {"far": "/on/the/machines", "far_web": "https://host/far", "web": "https://host/near"}
     spec.environment.remote = ["far", "far_web"]
     spec.stages[0].body |= {"far": {"$file": "/on/the/machines"}, "web": {"$file": "https://host/near"}}

@@ -231,7 +231,12 @@ class RecordedRun:
         units = self.units() if units is None else units
         record, chosen = self.record, self.chosen(units)
         params = {f"params.{path}": plain(value) for path, value in chosen.items()}
-        return self.row(units) | info_of(record, self.status, self.place) | self._config_columns(record.kind, chosen) | params
+        return (
+            self.row(units)
+            | info_of(record, self.status, self.place)
+            | self._config_columns(record.kind, chosen)
+            | params
+        )
 
     def _config_columns(self, kind: str, chosen: Mapping[str, Any]) -> dict[str, Any]:
         # Looking through a whole spec takes longer than reading it: its columns are made, and what is wrong is told if they cannot.
