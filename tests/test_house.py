@@ -36,9 +36,10 @@ def test_a_file_is_one_noun() -> None:
     assert max(long.values(), default=0) <= SURELY_TWO, long
 
 
-RECORD = "packages/flambe-config/src/flambe/record"
+FLOOR = "packages/flambe-config/src/flambe"
 BY_NAME = {
-    *(f"{RECORD}/{name}.py" for name in ("artifact_format", "artifacts", "logger", "recorded_artifact")),
+    *(f"{FLOOR}/record/{name}.py" for name in ("artifact_format", "artifacts", "logger")),
+    f"{FLOOR}/reading/recorded_artifact.py",
     "packages/flambe-nn/src/flambe/learn/torch_file.py",
     "packages/flambe-nn/src/flambe/field/gensim_file.py",
 }

@@ -88,7 +88,7 @@ def test_compiling_loads_what_it_needs_and_no_more() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["flambe", "flambe.spec.codec", "flambe.errors", "flambe.compile", "flambe.record.reader"]
+    "module", ["flambe", "flambe.spec.codec", "flambe.errors", "flambe.compile", "flambe.reading.reader"]
 )
 def test_import_is_light(module: str) -> None:
     code = f"import {module}, sys; print(*{{key.partition('.')[0] for key in sys.modules}})"

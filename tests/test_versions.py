@@ -12,7 +12,7 @@ import pytest
 import flambe
 from flambe.errors import ConfigError
 from flambe.export.artifact import verify
-from flambe.record.reader import Reader
+from flambe.reading.reader import Reader
 from flambe.record.run import RunRecord, read_record
 from flambe.spec.codec import load_spec
 from flambe.spec.digest import spec_digest

@@ -11,12 +11,12 @@ import pytest
 
 import flambe
 from flambe.errors import ConfigError
+from flambe.reading.reader import Reader
 from flambe.record.claim import code_opened
 from flambe.record.damage import result_is_whole
 from flambe.record.layout import RunPaths
 from flambe.record.ledger import fold, read_events
 from flambe.record.metrics import read_metrics
-from flambe.record.reader import Reader
 from flambe.record.result import (
     ResultStore,
     artifacts_are_whole,

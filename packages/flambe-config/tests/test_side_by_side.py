@@ -127,7 +127,9 @@ def test_a_newer_tool_before_an_older_one(here: Tool, of_1_0: Tool, project: Pat
 def test_each_reads_the_run_of_the_other(here: Tool, of_1_0: Tool, project: Path) -> None:
     for writer, reader in ((here, of_1_0), (of_1_0, here)):
         folder = json.loads(writer.execute(writer.compile(project), project).stdout.splitlines()[-1])["run"]
-        program = f"from flambe.record.reader import Reader; print(*[(row['name'], row['done']) for row in Reader({folder!r}).rows()])"
+        program = (
+            f"from flambe import Reader; print(*[(row['name'], row['done']) for row in Reader({folder!r}).rows()])"
+        )
         seen = reader.run("-c", program, cwd=project)
         assert (seen.stdout, seen.stderr) == ("('x', 1)\n", "")
         again = reader.execute((project / folder / "spec.json").read_text(), project)

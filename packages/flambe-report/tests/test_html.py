@@ -15,7 +15,7 @@ from browser import CHROMIUM, browser_page
 from run_builder import RunBuilder, sst_run
 
 from flambe.errors import ConfigError
-from flambe.record.reader import Reader
+from flambe.reading.reader import Reader
 from flambe.report.html_page import HIDDEN, page, page_data
 from flambe.spec.codec import dump_spec
 from flambe.spec.nodes import FUNCTION, NEW, Spec, Stage

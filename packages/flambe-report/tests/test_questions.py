@@ -15,7 +15,7 @@ import pytest
 from run_builder import sst_run
 
 from flambe.errors import FlambeError
-from flambe.record.reader import Reader
+from flambe.reading.reader import Reader
 from flambe.record.run import COMPLETE, Host, RunRecord, StageRecord, Times, now, read_record, this_host, write_record
 from flambe.report.garbage import collect, remove
 from flambe.report.listing import Request, listing

@@ -20,7 +20,7 @@ _DOOR = {
     "Context": "flambe.runnable.context",
     "Link": "flambe.build.link",
     "Logger": "flambe.record.logger",
-    "Reader": "flambe.record.reader",
+    "Reader": "flambe.reading.reader",
     "Schema": "flambe.build.schema",
     "launch": "flambe.runnable.launch",
     "load": "flambe.build.saved",
@@ -64,8 +64,8 @@ if TYPE_CHECKING:
     from flambe.build.saved import load, save
     from flambe.build.schema import Schema
     from flambe.logging.log import get_trial_dir, log
+    from flambe.reading.reader import Reader
     from flambe.record.logger import Logger
-    from flambe.record.reader import Reader
     from flambe.runnable.config_dict import ConfigDict
     from flambe.runnable.context import Context
     from flambe.runnable.environment import env, get_env, set_env

@@ -10,7 +10,7 @@ from experiments import runs, stopped_after
 from scenario import Scenario, look_at_runs, newest, result_of
 from toys import spec_of
 
-from flambe.record.reader import Reader
+from flambe.reading.reader import Reader
 from flambe.spec.nodes import Spec, Stage
 
 

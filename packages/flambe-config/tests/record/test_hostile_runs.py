@@ -21,9 +21,10 @@ READ = """
     home, outside, cache = map(os.path.realpath, sys.argv[1:4])
     resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
     import flambe
-    from flambe.record.reader import Reader
-    from flambe.record import column_map, foreign, logger, row, runs, sql  # all that reading takes, before it is watched
-    from flambe.record.foreign import expyrun, mlxp
+    from flambe.reading.reader import Reader
+    from flambe.record import logger
+    from flambe.reading import column_map, foreign, row, runs, sql  # all that reading takes, before it is watched
+    from flambe.reading.foreign import expyrun, mlxp
     import flambe.compile.yaml, json, sqlite3, _strptime
 
     seen = []

@@ -18,8 +18,8 @@ from typing import NamedTuple
 import pytest
 from run_writer import unit_of, write_metrics, write_run
 
-from flambe.record.index import cache_folder
-from flambe.record.reader import Reader
+from flambe.reading.index import cache_folder
+from flambe.reading.reader import Reader
 
 COUNT = 12
 
@@ -174,7 +174,7 @@ def test_what_cannot_be_kept_is_done_without(home: Path, tmp_path: Path) -> None
 
 
 def test_a_locked_index_is_done_without(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flambe.record.index._WAIT_S", 0.05)
+    monkeypatch.setattr("flambe.reading.index._WAIT_S", 0.05)
     reader(home, tmp_path / "cache").select()
     holder = sqlite3.connect(file_of(tmp_path / "cache"), isolation_level=None)
     holder.execute("BEGIN EXCLUSIVE")
@@ -253,7 +253,7 @@ class Asked(NamedTuple):
 @pytest.fixture(params=["looking", "watching"])
 def asked(request: pytest.FixtureRequest, home: Path, monkeypatch: pytest.MonkeyPatch) -> Asked:
     """As on a network drive, where each record is looked at, and as on a local disk, where Linux tells."""
-    monkeypatch.setattr("flambe.record.catalog._FEW", 0 if request.param == "watching" else 1 << 30)
+    monkeypatch.setattr("flambe.reading.catalog._FEW", 0 if request.param == "watching" else 1 << 30)
     for folder in (home, home / "first"):
         os.utime(folder, (1_700_000_000, 1_700_000_000))  # what is younger is listed again, and watches anew
     found = Reader(home, index=None)
@@ -377,8 +377,8 @@ def test_a_child_after_a_fork_hears_for_itself(asked: Asked) -> None:
 def test_an_index_of_many_runs_is_put_together_again_and_loses_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flambe.record.index._MOST", 4)
-    monkeypatch.setattr("flambe.record.index._SMALL", 2)
+    monkeypatch.setattr("flambe.reading.index._MOST", 4)
+    monkeypatch.setattr("flambe.reading.index._SMALL", 2)
     home, cache, chance = tmp_path / "out", tmp_path / "cache", random.Random(5)
     for _ in range(16):
         index = chance.randrange(14)

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from flambe.errors import ConfigError
-from flambe.record.operand import AGE, CREATED, FUNCTIONS, called
-from flambe.record.query import ColumnUse, parse
-from flambe.record.sheet import MISSING, Sheet
+from flambe.reading.operand import AGE, CREATED, FUNCTIONS, called
+from flambe.reading.query import ColumnUse, parse
+from flambe.reading.sheet import MISSING, Sheet
 
 ROW: dict[str, Any] = {
     "status": "COMPLETE", "metric": 0.75, "step": 3, "best": True, "complete": False, "params.model.n_layers": 2,

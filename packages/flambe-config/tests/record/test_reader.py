@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from flambe.errors import ConfigError
+from flambe.reading.query import parse
+from flambe.reading.reader import Reader
 from flambe.record.keeper import Keeper
-from flambe.record.query import parse
-from flambe.record.reader import Reader
 from flambe.record.run import COMPLETE, Host, RunRecord, StageRecord, Times, now, this_host, write_record
 from flambe.runner.unit import StepReport, Unit
 from flambe.spec.nodes import GRID, LINK, NEW, Spec, Stage

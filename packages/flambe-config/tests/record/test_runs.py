@@ -11,11 +11,11 @@ from run_writer import unit_of, write_run
 
 import flambe
 from flambe.errors import ConfigError, ProvenanceError, UsageError
-from flambe.record.aggregates import count, last, max, mean, min, std
-from flambe.record.column_map import InvalidMapError
-from flambe.record.grouped import GroupedRuns, NoSuchGroup
-from flambe.record.row import NoSuchColumn
-from flambe.record.runs import Runs
+from flambe.reading.aggregates import count, last, max, mean, min, std
+from flambe.reading.column_map import InvalidMapError
+from flambe.reading.grouped import GroupedRuns, NoSuchGroup
+from flambe.reading.row import NoSuchColumn
+from flambe.reading.runs import Runs
 
 ODD = {
     "METRIC": "METRIC",

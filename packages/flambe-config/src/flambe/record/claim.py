@@ -80,35 +80,6 @@ def _opened(ledger: Path) -> Event | None:
     return opened[-1] if opened else None
 
 
-def find_run(text: str, folder: Path) -> Path:
-    """Return the run that a text names: its folder, or the beginning of its id or of its number (``exp.3``) below ``folder``.
-
-    Raises UsageError when there is none, or more than one.
-    """
-    from flambe.record.reader import find_runs
-
-    if (Path(text) / RUN).is_file():
-        return Path(text).absolute()
-    found: list[Path] = []
-    near: list[str] = []
-    for path in find_runs(folder, []) if folder.is_dir() else ():
-        try:
-            record = run.read_record(path / RUN, run.RunRecord)
-        except (OSError, ConfigError):
-            continue
-        if path.name == text or (text and record.id.lower().startswith(text.lower())):
-            found.append(path)
-        near.append(str(path))
-    if len(found) == 1:
-        return found[0].absolute()
-    expected = "the folder of a run, its id, or the beginning of it"
-    if found:
-        shown = ", ".join(str(path) for path in found[:5])
-        raise UsageError(f"{len(found)} runs are called {text!r}: {shown}", expected=expected)
-    there = f"The newest one is {near[-1]}." if near else None
-    raise UsageError(f"there is no run {text!r} below {folder}", expected=expected, hint=there)
-
-
 def home_of(spec: Spec) -> Path:
     """Return the folder of the runs of a spec: ``{output_dir}/{name}``, of functions in debug mode ``{output_dir}/DEBUG/{name}``."""
     folder = Path(spec.output_dir).expanduser().absolute()

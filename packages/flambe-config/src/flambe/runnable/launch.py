@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from flambe.errors import ConfigError, FlambeError
 
 if TYPE_CHECKING:
-    from flambe.record.recorded import RecordedRun
+    from flambe.reading.recorded import RecordedRun
     from flambe.runnable.context import Context
 
 CONFIG = "config.yaml"

@@ -13,7 +13,8 @@ import msgspec
 
 from flambe.cli.console import say, tell
 from flambe.errors import ConfigError, ConfigFaults, FlambeError, RunFailed
-from flambe.record.claim import NEXT, Wish, find_run, home_of
+from flambe.reading.finding import find_run
+from flambe.record.claim import NEXT, Wish, home_of
 from flambe.record.run import FAILED
 from flambe.runnable.function import hold
 from flambe.runnable.words import Words, check_options, help_text, path_of, read_words
@@ -26,7 +27,7 @@ from flambe.spec.nodes import MAP, Spec, is_concrete, kind_of
 if TYPE_CHECKING:
     from flambe.compile.compiler import Compiled
     from flambe.compile.yaml import Mapping as Tree
-    from flambe.record.recorded import RecordedRun
+    from flambe.reading.recorded import RecordedRun
     from flambe.runnable.launch import Task
 
 LOGS = "logs"
@@ -106,7 +107,7 @@ def call_task(task: Task, config: Mapping[str, Any]) -> Any:
 
 def run_task(task: Task, overrides: Sequence[str] | Mapping[str, Any], *, jobs: int) -> list[RecordedRun]:
     """Run a function from Python, see ``Task.run``."""
-    from flambe.record.recorded import RecordedRun
+    from flambe.reading.recorded import RecordedRun
 
     if isinstance(overrides, str):
         raise ConfigError(f"the overrides are {overrides!r}", expected="a list of words")

@@ -206,7 +206,7 @@ OPENED = """
 import sys
 import flambe
 from flambe.errors import ProvenanceError
-from flambe.record.reader import Reader
+from flambe.reading.reader import Reader
 from flambe.spec.codec import load_spec
 
 assert [row["name"] for row in Reader("run").rows()] == ["sample"]

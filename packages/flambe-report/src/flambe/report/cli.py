@@ -15,8 +15,8 @@ from flambe.cli.streams import data_is_terminal, emit, emit_json, read_text
 from flambe.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
-    from flambe.record.reader import Reader
-    from flambe.record.recorded import RecordedRun
+    from flambe.reading.reader import Reader
+    from flambe.reading.recorded import RecordedRun
     from flambe.report.rows import Row
 
 PORT = 49558
@@ -175,7 +175,7 @@ def diff(ctx: click.Context, one: str, other: str, everything: bool, form: str |
 
     flambe diff compares how two configs are written, also before they run.
     """
-    from flambe.record.reader import Reader
+    from flambe.reading.reader import Reader
     from flambe.report.comparison import differences
     from flambe.report.rows import write_rows
 
@@ -310,13 +310,14 @@ def serve(paths: tuple[str, ...], host: str, port: int | None, token: str | None
 
 def _open(paths: Sequence[str]) -> tuple[Reader, bool]:
     """Return a reader of the paths, and whether each of them is a run (and not a folder of runs)."""
-    from flambe.record.reader import Reader, is_run
+    from flambe.reading.reader import Reader
+    from flambe.reading.whole_run import is_whole_run
     from flambe.report.reading_bar import reading_bar
 
     places = [place for path in paths for place in (_runs_of_stdin() if path == "-" else [path])]
     reader = Reader(*places, tell=reading_bar())
     try:
-        return reader, all(is_run(Path(place)) for place in places)
+        return reader, all(is_whole_run(place) for place in places)
     except ConfigError:
         return reader, False  # the reader will tell
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from flambe.record.column_names import CONFIG, PARAMS
-from flambe.record.operand import equal
-from flambe.record.row import Row
+from flambe.reading.column_names import CONFIG, PARAMS
+from flambe.reading.operand import equal
+from flambe.reading.row import Row
 
 _PLAIN = ("name", "kind", "status", "metric_name", "metric", "best", "done", "failed", "result_digest")
 _CODE = "info.code.tree"

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from flambe.errors import UsageError, did_you_mean
-from flambe.record.query import parse
-from flambe.record.reader import UNIT_COLUMNS, Reader
+from flambe.reading.query import parse
+from flambe.reading.reader import UNIT_COLUMNS, Reader
 from flambe.report.plot import Point, plot
 from flambe.report.rows import Row, cell, columns_of
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from flambe.errors import UsageError, did_you_mean
-from flambe.record.aggregates import BY_NAME
-from flambe.record.operand import ALIASES
-from flambe.record.query import FUNCTIONS
-from flambe.record.runs import Cells, Runs, order_of
+from flambe.reading.aggregates import BY_NAME
+from flambe.reading.operand import ALIASES
+from flambe.reading.query import FUNCTIONS
+from flambe.reading.runs import Cells, Runs, order_of
 
 _COLUMN = r"(?:`[^`]+`|[^\s(),`]+)"
 _EXPRESSION = re.compile(

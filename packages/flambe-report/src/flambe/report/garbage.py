@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from flambe.errors import FlambeError
+from flambe.reading.foreign.foreign_run import ForeignRun
+from flambe.reading.inside import folders
+from flambe.reading.recorded import RecordedRun
 from flambe.record import layout
-from flambe.record.foreign.foreign_run import ForeignRun
-from flambe.record.inside import folders
-from flambe.record.recorded import RecordedRun
 from flambe.record.run import COMPLETE, PRUNED, RUNNING
 
 _LEFT_AFTER_S = 3600.0

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from flambe.errors import ConfigError
-from flambe.record.column_names import CONFIG, INFO, PARAMS
-from flambe.record.reader import Reader
-from flambe.record.row import Row
-from flambe.record.runs import Runs
+from flambe.reading.column_names import CONFIG, INFO, PARAMS
+from flambe.reading.reader import Reader
+from flambe.reading.row import Row
+from flambe.reading.runs import Runs
 from flambe.report.pages import points_of
 from flambe.report.rows import finite
 

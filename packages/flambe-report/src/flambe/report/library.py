@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from flambe.errors import ConfigError
-from flambe.record.reader import Reader
-from flambe.record.recorded import RecordedRun
+from flambe.reading.reader import Reader
+from flambe.reading.recorded import RecordedRun
 from flambe.record.run import FINISHED
 
 _AGAIN_AFTER_S = 2.0

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from flambe.errors import UsageError, did_you_mean
-from flambe.record.column_names import is_detail
-from flambe.record.operand import AGE, ALIASES
-from flambe.record.query import Query, parse
-from flambe.record.reader import RUN_COLUMNS, UNIT_COLUMNS, Reader
-from flambe.record.row import Row
-from flambe.record.runs import Runs
+from flambe.reading.column_names import is_detail
+from flambe.reading.operand import AGE, ALIASES
+from flambe.reading.query import Query, parse
+from flambe.reading.reader import RUN_COLUMNS, UNIT_COLUMNS, Reader
+from flambe.reading.row import Row
+from flambe.reading.runs import Runs
 from flambe.report.expression import Expression, read_best, read_expressions
 from flambe.report.rows import RUN_TABLE, UNIT_TABLE, columns_of, sorted_rows
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from flambe.cli.console import say
 from flambe.cli.streams import data_is_terminal
 from flambe.errors import ConfigError, UsageError, did_you_mean
+from flambe.reading.recorded import RecordedRun
+from flambe.reading.recorded_unit import PENDING, RecordedUnit
 from flambe.record import layout
-from flambe.record.recorded import RecordedRun
-from flambe.record.recorded_unit import PENDING, RecordedUnit
 from flambe.record.run import FINISHED, LOST, PAUSED, RUNNING
 
 POLL_S = 0.3

@@ -15,12 +15,12 @@ from typing import Any
 import msgspec
 import yaml
 
+from flambe.reading.column_names import UNIT_COLUMNS
+from flambe.reading.query import parse
+from flambe.reading.recorded import RecordedRun
+from flambe.reading.recorded_unit import RecordedUnit
 from flambe.record import layout
-from flambe.record.column_names import UNIT_COLUMNS
 from flambe.record.metrics import read_metrics
-from flambe.record.query import parse
-from flambe.record.recorded import RecordedRun
-from flambe.record.recorded_unit import RecordedUnit
 from flambe.record.run import CANCELLED, COMPLETE, FAILED, FINISHED, LOST, PRUNED, RUNNING
 from flambe.report.rows import columns_of
 

@@ -23,8 +23,8 @@ from werkzeug.exceptions import HTTPException
 from flambe.cli.console import say
 from flambe.cli.streams import emit
 from flambe.errors import ConfigError, MachineError, UsageError
-from flambe.record.reader import is_run
-from flambe.record.recorded import RecordedRun
+from flambe.reading.recorded import RecordedRun
+from flambe.reading.whole_run import is_whole_run
 from flambe.report import pages
 from flambe.report.access import guard, is_loopback
 from flambe.report.archive import tar_stream
@@ -44,7 +44,7 @@ def make_app(roots: Sequence[Path], *, token: str, cookie: str = "flambe_report"
     address to link to. Raises ConfigError for a path that does not exist.
     """
     library = Library(roots)
-    lone = roots[0] if len(roots) == 1 and is_run(roots[0]) else None
+    lone = roots[0] if len(roots) == 1 and is_whole_run(roots[0]) else None
     app = Flask(__name__)
     # "//x" is no other way of writing "/x": it is refused, never redirected.
     app.url_map.merge_slashes = False

@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flambe.errors import ConfigError, did_you_mean
-from flambe.record.column_names import ARTIFACT, is_detail
-from flambe.record.detail import Series, value_of
-from flambe.record.known import Known
-from flambe.record.operand import AGE, ALIASES, age_of
-from flambe.record.sheet import MISSING
+from flambe.reading.column_names import ARTIFACT, is_detail
+from flambe.reading.detail import Series, value_of
+from flambe.reading.known import Known
+from flambe.reading.operand import AGE, ALIASES, age_of
+from flambe.reading.sheet import MISSING
 
 if TYPE_CHECKING:
-    from flambe.record.recorded import RecordedRun
-    from flambe.record.recorded_artifact import RecordedArtifact
-    from flambe.record.recorded_unit import RecordedUnit
+    from flambe.reading.recorded import RecordedRun
+    from flambe.reading.recorded_artifact import RecordedArtifact
+    from flambe.reading.recorded_unit import RecordedUnit
 
 
 class NoSuchColumn(ConfigError, KeyError):

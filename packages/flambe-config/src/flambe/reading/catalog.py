@@ -17,16 +17,17 @@ from typing import Any
 import msgspec
 
 from flambe.errors import ConfigError
+from flambe.reading.column_names import is_detail
+from flambe.reading.detail import Detail
+from flambe.reading.finding import may_hold_runs
+from flambe.reading.foreign import recognize, record_of
+from flambe.reading.index import Index, Listing
+from flambe.reading.inotify import Inotify, tells_all
+from flambe.reading.known import GONE, HERE, Known, Stamp
+from flambe.reading.natural import natural
+from flambe.reading.sheet import MISSING
+from flambe.reading.whole_run import is_whole_run, record_in
 from flambe.record import layout
-from flambe.record.column_names import is_detail
-from flambe.record.detail import Detail
-from flambe.record.foreign import recognize, record_of
-from flambe.record.index import Index, Listing
-from flambe.record.inotify import Inotify, tells_all
-from flambe.record.known import GONE, HERE, Known, Stamp
-from flambe.record.natural import natural
-from flambe.record.sheet import MISSING
-from flambe.record.whole_run import is_whole_run, record_in
 
 _DEEPEST = 32
 _SETTLED_NS = 2_000_000_000
@@ -276,7 +277,7 @@ class Catalog:
 
         record: its stamp. before: what was known of it. read: what is in its record, where that was read already.
         """
-        from flambe.record.reading import read_run
+        from flambe.reading.reading import read_run
 
         path = self._path_of(place)
         ledger, at = stamp_of(f"{path}/{layout.LEDGER}"), time.time_ns()
@@ -347,7 +348,7 @@ class Catalog:
                 del lacking[place]
         if not lacking:
             return
-        from flambe.record.reading import read_detail
+        from flambe.reading.reading import read_detail
 
         self.read_units()
         fresh = []
@@ -361,11 +362,6 @@ class Catalog:
                 fresh.append((place, _encode(known.detail)))
         if fresh:
             self._index.save(details=fresh)
-
-
-def may_hold_runs(name: str) -> bool:
-    """Whether a folder is looked into: the stages of a run hold no runs, and hidden folders are somebody's scratch."""
-    return not name.startswith(".") and name != layout.STAGES
 
 
 def stamp_of(path: str, *, folder: bool = False) -> Stamp:
@@ -384,4 +380,4 @@ def _record_stamp(path: str, kind: str) -> Stamp:
     return GONE
 
 
-__all__ = ["Catalog", "Tell", "may_hold_runs"]
+__all__ = ["Catalog", "Tell"]

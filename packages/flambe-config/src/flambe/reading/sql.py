@@ -23,11 +23,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from flambe.errors import ConfigError, did_you_mean
-from flambe.record.column_names import CONFIG, INFO, PARAMS, RUN_COLUMNS, UNIT_COLUMNS
-from flambe.record.series import FUNCTIONS
+from flambe.reading.column_names import CONFIG, INFO, PARAMS, RUN_COLUMNS, UNIT_COLUMNS
+from flambe.reading.series import FUNCTIONS
 
 if TYPE_CHECKING:
-    from flambe.record.row import Row
+    from flambe.reading.row import Row
 
 TABLES: dict[str, tuple[str, ...]] = {
     "runs": RUN_COLUMNS,

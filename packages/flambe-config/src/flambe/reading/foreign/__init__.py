@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from flambe.record.foreign.foreign_run import ForeignRun
+    from flambe.reading.foreign.foreign_run import ForeignRun
 
 MLXP, EXPYRUN = "mlxp", "expyrun"
 _RECORDS = {"": ("run.json",), MLXP: ("metadata/info.yaml", "metadata"), EXPYRUN: ("config.yml",)}
@@ -19,7 +19,7 @@ def recognize(path: str, files: Collection[str], folders: Collection[str]) -> st
     if "metadata" in folders and name.isdigit():
         return MLXP
     if "config.yml" in files and name.startswith("exp.") and name[4:].isdigit():
-        from flambe.record.foreign.expyrun import is_expyrun
+        from flambe.reading.foreign.expyrun import is_expyrun
 
         return EXPYRUN if is_expyrun(Path(path)) else None
     return None
@@ -33,10 +33,10 @@ def record_of(kind: str) -> tuple[str, ...]:
 def open_foreign(kind: str, path: Path) -> ForeignRun:
     """Return the reader of a run of another tool."""
     if kind == MLXP:
-        from flambe.record.foreign.mlxp import MlxpRun
+        from flambe.reading.foreign.mlxp import MlxpRun
 
         return MlxpRun(path)
-    from flambe.record.foreign.expyrun import ExpyrunRun
+    from flambe.reading.foreign.expyrun import ExpyrunRun
 
     return ExpyrunRun(path)
 

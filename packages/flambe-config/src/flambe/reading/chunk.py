@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from flambe.record.sheet import MISSING
+from flambe.reading.sheet import MISSING
 
 if TYPE_CHECKING:
-    from flambe.record.index import Index
+    from flambe.reading.index import Index
 
 
 class Chunk:

@@ -1,7 +1,7 @@
 """Finding runs, asking for some of them, and making rows of them.
 
 A directory is a run of ours if and only if it holds a ``run.json`` that is not the one of a unit; folders of mlxp and expyrun
-are read beside them. The columns are those of ``flambe.record.columns``, the questions those of ``flambe.record.query``.
+are read beside them. The columns are those of ``flambe.reading.columns``, the questions those of ``flambe.reading.query``.
 
 >>> reader = flambe.Reader("flambe-output")
 >>> reader.filter("info.status == 'COMPLETE' & config.optimizer.lr <= 0.1 & min(val.loss) < 0.3")
@@ -16,24 +16,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from flambe.errors import ConfigError, UsageError, did_you_mean
-from flambe.record.catalog import Catalog, Tell, may_hold_runs
-from flambe.record.column_names import ARTIFACT, CONFIG, INFO, RUN_COLUMNS, UNIT_COLUMNS, is_detail
-from flambe.record.detail import Detail
-from flambe.record.index import cache_folder
-from flambe.record.inside import folders
-from flambe.record.known import Cells, Known
-from flambe.record.natural import natural
-from flambe.record.operand import AGE, CREATED
-from flambe.record.query import Query, parse
-from flambe.record.row import Row
-from flambe.record.sheet import MISSING, Sheet
-from flambe.record.whole_run import is_whole_run
+from flambe.reading.catalog import Catalog, Tell
+from flambe.reading.column_names import ARTIFACT, CONFIG, INFO, RUN_COLUMNS, UNIT_COLUMNS, is_detail
+from flambe.reading.detail import Detail
+from flambe.reading.index import cache_folder
+from flambe.reading.known import Cells, Known
+from flambe.reading.operand import AGE, CREATED
+from flambe.reading.query import Query, parse
+from flambe.reading.row import Row
+from flambe.reading.sheet import MISSING, Sheet
 
 if TYPE_CHECKING:
-    from flambe.record.recorded import RecordedRun
-    from flambe.record.runs import Runs
+    from flambe.reading.recorded import RecordedRun
+    from flambe.reading.runs import Runs
 
-__all__ = ["RUN_COLUMNS", "UNIT_COLUMNS", "Reader", "find_runs", "is_run"]
+__all__ = ["RUN_COLUMNS", "UNIT_COLUMNS", "Reader"]
 
 _FORMATS = ("runs", "datadict", "pandas")
 
@@ -100,12 +97,12 @@ class Reader:
     def filter(self, query_string: str | Query = "", result_format: str = "runs", *, units: bool = False) -> Any:
         """Return the runs that a query is true of, in natural order of their paths.
 
-        query_string: as in ``flambe.record.query``; empty for all. A column that no run has makes comparisons false.
+        query_string: as in ``flambe.reading.query``; empty for all. A column that no run has makes comparisons false.
         result_format: ``runs`` for ``Runs`` (``datadict`` is its old name), whose metrics are read when they are asked for;
         ``pandas`` for a data frame with everything in it. units: a row for each variant of each stage, and not for each run.
         Raises ConfigError with the column of a fault in the query.
         """
-        from flambe.record.runs import Runs
+        from flambe.reading.runs import Runs
 
         if result_format not in _FORMATS:
             raise UsageError(
@@ -167,11 +164,11 @@ class Reader:
         return found
 
     def sql(self, text: str) -> list[dict[str, Any]]:
-        """Return the rows of a SELECT over the tables of ``flambe.record.sql``: runs, units, params, config, info, metrics, artifacts.
+        """Return the rows of a SELECT over the tables of ``flambe.reading.sql``: runs, units, params, config, info, metrics, artifacts.
 
         Raises ConfigError for anything but a SELECT, and for names that there are none of.
         """
-        from flambe.record.sql import answer, named
+        from flambe.reading.sql import answer, named
 
         tables = set(named(text))
         if tables & {"metrics", "artifacts"}:
@@ -226,26 +223,6 @@ class Reader:
         for catalog in self._catalogs:
             catalog.read_details()
             self._add_problems(catalog)
-
-
-def is_run(path: Path) -> bool:
-    """Whether ``path`` is the directory of a whole run. Raises ConfigError when its record cannot be read."""
-    return is_whole_run(path)
-
-
-def find_runs(root: Path, problems: list[str]) -> Iterator[Path]:
-    """Yield the folders of our runs at and below ``root``, and read nothing else; what cannot be read is added to ``problems``."""
-    try:
-        if is_whole_run(root):
-            yield root
-            return
-        children = folders(root)
-    except (OSError, ConfigError) as error:
-        problems.append(str(error))
-        return
-    for name in sorted(children, key=natural):
-        if may_hold_runs(name):
-            yield from find_runs(root / name, problems)
 
 
 def _narrow(cells: Cells) -> Cells:

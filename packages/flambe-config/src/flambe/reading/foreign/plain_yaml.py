@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from flambe.errors import ConfigError
-from flambe.record.inside import read_file
+from flambe.reading.inside import read_file
 
 _MOST_VALUES = 100_000
 

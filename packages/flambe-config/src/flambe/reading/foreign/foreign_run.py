@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
-from flambe.record.columns import flatten, info_of
+from flambe.reading.columns import flatten, info_of
+from flambe.reading.recorded import RecordedRun, RecordedUnit
 from flambe.record.ledger import LedgerState
-from flambe.record.recorded import RecordedRun, RecordedUnit
 from flambe.record.run import RunRecord
 from flambe.spec.nodes import Spec
 

@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from flambe.record.series import FUNCTIONS, summary_of
-from flambe.record.sheet import MISSING, Sheet
+from flambe.reading.series import FUNCTIONS, summary_of
+from flambe.reading.sheet import MISSING, Sheet
 
 Row = Mapping[str, Any]
 

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from flambe.errors import ConfigError
+from flambe.reading.columns import chosen_of, plain
+from flambe.reading.inside import is_file_name, leads_out, plain_files, read_lines
+from flambe.reading.recorded_artifact import RecordedArtifact, find_artifacts
+from flambe.reading.series import aligned, summary_of
 from flambe.record import layout
-from flambe.record.columns import chosen_of, plain
-from flambe.record.inside import is_file_name, leads_out, plain_files, read_lines
 from flambe.record.ledger import LedgerState
-from flambe.record.recorded_artifact import RecordedArtifact, find_artifacts
 from flambe.record.run import CANCELLED, COMPLETE, FAILED, PAUSED, PRUNED, RUNNING, StageRecord, now
-from flambe.record.series import aligned, summary_of
 
 if TYPE_CHECKING:
-    from flambe.record.recorded import RecordedRun
+    from flambe.reading.recorded import RecordedRun
 
 _LINES = ".jsonl"
 PENDING = "PENDING"

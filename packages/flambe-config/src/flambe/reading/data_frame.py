@@ -6,11 +6,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from flambe.errors import FlambeError
-from flambe.record.column_names import ARTIFACT, is_detail
-from flambe.record.row import Row
+from flambe.reading.column_names import ARTIFACT, is_detail
+from flambe.reading.row import Row
 
 if TYPE_CHECKING:
-    from flambe.record.runs import Runs
+    from flambe.reading.runs import Runs
 
 _PANDAS = "pandas"
 

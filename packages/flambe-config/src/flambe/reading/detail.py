@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from flambe.record.column_names import ARTIFACT
-from flambe.record.series import FUNCTIONS
+from flambe.reading.column_names import ARTIFACT
+from flambe.reading.series import FUNCTIONS
 
 
 class Series(msgspec.Struct, array_like=True):

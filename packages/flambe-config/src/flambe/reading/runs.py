@@ -6,12 +6,12 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
-from flambe.record.column_map import COLUMNWISE, GENERIC, POINTWISE, InvalidMapError, names_of, read_maps
-from flambe.record.column_names import ARTIFACT, is_detail
-from flambe.record.row import NoSuchColumn, Row
+from flambe.reading.column_map import COLUMNWISE, GENERIC, POINTWISE, InvalidMapError, names_of, read_maps
+from flambe.reading.column_names import ARTIFACT, is_detail
+from flambe.reading.row import NoSuchColumn, Row
 
 if TYPE_CHECKING:
-    from flambe.record.grouped import GroupedRuns
+    from flambe.reading.grouped import GroupedRuns
 
 Cells = Mapping[str, Any]
 
@@ -21,7 +21,7 @@ LAZY = "METRIC"
 
 class Runs(Sequence[Cells]):
     """Rows of runs. ``runs[3]`` is a row, ``runs[:3]`` are Runs, ``runs["train.loss"]`` is the list of the cells of a column: None
-    where a row does not have it. Maps are those of ``flambe.record.column_map``.
+    where a row does not have it. Maps are those of ``flambe.reading.column_map``.
     """
 
     def __init__(self, rows: Iterable[Cells] = ()) -> None:
@@ -53,7 +53,7 @@ class Runs(Sequence[Cells]):
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        from flambe.record.text_table import text_table
+        from flambe.reading.text_table import text_table
 
         few = self._rows[:10]
         columns = self._shown(few)
@@ -78,7 +78,7 @@ class Runs(Sequence[Cells]):
 
     def toPandas(self, lazy: bool = True) -> Any:
         """Return a data frame. lazy: metrics and artifacts are not read, and show as ``METRIC`` and ``ARTIFACT``."""
-        from flambe.record.data_frame import data_frame
+        from flambe.reading.data_frame import data_frame
 
         return data_frame(self, lazy=lazy)
 
@@ -102,7 +102,7 @@ class Runs(Sequence[Cells]):
         return self.apply(maps, COLUMNWISE, reduce=True)
 
     def apply(self, maps: Any, kind: str = GENERIC, *, reduce: bool = False, map_type: str | None = None) -> Runs:
-        """Return the results of maps of a kind (see ``flambe.record.column_map``).
+        """Return the results of maps of a kind (see ``flambe.reading.column_map``).
 
         reduce: whether they make one row of all; else they have to keep the number of rows. map_type: the older name of kind.
         Raises InvalidMapError, NoSuchColumn.
@@ -160,7 +160,7 @@ class Runs(Sequence[Cells]):
 
         A row without a column belongs to the group of None. Raises NoSuchColumn for one that no row has.
         """
-        from flambe.record.grouped import GroupedRuns
+        from flambe.reading.grouped import GroupedRuns
 
         names = names_of(group_keys)
         table = self._table(names) if self._rows else {name: [] for name in names}

@@ -14,11 +14,11 @@ from functools import cached_property
 from typing import Any
 
 from flambe.errors import ConfigError
-from flambe.record.columns import flatten
-from flambe.record.foreign.foreign_run import STAGE, VARIANT, ForeignRun
-from flambe.record.foreign.plain_yaml import read_yaml
-from flambe.record.inside import leads_out, read_lines
-from flambe.record.recorded import RecordedUnit
+from flambe.reading.columns import flatten
+from flambe.reading.foreign.foreign_run import STAGE, VARIANT, ForeignRun
+from flambe.reading.foreign.plain_yaml import read_yaml
+from flambe.reading.inside import leads_out, read_lines
+from flambe.reading.recorded import RecordedUnit
 from flambe.record.run import COMPLETE, FAILED, LOST, QUEUED, RUNNING, Command, Host, RunRecord, Times
 
 _STATES = {"STARTING": QUEUED, "RUNNING": RUNNING, "COMPLETE": COMPLETE, "FAILED": FAILED}

@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from flambe.errors import FlambeError
-from flambe.record.inside import LONGEST, opened, read_stamped
+from flambe.reading.inside import LONGEST, opened, read_stamped
 from flambe.record.ledger import LedgerState, read_event
 
 _T = TypeVar("_T")

@@ -28,7 +28,7 @@ from collections.abc import Iterable
 from typing import NamedTuple, NoReturn
 
 from flambe.errors import ConfigError, Position, did_you_mean
-from flambe.record.operand import (
+from flambe.reading.operand import (
     AGE,
     ALIASES,
     FUNCTIONS,

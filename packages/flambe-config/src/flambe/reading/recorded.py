@@ -17,12 +17,13 @@ from typing import Any, TypeVar
 import msgspec
 
 from flambe.errors import ConfigError
+from flambe.reading.columns import chosen_of, config_of, has_one_stage, info_of, plain
+from flambe.reading.inside import folders, is_file_name
+from flambe.reading.natural import natural
+from flambe.reading.recorded_unit import RecordedUnit, seconds_between
+from flambe.reading.watched import LedgerTail, Watched
 from flambe.record import layout
-from flambe.record.columns import chosen_of, config_of, has_one_stage, info_of, plain
-from flambe.record.inside import folders, is_file_name
 from flambe.record.ledger import LedgerState
-from flambe.record.natural import natural
-from flambe.record.recorded_unit import RecordedUnit, seconds_between
 from flambe.record.run import (
     CANCELLED,
     COMPLETE,
@@ -36,7 +37,6 @@ from flambe.record.run import (
     now,
     status_of,
 )
-from flambe.record.watched import LedgerTail, Watched
 from flambe.spec.codec import load_spec
 from flambe.spec.nodes import VERSION as SPEC_VERSION
 from flambe.spec.nodes import Spec, stages_needed
@@ -227,7 +227,7 @@ class RecordedRun:
         return {name: value for name, value in row.items() if value is not None}
 
     def columns(self, units: list[RecordedUnit] | None = None) -> dict[str, Any]:
-        """Return ``row()``, and the columns ``info.*``, ``config.*`` and ``params.*`` of ``flambe.record.columns``."""
+        """Return ``row()``, and the columns ``info.*``, ``config.*`` and ``params.*`` of ``flambe.reading.columns``."""
         units = self.units() if units is None else units
         record, chosen = self.record, self.chosen(units)
         params = {f"params.{path}": plain(value) for path, value in chosen.items()}

@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 
 from flambe.errors import ConfigError
+from flambe.reading.inside import read_stamped
 from flambe.record import layout
-from flambe.record.inside import read_stamped
 
 
 class _Head(msgspec.Struct):

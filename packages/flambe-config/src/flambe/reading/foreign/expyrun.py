@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from flambe.errors import ConfigError
-from flambe.record.foreign.foreign_run import STAGE, VARIANT, ForeignRun
-from flambe.record.foreign.plain_yaml import read_yaml
-from flambe.record.inside import read_file
+from flambe.reading.foreign.foreign_run import STAGE, VARIANT, ForeignRun
+from flambe.reading.foreign.plain_yaml import read_yaml
+from flambe.reading.inside import read_file
+from flambe.reading.recorded import RecordedUnit
 from flambe.record.layout import CONFIG
-from flambe.record.recorded import RecordedUnit
 from flambe.record.run import RunRecord, Times
 
 _RUN = "__run__"

@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 import msgspec
 
 from flambe.errors import ConfigError
-from flambe.record.columns import has_one_stage
-from flambe.record.detail import Detail, Series
-from flambe.record.foreign import open_foreign
-from flambe.record.known import BELOW, Cells, Known
-from flambe.record.recorded import RecordedRun
+from flambe.reading.columns import has_one_stage
+from flambe.reading.detail import Detail, Series
+from flambe.reading.foreign import open_foreign
+from flambe.reading.known import BELOW, Cells, Known
+from flambe.reading.recorded import RecordedRun
+from flambe.reading.series import FUNCTIONS
 from flambe.record.run import FINISHED, RUNNING
-from flambe.record.series import FUNCTIONS
 
 _OF_THE_PLACE = ("run", "path", "info.path")
 """Columns that are no part of what is kept: they change when a folder is moved."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from flambe.errors import ConfigError
-from flambe.record.inside import open_file, read_file
+from flambe.reading.inside import open_file, read_file
 
 FILE = "file"
 """The type of an artifact that lies in no folder of a type."""

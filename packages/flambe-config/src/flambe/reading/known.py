@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from flambe.record.column_names import CONFIG, INFO, is_detail
-from flambe.record.sheet import MISSING
+from flambe.reading.column_names import CONFIG, INFO, is_detail
+from flambe.reading.sheet import MISSING
 
 if TYPE_CHECKING:
-    from flambe.record.detail import Detail
-    from flambe.record.recorded import RecordedRun
+    from flambe.reading.detail import Detail
+    from flambe.reading.recorded import RecordedRun
 
 Cells = dict[str, Any]
 Stamp = tuple[int, int, int]
@@ -81,7 +81,7 @@ class Known(msgspec.Struct, array_like=True, eq=False, gc=False):
         if self.cells is None:
             found = self.chunk.row(self.at)
             if found is None:
-                from flambe.record.reading import read_run
+                from flambe.reading.reading import read_run
 
                 found = read_run(self.path, self.kind).row
             self.cells = {"run": self.path, **found, "info.path": self.path}
@@ -126,7 +126,7 @@ class Known(msgspec.Struct, array_like=True, eq=False, gc=False):
     def _units(self) -> bytes:
         if self.units is None:
             # Another process may have taken it from the index meanwhile.
-            from flambe.record.reading import read_run
+            from flambe.reading.reading import read_run
 
             self.units = read_run(self.path, self.kind).units
         return self.units
@@ -134,7 +134,7 @@ class Known(msgspec.Struct, array_like=True, eq=False, gc=False):
     def details(self) -> Detail:
         """Return what is known of metrics and artifacts, read now where nobody has asked before."""
         if self.detail is None:
-            from flambe.record.reading import read_detail
+            from flambe.reading.reading import read_detail
 
             self.detail = read_detail(self)[0]
         found: Detail = self.detail
@@ -142,7 +142,7 @@ class Known(msgspec.Struct, array_like=True, eq=False, gc=False):
 
     def open(self, *, once: bool = False) -> RecordedRun:
         """Return the run with everything that is recorded of it. once: read each file once, also when it changes."""
-        from flambe.record.reading import open_run
+        from flambe.reading.reading import open_run
 
         return open_run(self.path, self.kind, once=once)
 

@@ -21,9 +21,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from flambe.record.chunk import Chunk
-from flambe.record.known import GONE, Cells, Known, Stamp
-from flambe.record.sheet import MISSING
+from flambe.reading.chunk import Chunk
+from flambe.reading.known import GONE, Cells, Known, Stamp
+from flambe.reading.sheet import MISSING
 
 _VERSION = 2
 _WAIT_S = 2.0

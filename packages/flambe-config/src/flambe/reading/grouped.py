@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from flambe.errors import ConfigError
-from flambe.record.column_map import COLUMNWISE, GENERIC, POINTWISE, names_of
-from flambe.record.runs import Cells, Runs, key_of
+from flambe.reading.column_map import COLUMNWISE, GENERIC, POINTWISE, names_of
+from flambe.reading.runs import Cells, Runs, key_of
 
 Label = tuple[Any, ...]
 """The values of a group in the columns it is grouped by; None where a row has none."""
