@@ -196,3 +196,14 @@ def test_children_of_a_killed_command_end_with_it(bench):
             return
         signal.sigtimedwait([], 0.01)
     raise AssertionError("the child is still there after 20 s")
+
+
+def test_debug_runs_one_variant_after_another(bench):
+    _, run, _ = bench.tune(bench.spec(steps=1), "--debug")
+    events = read_events(Path(run["run"]) / "ledger.jsonl")
+    busy = most = 0
+    for event in events:
+        busy += {"start": 1, "commit": -1}.get(event["event"], 0)
+        most = max(most, busy)
+    assert most == 1
+    assert json.loads((Path(run["run"]) / "spec.json").read_text())["debug"] is True

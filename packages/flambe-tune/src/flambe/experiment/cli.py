@@ -60,6 +60,9 @@ Examples:
     help="Take results from here too, and put new ones there, so that machines share them. [env var: FLAMBE_STORE]",
 )
 @click.option("--force", is_flag=True, help="Begin a new run directory and reuse nothing. Nothing is deleted.")
+@click.option(
+    "-d", "--debug", is_flag=True, help="One variant after another; at a terminal a debugger stops before each."
+)
 @given_options
 @standing_options(NAME)
 def command(
@@ -73,6 +76,7 @@ def command(
     step_limit: float | None,
     store: str | None,
     force: bool,
+    debug: bool,
     install_extensions: bool,
 ) -> int:
     if len(words) > 1:
@@ -85,6 +89,8 @@ def command(
     text = read_text(words[0] if words else "-", what="spec")
     settings = Settings(runner, workers, address, output_dir, force, step_limit, store)
     specs = _specs(text, seed)
+    for spec in specs:
+        spec.debug = spec.debug or debug
     if install_extensions:
         install_for(specs)
     code = 0
