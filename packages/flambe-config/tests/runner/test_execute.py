@@ -194,6 +194,24 @@ def test_an_equal_run_is_answered_by_the_earlier_one(toy_spec):
     assert [row["reused"] for row in third[:-1]] == [True, True, False, False]
 
 
+def test_results_that_rest_on_a_changed_file_are_not_taken_again(toy_spec, toy, tmp_path):
+    data = tmp_path / "words.txt"
+    data.write_text("one two")
+    source = toy / "__init__.py"
+    noted = f"Words.made += 1; __import__('flambe').runner.environment.note_input({str(data)!r})"
+    source.write_text(source.read_text().replace("Words.made += 1", noted))
+    paths, _, _ = run(toy_spec())
+    assert [one["path"] for one in read_record(paths.unit("look", "0").record, StageRecord).inputs] == [str(data)]
+    data.touch()  # the same content
+    _, same, _ = run(toy_spec())
+    assert [row["reused"] for row in same[:-1]] == [True] * 4
+    data.write_text("two one")
+    _, rows, _ = run(toy_spec())
+    assert [row["reused"] for row in rows[:-1]] == [False] * 4
+    _, again, _ = run(toy_spec())
+    assert [row["reused"] for row in again[:-1]] == [True] * 4
+
+
 def test_changed_code_of_an_extension_is_not_answered_by_an_old_result(toy_spec, toy):
     run(toy_spec())
     source = toy / "__init__.py"

@@ -35,6 +35,7 @@ from flambe.runner.unit import StepReport, Unit
 from flambe.spec.nodes import Spec, is_concrete
 
 _SYNC_EVERY_S = 0.2
+_NO_INPUTS: list[dict[str, Any]] = []
 _RESULT = (layout.ARTIFACTS, layout.ARTIFACT_INDEX, layout.EXPORT_TENSORS, layout.EXPORTS, layout.CHECKPOINT)
 """What a result is made of, in the order in which it is taken into its unit's folder."""
 
@@ -48,6 +49,7 @@ class Keeper:
         self.record = opening.record
         self.ledger = opening.ledger
         self._units: dict[str, StageRecord] = {}
+        self._inputs: dict[str, list[dict[str, Any]]] = {}  # of results, by unit
         self._streams = Streams(self.paths)
         self._scratch = Scratch(self.paths.scratch)
         self._pulse = Pulse(self.paths.record, self.record, self.state.counts)
@@ -164,7 +166,7 @@ class Keeper:
                 shutil.rmtree(path, ignore_errors=True)
             run.sweep(folder.root)
             self._streams.cut(unit.id, self.state.reports.get(unit.id, ()), from_step)
-        inputs = self._inputs_so_far(unit.id) if from_step else []
+        inputs = _joined(self._inputs_above(unit.id), self._inputs_so_far(unit.id) if from_step else [])
         record = StageRecord(
             stage=unit.stage, variant=unit.variant, params=unit.params, key=unit.key, seed=unit.seed, step=from_step,
             attempt=attempt, time=run.Times(started=run.now()), needs={s: Path(f).name for s, f in unit.needs.items()},
@@ -239,6 +241,7 @@ class Keeper:
             self.record.result = report.result
         record.time.ended = run.now()
         write_record(folder.record, record)
+        self._inputs[unit.id] = record.inputs or _NO_INPUTS
         event = self.ledger.append(
             "commit", unit=unit.id, attempt=attempt, key=unit.key, step=report.step, complete=complete,
             metric=report.metric, lower_is_better=report.lower_is_better,
@@ -261,7 +264,9 @@ class Keeper:
             found.record, stage=unit.stage, variant=unit.variant, params=unit.params, key=unit.key, seed=unit.seed,
             attempt=0, needs={s: Path(f).name for s, f in unit.needs.items()},
             reused_from=found.address or os.path.relpath(found.folder, self.paths.root),
+            inputs=_joined(self._inputs_above(unit.id), found.record.inputs),
         )  # fmt: skip
+        self._inputs[unit.id] = record.inputs or _NO_INPUTS
         if found.folder.resolve() != folder.root.resolve():
             aside = self._scratch.place(unit.id, "reuse")
             copy_result(found.folder, aside)
@@ -361,6 +366,15 @@ class Keeper:
         record = self._record_of(unit)
         return record.inputs if record is not None else []
 
+    def _inputs_above(self, unit: str) -> list[dict[str, Any]]:
+        """Return what was read for the results that a unit rests on: when that has changed, the unit's own result is stale too."""
+        found: list[dict[str, Any]] = []
+        for need in self.state.planned[unit]["needs"].values():
+            if need not in self._inputs:  # an earlier process made it
+                self._inputs[need] = self._inputs_so_far(need) or _NO_INPUTS
+            found = _joined(found, self._inputs[need])
+        return found
+
     def _above(self, unit: str) -> dict[str, str]:
         """Return stage → variant of everything that a unit needs, itself or through others."""
         found: dict[str, str] = {}
@@ -392,8 +406,11 @@ def _is_empty(folder: Path) -> bool:
 
 
 def _joined(earlier: list[dict[str, Any]], more: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the inputs of all attempts that a result rests on; one that was read twice and had changed stays twice."""
-    return [*earlier, *(described for described in more if described not in earlier)]
+    """Return the inputs of all that a result rests on; one that was read twice and had changed stays twice."""
+    if not earlier or not more:
+        return earlier or more
+    known = {tuple(described.values()) for described in earlier}
+    return [*earlier, *(described for described in more if tuple(described.values()) not in known)]
 
 
 __all__ = ["Keeper"]

@@ -147,7 +147,7 @@ class StageRecord(msgspec.Struct, omit_defaults=True, kw_only=True):
 
     params: full dotted path → value, own and inherited. key: name of the result (see ``flambe.record.result``).
     step: number of ``run()`` calls done. metric: last value of ``metric()``; lower_is_better: its direction.
-    inputs: files read, with digests. reused_from: folder of the earlier result this one was taken from. result: what a function
+    inputs: files read for it, and for what it rests on, with digests. reused_from: folder of the earlier result this one was taken from. result: what a function
     returned, in node form. exit: how a function ended that failed: the code it gave to ``sys.exit``, or the signal it died of.
     """
 
