@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 from scenario import Scenario, look_at_runs, newest, nothing, result_of
-from toys import spec_of
+from store_toys import spec_of
 
 import flambe
 from flambe.record.keeper import Keeper

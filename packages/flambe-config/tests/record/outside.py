@@ -8,7 +8,7 @@ from typing import Any
 
 from experiments import runs, stopped_after
 from scenario import Scenario, look_at_runs, newest, result_of
-from toys import spec_of
+from store_toys import spec_of
 
 from flambe.reading.reader import Reader
 from flambe.spec.nodes import Spec, Stage

@@ -26,7 +26,7 @@ from experiments import runs, stopped_after
 from functions import SWEEP, failing, gone_on_with, launched
 from proof import apart, prove, share, undisturbed
 from scenario import Scenario, look_at_torn
-from toys import spec_of
+from store_toys import spec_of
 
 from flambe.record import run
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import click
-from toys import toys_at
+from store_toys import toys_at
 
 from flambe.cli.door import enter
 from flambe.record import provenance

@@ -84,7 +84,7 @@ def test_a_share_of_the_power_cuts():
 def toys(tmp_path, monkeypatch):
     """The toys of the proofs, and the folder that their runs are written to."""
     monkeypatch.setattr(sys, "path", [str(HERE), *sys.path])
-    from toys import toys_at
+    from store_toys import toys_at
 
     (tmp_path / "out").mkdir()
     yield toys_at(tmp_path / "toys"), tmp_path / "out"
@@ -94,7 +94,7 @@ def toys(tmp_path, monkeypatch):
 
 def test_a_disk_that_is_full_while_a_unit_goes_on_has_failed_nothing(toys, monkeypatch):
     from experiments import newest, runs, stopped_after
-    from toys import spec_of
+    from store_toys import spec_of
 
     toy, place = toys
     spec = spec_of(toy)
@@ -115,7 +115,7 @@ def after_a_boot(monkeypatch):
 
 def test_artifacts_that_the_power_has_torn_are_made_again(toys, monkeypatch):
     from experiments import newest, runs
-    from toys import spec_of
+    from store_toys import spec_of
 
     toy, place = toys
     code = toy / "__init__.py"
