@@ -136,6 +136,7 @@ with torch.inference_mode():
 validated = [share, len(batches), [value.hex() for value in shared], [value.hex() for value in alone], largest]
 with open(f"result.{{distributed.get_rank()}}", "w") as file:
     json.dump([trained, validated], file)
+distributed.barrier()  # gloo may abort a process whose partner has left already
 distributed.destroy_process_group()
 """
 
