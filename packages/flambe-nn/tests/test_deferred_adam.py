@@ -15,6 +15,7 @@ from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 
 from flambe.build.state import read_state, write_state
 from flambe.dataset.array import ArrayDataset
+from flambe.errors import ConfigError
 from flambe.learn import Trainer
 from flambe.metric import Accuracy
 from flambe.nn.gradients import strided
@@ -188,3 +189,21 @@ def test_a_trainer_stopped_in_the_middle_of_a_step_goes_on_bit_for_bit(tmp_path:
 class Classifier(Net):
     def forward(self, ids: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
         return super().forward(ids), target
+
+
+def test_a_trainer_refuses_an_optimizer_without_sparse_gradients_before_it_trains() -> None:
+    net = Net(sparse=True)
+    data = ArrayDataset((np.zeros((4, 6), dtype=np.int64), np.zeros(4, dtype=np.int64)))
+    with pytest.raises(
+        ConfigError, match=r"table is an embedding of sparse: true, and Adam takes no sparse gradients"
+    ) as refused:
+        Trainer(
+            data,
+            BaseSampler(),
+            BaseSampler(),
+            net,
+            nn.CrossEntropyLoss(),
+            Accuracy(),
+            torch.optim.Adam(net.parameters()),
+        )
+    assert refused.value.hint == "Use !DeferredAdam, whose weights are those of Adam, or leave out sparse: true."

@@ -102,7 +102,7 @@ def record(value: Any, made: Made) -> None:
             object.__getattribute__(value, "__dict__")[MADE] = made
         else:
             key = id(value)
-            _beside[key] = (weakref.ref(value, lambda _: _beside.pop(key, None)), made)
+            _beside[key] = (weakref.ref(value, lambda _, beside=_beside: beside.pop(key, None)), made)
     except (AttributeError, TypeError):
         return
 

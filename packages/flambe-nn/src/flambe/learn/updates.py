@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from flambe.errors import ConfigError
 from flambe.learn.batches import BatchStream
 from flambe.learn.network import Network
 from flambe.learn.optimizer_state import copied
@@ -17,6 +18,12 @@ from flambe.learn.precision import Precision
 from flambe.learn.processes import Processes
 from flambe.nn.gradients import strided
 from flambe.optim import DeferredAdam
+
+# Those of torch whose step raises for a sparse gradient.
+_DENSE = (
+    torch.optim.Adam, torch.optim.AdamW, torch.optim.NAdam, torch.optim.RAdam, torch.optim.RMSprop, torch.optim.Adadelta,
+    torch.optim.Adamax, torch.optim.ASGD, torch.optim.Rprop,
+)  # fmt: skip
 
 
 class Updates:
@@ -35,6 +42,8 @@ class Updates:
         self._processes = processes
         if isinstance(optimizer, DeferredAdam):
             optimizer.attach(model)
+        elif isinstance(optimizer, _DENSE):
+            _refuse_sparse(model, type(optimizer).__name__)
 
     def make(
         self,
@@ -118,3 +127,13 @@ def _norm(tensors: Iterable[Tensor]) -> Tensor:
         for tensor in tensors
     ]
     return torch.linalg.vector_norm(torch.stack(parts)) if parts else torch.zeros(())
+
+
+def _refuse_sparse(model: nn.Module, optimizer: str) -> None:
+    """Raise ConfigError for an embedding whose gradients an optimizer does not take: before the first step, not in it."""
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Embedding | nn.EmbeddingBag) and module.sparse and module.weight.requires_grad:
+            raise ConfigError(
+                f"{name or 'the model'} is an embedding of sparse: true, and {optimizer} takes no sparse gradients",
+                hint="Use !DeferredAdam, whose weights are those of Adam, or leave out sparse: true.",
+            )
