@@ -203,6 +203,33 @@ def test_a_killed_run_is_lost(tmp_path: Path) -> None:
     assert [unit.status for unit in run.units()] == ["LOST"]
 
 
+def test_a_run_that_was_lost_without_a_word_has_no_seconds(tmp_path: Path) -> None:
+    start = "2026-01-01T00:00:00.000Z"
+    path = bare_run(
+        tmp_path / "a" / "exp.0", status="RUNNING", host=Host(name="elsewhere", pid=1),
+        time=Times(started=start, heartbeat=start),
+    )  # fmt: skip
+    assert "seconds" not in next(iter(Reader(path))).row()
+    (path / "ledger.jsonl").write_text(json.dumps({"event": "open", "t": "2026-01-01T00:00:04.000Z"}) + "\n")
+    assert next(iter(Reader(path))).row()["seconds"] == 4.0
+
+
+def test_the_time_between_attempts_is_no_work(tmp_path: Path) -> None:
+    path = bare_run(tmp_path / "a" / "exp.0")
+    plan = {"event": "plan", "unit": "t/0", "stage": "t", "variant": "0"}
+    events = [
+        (0, {"event": "open"}), (0, plan), (1, {"event": "start", "unit": "t/0", "attempt": 1, "from_step": 0}),
+        (3, {"event": "report", "unit": "t/0", "attempt": 1, "step": 1, "kept": True}),
+        (60, {"event": "open"}), (61, {"event": "start", "unit": "t/0", "attempt": 2, "from_step": 1}),
+        (61.5, {"event": "fail", "unit": "t/0", "attempt": 2, "final": True, "error": "x"}),
+    ]  # fmt: skip
+    stamp = "2026-01-01T00:{:02.0f}:{:06.3f}Z".format
+    lines = [json.dumps(event | {"t": stamp(*divmod(at, 60))}) for at, event in events]
+    (path / "ledger.jsonl").write_text("\n".join(lines) + "\n")
+    [unit] = next(iter(Reader(path))).units()
+    assert (unit.started, unit.seconds) == ("2026-01-01T00:00:01.000Z", 2.5)
+
+
 def test_a_live_run_counts_its_seconds(tmp_path: Path) -> None:
     bare_run(
         tmp_path / "a" / "exp.0", status="RUNNING", host=this_host(), time=Times(started=now(), heartbeat=now())

@@ -25,7 +25,7 @@ from flambe.reading.chunk import Chunk
 from flambe.reading.known import GONE, Cells, Known, Stamp
 from flambe.reading.sheet import MISSING
 
-_VERSION = 2
+_VERSION = 3
 _WAIT_S = 2.0
 _MOST_NAMES = 500
 _OLD_S = 120 * 86400

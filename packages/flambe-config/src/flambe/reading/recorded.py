@@ -20,8 +20,9 @@ from flambe.errors import ConfigError
 from flambe.reading.columns import chosen_of, config_of, has_one_stage, info_of, plain
 from flambe.reading.inside import folders, is_file_name
 from flambe.reading.natural import natural
-from flambe.reading.recorded_unit import RecordedUnit, seconds_between
+from flambe.reading.recorded_unit import RecordedUnit
 from flambe.reading.watched import LedgerTail, Watched
+from flambe.reading.work_time import seconds_between
 from flambe.record import layout
 from flambe.record.ledger import LedgerState
 from flambe.record.run import (
@@ -61,7 +62,8 @@ class RecordedRun:
         self.place = path if isinstance(path, str) else str(path.absolute())
         self._once = once
         self._record = Watched[RunRecord | None](f"{self.place}/{layout.RUN}", self._read_record, None, once=once)
-        self._spec = Watched[Spec | None](f"{self.place}/{layout.SPEC}", self._read_spec, None, once=once)
+        self._spec_place = f"{self.place}/{layout.SPEC}"
+        self._spec = Watched[Spec | None](self._spec_place, self._read_spec, None, once=once)
         self._sound: Spec | None = None
         """The spec that was looked through last and found to hold only what it should."""
         self._problems: list[str] = []
@@ -85,8 +87,11 @@ class RecordedRun:
         return LedgerTail(f"{self.place}/{layout.LEDGER}")
 
     def _read_record(self, data: bytes) -> RunRecord:
-        record = _quickly(_RECORD, data)
-        return record or decode_record(data, RunRecord, where=f"{self.place}/{layout.RUN}")
+        record = _quickly(_RECORD, data) or decode_record(data, RunRecord, where=f"{self.place}/{layout.RUN}")
+        if record.resumes and (newest := str(self.paths.newest(layout.SPEC))) != self._spec_place:
+            self._spec_place = newest
+            self._spec = Watched[Spec | None](newest, self._read_spec, None, once=self._once)
+        return record
 
     def _read_spec(self, data: bytes) -> Spec:
         return _quickly(_SPEC, data) or load_spec(data, where=f"{self.place}/{layout.SPEC}")
@@ -109,7 +114,10 @@ class RecordedRun:
 
     @property
     def spec(self) -> Spec | None:
-        """What was to be run, None when ``spec.json`` is missing or cannot be read."""
+        """What was to be run, None when ``spec.json`` is missing or cannot be read; of a run that was gone on with by another config
+        the last one.
+        """
+        self._record.get()  # which says where it is
         spec = self._spec.get()
         if spec is not None and spec is not self._sound:
             try:
@@ -154,7 +162,7 @@ class RecordedRun:
                     unit._take_record(record)
                 if unit.id in state.planned:
                     try:
-                        unit._take_events(state, self._ledger.started.get(unit.id))
+                        unit._take_events(state, self._ledger.work)
                     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
                         self.add_problem(f"{self.paths.ledger}: the events of {unit.id} are none ({error!r})")
                 if lost and unit.status == RUNNING:
@@ -271,12 +279,18 @@ class RecordedRun:
         return name if has_one_stage(self.record.kind) else f"{unit.stage}/{name}"
 
     def seconds(self) -> float | None:
-        """Return how long the run took, or is taking; a lost one until its last sign of life."""
-        record = self.record
+        """Return how long the run took, or is taking, since it was last begun; a lost one until its last word, if it had any."""
+        record, status = self.record, self.status
         if record.time.started is None:
             return None
-        alive = self.status == RUNNING
-        return seconds_between(record.time.started, record.time.ended or (now() if alive else record.time.heartbeat))
+        end = record.time.ended or (now() if status == RUNNING else self.last_word())
+        seconds = seconds_between(record.time.started, end)
+        return seconds if seconds or status != LOST else None
+
+    def last_word(self) -> str | None:
+        """Return when the run was last known to live: by its heartbeat, or its ledger."""
+        self.ledger()
+        return max(filter(None, (self.record.time.heartbeat, self._ledger.work.last)), default=None)
 
     def _unit_folders(self) -> Iterator[tuple[str, str]]:
         stages = self.path / layout.STAGES

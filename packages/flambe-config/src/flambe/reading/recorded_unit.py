@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,9 +14,10 @@ from flambe.reading.columns import chosen_of, plain
 from flambe.reading.inside import is_file_name, leads_out, plain_files, read_lines
 from flambe.reading.recorded_artifact import RecordedArtifact, find_artifacts
 from flambe.reading.series import aligned, summary_of
+from flambe.reading.work_time import WorkTime, seconds_between
 from flambe.record import layout
 from flambe.record.ledger import LedgerState
-from flambe.record.run import CANCELLED, COMPLETE, FAILED, PAUSED, PRUNED, RUNNING, StageRecord, now
+from flambe.record.run import CANCELLED, COMPLETE, FAILED, LOST, PAUSED, PRUNED, RUNNING, StageRecord, now
 
 if TYPE_CHECKING:
     from flambe.reading.recorded import RecordedRun
@@ -37,7 +37,7 @@ class RecordedUnit:
     best: the best of its stage so far. kept: whether later stages see it, once its stage was reduced.
     params: full dotted path → plain value; chosen: the same in node form. needs: stage → unit.
     path: its folder, None when its name is no file name; place: the same as a text, which thousands of units are read by.
-    seconds: from its first start to its end, or until now.
+    seconds: of its attempts together, until it ended or until now; of a lost one until the last word of its run.
     """
 
     def __init__(self, run: RecordedRun, stage: str, variant: str) -> None:
@@ -66,6 +66,7 @@ class RecordedUnit:
         self.started: str | None = None
         self.ended: str | None = None
         self.reused_from: str | None = None
+        self._work: WorkTime | None = None
 
     @property
     def path(self) -> Path | None:
@@ -79,8 +80,11 @@ class RecordedUnit:
     def seconds(self) -> float | None:
         if self.started is None:
             return None
-        end = self.ended or (now() if self.status in (RUNNING, PAUSED) else None)
-        return seconds_between(self.started, end)
+        until = now() if self.status in (RUNNING, PAUSED) else self.run.last_word() if self.status == LOST else None
+        seconds = self._work.seconds(self.id, until) if self._work is not None else None
+        if seconds is None:  # no ledger tells
+            seconds = seconds_between(self.started, self.ended or until)
+        return seconds if seconds or self.status != LOST else None
 
     def logs(self) -> list[str]:
         """Return the names of the metric files there are, without their suffix."""
@@ -181,14 +185,14 @@ class RecordedUnit:
         self.step, self.complete, self.attempt, self.error = record.step, record.complete, record.attempt, record.error
         self.started, self.ended, self.reused_from = record.time.started, record.time.ended, record.reused_from
 
-    def _take_events(self, state: LedgerState, started: str | None) -> None:
+    def _take_events(self, state: LedgerState, work: WorkTime) -> None:
         plan = state.planned[self.id]
         self.status = _STATUS[state.status_of(self.id)]
         if "signal" in state.failed.get(self.id, ()):  # somebody ended it
             self.status = CANCELLED
         self._take_params(plan.get("params") or {})
         self.needs, self.key = {str(s): str(u) for s, u in (plan.get("needs") or {}).items()}, str(plan.get("key", ""))
-        self.started = started or self.started
+        self.started, self._work = work.started.get(self.id, self.started), work
         self.attempt = state.attempts.get(self.id, self.attempt)
         reports = state.reports.get(self.id)
         end = state.done.get(self.id) or state.failed.get(self.id) or state.pruned.get(self.id)
@@ -209,15 +213,4 @@ class RecordedUnit:
             self.kept = self.id in state.reduced[self.stage].get("kept", ())
 
 
-def seconds_between(start: str, end: str | None) -> float | None:
-    """Return the seconds from one time stamp to another; None where one is missing or is none."""
-    if end is None:
-        return None
-    try:
-        first, last = (datetime.datetime.fromisoformat(stamp) for stamp in (start, end))
-        return round(max(0.0, (last - first).total_seconds()), 3)
-    except (ValueError, TypeError):  # no times, or one of them without a zone
-        return None
-
-
-__all__ = ["PENDING", "RecordedUnit", "seconds_between"]
+__all__ = ["PENDING", "RecordedUnit"]

@@ -15,6 +15,7 @@ import msgspec
 
 from flambe.errors import FlambeError
 from flambe.reading.inside import LONGEST, opened, read_stamped
+from flambe.reading.work_time import WorkTime
 from flambe.record.ledger import LedgerState, read_event
 
 _T = TypeVar("_T")
@@ -77,14 +78,14 @@ class LedgerTail:
         self._inode = 0
         self._offset = 0
         self.state = LedgerState()
-        self.started: dict[str, str] = {}
+        self.work = WorkTime()
         self.problem: str | None = None
 
     def refresh(self) -> LedgerState:
         try:
             descriptor, stat = opened(self._path)
         except (FileNotFoundError, NotADirectoryError):
-            self._inode, self._offset, self.state, self.started = 0, 0, LedgerState(), {}
+            self._inode, self._offset, self.state, self.work = 0, 0, LedgerState(), WorkTime()
             return self.state
         except OSError as error:
             self.problem = f"{self._path} {error.strerror or error}"
@@ -92,7 +93,7 @@ class LedgerTail:
         try:
             if stat.st_ino != self._inode or stat.st_size < self._offset:
                 if self._inode:
-                    self._offset, self.state, self.started, self.problem = 0, LedgerState(), {}, None
+                    self._offset, self.state, self.work, self.problem = 0, LedgerState(), WorkTime(), None
                 self._inode = stat.st_ino
             if self._offset:
                 os.lseek(descriptor, self._offset, os.SEEK_SET)
@@ -119,8 +120,7 @@ class LedgerTail:
         try:
             event = read_event(line)
             self.state.apply(event)
-            if event["event"] == "start":
-                self.started.setdefault(event["unit"], event["t"])
+            self.work.take(event)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             self.problem = f"{self._path}: a line is no event ({error!r})"
 
