@@ -166,6 +166,14 @@ def test_an_unknown_column_is_named_with_its_place_and_the_nearest() -> None:
         query.check(ROW)
 
 
+@pytest.mark.parametrize("text", ["status == DONE", "DONE != status", "status in ['x', DONE]"])
+def test_a_text_that_nobody_quoted(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"unknown column 'DONE'\. .*Quote a text: 'DONE'\.$"):
+        parse(text).check(ROW)
+    with pytest.raises(ConfigError, match=r"unknown column 'nope'\. Known are a, b, .*info\.age\.$"):
+        parse("nope > 1").check(["b", "a"])
+
+
 def test_the_end_of_a_path_is_completed() -> None:
     with pytest.raises(ConfigError, match=r"Did you mean 'params\.model\.n_layers'\?"):
         parse("n_layers > 1").check(ROW)

@@ -249,6 +249,20 @@ def test_groups_keep_their_order_and_any_label() -> None:
     assert groups.ungroup()["n"] == [0, 7, 1, 3, 2, 4, 5, 6]
 
 
+def test_a_column_that_a_whole_group_lacks_is_empty_there(tmp_path: Path) -> None:
+    for index, lr in enumerate((0.1, 2.0)):
+        metrics = {} if lr == 2.0 else {"main": [{"loss": 3.0}, {"loss": 1.0}]}
+        write_run(tmp_path, {"lr": lr}, metrics, index=index)
+    groups = flambe.Reader(tmp_path, index=None).filter().groupby("config.lr")
+    for column, first in (("main.loss", [3.0, 1.0]), ("last(main.loss)", 1.0)):
+        rows = groups.aggregate((mean, column, "m"), ungroup=True)
+        assert [dict(row) for row in rows] == [{"config.lr": 0.1, "m": first}, {"config.lr": 2.0, "m": None}]
+    raised = groups[2.0]
+    assert raised["main.loss"] == raised.sort("index")["main.loss"] == raised[:1]["main.loss"] == [None]
+    with pytest.raises(NoSuchColumn, match=r"there is no column 'nowhere'\. `keys\(\)` tells all "):
+        groups.aggregate((mean, "nowhere"))
+
+
 def test_the_best_rate_of_each_model_and_its_test_loss(runs: Runs) -> None:
     """The chain of mlxp's tutorial: group, average, keep the best rate of each model, select these, average their test loss."""
     sizes, rates = ["config.model.num_units"], ["config.optimizer.lr"]
@@ -341,11 +355,47 @@ def test_sql(home: Path) -> None:
     assert not list(Path().glob("x.db"))
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('SELECT run, "config.optimizer.lr" FROM runs', "no such column: config.optimizer.lr. It is a row of config: SELECT run, value FROM config WHERE name = 'optimizer.lr'; what was searched is in params too"),
+        ("SELECT run, config.optimizer.lr FROM runs", "WHERE name = 'optimizer.lr'"),
+        ("SELECT run, config.model.encoder.size FROM runs", "WHERE name = 'model.encoder.size'"),
+        ("SELECT info.host.name FROM runs", "SELECT run, value FROM info WHERE name = 'host.name'"),
+        ('SELECT "train.loss" FROM runs', "WHERE log = 'train' AND key = 'loss'"),
+        ("SELECT m.lst FROM metrics m", "no such column: m.lst. Did you mean 'last'?"),
+        ('SELECT run FROM runs WHERE status = "COMPLETE"', "a text is in single ones: 'COMPLETE'"),
+    ],
+)  # fmt: skip
+def test_sql_takes_no_name_for_a_text_and_says_where_it_is(home: Path, text: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        flambe.Reader(home, index=None).sql(text)
+    assert message in str(caught.value)
+
+
+def test_names_in_quotes_of_every_kind_are_columns(home: Path) -> None:
+    reader = flambe.Reader(home, index=None)
+    text = (
+        """SELECT "index" AS "the ""one""\", [name] AS n, '"x"' AS t FROM "runs" -- "no name"\n"""
+        """WHERE "status" = 'COMPLETE' /* "nor this" */ ORDER BY "index" LIMIT 1"""
+    )
+    assert reader.sql(text) == [{'the "one"': 0, "n": "first", "t": '"x"'}]
+
+
+def test_a_folder_without_runs_is_told(tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match=rf"^nothing is recorded in {tmp_path}$"):
+        assert len(flambe.Reader(tmp_path, index=None).filter()) == 0
+    (tmp_path / "train.py").write_text("")
+    with pytest.raises(ConfigError, match=r"train\.py is no folder; expected a run directory, or a folder of runs"):
+        flambe.Reader(tmp_path / "train.py")
+
+
 def test_a_table_shows_itself(runs: Runs) -> None:
     assert repr(runs).startswith(
         "12 runs\nname   index  status    config.model.num_units  config.optimizer.lr  config.seed\n"
     )
     assert "… 2 more" in repr(runs)
     assert repr(Runs()) == "0 runs"
+    assert repr(runs[:1]).startswith("1 run\n")
     assert "2 groups by config.seed: {(0,): 6 runs, (1,): 6 runs}" in repr(runs.groupby("config.seed"))
     assert "exp.0" in repr(runs[0])

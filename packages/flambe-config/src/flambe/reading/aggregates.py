@@ -1,6 +1,6 @@
 """What the cells of a column come to, over runs: ``mean``, ``std``, ``min``, ``max``, ``last``, ``count``.
 
-Cells are numbers, or the values of metrics (lists). Of lists, the values of one step are put together, and runs of unequal length are
+Cells are numbers, or the values of metrics (lists). Of lists, the values on the same line are put together, and runs of unequal length are
 cut to the shortest; with ``pad=True`` longer ones go on without those that have ended. None counts for nothing.
 
 >>> runs.groupby("config.optimizer.lr").aggregate([(mean, "train.loss"), (count, "config.seed")])

@@ -7,7 +7,7 @@ from typing import Any
 
 from flambe.errors import ConfigError
 from flambe.reading.column_map import COLUMNWISE, GENERIC, POINTWISE, names_of
-from flambe.reading.runs import Cells, Runs, key_of
+from flambe.reading.runs import Cells, Runs, counted, key_of
 
 Label = tuple[Any, ...]
 """The values of a group in the columns it is grouped by; None where a row has none."""
@@ -21,7 +21,8 @@ class GroupedRuns(Mapping[Label, Runs]):
     """A mapping from the values in some columns to ``Runs``, in order of first appearance.
 
     Labels may hold None and lists. ``grouped[0.1, 2]``, ``items()``, ``keys()`` and ``values()`` are those of a mapping. With
-    ``ungroup=True`` a method puts the groups together again, with the columns they were grouped by.
+    ``ungroup=True`` a method puts the groups together again, with the columns they were grouped by. A column that a whole group
+    lacks, and another has, is one of None there.
     """
 
     def __init__(self, group_keys: tuple[str, ...], groups: Sequence[tuple[Label, Runs]]) -> None:
@@ -47,9 +48,9 @@ class GroupedRuns(Mapping[Label, Runs]):
         return isinstance(label, tuple) and tuple(map(key_of, label)) in self._groups
 
     def __repr__(self) -> str:
-        sizes = ", ".join(f"{label!r}: {len(runs)} runs" for label, runs in list(self._groups.values())[:8])
+        sizes = ", ".join(f"{label!r}: {counted(len(runs), 'run')}" for label, runs in list(self._groups.values())[:8])
         more = ", …" if len(self) > 8 else ""
-        return f"{len(self)} groups by {', '.join(self.group_keys)}: {{{sizes}{more}}}"
+        return f"{counted(len(self), 'group')} by {', '.join(self.group_keys)}: {{{sizes}{more}}}"
 
     def ungroup(self) -> Runs:
         """Return the rows of all groups, with the columns they are grouped by."""
@@ -104,8 +105,8 @@ class GroupedRuns(Mapping[Label, Runs]):
         rows = [(key, row, self._labelled(row, label)) for key, (label, runs) in self._groups.items() for row in runs]
         kept = {id(row) for row in Runs(labelled for *_, labelled in rows).filter(map, bygroups)}
         groups = [
-            (label, Runs(row for of, row, labelled in rows if of == key and id(labelled) in kept))
-            for key, (label, _) in self._groups.items()
+            (label, runs.part(row for of, row, labelled in rows if of == key and id(labelled) in kept))
+            for key, (label, runs) in self._groups.items()
         ]
         result = GroupedRuns(self.group_keys, [(label, runs) for label, runs in groups if len(runs)])
         return result.ungroup() if ungroup else result

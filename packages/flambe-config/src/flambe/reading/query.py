@@ -76,6 +76,8 @@ class ColumnUse(NamedTuple):
     name: str
     at: int
     function: str | None = None
+    may_be_text: bool = False
+    """Whether it is compared with another column: a text that somebody forgot to quote looks like that."""
 
     @property
     def cell(self) -> str:
@@ -106,11 +108,13 @@ class Query:
     def check(self, known: Iterable[str]) -> None:
         """Raise ConfigError for the first column that is none of ``known``, with its place and the nearest name."""
         names = dict.fromkeys([*known, AGE])
-        for name, at, function in self.columns:
+        for name, at, function, may_be_text in self.columns:
             if name not in names and name not in ALIASES and function != HAS:
                 # Whoever leaves out the start of a path ("n_layers") is best helped with the whole of it.
                 ends = [other for other in names if other.endswith("." + name)]
                 hint = f"Did you mean {ends[0]!r}?" if ends else did_you_mean(name, names)
+                if may_be_text:
+                    hint = f"{hint} Quote a text: {name!r}." if hint else f"Quote a text: {name!r}."
                 raise ConfigError(
                     f"unknown column {name!r}",
                     position=Position(self._source, 1, at),
@@ -119,7 +123,7 @@ class Query:
 
 
 def _some(names: Iterable[str]) -> str:
-    *some, last = list(names)[: _SHOWN + 1]
+    *some, last = sorted(names)[: _SHOWN + 1]
     return ", ".join([*some, "…" if len(some) == _SHOWN else last])
 
 
@@ -226,11 +230,15 @@ class _Parser:
         if self._is_call() and self._take(HAS):
             name = self._argument(HAS)
             return asking(column(name), lambda cell: cell is not MISSING)
+        first = len(self.columns)
         left = self._value()
         sign = self._token
         if sign.kind == "sign" and sign.text in SIGNS:
             self._next += 1
-            return comparison(sign.text, left, self._value())
+            right = self._value()
+            if left.column and right.column:
+                self._note_texts(first)
+            return comparison(sign.text, left, right)
         if self._take("is"):
             negated = self._take("not") is not None
             if not self._take("null", "None"):
@@ -240,12 +248,18 @@ class _Parser:
             return matching(left, self._pattern())
         negated = self._take("not") is not None
         if self._take("in"):
-            return membership(left, self._list("[", "("), negated=negated)
+            first = len(self.columns)
+            items = self._list("[", "(")
+            self._note_texts(first)
+            return membership(left, items, negated=negated)
         if negated:
             self._fail(self._token.at, f"{self._token} after 'not'", expected="'in'")
         if not left.may_stand_alone:
             self._fail(sign.at, f"{sign} after a value", expected="a comparison such as '=='")
         return asking(left, lambda cell: cell is True)
+
+    def _note_texts(self, first: int) -> None:
+        self.columns[first:] = [use._replace(may_be_text=use.function is None) for use in self.columns[first:]]
 
     def _is_call(self) -> bool:
         return self._token.kind == "word" and self._tokens[self._next + 1].text == "("

@@ -41,7 +41,7 @@ class Reader:
     index: the folder that keeps what was read, for the next process; None for none, default one in the user's cache folder.
     refresh: whether folders are looked at again for each question, once something is known of them. ``problems`` tells which
     records could not be read. tell: is called with the number of runs that were read from their files so far, and of all that
-    are seen yet, while that goes on. Raises ConfigError for a path that does not exist.
+    are seen yet, while that goes on. Raises ConfigError for a path that is no folder.
     """
 
     def __init__(
@@ -54,9 +54,11 @@ class Reader:
         self.problems: list[str] = []
         roots = [Path(path) for path in paths]
         for root in roots:
-            if not root.exists():
-                raise ConfigError(f"{root} does not exist", expected="a run directory, or a folder of runs")
+            if not root.is_dir():
+                what = "is no folder" if root.exists() else "does not exist"
+                raise ConfigError(f"{root} {what}", expected="a run directory, or a folder of runs")
         cache = cache_folder() if index == "" else None if index is None else Path(index)
+        self._paths = ", ".join(map(str, paths))
         self._catalogs = [Catalog(root, cache, looks=refresh, tell=tell) for root in roots]
         self._opened: dict[str, RecordedRun] = {}
         self._seen: list[Known] = []
@@ -100,7 +102,7 @@ class Reader:
         query_string: as in ``flambe.reading.query``; empty for all. A column that no run has makes comparisons false.
         result_format: ``runs`` for ``Runs`` (``datadict`` is its old name), whose metrics are read when they are asked for;
         ``pandas`` for a data frame with everything in it. units: a row for each variant of each stage, and not for each run.
-        Raises ConfigError with the column of a fault in the query.
+        Raises ConfigError with the column of a fault in the query; warns where no run is recorded at all.
         """
         from flambe.reading.runs import Runs
 
@@ -111,6 +113,11 @@ class Reader:
                 hint=did_you_mean(str(result_format), _FORMATS),
             )
         found = Runs(self.select(query_string, units=units, source="query"))
+        if not found and not self._seen:
+            import warnings
+
+            for problem in self.problems or [self.emptiness]:
+                warnings.warn(problem, stacklevel=2)
         return found.toPandas(lazy=False) if result_format == "pandas" else found
 
     def select(self, where: str | Query = "", *, units: bool = False, source: str = "--where") -> list[Row]:
@@ -128,6 +135,11 @@ class Reader:
             return [row for row in rows if query(row.answers(list(needed)))]
         sheet = Sheet({name: self._column(name) for name in needed if name != AGE}, len(all_known))
         return [Row(known) for known in compress(all_known, query.answers(sheet))]
+
+    @property
+    def emptiness(self) -> str:
+        """What to say where no run is recorded."""
+        return f"nothing is recorded in {self._paths}"
 
     @property
     def fields(self) -> dict[str, str]:

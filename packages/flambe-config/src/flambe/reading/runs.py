@@ -22,11 +22,15 @@ LAZY = "METRIC"
 class Runs(Sequence[Cells]):
     """Rows of runs. ``runs[3]`` is a row, ``runs[:3]`` are Runs, ``runs["train.loss"]`` is the list of the cells of a column: None
     where a row does not have it. Maps are those of ``flambe.reading.column_map``.
+
+    Some rows of a table (a slice, a group) have its columns: cells of one that only others fill are None.
     """
 
     def __init__(self, rows: Iterable[Cells] = ()) -> None:
         self._rows = list(rows)
         self._keys: list[str] | None = None
+        self._table_rows = self._rows
+        """Those of the table that these are a part of."""
 
     # -- a sequence --------------------------------------------------------------------------------------------------
 
@@ -39,7 +43,7 @@ class Runs(Sequence[Cells]):
     def __getitem__(self, key: int | slice | str) -> Any:
         if isinstance(key, str):
             return self._column(key)
-        return Runs(self._rows[key]) if isinstance(key, slice) else self._rows[key]
+        return self.part(self._rows[key]) if isinstance(key, slice) else self._rows[key]
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -59,7 +63,7 @@ class Runs(Sequence[Cells]):
         columns = self._shown(few)
         lines = text_table([[_text(_cheap(row, name)) for name in columns] for row in few], columns)
         more = f"\n… {len(self) - len(few)} more" if len(self) > len(few) else ""
-        return f"{len(self)} runs\n{lines}{more}" if columns else f"{len(self)} runs"
+        return f"{counted(len(self), 'run')}\n{lines}{more}" if columns else counted(len(self), "run")
 
     def _shown(self, rows: list[Cells]) -> list[str]:
         wanted = [name for name in ("name", "index", "unit", "status", "metric") if any(name in row for row in rows)]
@@ -69,6 +73,12 @@ class Runs(Sequence[Cells]):
         return [*wanted, *(name for name in varied if name not in wanted)][:8]
 
     # -- columns -----------------------------------------------------------------------------------------------------
+
+    def part(self, rows: Iterable[Cells]) -> Runs:
+        """Return some rows of this table, which keep its columns."""
+        found = Runs(rows)
+        found._table_rows = self._table_rows
+        return found
 
     def keys(self) -> list[str]:
         """Return the columns that any row has, in order of first appearance."""
@@ -128,17 +138,17 @@ class Runs(Sequence[Cells]):
         bygroups: columns; the map is asked for each group of equal rows in these, and the groups come one after another.
         """
         if bygroups is not None:
-            return Runs(row for group in self.groupby(bygroups).values() for row in group.filter(map))
+            return self.part(row for group in self.groupby(bygroups).values() for row in group.filter(map))
         read = read_maps(map, GENERIC)
         if len(read) != 1 or len(read[0].outputs) != 1:
             raise InvalidMapError("a filter takes one map with one result")
         if not self._rows:
-            return Runs()
+            return self.part(())
         [verdicts] = read[0].rows(self._table(read[0].columns), len(self), GENERIC).values()
         for verdict in verdicts:
             if not isinstance(verdict, bool):
                 raise InvalidMapError(f"{read[0]} returned {verdict!r:.60}", expected="True or False for each row")
-        return Runs(row for row, verdict in zip(self._rows, verdicts, strict=True) if verdict)
+        return self.part(row for row, verdict in zip(self._rows, verdicts, strict=True) if verdict)
 
     # -- order and groups ----------------------------------------------------------------------------------------------
 
@@ -153,7 +163,7 @@ class Runs(Sequence[Cells]):
             have = [pair for pair in pairs if pair[0] is not None]
             have.sort(key=lambda pair: order_of(pair[0]), reverse=not ascending)
             rows = [row for _, row in have] + [row for cell, row in pairs if cell is None]
-        return Runs(rows)
+        return self.part(rows)
 
     def groupby(self, group_keys: str | Sequence[str]) -> GroupedRuns:
         """Return the rows by their values in some columns: groups in order of first appearance.
@@ -171,7 +181,7 @@ class Runs(Sequence[Cells]):
             key = tuple(map(key_of, label))
             labels.setdefault(key, label)
             groups.setdefault(key, []).append(row)
-        return GroupedRuns(names, [(labels[key], Runs(rows)) for key, rows in groups.items()])
+        return GroupedRuns(names, [(labels[key], self.part(rows)) for key, rows in groups.items()])
 
     def merge(self, other: Runs) -> Runs:
         """Return rows with the columns of both, row by row; those of ``other`` win. Raises InvalidMapError for unequal lengths."""
@@ -183,8 +193,8 @@ class Runs(Sequence[Cells]):
 
     def _column(self, name: str) -> list[Any]:
         cells = [row.get(name) for row in self._rows]
-        if self._rows and all(cell is None for cell in cells) and not any(name in row for row in self._rows):
-            raise NoSuchColumn(name, self.keys())
+        if self._rows and all(cell is None for cell in cells) and not any(name in row for row in self._table_rows):
+            raise NoSuchColumn(name, Runs(self._table_rows).keys())
         return cells
 
     def _table(self, names: Iterable[str]) -> dict[str, list[Any]]:
@@ -205,6 +215,11 @@ def order_of(value: Any) -> tuple[int, Any]:
     if isinstance(value, str):
         return (2, value)
     return (3, [order_of(item) for item in value]) if isinstance(value, list | tuple) else (4, repr(value))
+
+
+def counted(count: int, what: str) -> str:
+    """Return ``1 run``, ``2 runs``."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def key_of(value: Any) -> Any:
@@ -229,4 +244,4 @@ def _text(value: Any) -> str:
     return text if len(text) <= 24 else text[:23] + "…"
 
 
-__all__ = ["LAZY", "Cells", "Runs", "key_of", "order_of"]
+__all__ = ["LAZY", "Cells", "Runs", "counted", "key_of", "order_of"]

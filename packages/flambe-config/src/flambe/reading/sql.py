@@ -40,6 +40,11 @@ TABLES: dict[str, tuple[str, ...]] = {
 }
 _ALLOWED = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
 _WIDEST = 1 << 63
+_DOUBLE = re.compile(
+    r"""'(?:[^']|'')*' | `[^`]*` | \[[^\]]*\] | --[^\n]* | /\*.*?\*/ | "((?:[^"]|"")*)\"""", re.X | re.S
+)
+"""What SQL does not look into, and names in double quotes."""
+_SIDE = {CONFIG: "config", PARAMS: "params", INFO: "info"}
 
 
 def answer(text: str, runs: Iterable[Row], units: Iterable[Row]) -> list[dict[str, Any]]:
@@ -58,14 +63,17 @@ def answer(text: str, runs: Iterable[Row], units: Iterable[Row]) -> list[dict[st
         database.execute("PRAGMA query_only = ON")
         database.set_authorizer(_authorize)
         try:
+            if '"' in text:
+                # A name in double quotes that is no column would be a text to SQLite; one in its other quotes is an error.
+                database.execute(_DOUBLE.sub(_in_backquotes, text)).close()
             cursor = database.execute(text)
         except (sqlite3.Error, sqlite3.Warning) as error:
-            raise _fault(error) from error
+            raise _fault(error, text) from error
         names = [column[0] for column in cursor.description or ()]
         try:
             return [dict(zip(names, row, strict=True)) for row in cursor]
         except sqlite3.Error as error:
-            raise _fault(error) from error
+            raise _fault(error, text) from error
     finally:
         database.close()
 
@@ -80,18 +88,44 @@ def _authorize(action: int, *about: Any) -> int:
     return sqlite3.SQLITE_OK if action in _ALLOWED else sqlite3.SQLITE_DENY
 
 
-def _fault(error: Exception) -> ConfigError:
+def _in_backquotes(match: re.Match[str]) -> str:
+    name: str | None = match[1]
+    return match[0] if name is None else "`" + name.replace('""', '"').replace("`", "``") + "`"
+
+
+def _fault(error: Exception, text: str) -> ConfigError:
     what = str(error)
     kind, _, name = what.partition(": ")
     hint = expected = None
     if kind == "no such table":
         hint, expected = did_you_mean(name, TABLES), f"one of {', '.join(TABLES)}"
     elif kind == "no such column":
-        columns = dict.fromkeys(column for names in TABLES.values() for column in names)
-        hint = did_you_mean(name.rpartition(".")[2], columns)
+        hint = _where_it_is(name, text)
+    elif what.startswith('near "."') and (long := re.search(r"\b(?:config|params|info)(?:\.\w+){2,}", text)):
+        hint = _where_it_is(long[0], text)  # of more parts than SQL has names for
     elif "not authorized" in what:
         expected = "a SELECT: nothing can be changed"
     return ConfigError(f"SQL: {what}", expected=expected, hint=hint)
+
+
+def _where_it_is(name: str, text: str) -> str | None:
+    """Return where a column is that no table has: options, facts and metrics are rows."""
+    for prefix, table in _SIDE.items():
+        if name.startswith(prefix):
+            key = name.removeprefix(prefix).replace("'", "''")
+            searched = "; what was searched is in params too" if table == "config" else ""
+            return f"It is a row of {table}: SELECT run, value FROM {table} WHERE name = '{key}'{searched}."  # noqa: S608 - words
+    columns = dict.fromkeys(column for names in TABLES.values() for column in names)
+    first, dot, last = name.rpartition(".")
+    near = did_you_mean(last, columns)
+    if f'"{name}"' in text and not dot:
+        return " ".join(filter(None, (near, f"Double quotes name a column; a text is in single ones: '{name}'.")))
+    if near:
+        return near
+    if dot and not re.search(rf"\b{re.escape(first)}\b(?!\.)", text):  # no table, and none by another name
+        log, key = first.replace("'", "''"), last.replace("'", "''")
+        return f"A metric is a row of metrics: SELECT run, last FROM metrics WHERE log = '{log}' AND key = '{key}'."  # noqa: S608 - words
+    return None
 
 
 def _rows_of(table: str, runs: Iterable[Row], units: Iterable[Row]) -> Iterator[Sequence[Any]]:
