@@ -84,6 +84,19 @@ def test_a_table_off_a_terminal_has_no_colour(home: Path) -> None:
     assert sum("*" in line for line in body) == 2
 
 
+def test_a_table_off_a_terminal_cuts_errors_unless_they_are_asked_for(tmp_path: Path) -> None:
+    run = RunBuilder(tmp_path, SST_STAGES)
+    unit = run.plan("dataset")
+    run.start(unit)
+    run.fail(unit, "ValueError: " + "long " * 60)
+    run.close("FAILED")
+    cut = report("ls", run.path, "--format", "table").stdout
+    assert max(map(len, cut.splitlines())) == 120
+    assert "ValueError: long" in cut
+    assert cut.rstrip().endswith("…")
+    assert "long " * 59 in report("ls", run.path, "--format", "table", "-c", "unit,error").stdout
+
+
 def test_lines_of_a_tool_are_read_from_stdin_each_run_once(home: Path) -> None:
     run = str(home / "sst" / "exp.0")
     stream = "\n".join(
@@ -123,6 +136,10 @@ def test_useless_stdin_is_a_usage_error(stdin: str, message: str) -> None:
         (("ls", "{run}", "--sort", "stat"), "--sort: unknown column 'stat'"),
         (("ls", "{run}", "--columns", "vriant"), "--columns: unknown column 'vriant'. Did you mean 'variant'?"),
         (("ls", "/nowhere"), "/nowhere does not exist; expected a run directory, or a folder of runs"),
+        (("ls", __file__), "test_cli.py is no folder; expected a run directory, or a folder of runs"),
+        (("ls", "{home}", "--where", "status == COMPLETED"), "unknown column 'COMPLETED'. Quote a text: 'COMPLETED'."),
+        (("ls", "{home}", "--sort", "qqqqq"), "--sort: unknown column 'qqqqq'. `flambe-report fields PATH` lists them all."),
+        (("ls", "{home}", "--agg", "count(metric) as n", "--best", "min(q)"), "--best: unknown column 'q'. Known are n."),
         (("show", "{home}"), "is no run directory. List the runs below it: flambe-report ls"),
         (("curve", "{run}", "-m", "Training/Los"), "'Training/Los' is neither a path nor a metric of a unit. Did you mean"),
         (("html", "/nowhere"), "/nowhere does not exist"),
@@ -156,6 +173,21 @@ def test_an_empty_folder_is_told_and_is_no_fault(tmp_path: Path) -> None:
     done = report("ls", tmp_path)
     assert (done.returncode, done.stdout) == (0, "")
     assert "nothing is recorded in" in done.stderr
+    page = report("html", tmp_path, "-o", tmp_path / "page.html")
+    assert (page.returncode, page.stderr) == (2, f"flambe-report: error: nothing is recorded in {tmp_path}\n")
+
+
+def test_rows_that_nothing_matches_are_told(home: Path) -> None:
+    for args, words in (
+        (("ls", home, "-w", "status == 'x'"), "0 of 2 runs match"),
+        (("ls", home, "-w", "status == 'x'", "--agg", "count(name)"), "0 of 2 runs match"),
+        (("ls", home / "sst" / "exp.0", "-w", "status == 'x'"), "0 of 15 units match"),
+        (("curve", home, "-w", "status == 'x'"), "0 of 28 units match"),
+        (("ls", home / "sst" / "exp.0", "-w", "stage == 'dataset'", "--best", "min(metric)"), "none of 1 has min(metric)"),
+    ):  # fmt: skip
+        done = report(*args)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", f"flambe-report: {words}\n")
+    assert report("-q", "ls", home, "-w", "status == 'x'").stderr == ""
 
 
 def test_a_broken_run_is_told_and_the_others_are_listed(tmp_path: Path) -> None:

@@ -63,6 +63,7 @@ def test_what_it_tells_of_a_sweep(sweep: Path) -> None:
     [origin] = told["origins"]
     assert origin["record"]["tool.name"] == "flambe-tune"
     assert origin["config"]["train.max_steps"] == "20"
+    assert origin["config"]["train.optimizer.lr"] == "2 values: 0.001, 0.003"
 
 
 def test_functions_are_compared_by_what_they_logged(tmp_path: Path) -> None:
@@ -106,12 +107,12 @@ def test_the_command(sweep: Path, tmp_path: Path) -> None:
     assert report("-o", "-").stdout.startswith("<!doctype html>")
     none = report("-w", "stage == 'nothing'")
     assert (none.returncode, none.stdout) == (2, "")
-    assert "no variant is chosen" in none.stderr
+    assert "0 of 15 units match" in none.stderr
     assert "cannot be written: No such file" in report("-o", str(tmp_path / "no" / "page.html")).stderr
 
 
 def test_nothing_is_no_page(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="nothing to tell"):
+    with pytest.raises(ConfigError, match="nothing is recorded in"):
         page_data(Reader(tmp_path, index=None))
 
 

@@ -111,6 +111,20 @@ def test_grouping_and_averaging(logs: Path) -> None:
     assert ask(logs, agg="max(last(test.loss))")[0]["max(last(test.loss))"] == pytest.approx(4.2)
 
 
+def test_a_group_without_the_column_has_an_empty_cell(tmp_path: Path) -> None:
+    trained(tmp_path, 0, 10, 0.1, 0)
+    for log in (trained(tmp_path, 1, 10, 2.0, 0) / "stages/main/0/metrics").iterdir():
+        log.unlink()
+    lr, agg = "config.optimizer.lr", "mean(last(train.loss)) as m, mean(train.loss) as all, mean(metric) as q"
+    rows = ask(tmp_path, group=lr, agg=agg)
+    assert rows == [
+        {lr: 0.1, "m": pytest.approx(1.0), "all": pytest.approx([3.0, 2.0, 1.0]), "q": None},
+        {lr: 2.0, "m": None, "all": None, "q": None},
+    ]
+    assert ask(tmp_path, group=lr, agg=agg, where=f"{lr} > 1") == rows[1:]
+    assert ask(tmp_path, group="metric", agg="count(name) as n") == [{"metric": None, "n": 2}]
+
+
 def test_the_best_rate_of_each_size_and_its_test_loss(logs: Path) -> None:
     rows = ask(
         logs, group="config.model.num_units,config.optimizer.lr", agg="mean(last(train.loss)) as m, mean(last(test.loss))",

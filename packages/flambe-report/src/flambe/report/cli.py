@@ -58,14 +58,17 @@ def ls(paths: tuple[str, ...], units: bool | None, form: str | None, **options: 
     each run below it, with the best metric of its last stage that has one. Columns are config.*, info.*, params.*,
     LOG.KEY for a metric (its last value) and artifact.TYPE.NAME; see flambe-report fields.
     """
-    from flambe.report.listing import Request, listing
+    from flambe.report.listing import Request, listing, no_match
     from flambe.report.rows import write_rows
 
     reader, all_runs = _open(paths)
     units = all_runs if units is None and not options["agg"] and not options["diff"] else bool(units)
     found = listing(reader, Request(units=units, **options))
-    _tell_problems(reader, found=bool(found.rows) or len(reader) > 0, paths=paths)
-    is_table = write_rows(found.rows, found.columns, form, table=found.table)
+    _tell_problems(reader, found=bool(found.rows))
+    if not found.rows and len(reader):
+        none = f"none of {found.matched} has {options['best']}" if found.matched else no_match(reader, units=units)
+        say(f"flambe-report: {none}")
+    is_table = write_rows(found.rows, found.columns, form, table=found.table, whole=bool(options["columns"]))
     if is_table and units and "metric" in found.table and not options["agg"]:
         _explain_star(found.rows)
 
@@ -147,6 +150,7 @@ def curve(paths: tuple[str, ...], names: tuple[str, ...], where: str, form: str 
     METRIC is LOG.KEY, or KEY alone; what is no path is one.
     """
     from flambe.report.curves import curve_rows, plots
+    from flambe.report.listing import no_match
     from flambe.report.rows import write_rows
 
     places = [path for path in paths if path == "-" or Path(path).exists()]
@@ -155,7 +159,9 @@ def curve(paths: tuple[str, ...], names: tuple[str, ...], where: str, form: str 
     names = (*names, *(path for path in paths if path not in places))
     reader, _ = _open(places)
     rows = curve_rows(reader, where, names)
-    _tell_problems(reader, found=len(reader) > 0, paths=places)
+    _tell_problems(reader, found=bool(rows))
+    if where and not rows and len(reader) and not reader.select(where, units=True):
+        say(f"flambe-report: {no_match(reader, units=True)}")
     if form == "plot" or (form is None and data_is_terminal()):
         for line in plots(rows):
             emit(line)
@@ -196,7 +202,7 @@ def fields(paths: tuple[str, ...], units: bool, form: str | None) -> None:
 
     reader, _ = _open(paths)
     found = reader.unit_fields() if units else reader.fields
-    _tell_problems(reader, found=bool(found), paths=paths)
+    _tell_problems(reader, found=bool(found))
     write_rows(
         [{"column": name, "type": kind} for name, kind in found.items()],
         ("column", "type"),
@@ -222,7 +228,7 @@ def sql(paths: tuple[str, ...], form: str | None) -> None:
         raise UsageError("sql wants a PATH and a QUERY", expected='flambe-report sql PATH "SELECT …"')
     reader, _ = _open(places)
     rows = reader.sql(text)
-    _tell_problems(reader, found=len(reader) > 0, paths=places)
+    _tell_problems(reader, found=False)  # a count of nothing is a row too
     names = columns_of(rows, [])
     write_rows(rows, names, form, table=names)
 
@@ -257,7 +263,7 @@ def gc(paths: tuple[str, ...], dry_run: bool, form: str | None) -> None:
     parts = [one for run in reader for one in collect(run, dry_run=dry_run)]
     parts += [one for path in paths for one in collect_half_deleted(Path(path), dry_run=dry_run)]
     found = [one.row(done=not dry_run) for one in parts]
-    _tell_problems(reader, found=bool(found), paths=paths)
+    _tell_problems(reader, found=bool(found))
     shown = ("run", "path", "what", "bytes", "shared", "action", "why")
     write_rows(found, shown, form, table=shown)
     gone = sum(row["bytes"] - row["shared"] for row in found if row["action"] != "keep")
@@ -277,7 +283,8 @@ def html(paths: tuple[str, ...], out: str, where: str) -> None:
     from flambe.report.html_page import page
 
     reader, _ = _open(paths)
-    _tell_problems(reader, found=len(reader) > 0, paths=paths)
+    there = len(reader) > 0
+    _tell_problems(reader, found=there or not reader.problems)
     text = page(reader, where)
     if out == "-":
         emit(text)
@@ -353,13 +360,15 @@ def _one_run(path: str) -> RecordedRun:
     return runs[0]
 
 
-def _tell_problems(reader: Reader, *, found: bool, paths: Sequence[str]) -> None:
+def _tell_problems(reader: Reader, *, found: bool) -> None:
+    """Say what could not be read, and where nothing is recorded: a list of nothing is no error. found: whether there is more to say."""
     for problem in reader.problems:
         say(f"flambe-report: warning: {problem}")
-    if not found and not reader.problems:
-        say(f"flambe-report: nothing is recorded in {', '.join(paths)}")
-    if not found and reader.problems:
+    if found or len(reader):
+        return
+    if reader.problems:
         raise ConfigError("none of the runs could be read")
+    say(f"flambe-report: {reader.emptiness}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from flambe.errors import UsageError, did_you_mean
 from flambe.reading.aggregates import BY_NAME
 from flambe.reading.operand import ALIASES
 from flambe.reading.query import FUNCTIONS
-from flambe.reading.runs import Cells, Runs, order_of
+from flambe.reading.runs import Cells, order_of
 
 _COLUMN = r"(?:`[^`]+`|[^\s(),`]+)"
 _EXPRESSION = re.compile(
@@ -28,11 +28,11 @@ class Expression(NamedTuple):
     name: str
     column: str
 
-    def of(self, runs: Runs) -> Any:
+    def of(self, runs: Iterable[Cells]) -> Any:
         """Return what it is of some rows. A metric that no function is asked of gives its values, step by step."""
-        return BY_NAME[self.outer](runs[self.cell])
+        return BY_NAME[self.outer]([row.get(self.cell) for row in runs])
 
-    def best(self, runs: Runs) -> Cells | None:
+    def best(self, runs: Iterable[Cells]) -> Cells | None:
         """Return the row that has the least, or greatest, cell; the first of equal ones; None where no row has any."""
         there = [row for row in runs if (value := _scalar(row.get(self.cell))) is not None and value == value]
         rows = sorted(there, key=lambda row: order_of(_scalar(row[self.cell])), reverse=self.outer == "max")

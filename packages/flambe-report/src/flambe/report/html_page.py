@@ -17,8 +17,10 @@ from typing import Any
 from flambe.errors import ConfigError
 from flambe.reading.column_names import CONFIG, INFO, PARAMS
 from flambe.reading.reader import Reader
+from flambe.reading.recorded_unit import RecordedUnit
 from flambe.reading.row import Row
-from flambe.reading.runs import Runs
+from flambe.reading.runs import Runs, key_of, order_of
+from flambe.report.listing import no_match
 from flambe.report.pages import points_of
 from flambe.report.rows import finite
 
@@ -28,6 +30,8 @@ _MOST_POINTS = 400
 _MOST_RUNS = 50
 """Runs whose origin is in the page."""
 _MOST_CHOICES = 24
+_MOST_VALUES = 12
+"""Values of a searched option that its line names."""
 _OF_ORIGIN = (
     "command",
     "entry",
@@ -81,9 +85,7 @@ def page_data(reader: Reader, where: str = "") -> dict[str, Any]:
     problems. Raises as ``page`` does."""
     rows = reader.select(where, units=True)
     if not rows:
-        raise ConfigError(
-            "there is nothing to tell: " + ("no variant is chosen" if where else "no variant is recorded")
-        )
+        raise ConfigError(no_match(reader, units=True) if len(reader) else reader.emptiness)
     runs = list({row.cells["run"]: row for row in rows}.values())
     stages: dict[str, list[Row]] = {}
     for row in rows:
@@ -200,8 +202,9 @@ def _short_names(paths: Sequence[str]) -> list[str]:
 
 
 def _origin(row: Row) -> dict[str, Any]:
-    """Return where a run came from: its record and its config, as names and texts."""
-    cells = dict(row.run.columns())
+    """Return where a run came from: its record and its config, as names and texts. Of an option that was searched all values."""
+    units = row.run.units()
+    cells = dict(row.run.columns(units))
     record = {}
     for name, value in cells.items():
         if (
@@ -211,7 +214,24 @@ def _origin(row: Row) -> dict[str, Any]:
         ):
             record[name.removeprefix(INFO)] = _text(name, value)
     config = {name.removeprefix(CONFIG): _text(name, value) for name, value in cells.items() if name.startswith(CONFIG)}
+    config |= {name.removeprefix(CONFIG): text for name, text in _searched(units).items()}
     return {"title": f"{cells.get('name', '')} exp.{cells.get('index', '')}", "record": record, "config": config}
+
+
+def _searched(units: Sequence[RecordedUnit]) -> dict[str, str]:
+    """Return column of the config → the values that the variants have there, in order, where they differ."""
+    values: dict[str, dict[Any, Any]] = {}
+    for unit in units:
+        for name, value in unit.columns().items():
+            if name.startswith(CONFIG):
+                values.setdefault(name, {})[key_of(value)] = value
+    found = {}
+    for name, there in values.items():
+        if len(there) > 1:
+            texts = [_text(name, value) for value in sorted(there.values(), key=order_of)]
+            few = texts if len(texts) <= _MOST_VALUES else [*texts[: _MOST_VALUES - 2], "…", texts[-1]]
+            found[name] = f"{len(texts)} values: {', '.join(dict.fromkeys(few))}"
+    return found
 
 
 def _shown(name: str, value: Any) -> Any:

@@ -7,13 +7,17 @@ from typing import Any, NamedTuple
 
 from flambe.errors import UsageError, did_you_mean
 from flambe.reading.column_names import is_detail
+from flambe.reading.grouped import Label
 from flambe.reading.operand import AGE, ALIASES
 from flambe.reading.query import Query, parse
 from flambe.reading.reader import RUN_COLUMNS, UNIT_COLUMNS, Reader
 from flambe.reading.row import Row
-from flambe.reading.runs import Runs
+from flambe.reading.runs import Cells, Runs, counted
 from flambe.report.expression import Expression, read_best, read_expressions
 from flambe.report.rows import RUN_TABLE, UNIT_TABLE, columns_of, sorted_rows
+
+_FEW = 12
+"""Columns that a message names."""
 
 
 class Request(NamedTuple):
@@ -31,11 +35,13 @@ class Request(NamedTuple):
 
 
 class Listing(NamedTuple):
-    """rows: what was found. columns: all there are, in order. table: those that a table shows."""
+    """rows: what was found. columns: all there are, in order. table: those that a table shows. matched: how many runs, or
+    units, the query is true of."""
 
     rows: list[dict[str, Any]]
     columns: list[str]
     table: Sequence[str]
+    matched: int
 
 
 def words(text: str) -> list[str]:
@@ -56,14 +62,21 @@ def listing(reader: Reader, request: Request) -> Listing:
         raise UsageError("--group without --agg", hint="Say what to show of a group: --agg 'mean(last(train.loss))'.")
     rows = reader.select(query, units=request.units)
     _check(reader, query, request)
+    matched = len(rows)
     if request.agg:
-        return _aggregated(Runs(rows), request)
+        return _aggregated(rows, request)
     if request.best:
-        rows = [row for row in _best(Runs(rows), read_best(request.best), words(request.per)) if isinstance(row, Row)]
-    return _plain(rows, request)
+        rows = [row for row in _best(rows, read_best(request.best), words(request.per)) if isinstance(row, Row)]
+    return _plain(rows, request, matched)
 
 
-def _plain(rows: list[Row], request: Request) -> Listing:
+def no_match(reader: Reader, *, units: bool) -> str:
+    """Return what to say where there are runs and a query is true of none of them."""
+    count = len(reader.select(units=True)) if units else len(reader)
+    return f"0 of {counted(count, 'unit' if units else 'run')} match" if count else "no unit is recorded yet"
+
+
+def _plain(rows: list[Row], request: Request, matched: int) -> Listing:
     keys, chosen = words(request.sort), words(request.columns)
     varied = Runs(rows).diff() if request.diff else []
     if request.diff:
@@ -79,7 +92,7 @@ def _plain(rows: list[Row], request: Request) -> Listing:
     shown: Sequence[str] = UNIT_TABLE if request.units else RUN_TABLE
     if request.units and len({row.cells.get("run") for row in rows}) < 2:
         shown = shown[2:]
-    return Listing(cells, chosen or known, chosen or [*shown, *extra])
+    return Listing(cells, chosen or known, chosen or [*shown, *extra], matched)
 
 
 def _cells(row: Row, extra: Sequence[str]) -> dict[str, Any]:
@@ -92,27 +105,37 @@ def _cells(row: Row, extra: Sequence[str]) -> dict[str, Any]:
     return plain | more
 
 
-def _aggregated(runs: Runs, request: Request) -> Listing:
+def _aggregated(found: Sequence[Row], request: Request) -> Listing:
     expressions, by = read_expressions(request.agg, "--agg"), words(request.group)
-    groups = runs.groupby(by).items() if by else ([((), runs)] if len(runs) else [])
     rows: list[dict[str, Any]] = [
-        dict(zip(by, label, strict=True)) | {one.name: one.of(group) for one in expressions} for label, group in groups
+        dict(zip(by, label, strict=True)) | {one.name: one.of(group) for one in expressions}
+        for label, group in _groups(found, by)
     ]
-    if request.best:
-        rows = [dict(row) for row in _best(Runs(rows), read_best(request.best), words(request.per))]
     names = [*by, *(one.name for one in expressions)]
-    keys, chosen = words(request.sort), words(request.columns)
-    for option, wanted in (("--sort", [key.removeprefix("-") for key in keys]), ("--columns", chosen)):
+    keys, chosen, per = words(request.sort), words(request.columns), words(request.per)
+    best = [read_best(request.best)] if request.best else []
+    asked = {"--sort": [key.removeprefix("-") for key in keys], "--columns": chosen, "--per": per}
+    for option, wanted in (asked | {"--best": [one.cell for one in best]}).items():
         _check_known(wanted, names, option)
+    for one in best:
+        rows = [dict(row) for row in _best(rows, one, per)]
     rows = sorted_rows(rows, keys)
     if chosen:
         rows = [{name: row[name] for name in chosen if name in row} for row in rows]
-    return Listing(rows, chosen or names, chosen or names)
+    return Listing(rows, chosen or names, chosen or names, len(found))
 
 
-def _best(runs: Runs, best: Expression, per: Sequence[str]) -> list[Any]:
-    groups = runs.groupby(per).values() if per else [runs]
-    found = [best.best(group) for group in groups]
+def _groups(rows: Sequence[Cells], by: Sequence[str]) -> list[tuple[Label, list[Cells]]]:
+    """Return the rows by their values in some columns; None where a row has none, also where none of them has."""
+    if not by or not rows:
+        return [((), list(rows))] if rows else []
+    # The row itself goes along as a column without a name.
+    labels = Runs({name: row.get(name) for name in by} | {"": row} for row in rows)
+    return [(label, group[""]) for label, group in labels.groupby(by).items()]
+
+
+def _best(rows: Sequence[Cells], best: Expression, per: Sequence[str]) -> list[Any]:
+    found = [best.best(group) for _, group in _groups(rows, per)]
     return [row for row in found if row is not None]
 
 
@@ -132,7 +155,7 @@ def _check(reader: Reader, query: Query, request: Request) -> None:
     lacking = reader.lacking([name for name in names if name not in plain], units=request.units)
     if not lacking:
         return
-    known = [*plain, *(reader.unit_fields() if request.units else reader.fields)]
+    known = [*sorted(plain), *(reader.unit_fields() if request.units else reader.fields)]
     query.check(known)
     for option, wanted in asked.items():
         _check_known([name for name in wanted if name in lacking], known, option)
@@ -144,8 +167,9 @@ def _check_known(names: Iterable[str], known: Sequence[str], option: str) -> Non
         if name not in known and base not in known:
             ends = [other for other in known if other.endswith("." + name)]
             hint = f"Did you mean {ends[0]!r}?" if ends else did_you_mean(name, known)
-            some = ", ".join(known[:40]) + (", …" if len(known) > 40 else "")
-            raise UsageError(f"{option}: unknown column {name!r}", hint=hint or f"Known are {some}.")
+            few = len(known) <= _FEW
+            all_known = f"Known are {', '.join(known)}." if few else "`flambe-report fields PATH` lists them all."
+            raise UsageError(f"{option}: unknown column {name!r}", hint=hint or all_known)
 
 
-__all__ = ["Listing", "Request", "listing", "words"]
+__all__ = ["Listing", "Request", "listing", "no_match", "words"]

@@ -27,6 +27,9 @@ _STYLES = {
 }  # fmt: skip
 _TITLES = {"metric_name": "of", "seconds": "time", "index": "exp"}
 _NARROW = 110
+_WIDEST = 120
+"""What a table off a terminal is cut to, where an error makes it wider."""
+_SHORTEST_ERROR = 40
 _SHOWN = 8
 """Values of a list in a cell for people."""
 _FOLDED = frozenset({"run", "best", "variant", "unit", "path", "metric_name", "error", "status_reason"})
@@ -65,16 +68,18 @@ def _order(value: Any) -> tuple[int, Any]:
     return (1, str(value))
 
 
-def write_rows(rows: Sequence[Row], columns: Sequence[str], form: str | None, *, table: Sequence[str]) -> bool:
+def write_rows(
+    rows: Sequence[Row], columns: Sequence[str], form: str | None, *, table: Sequence[str], whole: bool = False
+) -> bool:
     """Write rows to the data stream. Returns whether a table came of it.
 
     form: ``table``, ``json``, ``csv``, ``md``, or None: a table on a terminal, else JSON lines. columns: all there are;
-    table: those that a table shows.
+    table: those that a table shows. whole: that a table cuts no cell.
     """
     form = form or (TABLE if data_is_terminal() else JSON)
     if form == TABLE:
         if rows:
-            emit(render_table(rows, table))
+            emit(render_table(rows, table, whole=whole))
     elif form == MARKDOWN:
         for line in markdown_lines(rows, [name for name in table if any(row.get(name) is not None for row in rows)]):
             emit(line)
@@ -132,8 +137,11 @@ def _csv_cell(value: Any) -> Any:
     return json.dumps(finite(value)) if isinstance(value, bool | list | dict) else finite(value)
 
 
-def render_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
-    """Return a table for people; columns that no row fills are left out. Coloured on a terminal only."""
+def render_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, whole: bool = False) -> str:
+    """Return a table for people; columns that no row fills are left out. Coloured on a terminal only.
+
+    whole: an error is cut nowhere; else it is, where there is no terminal whose width would fold it.
+    """
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
@@ -146,6 +154,13 @@ def render_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> s
     if console.width < _NARROW:
         columns = [name for name in columns if name != "metric_name"]
     columns = [name for name in columns if any(_is_worth_a_column(name, row.get(name)) for row in rows)]
+    texts = {name: [_starred(name, row) for row in rows] for name in columns}
+    if "error" in texts and not (terminal or whole):
+        others = sum(
+            2 + max(len(_TITLES.get(name, name)), *map(len, texts[name])) for name in columns if name != "error"
+        )
+        room = max(_SHORTEST_ERROR, _WIDEST - others)
+        texts["error"] = [text if len(text) <= room else text[: room - 1] + "…" for text in texts["error"]]
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=True)
     for name in columns:
         numeric = all(isinstance(row.get(name), int | float | None) for row in rows)
@@ -156,15 +171,14 @@ def render_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> s
             no_wrap=name not in _FOLDED,
             overflow="fold",
             max_width=24 if name == "error" and console.width < _NARROW else None,
-            min_width=None if name in _FOLDED else max(len(_shown(name, row)) for row in rows),
+            min_width=None if name in _FOLDED else max(map(len, texts[name])),
         )
-    for row in rows:
+    for place, row in enumerate(rows):
         best = row.get("best") is True
         cells = []
         for name in columns:
             style = _STYLES.get(str(row.get(name)), "") if name == "status" else "bold" if best else ""
-            text = _shown(name, row)
-            cells.append(Text(f"* {text}" if best and name == "metric" else text, style=style))
+            cells.append(Text(texts[name][place], style=style))
         table.add_row(*cells)
     console.print(table)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
@@ -172,6 +186,10 @@ def render_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> s
 
 def _is_worth_a_column(name: str, value: Any) -> bool:
     return bool(value) if name in ("failed", "pruned", "error") else value not in (None, "")
+
+
+def _starred(name: str, row: Mapping[str, Any]) -> str:
+    return ("* " if name == "metric" and row.get("best") is True else "") + _shown(name, row)
 
 
 def _shown(name: str, row: Mapping[str, Any]) -> str:

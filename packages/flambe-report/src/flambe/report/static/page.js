@@ -325,7 +325,8 @@ function choose(name) {
   stage = data.stages.find((one) => one.name === name) || stage;
   order = { by: "metric", down: !stage.lower_is_better };
   at("metric").replaceChildren(...Object.keys(stage.curves).map((metric) => Object.assign(element("option", "", metric), { value: metric, selected: metric === stage.shown })));
-  at("cut").textContent = stage.cut ? `The curves of the ${stage.variants.length - stage.cut} best of ${stage.variants.length} variants are in this file.` : "";
+  const hint = stage.variants.length > 1 ? "Point at a curve to see which variant it is; colours are those of the table below." : "";
+  at("cut").textContent = hint + (stage.cut ? ` The curves of the ${stage.variants.length - stage.cut} best of ${stage.variants.length} variants are in this file.` : "");
   at("stages").hidden = data.stages.length < 2;
   at("stages").replaceChildren(...data.stages.map((one) => {
     const button = element("button", "", one.name);
