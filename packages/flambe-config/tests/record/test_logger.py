@@ -5,6 +5,7 @@ import json
 import math
 import multiprocessing
 import os
+import time
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from flambe.errors import FlambeError, ProvenanceError
 from flambe.record.artifact_type import InvalidArtifactError
 from flambe.record.logger import Logger
-from flambe.record.metrics import InvalidLogName, read_metrics
+from flambe.record.metrics import InvalidLogName, MetricFile, read_metrics
 
 
 def test_metrics_are_lines_of_their_log(tmp_path):
@@ -26,6 +27,17 @@ def test_metrics_are_lines_of_their_log(tmp_path):
     assert (tmp_path / "exp.7/metrics/metrics.jsonl").exists()
     assert (logger.log_id, logger.log_dir) == (7, str(tmp_path / "exp.7"))
     assert logger.get_info()["metrics_dir"] == str(tmp_path / "exp.7/metrics")
+
+
+def test_seconds_go_on_with_the_file(tmp_path):
+    path = tmp_path / "train.jsonl"
+    began = time.time()
+    first = MetricFile(path)
+    first.add(1, {"x": 1}, walltime=began + 60)
+    first.close()
+    MetricFile(path).add(2, {"x": 2})
+    one, two = (line["_t"] for line in read_metrics(path))
+    assert 59 < one <= two < one + 30
 
 
 @pytest.mark.parametrize("name", ["info", "config", "mlxp", "artifacts", "a/b", "a.b", "..", "", "ä", None])

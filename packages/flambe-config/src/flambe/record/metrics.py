@@ -19,6 +19,7 @@ import msgspec
 from flambe.errors import UsageError
 
 _encode = msgspec.json.Encoder().encode
+_LONGEST_LINE = 1 << 16
 
 
 class Line(NamedTuple):
@@ -96,9 +97,11 @@ class MetricFile:
     """Appends lines to one metric file. Each is encoded wholly, then written by one call, so several processes can share it."""
 
     def __init__(self, path: Path, *, began: float | None = None) -> None:
-        """path: made with its folder at the first line. began: when its unit began, seconds since the epoch; default now."""
+        """path: made with its folder at the first line. began: when its unit began, seconds since the epoch; default now, and in a
+        file that goes on as long ago as its last line says.
+        """
         self.path = path
-        self._began = time.time() if began is None else began
+        self._began = time.time() - _seconds_so_far(path) if began is None else began
         self._descriptor: int | None = None
 
     def add(self, step: int | None, values: Mapping[str, Any], walltime: float | None = None) -> None:
@@ -123,6 +126,17 @@ def open_to_append(path: Path) -> int:
     if size and os.pread(descriptor, 1, size - 1) != b"\n":
         os.ftruncate(descriptor, path.read_bytes().rfind(b"\n") + 1)
     return descriptor
+
+
+def _seconds_so_far(path: Path) -> float:
+    try:
+        with path.open("rb") as stream:
+            stream.seek(max(0, os.fstat(stream.fileno()).st_size - _LONGEST_LINE))
+            data = stream.read()
+        line = msgspec.json.decode(data[: data.rfind(b"\n")].rpartition(b"\n")[2], type=dict[str, Any])
+        return float(line["_t"])
+    except (FileNotFoundError, msgspec.MsgspecError, KeyError, TypeError, ValueError):
+        return 0.0  # nothing is there, or no line of ours
 
 
 def append_line(descriptor: int, line: bytes) -> None:
