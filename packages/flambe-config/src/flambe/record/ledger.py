@@ -106,6 +106,10 @@ class LedgerState:
             return False
         return all(self.planned[need]["n"] < planned["n"] for need in needs if need in self.planned)
 
+    def is_done(self, unit: str, key: str) -> bool:
+        """Whether a unit is done with a key."""
+        return unit in self.done and self.done[unit]["key"] == key
+
     def fall_back(self, unit: str, step: int) -> None:
         """Forget the reports of the steps after ``step``: a unit that begins from there has not done them."""
         self.reports[unit] = [report for report in self.reports.get(unit, []) if report["step"] <= step]

@@ -15,7 +15,8 @@ from flambe.cli.console import say, tell
 from flambe.errors import ConfigError, ConfigFaults, FlambeError, RunFailed
 from flambe.reading.finding import find_run
 from flambe.record.claim import NEXT, Wish, home_of
-from flambe.record.run import FAILED
+from flambe.record.layout import RUN
+from flambe.record.run import FAILED, RunRecord, read_record
 from flambe.runnable.function import hold
 from flambe.runnable.words import Words, check_options, help_text, path_of, read_words
 from flambe.runner.interrupt import Stopped
@@ -122,7 +123,37 @@ def run_task(task: Task, overrides: Sequence[str] | Mapping[str, Any], *, jobs: 
 
 
 def plan_task(task: Task, text: str, asked: Words, argv: Sequence[str]) -> Plan:
-    """Compile the config of a function. Raises ConfigFaults with every fault, and UsageError for a run that is not there."""
+    """Compile the config of a function; of a run that is gone on with, and of which nothing else is said, with its own overrides.
+
+    Raises ConfigFaults with every fault, and UsageError for a run that is not there.
+    """
+    if asked.resume is not None and not asked.overrides:
+        found = _run_to_resume(task, text, asked, argv)
+        kept = _overrides_of(found)
+        if kept:
+            say(f"{found.name} goes on with its own overrides: {' '.join(kept)}")
+            asked = asked._replace(resume=str(found), overrides=kept)
+    return _plan(task, text, asked, argv)
+
+
+def _run_to_resume(task: Task, text: str, asked: Words, argv: Sequence[str]) -> Path:
+    """Return the run that ``--resume`` names; without its overrides the config may have faults, and says nothing of where runs are."""
+    try:
+        found = _plan(task, text, asked, argv, tells=False).wish.resume
+    except ConfigFaults:
+        found = None
+    home = Path(asked.output_dir or task.file.parent / LOGS).expanduser().absolute()
+    return found or find_run(str(asked.resume), home)
+
+
+def _overrides_of(run: Path) -> tuple[str, ...]:
+    try:
+        return tuple(read_record(run / RUN, RunRecord).command.overrides)
+    except (OSError, ConfigError):
+        return ()  # whoever takes the folder says what is wrong with it
+
+
+def _plan(task: Task, text: str, asked: Words, argv: Sequence[str], *, tells: bool = True) -> Plan:
     from flambe.compile.compiler import compile_whole
     from flambe.compile.mlxp_settings import read_settings
 
@@ -134,7 +165,7 @@ def plan_task(task: Task, text: str, asked: Words, argv: Sequence[str]) -> Plan:
         raise ConfigError(f"{task.file.name} cannot be imported", hint="Rename it: letters, digits and '_'.")
     base = task.file.parent
     settings, overrides = read_settings(str(task.folder), str(base), asked.overrides)
-    for note in settings.notes:
+    for note in settings.notes if tells else ():
         say(f"note: mlxpy.{note}")
     check_options(overrides, text)
     run: dict[str, Any] = {"output_dir": str(base / LOGS), "name": task.name, **settings.run}
@@ -151,7 +182,7 @@ def plan_task(task: Task, text: str, asked: Words, argv: Sequence[str]) -> Plan:
         argv=list(argv),
         run=_run_tree(task, run),
     )
-    for warning in compiled.warnings:
+    for warning in compiled.warnings if tells else ():
         say(f"warning: {warning}")
     spec = _whole_spec(compiled)
     variants = [spec] if is_concrete(spec) else in_order(list(compiled.variants()), overrides)

@@ -36,7 +36,9 @@ OPTIONS = {
     "--jobs": _Option("jobs", "N", "Runs of a sweep at once; default 1."),
     "--fail-fast": _Option("fail_fast", None, "End a sweep when one of its runs fails."),
     "--exp": _Option("exp", "N", "Write to exp.N, which must not be there."),
-    "--resume": _Option("resume", "RUN", "Go on in the folder of a run: its path, or the beginning of its id."),
+    "--resume": _Option(
+        "resume", "RUN", "Go on with a run, by its path or the beginning of its id; its overrides if none are given."
+    ),
     "--allow-change": _Option("allow_change", None, "With --resume: also when the config is another one."),
     "--output-dir": _Option("output_dir", "DIR", "Where run directories are made; default ./logs beside this file."),
     "--no-log": _Option("log", None, "Make no run directory; ctx.logger is None."),

@@ -31,6 +31,7 @@ from flambe.runner.unit import Unit
 from flambe.spec.codec import unescape
 from flambe.spec.nodes import Spec
 
+_SHOWN = 5
 _PATIENCE_S = 10.0
 """A function that is told to end may save what it has."""
 
@@ -98,6 +99,11 @@ def _run_all(
     ready: Callable[[], contextlib.AbstractContextManager[None]],
 ) -> tuple[list[Unit], list[str]]:
     units = [_unit(keeper, variant, alone=len(variants) == 1) for variant in variants]
+    if how.wish.resume is not None and all(keeper.state.is_done(unit.id, unit.key) for unit in units):
+        then = (
+            "nothing is left to run" if len(units) > 1 else "its function is called once more, and goes on from there"
+        )
+        say(f"{keeper.paths.root.name} is {COMPLETE}; {then}")
     for unit, variant in zip(units, variants, strict=True):
         # Of a run that is gone on with, what was done stays, but for a function that ran alone: it is asked to run again.
         again = unit.id in keeper.state.failed or (len(units) == 1 and how.wish.resume is not None)
@@ -143,7 +149,9 @@ def _is_loaded(keeper: Keeper, spec: Spec, copy: Path | None) -> bool:
     """Whether what this process has loaded is what the record says that it runs."""
     others = [] if copy is None else other_than(copy, code_folder(spec))
     if others:
-        keeper.note(f"in a process of its own: {', '.join(others[:5])} is not loaded as it was copied")
+        more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
+        shown = f"{', '.join(others[:_SHOWN])}{more}"
+        keeper.note(f"runs in a new process: the copy of {shown} may be newer than what this one has loaded")
     return not others
 
 
