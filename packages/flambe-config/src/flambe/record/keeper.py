@@ -19,11 +19,12 @@ import msgspec
 
 from flambe.errors import ConfigError, FlambeError
 from flambe.record import layout, run
+from flambe.record.artifacts import sweep_artifacts
 from flambe.record.claim import NEXT, Wish
 from flambe.record.kept_steps import KeptSteps
 from flambe.record.ledger import Event, LedgerState
 from flambe.record.opening import Opening, open_run
-from flambe.record.parcel import take, unpack
+from flambe.record.parcel import add, take, unpack
 from flambe.record.pulse import Pulse
 from flambe.record.reference import move_references
 from flambe.record.refused import DiskRefused, on_disk
@@ -48,6 +49,7 @@ class Keeper:
         self.spec = opening.spec
         self.record = opening.record
         self.ledger = opening.ledger
+        self._begun = set(opening.begun)
         self._units: dict[str, StageRecord] = {}
         self._inputs: dict[str, list[dict[str, Any]]] = {}  # of results, by unit
         self._streams = Streams(self.paths)
@@ -156,21 +158,29 @@ class Keeper:
 
     @on_disk
     def start(self, unit: Unit, attempt: int, worker: str, from_step: int = 0) -> Path:
-        """Begin an attempt and return its empty scratch folder. Streams are cut back to what ``from_step`` had."""
+        """Begin an attempt and return its empty scratch folder. Streams are cut back to what ``from_step`` had, but for those of a
+        function that goes on: how far it is only it knows, so whatever it has written stays.
+        """
         folder = self.paths.unit(unit.stage, unit.variant)
+        resumes = self._resumes_of(unit.id)
         if not _is_new(folder.root):
             # A torn commit may have left parts of a result. Lists go before what they list.
-            for path in (folder.exports, folder.export_tensors, folder.root / layout.ARTIFACT_INDEX):
-                path.unlink(missing_ok=True)
-            for path in (folder.checkpoint, folder.root / layout.ARTIFACTS):
-                shutil.rmtree(path, ignore_errors=True)
+            own = () if resumes else (folder.root / layout.ARTIFACT_INDEX, folder.root / layout.ARTIFACTS)
+            for path in (folder.exports, folder.export_tensors, folder.checkpoint, *own):
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink(missing_ok=True)
             run.sweep(folder.root)
-            self._streams.cut(unit.id, self.state.reports.get(unit.id, ()), from_step)
+            if resumes:
+                sweep_artifacts(folder.root)
+            else:
+                self._streams.cut(unit.id, self.state.reports.get(unit.id, ()), from_step)
         inputs = _joined(self._inputs_above(unit.id), self._inputs_so_far(unit.id) if from_step else [])
         record = StageRecord(
             stage=unit.stage, variant=unit.variant, params=unit.params, key=unit.key, seed=unit.seed, step=from_step,
             attempt=attempt, time=run.Times(started=run.now()), needs={s: Path(f).name for s, f in unit.needs.items()},
-            inputs=inputs,
+            inputs=inputs, resumes=resumes,
         )  # fmt: skip
         self._units[unit.id] = record
         write_record(folder.record, record)
@@ -229,7 +239,7 @@ class Keeper:
         there = {entry.name for entry in os.scandir(source)}
         for name in _RESULT:
             if name in there and not (name == layout.ARTIFACTS and _is_empty(source / name)):
-                take(source / name, folder.root / name)
+                self._take(source / name, folder.root / name)
         # A program may have left something running that works in this folder.
         self._scratch.give_back(source, keep=not unit.is_program)
         record = self._units[unit.id]
@@ -356,6 +366,24 @@ class Keeper:
             with contextlib.suppress(FileNotFoundError, ConfigError):
                 self._units[unit] = read_record(self.paths.folder(unit).record, StageRecord)
         return self._units.get(unit)
+
+    def _take(self, made: Path, place: Path) -> None:
+        """Take a part of a result into its unit's folder, where a function's own logger may have written others."""
+        beside = self.spec.kind == "function" and place.exists()
+        if beside and place.name == layout.ARTIFACTS:
+            add(made, place)
+        elif beside and place.name == layout.ARTIFACT_INDEX:
+            with place.open("ab") as index:
+                index.write(made.read_bytes())
+        else:
+            take(made, place)
+
+    def _resumes_of(self, unit: str) -> int:
+        """Return how often a unit was gone on with by ``--resume``; another attempt of the same process is not counted again."""
+        goes_on = unit in self._begun
+        self._begun.discard(unit)
+        record = self._record_of(unit) if goes_on or unit in self._units else None
+        return (0 if record is None else record.resumes) + goes_on
 
     def _forget(self, unit: str) -> None:
         """Let go of a unit that has ended: of thousands only the ledger stays in memory."""

@@ -35,7 +35,8 @@ _PLAN = ("unit", "stage", "variant", "params", "key", "needs")
 
 class Opening(NamedTuple):
     """A run directory that this process may write. ledger: open and locked, with all that earlier processes wrote. notes: what
-    people should know about it."""
+    people should know about it. begun: units of a function that ``--resume`` goes on with: they find what they have written.
+    """
 
     paths: layout.RunPaths
     spec: Spec
@@ -43,6 +44,7 @@ class Opening(NamedTuple):
     ledger: Ledger
     notes: list[str]
 
+    begun: frozenset[str]
 
 def open_run(
     spec: Spec,
@@ -143,7 +145,8 @@ def _opened(
     if code is not None and code.left_out and old is None:
         shown = [*code.left_out[:_SHOWN], *(["…"] if len(code.left_out) > _SHOWN else [])]
         notes.append(f"out of the snapshot: {', '.join(shown)}")
-    return Opening(paths, spec, record, ledger, notes)
+    goes_on = wish.resume is not None and spec.kind == "function"
+    return Opening(paths, spec, record, ledger, notes, frozenset(ledger.state.attempts if goes_on else ()))
 
 
 def _tidy(paths: layout.RunPaths, ledger: Ledger) -> None:

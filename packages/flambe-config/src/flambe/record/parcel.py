@@ -26,6 +26,17 @@ def unpack(data: bytes, folder: Path) -> None:
         archive.extractall(folder, filter="data")
 
 
+def add(source: Path, target: Path) -> None:
+    """Put what a folder holds into another one, file by file, in the place of what is called the same there."""
+    target.mkdir(parents=True, exist_ok=True)
+    for path in source.iterdir():
+        place = target / path.name
+        if path.is_dir() and not path.is_symlink() and place.is_dir():
+            add(path, place)
+        else:
+            take(path, place)
+
+
 def take(source: Path | bytes, target: Path) -> None:
     """Put a file, a folder or a packed folder at ``target``, whole, by one rename."""
     if isinstance(source, Path):

@@ -151,6 +151,7 @@ class StageRecord(msgspec.Struct, omit_defaults=True, kw_only=True):
     returned, in node form. exit: how a function ended that failed: the code it gave to ``sys.exit``, or the signal it died of.
     """
 
+    resumes: how often a variant of a function that had begun was gone on with by ``--resume``.
     flambe_record: str = _always("1.0")
     kind: str = _always("stage")
     stage: str
@@ -176,6 +177,7 @@ class StageRecord(msgspec.Struct, omit_defaults=True, kw_only=True):
     exit: Exit | None = None
 
 
+    resumes: int = 0
 _Record = TypeVar("_Record", RunRecord, StageRecord)
 
 

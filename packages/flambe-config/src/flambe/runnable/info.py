@@ -27,8 +27,8 @@ _OLD = {
 class Info:
     """``run.json`` by attributes, read when it is asked: ``info.status``, ``info.host.name``, ``info.time.started``.
 
-    That of a variant of a sweep is on top of the run's: ``info.params`` are its own. What the record does not have yet is None,
-    ``path`` is the folder. home: the folder of the run or variant; None where nothing is recorded.
+    That of a variant of a sweep is on top of the run's: ``info.params`` and ``info.resumes`` are its own. What the record does not
+    have yet is None, ``path`` is the folder. home: the folder of the run or variant; None where nothing is recorded.
     """
 
     def __init__(self, home: Path | None) -> None:
@@ -66,8 +66,10 @@ class Info:
         found = ConfigDict()
         if self._home.parent.parent.name == STAGES:
             found.update(_record(self._home.parents[2]))
-            found.pop("counts", None)
+            for name in ("counts", "resumes"):  # of the run: not all of its variants had begun
+                found.pop(name, None)
         found.update(_record(self._home))
+        found.setdefault("resumes", 0)
         found["path"] = str(self._home)
         return found
 
