@@ -123,3 +123,12 @@ def test_a_store_that_is_not_there_is_said_before_anything_runs(bucket, tmp_path
     _, _, said = bench.tune(bench.spec(), "--store", "s3://nothing/of/it", code=4)
     assert "S3 refused with NoSuchBucket" in said
     assert not list((tmp_path / "out").rglob("run.json"))
+
+
+def test_results_that_were_there_before_the_store_are_put_there_too(bench, tmp_path):
+    spec, store = bench.spec(rates=1, steps=1), str(tmp_path / "shared")
+    bench.tune(spec)
+    rows, _, _ = bench.tune(spec, "--store", store)
+    assert [row["reused"] for row in rows] == [True] * 3
+    rows, _, _ = bench.tune(spec, "--store", store, "--output-dir", str(tmp_path / "elsewhere"))
+    assert [row["reused"] for row in rows] == [True] * 3
