@@ -1,17 +1,24 @@
 """`flambe reproduce`: a run anew, and how equal the two are."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from flambe.build.state import write_state
+from flambe.cli.reproduce import reproduce as reproduce_command
+from flambe.compile.compiler import compile_file
 from flambe.errors import ConfigError, ProvenanceError
+from flambe.record.claim import Wish
+from flambe.record.keeper import Keeper
 from flambe.record.layout import RunPaths
-from flambe.record.verdict import Tolerance, compare_metrics, compare_states
+from flambe.record.run import RunRecord, read_record
+from flambe.record.verdict import Tolerance, compare_metrics, compare_runs, compare_states
 from flambe.runner.execute import execute
 from flambe.runner.reproduction import Reproduction
 from flambe.spec.nodes import Environment, Spec, Stage
@@ -177,6 +184,131 @@ def test_a_function_runs_from_the_copy_in_its_run(tmp_path):
     exit_code, rows, err = reproduce(run)
     assert exit_code == 0, err
     assert [(row["name"], row["verdict"]) for row in rows[:-1]] == [("result", "bit-equal")]
+    recorded, again = (read_record(root / "run.json", RunRecord) for root in (run, Path(rows[-1]["here"])))
+    assert (recorded.reproduces, again.reproduces) == (None, recorded.id)
+
+
+FUNCTION = """
+import os
+import flambe
+
+def main(ctx):
+    \"\"\"A function with a file of its own beside it.\"\"\"
+    from my_code.rate import RATE
+    flambe.log("score", RATE * ctx.config.x, 1)
+    if ctx.config.fails:
+        raise ValueError(f"it broke in {os.getpid()}")
+    return {"score": RATE * ctx.config.x}
+"""
+CONFIG = """\
+__run__: {__main__: "my_code.method:main", __name__: twice, __output_dir__: out}
+x: 4
+fails: false
+"""
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A project with a function, whose code is imported anew for each run."""
+
+    def forget():
+        for name in [name for name in sys.modules if name.partition(".")[0] == "my_code"]:
+            del sys.modules[name]
+
+    folder = tmp_path / "project"
+    (folder / "my_code").mkdir(parents=True)
+    (folder / "my_code" / "__init__.py").write_text("")
+    (folder / "my_code" / "rate.py").write_text("RATE = 2\n")
+    (folder / "my_code" / "method.py").write_text(FUNCTION)
+    (folder / "exp.yml").write_text(CONFIG)
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+
+    def run(config="exp.yml", *overrides):
+        forget()
+        root, _ = execute(compile_file(config, overrides), tool="flambe exec", on_unit=lambda row: None)
+        return root
+
+    yield SimpleNamespace(folder=folder, code=folder / "my_code", run=run)
+    forget()
+
+
+def test_a_copy_of_code_that_was_edited_is_refused_by_its_files(project):
+    root = project.run()
+    Reproduction(root).check()
+    copy = root / "my_code" / "rate.py"
+    copy.write_text("RATE = 3  # a lie\n")
+    with pytest.raises(ProvenanceError, match=r"the copy of its code is not what ran: my_code/rate\.py\. Bring back"):
+        Reproduction(root).check()
+    # The project may have gone on meanwhile, and files come and go.
+    (project.code / "rate.py").write_text("RATE = 5\n")
+    (root / "my_code" / "more.py").write_text("")
+    assert Reproduction(root).faults() == ["the copy of its code is not what ran: my_code/more.py, my_code/rate.py"]
+    shutil.rmtree(root / "my_code")
+    assert Reproduction(root).faults() == ["the copy of its code, my_code, is gone"]
+
+
+def test_a_copy_whose_file_is_gone_is_refused_though_nobody_can_say_which(project):
+    root = project.run()
+    (project.code / "rate.py").write_text("RATE = 5\n")
+    (root / "my_code" / "rate.py").unlink()
+    assert Reproduction(root).faults() == ["the copy of its code is not what ran: my_code"]
+
+
+def test_what_git_leaves_out_is_no_edit(project):
+    (project.folder / ".git").mkdir()
+    (project.folder / ".gitignore").write_text("out/**\n")  # all runs
+    root = project.run()
+    assert Reproduction(root).faults() == []
+    (project.folder / ".gitignore").write_text("*.cache.json\n")
+    (root / "my_code" / "made.cache.json").write_text("{}")
+    assert Reproduction(root).faults() == []
+
+
+def test_a_kept_config_runs_an_edited_copy_with_a_warning(project, capsys):
+    root = project.run()
+    project.run(root / "config.yml")
+    assert "warning" not in capsys.readouterr().err
+    (root / "my_code" / "rate.py").write_text("RATE = 3\n")
+    again = project.run(root / "config.yml")
+    (warning,) = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
+    said = f"the code in {root} is not what was copied there, and runs as it is: my_code/rate.py"
+    assert warning == f"warning: {said}"
+    assert said in (again / "outputs.log").read_text()
+    assert read_record(again / "run.json", RunRecord).result == {"score": 12}
+    assert Reproduction(again).faults() == []  # its own copy is what it ran
+
+
+def test_a_run_whose_copy_was_edited_goes_on_with_a_warning(project, capsys):
+    root = project.run()
+    (root / "my_code" / "rate.py").write_text("RATE = 3\n")
+    Keeper.open(compile_file("exp.yml"), tool="flambe exec", wish=Wish(resume=root)).close("COMPLETE")
+    (warning,) = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
+    assert warning == f"warning: the code in {root} is not what was copied there, and runs as it is: my_code/rate.py"
+
+
+def test_two_that_failed_are_not_called_equal_without_a_word(project, capsys):
+    one, two = project.run("exp.yml", "fails=true"), project.run("exp.yml", "fails=true")
+    found = list(compare_runs(one, two, Tolerance()))
+    assert [(verdict.name, verdict.verdict) for verdict in found] == [("error", "bit-equal"), ("score", "bit-equal")]
+    assert reproduce_command.callback(str(one), 0.0, 0.0, (), False, str(two), None) == 0
+    assert f"flambe reproduce: failed in both: main/0 ({found[0].recorded})" in capsys.readouterr().err
+    assert "ValueError: it broke in " in found[0].recorded
+    # Another error is another end.
+    (project.code / "method.py").write_text(FUNCTION.replace("ValueError", "KeyError"))
+    other = project.run("exp.yml", "fails=true")
+    assert next(compare_runs(one, other, Tolerance())).verdict == "different"
+
+
+def test_a_run_that_went_on_with_another_config_says_so(project, capsys):
+    root = project.run()
+    assert Reproduction(root).configs() == 1
+    spec = compile_file("exp.yml", ["x=5"])
+    keeper = Keeper.open(spec, tool="flambe exec", wish=Wish(resume=root, allow_change=True))
+    keeper.close("COMPLETE")
+    assert Reproduction(root).configs() == 2
+    reproduce_command.callback(str(root), 0.0, 0.0, (), False, str(root), None)
+    assert f"warning: {root} was gone on with and had 2 configs, the first is config.yml" in capsys.readouterr().err
 
 
 # -- verdicts ------------------------------------------------------------------------------------------------------------

@@ -52,12 +52,17 @@ def reproduce(
 ) -> int:
     from pathlib import Path
 
-    from flambe.record.verdict import Tolerance, compare_runs, worst
+    from flambe.record.code_copy import listed
+    from flambe.record.verdict import ERROR, Tolerance, compare_runs, worst
     from flambe.runner.reproduction import Reproduction
 
     named = dict(_pair(text) for text in extensions)
     recorded = Reproduction(Path(run), named)
     environment = recorded.environment()
+    if recorded.configs() > 1:
+        say(
+            f"flambe reproduce: warning: {run} was gone on with and had {recorded.configs()} configs, the first is config.yml"
+        )
     if against is not None:
         here = Reproduction(Path(against)).paths.root
     else:
@@ -77,9 +82,12 @@ def reproduce(
             emit_row(verdict)
     told = worst(verdict.verdict for verdict in verdicts)
     good = all(verdict.is_good for verdict in verdicts)
+    failed = [f"{one.unit} ({one.recorded})" for one in verdicts if (one.name, one.place) == (ERROR, "")]
+    if failed:
+        say(f"flambe reproduce: failed in both: {listed(failed)}")
     if table:
         emit(as_table(verdicts))
-        emit(f"{here}: {told if good else summary_of(verdicts)}")
+        emit(f"{here}: {told if good else summary_of(verdicts)}{', failed in both' if failed else ''}")
     else:
         emit_row(
             {
@@ -88,6 +96,7 @@ def reproduce(
                 "verdict": told,
                 "compared": len(verdicts),
                 "different": sum(not verdict.is_good for verdict in verdicts),
+                "failed": len(failed),
                 "first_step": first_step(verdicts),
                 "environment": [one._asdict() for one in environment],
             }

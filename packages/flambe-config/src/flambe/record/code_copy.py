@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flambe.errors import ConfigError, ProvenanceError
 from flambe.record.checkout import Checkout, checkout_of
 from flambe.record.git_tree import HEAD, GitTree, difference, git_tree_of, shared_tree
-from flambe.record.layout import CODE_DIFF
-from flambe.record.run import Code
+from flambe.record.layout import CODE_DIFF, RUN
+from flambe.record.run import Code, RunRecord, read_record
 from flambe.record.snapshot import Snapshot, check_main, snapshot_of
 from flambe.spec.codec import unescape
 from flambe.spec.nodes import FILE, Spec
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 COPY, GIT, CUSTOM, NONE = "copy", "git", "custom", "none"
 REFUSE = "refuse"
+_SHOWN = 5
 
 
 class CodeCopy:
@@ -132,7 +134,7 @@ def mend_copy(root: Path, code: Code, spec: Spec) -> None:
     if code.mode != COPY or code.tree is None:
         return
     main = str(spec.stages[0].body["main"])
-    if _tree_of(main, root) == code.tree:
+    if _is_whole(main, root, code.tree):
         return
     if _tree_of(main, Path(code.source)) != code.tree:
         raise ProvenanceError(
@@ -146,11 +148,62 @@ def mend_copy(root: Path, code: Code, spec: Spec) -> None:
     snapshot.write(root)
 
 
-def _tree_of(main: str, folder: Path) -> str | None:
+def edited_files(root: Path, record: RunRecord) -> list[str]:
+    """Return which files of the code copied into the run directory ``root`` are not what was copied; empty when all are.
+
+    The record has one digest of them all. Which of them it is tells their source, if that still is what was copied, else the times
+    of the files; where neither says, it is the whole package.
+    """
+    code, main = record.code, record.entry
+    if code is None or main is None or code.mode != COPY or code.tree is None or _is_whole(main, root, code.tree):
+        return []
+    here = _files_of(main, root)
+    source = _files_of(main, Path(code.source)) if _is_whole(main, Path(code.source), code.tree) else None
+    if source is not None:
+        return sorted(name for name in here.keys() | source.keys() if not _are_equal(here.get(name), source.get(name)))
+    # A copy has the times of what it was copied from.
+    made = datetime.fromisoformat(record.time.created or "1970-01-01T00:00Z").timestamp()
+    later = sorted(name for name, file in here.items() if file.stat().st_mtime > made)
+    return later if 0 < len(later) < max(len(here), code.files, 2) else [code.path or "."]
+
+
+def edit_warning(root: Path) -> str | None:
+    """Return what is to be said before the code in the run directory ``root`` runs again, if somebody has edited it since."""
     try:
-        return snapshot_of(main, folder).tree
+        record = read_record(root / RUN, RunRecord)
+    except (FileNotFoundError, NotADirectoryError, ConfigError):
+        return None  # a project, or a record that was torn with the power
+    edited = edited_files(root, record)
+    return f"the code in {root} is not what was copied there, and runs as it is: {listed(edited)}" if edited else None
+
+
+def listed(files: list[str]) -> str:
+    """Return the names of files for a message."""
+    more = f" and {len(files) - _SHOWN} more" if len(files) > _SHOWN else ""
+    return f"{', '.join(files[:_SHOWN])}{more}"
+
+
+def _is_whole(main: str, root: Path, tree: str) -> bool:
+    """Whether the copy in ``root`` is what was copied. Files beside it that the project's ``.gitignore`` leaves out are no part of it."""
+    return tree in (_tree_of(main, root, is_copy=True), _tree_of(main, root))
+
+
+def _tree_of(main: str, folder: Path, *, is_copy: bool = False) -> str | None:
+    try:
+        return snapshot_of(main, folder, is_copy=is_copy).tree
     except (ConfigError, OSError):
         return None
+
+
+def _files_of(main: str, folder: Path) -> dict[str, Path]:
+    try:
+        return snapshot_of(main, folder, is_copy=(folder / RUN).exists()).files
+    except (ConfigError, OSError):
+        return {}
+
+
+def _are_equal(one: Path | None, other: Path | None) -> bool:
+    return one is not None and other is not None and one.read_bytes() == other.read_bytes()
 
 
 def _seen_from(root: Path, folder: Path) -> str:
@@ -181,4 +234,5 @@ def _manager(named: dict[str, Any]) -> VersionManager:
     return manager
 
 
-__all__ = ["CodeCopy", "code_folder", "code_to_copy", "folder_to_run", "mend_copy"]
+__all__ = ["CodeCopy", "code_folder", "code_to_copy", "edit_warning", "edited_files", "folder_to_run", "listed",
+           "mend_copy"]  # fmt: skip

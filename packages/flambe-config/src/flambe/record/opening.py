@@ -12,12 +12,13 @@ from typing import NamedTuple
 import msgspec
 
 from flambe import __version__
+from flambe.cli.console import say
 from flambe.errors import ConfigError
 from flambe.record import layout, run
 from flambe.record.artifacts import sweep_artifacts
 from flambe.record.claim import NEXT, Wish, can_go_on, claim, code_opened, home_of, resumed, unfinished
 from flambe.record.code import forget_code
-from flambe.record.code_copy import CodeCopy, code_to_copy, mend_copy
+from flambe.record.code_copy import CodeCopy, code_to_copy, edit_warning, mend_copy
 from flambe.record.damage import may_be_damaged, report_is_whole, result_is_whole, sources_are_whole
 from flambe.record.gpus import named_gpus
 from flambe.record.ledger import PENDING, Ledger
@@ -43,8 +44,8 @@ class Opening(NamedTuple):
     record: RunRecord
     ledger: Ledger
     notes: list[str]
-
     begun: frozenset[str]
+
 
 def open_run(
     spec: Spec,
@@ -106,6 +107,10 @@ def _opened(
         code = code_opened(ledger.state.events)
     if damaged and code is not None:
         mend_copy(paths.root, code, spec)
+    runs_from = paths.root if old is not None else None if copy is None else copy.source
+    edited = None if runs_from is None else edit_warning(runs_from)
+    if edited is not None:
+        say(f"warning: {edited}")
     # With a changed spec they are written beside the first ones, whatever those are.
     unchanged = old is None or (old.spec_digest == digest and not old.resumes)
     if damaged and unchanged and not sources_are_whole(paths, digest):
@@ -127,6 +132,7 @@ def _opened(
         code=code,
         entry=str(spec.stages[0].body["main"]) if spec.kind == "function" else None,
         resumes=(old.resumes if old else 0) + (wish.resume is not None),
+        reproduces=old.reproduces if old else None,
     )
     record.flambe_record = needed_version(record)
     if record.host is not None:
@@ -141,7 +147,7 @@ def _opened(
     write_record(paths.record, record)
     more = {} if code is None else {"code": msgspec.to_builtins(code)}
     ledger.append("open", spec=digest, tool=tool, pid=os.getpid(), **more)
-    notes = [*_mended(paths, ledger, verify=damaged)]
+    notes = [*_mended(paths, ledger, verify=damaged), *([] if edited is None else [edited])]
     if code is not None and code.left_out and old is None:
         shown = [*code.left_out[:_SHOWN], *(["…"] if len(code.left_out) > _SHOWN else [])]
         notes.append(f"out of the snapshot: {', '.join(shown)}")

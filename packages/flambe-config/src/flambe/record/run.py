@@ -112,7 +112,8 @@ class RunRecord(msgspec.Struct, omit_defaults=True, kw_only=True):
     """``run.json`` of a whole run. counts: expected, done, reused, failed, pending units.
 
     entry, code, result: of a function: what is called, where its code is, and what it returned, if that was plain data.
-    resumes: how often it was gone on with by ``--resume``.
+    resumes: how often it was gone on with by ``--resume``. reproduces: the id of the run that ``flambe reproduce`` made it to compare
+    with.
     """
 
     flambe_record: str = _always("1.0")
@@ -136,6 +137,7 @@ class RunRecord(msgspec.Struct, omit_defaults=True, kw_only=True):
     code: Code | None = None
     result: Any = None
     resumes: int = 0
+    reproduces: str | None = None
 
 
 NOT_FINITE = ("NaN", "Infinity", "-Infinity")
@@ -149,9 +151,9 @@ class StageRecord(msgspec.Struct, omit_defaults=True, kw_only=True):
     step: number of ``run()`` calls done. metric: last value of ``metric()``; lower_is_better: its direction.
     inputs: files read for it, and for what it rests on, with digests. reused_from: folder of the earlier result this one was taken from. result: what a function
     returned, in node form. exit: how a function ended that failed: the code it gave to ``sys.exit``, or the signal it died of.
+    resumes: how often a variant of a function that had begun was gone on with by ``--resume``.
     """
 
-    resumes: how often a variant of a function that had begun was gone on with by ``--resume``.
     flambe_record: str = _always("1.0")
     kind: str = _always("stage")
     stage: str
@@ -175,9 +177,9 @@ class StageRecord(msgspec.Struct, omit_defaults=True, kw_only=True):
     reused_from: str | None = None
     result: Any = None
     exit: Exit | None = None
-
-
     resumes: int = 0
+
+
 _Record = TypeVar("_Record", RunRecord, StageRecord)
 
 

@@ -72,16 +72,17 @@ class Snapshot(NamedTuple):
         return self._replace(files={name: root / name for name in self.files})
 
 
-def snapshot_of(main: str, code: Path) -> Snapshot:
+def snapshot_of(main: str, code: Path, *, is_copy: bool = False) -> Snapshot:
     """Return what is to be copied for ``main`` (``package.module:function``): its top-level package in the folder ``code``, or
     its single file, and what these import from beside them.
 
-    Files count by their suffix, ``.gitignore`` files are asked. Raises ConfigError when the module is not there, when a package is
+    Files count by their suffix, ``.gitignore`` files are asked; of a copy they are not: what was copied was no part of what they
+    leave out, and a project may leave out its runs. Raises ConfigError when the module is not there, when a package is
     called as a file of the run directory, and above ``LARGEST_BYTES``.
     """
     check_main(main, code)
     package = main.partition(":")[0].partition(".")[0]
-    ignore = Ignore(code)
+    ignore = None if is_copy else Ignore(code)
     files: dict[str, Path] = {}
     left_out: list[str] = []
     for name, place in local_places(package, _place(package, code)).items():
@@ -132,7 +133,7 @@ def _place(package: str, code: Path) -> Path:
     return single if single.is_file() and not (inner / "__init__.py").is_file() else inner
 
 
-def _files(place: Path, ignore: Ignore, left_out: list[str], name: str) -> Iterator[Path]:
+def _files(place: Path, ignore: Ignore | None, left_out: list[str], name: str) -> Iterator[Path]:
     for folder, folders, files in os.walk(place):
         here = Path(folder)
         shown = "/".join((name, *here.relative_to(place).parts))
@@ -140,7 +141,7 @@ def _files(place: Path, ignore: Ignore, left_out: list[str], name: str) -> Itera
         for inner in sorted(folders):
             if inner in _NEVER or inner.startswith("."):
                 continue
-            if (here / inner).is_symlink() or ignore.matches(here / inner, is_folder=True):
+            if (here / inner).is_symlink() or (ignore is not None and ignore.matches(here / inner, is_folder=True)):
                 left_out.append(f"{shown}/{inner}/")
             else:
                 kept.append(inner)
@@ -149,7 +150,8 @@ def _files(place: Path, ignore: Ignore, left_out: list[str], name: str) -> Itera
             path = here / file
             if file.startswith(".") or path.suffix in (".pyc", ".pyo"):
                 continue
-            if path.suffix not in SUFFIXES or not path.is_file() or ignore.matches(path, is_folder=False):
+            is_ignored = ignore is not None and ignore.matches(path, is_folder=False)
+            if path.suffix not in SUFFIXES or not path.is_file() or is_ignored:
                 left_out.append(f"{shown}/{file}")
             else:
                 yield path

@@ -19,6 +19,8 @@ from flambe.record.metrics import read_metrics
 from flambe.record.run import StageRecord, read_record
 
 EQUAL, CLOSE, DIFFERENT, MISSING, ADDED = "bit-equal", "within tolerance", "different", "missing", "added"
+ERROR = "error"
+"""The name of what is said of a unit that failed in both."""
 _WORST = {word: rank for rank, word in enumerate((EQUAL, CLOSE, ADDED, MISSING, DIFFERENT))}
 _SHOWN = 60
 
@@ -74,6 +76,14 @@ def compare_runs(recorded: Path, here: Path, tolerance: Tolerance) -> Iterator[V
             yield Verdict(unit=unit, place="", name="status", verdict=verdict, recorded=was, here=now)
         elif was == "done":
             yield from compare_units(RunPaths(recorded).folder(unit), RunPaths(here).folder(unit), unit, tolerance)
+        elif was == "failed":
+            errors = [str(state.failed[unit].get("error", "")) for state in (before, after)]
+            # What was raised counts, and not its words: there may be paths and addresses in them.
+            kinds = {error.partition(":")[0] for error in errors}
+            verdict = EQUAL if len(kinds) == 1 else DIFFERENT
+            yield Verdict(unit=unit, place="", name=ERROR, verdict=verdict, recorded=errors[0], here=errors[1])
+            folders = [RunPaths(root).folder(unit).root for root in (recorded, here)]
+            yield from compare_written(folders[0], folders[1], unit, tolerance)
     if len(before.planned) == 1:  # a function that ran alone wrote beside its record
         yield from compare_written(recorded, here, next(iter(before.planned)), tolerance)
     for stage in dict.fromkeys([*before.reduced, *after.reduced]):
@@ -300,5 +310,5 @@ def _shortened(value: Any) -> Any:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
-__all__ = ["ADDED", "CLOSE", "DIFFERENT", "EQUAL", "MISSING", "Tolerance", "Verdict", "compare_metrics", "compare_runs", "compare_states",
+__all__ = ["ADDED", "CLOSE", "DIFFERENT", "EQUAL", "ERROR", "MISSING", "Tolerance", "Verdict", "compare_metrics", "compare_runs", "compare_states",
            "compare_units", "compare_written", "worst"]  # fmt: skip

@@ -14,16 +14,16 @@ import msgspec
 from flambe.cli.console import QUIET, level
 from flambe.errors import ConfigError, ProvenanceError, RunFailed
 from flambe.record.code import module_digest
-from flambe.record.code_copy import COPY, folder_to_run
+from flambe.record.code_copy import COPY, edited_files, folder_to_run, listed
 from flambe.record.layout import DEBUG, MANIFEST, REQUIREMENTS, RunPaths
+from flambe.record.ledger import read_events
 from flambe.record.provenance import installed_requirements
-from flambe.record.run import COMPLETE, FAILED, RunRecord, StageRecord, read_record
+from flambe.record.run import COMPLETE, FAILED, RunRecord, StageRecord, read_record, write_record
 from flambe.runner.environment import input_is_unchanged
 from flambe.spec.codec import dump_spec, load_spec
 from flambe.spec.nodes import FILE, Spec, is_concrete
 
 _DIGEST = "sha256:"
-_SHOWN = 5
 
 
 class Changed(NamedTuple):
@@ -90,6 +90,8 @@ class Reproduction:
         code = self.record.code
         if code is not None and code.mode == COPY and code.path and not (self.paths.root / code.path).exists():
             found.append(f"the copy of its code, {code.path}, is gone")
+        elif edited := edited_files(self.paths.root, self.record):
+            found.append(f"the copy of its code is not what ran: {listed(edited)}")
         return found
 
     def _recorded_digests(self, module: str) -> set[str]:
@@ -104,12 +106,11 @@ class Reproduction:
     def _data_faults(self) -> list[str]:
         inputs = {described["path"]: described for unit in self._units for described in unit.inputs}
         changed = [path for path, described in sorted(inputs.items()) if not input_is_unchanged(described)]
-        more = f" and {len(changed) - _SHOWN} more" if len(changed) > _SHOWN else ""
         gone = [path for path in changed if not os.path.exists(path)]
         return (
-            [f"files that it read are gone or have changed: {', '.join(changed[:_SHOWN])}{more}"]
+            [f"files that it read are gone or have changed: {listed(changed)}"]
             if changed and gone
-            else [f"files that it read have changed: {', '.join(changed[:_SHOWN])}{more}"]
+            else [f"files that it read have changed: {listed(changed)}"]
             if changed
             else []
         )
@@ -129,8 +130,12 @@ class Reproduction:
         was, now = self.record.python.get("version"), this_python()["version"]
         return [*([Changed("Python", was, now)] if was and was != now else []), *found]
 
+    def configs(self) -> int:
+        """Return how many configs it had: several after ``--resume RUN --allow-change``, and the first is what runs anew."""
+        return len({event.get("spec") for event in read_events(self.paths.ledger) if event["event"] == "open"})
+
     def run(self, output_dir: str | Path | None = None) -> Path:
-        """Run it anew, in the next folder beside it, with nothing reused, and return that folder.
+        """Run it anew, in the next folder beside it, with nothing reused, and return that folder, whose record says what it is.
 
         It runs as it ran: by the same tool, where its command was given. Raises RunFailed when that did not come to its end.
         """
@@ -153,7 +158,11 @@ class Reproduction:
         last: dict[str, Any] = json.loads(rows[-1]) if rows else {}
         if done.returncode not in (0, 1) or "run" not in last or "stage" in last:
             raise RunFailed(f"the run that was to be compared has ended with exit code {done.returncode}")
-        return Path(last["run"])
+        here = RunPaths(Path(last["run"]))
+        record = read_record(here.record, RunRecord)
+        record.reproduces = self.record.id
+        write_record(here.record, record, durable=True)
+        return here.root
 
     def spec_to_run(self) -> Spec:
         """Return its spec; that of a function with the copy of its code."""
