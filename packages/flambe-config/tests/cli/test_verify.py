@@ -7,6 +7,8 @@ import textwrap
 
 import pytest
 
+from flambe.cli.verify import verify as verify_command
+from flambe.errors import ConfigFaults, UsageError
 from flambe.spec.codec import dump_spec
 from flambe.spec.nodes import Environment, Spec, Stage
 
@@ -115,22 +117,39 @@ def main(ctx):
 """
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("odd_at", "code", "found"),
-    [(0, 0, {"verdict": "bit-equal", "values": 3}), (2, 1, {"verdict": "different", "step": 2, "name": "train.loss", "more": 1})],
-)  # fmt: skip
-def test_a_function_is_run_whole_and_the_first_line_that_differs_is_named(tmp_path, odd_at, code, found):
-    (tmp_path / "odd.py").write_text(FUNCTION)
-    run = "__run__: {__main__: 'odd:main', __output_dir__: out, __name__: odd}\n"
-    (tmp_path / "odd.yml").write_text(f"{run}odd_at: {odd_at}\n")
-    program = [sys.executable, "-m", "flambe.cli.umbrella", "verify", "odd.yml"]
-    done = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, check=False)
+def verify_function(folder, config, *words):
+    program = [sys.executable, "-m", "flambe.cli.umbrella", "verify", config, *words]
+    done = subprocess.run(program, cwd=folder, capture_output=True, text=True, check=False)
     (row,) = [json.loads(line) for line in done.stdout.splitlines()]
-    assert (done.returncode, row.pop("stage"), row.pop("compared")) == (code, "main", "again"), done.stderr
-    assert {name: row[name] for name in row if name not in ("recorded", "here", "difference")} == found
-    assert ("what it printed differs first at line 1: 'in " in done.stderr) == (code == 0)
-    assert not (tmp_path / "out").exists()
+    assert (row.pop("stage"), row.pop("compared")) == ("main", "again"), done.stderr
+    return done, {name: row[name] for name in row if name not in ("recorded", "here", "difference")}
+
+
+@pytest.fixture
+def odd(tmp_path):
+    """A folder with a function and its config."""
+    (tmp_path / "odd.py").write_text(FUNCTION)
+    (tmp_path / "odd.yml").write_text(
+        "__run__: {__main__: 'odd:main', __output_dir__: out, __name__: odd}\nodd_at: 0\n"
+    )
+    return tmp_path
+
+
+@pytest.mark.slow
+def test_a_function_is_run_whole(odd):
+    done, row = verify_function(odd, "odd.yml")
+    assert (done.returncode, row) == (0, {"verdict": "bit-equal", "values": 3})
+    assert "what it printed differs first at line 1: 'in " in done.stderr
+    assert not (odd / "out").exists()
+
+
+@pytest.mark.slow
+def test_the_first_line_of_a_function_that_differs_is_named_and_overrides_change_the_config_of_a_run(odd):
+    start = [sys.executable, "-m", "flambe.cli.umbrella", "run", "odd.yml", "-q"]
+    subprocess.run(start, cwd=odd, check=True, stdout=subprocess.DEVNULL)
+    done, row = verify_function(odd, "out/odd/exp.0", "odd_at=2")
+    assert (done.returncode, row) == (1, {"verdict": "different", "step": 2, "name": "train.loss", "more": 1})
+    assert "what it printed" not in done.stderr
 
 
 @pytest.mark.slow
@@ -139,6 +158,22 @@ def test_a_stage_that_raises_is_named(verify):
     assert (code, rows) == (1, [])
     assert err.count("error:") == 1
     assert "flambe verify: error: walk/0: ValueError: it broke (" in err
+
+
+DECORATED = "A function with @flambe.launch is verified by a run of it: run its program once, then flambe verify logs/FUNCTION/exp.0."
+
+
+def test_a_decorated_function_is_verified_by_its_run(tmp_path):
+    program = tmp_path / "train.py"
+    program.write_text("import flambe\n")
+    with pytest.raises(UsageError) as caught:
+        verify_command.callback(str(program), (), 2, 0.0, 0.0)
+    assert str(caught.value) == f"{program} is a program; expected a YAML file, a spec or a run directory. {DECORATED}"
+    config = tmp_path / "config.yaml"
+    config.write_text("epochs: 3\nlr: 0.1\n")
+    with pytest.raises(ConfigFaults) as faults:
+        verify_command.callback(str(config), (), 2, 0.0, 0.0)
+    assert str(faults.value).endswith(f"expected !Experiment, or another tag. {DECORATED}")
 
 
 def test_overrides_belong_to_a_file(verify, tmp_path):

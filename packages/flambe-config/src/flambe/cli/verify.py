@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _HELP = """Run the first steps of every stage of SPEC twice, and once stopped in the middle and resumed; say for each stage whether the three
 are equal, and if not, the first step and the first metric, module or tensor that differs.
 
-SPEC is a YAML file, a spec (JSON; - is stdin) or a run directory. Of a search its first variant is run. Nothing is written where
+SPEC is a YAML file, a spec (JSON; - is stdin) or a run directory, whose config.yml overrides change. Of a search its first variant is run. Nothing is written where
 runs are kept. A function (f(name, config), or a decorated one by its run) has no steps: it is run twice, whole, and what it logs and
 returns is compared; a difference of what it prints is told.
 
@@ -41,6 +41,7 @@ Examples:
 """
 
 AGAIN, RESUMED = "again", "resumed"
+_DECORATED = "A function with @flambe.launch is verified by a run of it: run its program once, then flambe verify logs/FUNCTION/exp.0"
 
 
 @click.command(help=_HELP, context_settings={"help_option_names": ["-h", "--help"]})
@@ -80,14 +81,26 @@ def verify(spec: str, overrides: tuple[str, ...], steps: int, rtol: float, atol:
 def _read(path: str, overrides: tuple[str, ...]) -> Spec:
     from flambe.compile.compiler import compile_file
     from flambe.compile.difference import read_side
-    from flambe.errors import UsageError
+    from flambe.errors import ConfigFaults, UsageError
+    from flambe.record.layout import CONFIG, RUN
 
     if path.endswith((".yaml", ".yml")):
-        return compile_file(path, overrides)
-    if os.path.isfile(os.path.join(path, "run.json")) and not overrides:
+        try:
+            return compile_file(path, overrides)
+        except ConfigFaults as faults:
+            for fault in faults.faults:
+                if fault.rule == "no-tag" and not fault.hint:
+                    fault.hint = f"{_DECORATED}."
+            raise ConfigFaults(faults.faults, faults.warnings) from None
+    if path.endswith(".py"):
+        raise UsageError(
+            f"{path} is a program", expected="a YAML file, a spec or a run directory", hint=f"{_DECORATED}."
+        )
+    if os.path.isfile(os.path.join(path, RUN)):
         from flambe.runner.reproduction import Reproduction
 
-        return Reproduction(Path(path)).spec_to_run()
+        recorded = Reproduction(Path(path))
+        return compile_file(recorded.paths.root / CONFIG, overrides) if overrides else recorded.spec_to_run()
     if overrides:
         raise UsageError("overrides change a YAML file, and this is a spec", hint="Give them to flambe-compile.")
     return read_side(path)
