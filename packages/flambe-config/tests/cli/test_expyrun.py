@@ -211,6 +211,17 @@ def test_debug_anywhere(project: Project) -> None:
     assert project.expyrun(str(project.output / runs[0] / "config.yml")) == Path("first_method/MyModel-0.001/exp.0")
 
 
+def test_quiet_and_verbose_anywhere(project: Project) -> None:
+    project.write(
+        "configs/wordy.yml", CONFIGS[FIRST].replace("../data", "./data").replace("seed: 666", "seed: 666\nverbose: 1")
+    )
+    for words in (["-q", FIRST], [FIRST, "--quiet"], [FIRST, "-q", "--seed", "1"]):
+        done = project.start(*words)
+        assert (done.returncode, done.stderr) == (0, "")
+    assert "this is first_method" in project.start(FIRST, "--verbose").stderr
+    assert project.start("configs/wordy.yml", "--verbose=2", "-q").returncode == 0  # a key that is called so
+
+
 @pytest.mark.parametrize("debug", [[], ["--debug"]])
 @pytest.mark.parametrize("written", ["../../code", "code"])
 def test_a_relative_code_folder(project: Project, written: str, debug: list[str]) -> None:

@@ -102,7 +102,11 @@ def test_a_function_whose_values_follow_a_search_is_written_by_its_variants(kit:
     assert kit.command(CLI, "c.yaml", "--check", cwd=tmp_path).returncode == 0
     whole = kit.command(CLI, "c.yaml", cwd=tmp_path)
     assert (whole.returncode, whole.stdout) == (2, "")
-    assert "c.yaml:3:4: {a} names a search (!g), whose value only a variant knows" in whole.stderr
+    found = "c.yaml:3:4: {a} names a search (!g), whose value only a variant knows. Write out the variants: "
+    assert whole.stderr == f"flambe-compile: error: {found}flambe-compile c.yaml --expand | flambe exec\n"
+    whole = kit.command(CLI, "c.yaml", "a=3,4", "+c=it's", cwd=tmp_path)
+    command = "flambe-compile c.yaml a=3,4 '+c=it'\"'\"'s' --expand | flambe exec"
+    assert whole.stderr == f"flambe-compile: error: {found}{command}\n"
 
 
 def test_a_check_says_how_many_files_there_were(kit: Any, tmp_path: Path) -> None:

@@ -11,14 +11,14 @@ from flambe.cli.console import QUIET, VERBOSE, level
 from flambe.cli.door import enter, standing_options
 
 NAME = "expyrun"
-_DEBUG = "--debug"
+_DEBUG, _VERBOSE, _QUIET = "--debug", ("-v", "--verbose"), ("-q", "--quiet")
 
 
 @click.command(
     name=NAME,
     help="Run the function of CONFIG in the next free {output_dir}/{name}/exp.{i}, with a copy of its code.\n\n"
-    "All words after CONFIG are overrides, but for --debug, which runs the code from its place, below DEBUG/. The same as "
-    "flambe run.\n\n\b\n"
+    "All words after CONFIG are overrides, but for -v, -q and --debug, which runs the code from its place, below DEBUG/. The "
+    "same as flambe run.\n\n\b\n"
     "Examples:\n  expyrun configs/first.yml\n  expyrun configs/first.yml --training.lr 0.1 --training.size 15,15 --debug\n"
     "  expyrun out/first/exp.0/config.yml\n  expyrun out/first/exp.0/raw_config.yml --training.lr 0.001",
     # What comes after the file belongs to the config: it may have keys that are called as our options.
@@ -34,7 +34,7 @@ def command(config: str, overrides: tuple[str, ...], debug: bool) -> None:
     assert run.callback is not None
     run.callback(
         file=config,
-        overrides=tuple(word for word in overrides if word != _DEBUG),
+        overrides=tuple(word for word in overrides if word not in (_DEBUG, *_VERBOSE, *_QUIET)),
         cluster=None,
         output=None,
         debug=debug or _DEBUG in overrides,
@@ -44,8 +44,8 @@ def command(config: str, overrides: tuple[str, ...], debug: bool) -> None:
         num_cpus=None,
         num_gpus=None,
         show=False,
-        verbose=level() == VERBOSE,
-        quiet=level() == QUIET,
+        verbose=level() == VERBOSE or not set(_VERBOSE).isdisjoint(overrides),
+        quiet=level() == QUIET or not set(_QUIET).isdisjoint(overrides),
     )
 
 

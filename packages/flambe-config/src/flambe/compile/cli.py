@@ -73,7 +73,7 @@ def answer(
     elif expand:
         _expand(compiled)
     elif compiled.follows:
-        raise ConfigFaults(compiled.follows)
+        raise compiled.undecided()
     elif stage == "resolved" or form == "yaml":
         from flambe.record.provenance import spec_to_yaml
 

@@ -48,6 +48,16 @@ class Compiled(NamedTuple):
     def raw(self) -> str | None:
         return self.spec.source.raw
 
+    def undecided(self) -> ConfigFaults:
+        """Return the faults of somebody who wants one spec where there are references to what a search decides."""
+        if os.path.isfile(self.config.file):
+            import shlex
+
+            words = ["flambe-compile", self.config.file, *self.spec.source.overrides, "--expand"]
+            for fault in self.follows:
+                fault.hint = f"Write out the variants: {shlex.join(words)} | flambe exec"
+        return ConfigFaults(self.follows)
+
     def variants(self) -> Iterator[Spec]:
         """Yield the spec of every variant. A function's name and values follow the choice."""
         if self.spec.kind != "function":
@@ -102,7 +112,7 @@ def compile_text(
     for warning in compiled.warnings:
         say(f"warning: {warning}")
     if compiled.follows:
-        raise ConfigFaults(compiled.follows)
+        raise compiled.undecided()
     return compiled.spec
 
 

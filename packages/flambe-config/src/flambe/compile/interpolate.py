@@ -316,7 +316,7 @@ class Interpolation:
 
     def _searched(self, path: str, tag: str) -> Searched:
         if self._tree.tag is None:  # the config of a function
-            hint = "Write out the variants: flambe-compile FILE … --expand."
+            hint = "Write out the variants: flambe-compile FILE [OVERRIDE]... --expand | flambe exec"
         else:
             hint = f"Write a link: !@ {_link(path)}"
         what = f"{{{path}}} names a search ({tag}), whose value only a variant knows"

@@ -35,6 +35,7 @@ def override_value(override: Override, present: Node | None) -> Node:
         values = list(comma_parts(listed[1] if listed is not None else text))
     if len(values) == 1 and span is None and listed is None:
         return _typed(override, text, present)
+    _refuse_gaps(override, values)
     grid = Sequence("!g", override.position)
     grid.items = [_typed(override, value, present) for value in values]
     return grid
@@ -52,6 +53,15 @@ def _numbers(override: Override, span: re.Match[str]) -> range:
     return found
 
 
+def _refuse_gaps(override: Override, values: list[str]) -> None:
+    """Raise the error of ``V1,V2,``: nobody means a value of nothing, and who does writes ``''`` or ``null``."""
+    if "" in values:
+        left = ",".join(filter(None, values))
+        given, written = override.value or "", f"{override.sign}{'.'.join(override.path)}={left}"
+        hint = f"Write {written}, or '' for an empty text." if left else None
+        raise override.error(f"{given!r} has nothing at a comma", "malformed-override", expected="V1,V2", hint=hint)
+
+
 def _pair_value(override: Override, text: str, present: Node | None) -> Node:
     present = _without_references(override, present)
     if isinstance(present, Sequence) and present.tag is None:
@@ -59,6 +69,7 @@ def _pair_value(override: Override, text: str, present: Node | None) -> Node:
             return override.tree(text)
         items = Sequence(None, override.position)
         values = list(comma_parts(text)) if text else []
+        _refuse_gaps(override, values)
         alike = present.items if len(present.items) == len(values) else present.items[:1] * len(values)
         items.items = [_typed(override, value, alike[index] if alike else None) for index, value in enumerate(values)]
         return items
