@@ -86,6 +86,12 @@ class RunPaths(NamedTuple):
         stem, dot, suffix = name.rpartition(".")
         return self.root / (f"{stem}.{number}{dot}{suffix}" if number else name)
 
+    def newest(self, name: str) -> Path:
+        """Return the path of ``spec.2.json`` where the second ``--resume`` came with another config, and no later one did."""
+        stem, _, suffix = name.rpartition(".")
+        numbers = [path.name[len(stem) + 1 : -len(suffix) - 1] for path in self.root.glob(f"{stem}.*.{suffix}")]
+        return self.numbered(name, max((int(number) for number in numbers if number.isdecimal()), default=0))
+
     def unit(self, stage: str, variant: str) -> UnitPaths:
         return UnitPaths(self.root / STAGES / stage / variant)
 
