@@ -217,6 +217,8 @@ def test_a_new_key_is_warned_of_where_it_may_be_a_mistake(write: Write) -> None:
         "c.yml": "!Anything\n__default__: a.yml\ntrain: {rat: 1, more: 2, __own__: 3}\nnam: y\nfresh: {any: 1}\n",
         "d.yml": "!Anything\nm: !Anything\n",
         "e.yml": "__default__: d.yml\nm: {argument: 1}\n",
+        "f.yml": "resources: {a: b}\n",
+        "g.yml": "!Anything\n__default__: f.yml\nreduce: {train: 1}\n",
     })  # fmt: skip
     assert warnings("c.yml") == [
         "c.yml:3:9: no parent has the key 'train.rat'. Did you mean 'rate'? '__new_key_policy__: pass' allows it",
@@ -224,6 +226,7 @@ def test_a_new_key_is_warned_of_where_it_may_be_a_mistake(write: Write) -> None:
         "c.yml:4:1: no parent has the key 'nam'. Did you mean 'name'? '__new_key_policy__: pass' allows it",
     ]
     assert warnings("e.yml") == []  # what its class takes is checked, and this it takes
+    assert warnings("g.yml") == []  # an experiment has this key, however near another one is
 
 
 @pytest.mark.parametrize("policy", ["pass", "warn", "raise"])

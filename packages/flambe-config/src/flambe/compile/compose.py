@@ -271,7 +271,9 @@ class Composer:
     def _new_key(self, check: _Check, key: Node, name: str, path: str, known: list[str], *, is_odd: bool) -> None:
         if name.startswith("__") or check.policy == "pass" or key.position.file != check.file:
             return
-        hint = did_you_mean(name, known)
+        from flambe.compile.experiment import EXPERIMENT
+
+        hint = None if path in EXPERIMENT else did_you_mean(name, known)
         what = f"no parent has the key {path!r}"
         if check.policy == "raise":
             self.faults.append(ConfigError(what, rule="new-key", position=key.position, hint=hint))
