@@ -106,8 +106,8 @@ def test_a_signal_ends_all_of_them(project: Any) -> None:
     process = project.begin("--jobs", "2", "+how=slow,ok", "seed=1,2")
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
-        logs = list(project.folder.glob("logs/my_task/exp.0/stages/main/*slow/outputs.log"))
-        if len(logs) == 1 and "RUNNING" in logs[0].read_text():
+        logs = list(project.folder.glob("logs/my_task/exp.0/stages/main/*slow*/outputs.log"))
+        if len(logs) == 2 and all("RUNNING" in log.read_text() for log in logs):
             break
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
