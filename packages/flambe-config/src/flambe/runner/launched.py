@@ -16,7 +16,7 @@ import msgspec
 from flambe.cli.console import say, tell
 from flambe.errors import ProvenanceError
 from flambe.record.claim import NEXT, Wish
-from flambe.record.code_copy import code_folder, folder_to_run
+from flambe.record.code_copy import code_folder, folder_to_run, listed
 from flambe.record.keeper import Keeper
 from flambe.record.layout import CONFIG, OUTPUTS
 from flambe.record.ledger import Event
@@ -31,7 +31,6 @@ from flambe.runner.unit import Unit
 from flambe.spec.codec import unescape
 from flambe.spec.nodes import Spec
 
-_SHOWN = 5
 _PATIENCE_S = 10.0
 """A function that is told to end may save what it has."""
 
@@ -149,9 +148,7 @@ def _is_loaded(keeper: Keeper, spec: Spec, copy: Path | None) -> bool:
     """Whether what this process has loaded is what the record says that it runs."""
     others = [] if copy is None else other_than(copy, code_folder(spec))
     if others:
-        more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
-        shown = f"{', '.join(others[:_SHOWN])}{more}"
-        keeper.note(f"runs in a new process: the copy of {shown} may be newer than what this one has loaded")
+        keeper.note(f"runs in a new process: the copy of {listed(others)} may be newer than what this one has loaded")
     return not others
 
 
