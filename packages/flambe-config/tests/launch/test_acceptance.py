@@ -1,6 +1,8 @@
 """What functions of both predecessors have to pass. Each test has the number of its check (C9.xx).
 
 C9.01 is test_quickstart.py here and tests/cli/test_expyrun.py; C9.05 is test_provenance.py (edits are in the snapshot, absent or refused).
+Of tests/record, test_logger.py and test_reader.py are C9.09, test_query.py is C9.14, test_runs.py C9.15, test_index.py C9.16 (with
+benchmarks/reader.py) and test_hostile_runs.py C9.18. Those that need a scheduler of clusters are not here yet: 03, 04, 06, 13, 19.
 """
 
 from __future__ import annotations
@@ -107,6 +109,45 @@ def test_c9_08_what_is_killed_or_loses_its_machine_is_lost(project: Any) -> None
     # Another boot of the machine, long ago.
     record.host.boot, record.time.heartbeat = "another", "2026-01-01T00:00:00.000Z"
     assert status_of(record) == LOST
+
+
+@pytest.mark.slow
+def test_c9_10_artifacts_of_every_kind_load_in_another_process(project: Any) -> None:
+    project.write(
+        "kinds.py",
+        "from pathlib import Path\n\ndef save(value, path):\n    Path(path).write_text(value.upper())\n\ndef load(path):\n    return Path(path).read_text()\n",
+    )
+    project.main(
+        """
+import numpy as np, torch
+log = ctx.logger.log_artifact
+seed = ctx.config.seed
+log(np.full(3, seed), "array.npy", "numpy")
+log(np.zeros((8, 9, 3), dtype="uint8") + seed, "image.png", "image")
+log({"weight": torch.full((2,), float(seed))}, "net.pt", "torch")
+log({"seed": seed}, "plain.json", "json")
+log(f"seed {seed}", "note.txt", "text")
+log({"seed", seed}, "any.pkl", "pickle", allow_pickle=True)
+ctx.logger.register_type("shout", save="kinds:save", load="kinds:load")
+log(f"seed {seed}", "loud", "shout")
+""",
+        top="import kinds\n",
+    )
+    project.start("seed=1,2")
+    program = """
+import flambe, json, sys
+row = next(row for row in flambe.Reader("logs").filter("config.seed == 2", units=True))
+take = lambda name, **how: row.artifact(name).load(**how)
+print(json.dumps([
+    take("array.npy").tolist(), take("image.png").shape, take("net.pt")["weight"].tolist(), take("plain.json"), take("note.txt"),
+    sorted(map(str, take("any.pkl", allow_pickle=True))), take("loud", extensions=["kinds"]),
+]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=project.folder, capture_output=True, text=True, check=True
+    )
+    expected = [[2, 2, 2], [8, 9, 3], [2.0, 2.0], {"seed": 2}, "seed 2", ["2", "seed"], "SEED 2"]
+    assert json.loads(done.stdout) == expected
 
 
 def test_c9_11_odd_values_are_written_repeated_and_queried(project: Any) -> None:
