@@ -11,6 +11,7 @@ from scenario import Scenario, look_at_runs, newest, nothing, result_of
 
 from flambe.errors import FlambeError
 from flambe.record.code_copy import folder_to_run
+from flambe.record.metrics import read_metrics
 from flambe.record.run import FAILED, RunRecord, read_record
 from flambe.record.snapshot import snapshot_of
 
@@ -39,9 +40,22 @@ def launched(words: Sequence[str], prepare: Callable[[Path], Any] = nothing) -> 
     def result(place: Path) -> Any:
         root = newest(home(place))
         record = read_record(root / "run.json", RunRecord)
-        return *result_of(root), record.result, code_that_runs(root, record)
+        digest, *rest = result_of(root)
+        # A variant that goes on adds to its metric lines, which the digest covers: none is lost or torn, and some are there twice.
+        same = lines_of(root) if SWEEP in words and "--resume" in words else digest
+        return same, *rest, record.result, code_that_runs(root, record)
 
     return Scenario(prepare, act, lambda place: look_at_runs(home(place)), result, own=True)
+
+
+def lines_of(root: Path) -> dict[str, set[str]]:
+    """Return the different metric lines of each file of a run, without their seconds."""
+    return {
+        path.relative_to(root).as_posix(): {
+            str({key: value for key, value in line.items() if key != "_t"}) for line in read_metrics(path)
+        }
+        for path in root.rglob("metrics/*.jsonl")
+    }
 
 
 def gone_on_with(words: Sequence[str]) -> Scenario:
