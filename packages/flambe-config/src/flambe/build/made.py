@@ -102,9 +102,14 @@ def record(value: Any, made: Made) -> None:
             object.__getattribute__(value, "__dict__")[MADE] = made
         else:
             key = id(value)
-            _beside[key] = (weakref.ref(value, lambda _, beside=_beside: beside.pop(key, None)), made)
+            _beside[key] = (weakref.ref(value, functools.partial(_forget, _beside, key)), made)
     except (AttributeError, TypeError):
         return
+
+
+def _forget(beside: dict[int, Any], key: int, _: object) -> None:
+    # Given what it needs: at the end of a process the names of a module may be gone before its objects.
+    beside.pop(key, None)
 
 
 def record_call(
