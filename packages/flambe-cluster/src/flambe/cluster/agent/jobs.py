@@ -31,9 +31,10 @@ def job_state(folder: str) -> Result | None:
     record = read_json(os.path.join(folder, "job.json"))
     if record is None:
         return None
-    ended = read_json(os.path.join(folder, "exit.json"))
     process = read_json(os.path.join(folder, "process.json"))
-    live = bool(job_members(record, process))
+    # In this order: when nothing lives any more, the last word has been written.
+    live = bool(job_members(record, process)) or _is_supervised(folder)
+    ended = read_json(os.path.join(folder, "exit.json"))
     if ended is not None:
         cancelled = os.path.exists(os.path.join(folder, "cancelled"))
         state = "COMPLETE" if ended["code"] == 0 else "CANCELLED" if cancelled else "FAILED"
@@ -49,6 +50,18 @@ def job_state(folder: str) -> Result | None:
         "run": job_run(folder, record, process),
         "folder": folder,
     }
+
+
+def _is_supervised(folder: str) -> bool:
+    """Whether somebody is still there to write down how a job ends: its own processes end a moment before."""
+    try:
+        with open(os.path.join(folder, "supervisor.lock")) as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
 
 
 def job_members(record: Result, process: Result | None) -> set[int]:
@@ -143,7 +156,7 @@ def job_stop(workdir: str, job: str) -> Result:
         while job_members(record, process) and time.monotonic() < deadline:
             time.sleep(POLL_S)
     count = stop(lambda: job_members(record, process))
-    deadline = time.monotonic() + 2
+    deadline = time.monotonic() + 10
     while not os.path.exists(os.path.join(folder, "exit.json")) and time.monotonic() < deadline:
         time.sleep(0.02)
     return {"stopped": count, "state": (job_state(folder) or {})["state"]}

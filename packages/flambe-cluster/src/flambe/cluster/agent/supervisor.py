@@ -1,11 +1,13 @@
 """Runs one job and writes down how it ended. A process of its own, which holds no connection.
 
 Job: ``job.json`` (argv), ``environment.json``. Written: ``process.json`` (pid, boot), ``stdout.jsonl``, ``output.log``, and
-at the end ``exit.json`` (code, ended). The file is copied into the job's folder, so it imports nothing of ours.
+at the end ``exit.json`` (code, ended). While it lives it holds the lock of ``supervisor.lock``: the last word may be to come.
+The file is copied into the job's folder, so it imports nothing of ours.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import subprocess
@@ -60,4 +62,6 @@ def supervise(folder: str) -> None:
 
 
 if __name__ == "__main__":
-    supervise(sys.argv[1])
+    with open(os.path.join(sys.argv[1], "supervisor.lock"), "w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        supervise(sys.argv[1])
