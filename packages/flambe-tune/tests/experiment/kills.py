@@ -21,6 +21,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parent))
+
+from marked import with_mark
+
 from flambe.record.layout import RunPaths
 from flambe.record.ledger import fold, read_events
 from flambe.spec.codec import dump_spec
@@ -112,16 +116,6 @@ def children(pid: int) -> list[int]:
     return []
 
 
-def _with(mark: str) -> list[int]:
-    """Return the processes that have ``mark`` in their environment."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if mark.encode() in (folder / "environ").read_bytes().split(b"\0"):
-                found.append(int(folder.name))
-    return found
-
-
 def store() -> Any:
     """Return the module that knows what a run's result is."""
     sys.path.insert(0, str(_STORE.parent))
@@ -160,7 +154,7 @@ class Round:
                 if code != -signal.SIGKILL:
                     return code
         finally:
-            for left in _with(mark):
+            for left in with_mark(mark):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(left, signal.SIGKILL)
 

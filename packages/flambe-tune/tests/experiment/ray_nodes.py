@@ -13,6 +13,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from marked import with_mark
+
 from flambe.spec.codec import dump_spec
 from flambe.spec.nodes import Spec
 
@@ -44,17 +46,6 @@ def missing() -> list[str]:
 
 
 WORKER = b"RAY_JOB_ID="
-
-
-def with_mark(mark: str) -> dict[int, list[bytes]]:
-    """Return the processes that have ``mark`` in their environment, with the whole of it."""
-    found = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            words = (folder / "environ").read_bytes().split(b"\0")
-            if mark.encode() in words:
-                found[int(folder.name)] = words
-    return found
 
 
 class RayNodes:
