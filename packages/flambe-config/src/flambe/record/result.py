@@ -81,6 +81,9 @@ class ResultStore:
                 return Found(folder, event, record)
         return None
 
+    def offer(self, folder: Path, event: Event) -> None:
+        """Take note of a result that was committed. Nothing is to be done: it lies below the output folder already."""
+
     def _read(self) -> dict[str, list[tuple[Path, Event]]]:
         index: dict[str, list[tuple[Path, Event]]] = {}
         for ledger in sorted(_ledgers(self.output_dir), key=_age):

@@ -121,10 +121,8 @@ def run_experiment(
                 if work.phase in ENDED:
                     metric = "" if work.metric is None else f", metric {work.metric:.6g}"
                     keeper.note(f"{work.unit.id}: {work.phase.value} after step {work.step}{metric}")
-                    if work.phase is Phase.DONE and not work.scheduled and work.unit.reuse:
-                        offer = getattr(store, "offer", None)
-                        if offer is not None:
-                            offer(keeper.paths.folder(work.unit.id).root, keeper.state.done[work.unit.id])
+                    if store is not None and work.phase is Phase.DONE and not work.scheduled and work.unit.reuse:
+                        store.offer(keeper.paths.folder(work.unit.id).root, keeper.state.done[work.unit.id])
                     summary.rows.append(row_of(root, work))
                     if on_row is not None:
                         with interruptible():  # nobody may be reading it
