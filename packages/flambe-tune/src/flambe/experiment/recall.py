@@ -9,7 +9,9 @@ from flambe.experiment.history import earlier_stage
 from flambe.experiment.stage_state import StageState
 from flambe.experiment.work import Phase, Work
 from flambe.record.keeper import Keeper
+from flambe.record.ledger import Event
 from flambe.runner.unit import Unit
+from flambe.search.schedule import StageSchedule
 from flambe.search.tune_adapter import EXPLOIT
 from flambe.spec.nodes import Spec
 
@@ -129,13 +131,7 @@ class Recall:
         known = {work.unit.id: work for work in state.works}
         for event in self._keeper.state.events if self._spec.ordering == "arrival" else self._reports_of(state):
             if event["event"] == "report" and event["unit"] in known and event["n"] > state.since:
-                state.schedule.report(
-                    known[event["unit"]].position,
-                    event["step"],
-                    event["metric"],
-                    lower_is_better=event["lower_is_better"],
-                    more=event["more"],
-                )
+                _tell(state.schedule, known[event["unit"]], event)
         for work in state.works:
             if work.phase in (Phase.FAILED, Phase.PRUNED):
                 state.schedule.gone(work.position)
@@ -145,13 +141,7 @@ class Recall:
         assert state.schedule is not None
         for event in self._keeper.state.reports.get(work.unit.id, ()):
             if event["more"] or work.scheduled:
-                state.schedule.report(
-                    work.position,
-                    event["step"],
-                    event["metric"],
-                    lower_is_better=event["lower_is_better"],
-                    more=event["more"],
-                )
+                _tell(state.schedule, work, event)
         if work.phase is Phase.DONE and not work.scheduled:
             state.tell_end(work)
         elif work.phase in (Phase.FAILED, Phase.PRUNED):
@@ -165,3 +155,10 @@ class Recall:
     def _reports_of(self, state: StageState) -> list[dict[str, Any]]:
         reports = self._keeper.state.reports
         return [event for work in state.works for event in reports.get(work.unit.id, ())]
+
+
+def _tell(schedule: StageSchedule, work: Work, event: Event) -> None:
+    """Let a schedule hear a report as the ledger has it."""
+    schedule.report(
+        work.position, event["step"], event["metric"], lower_is_better=event["lower_is_better"], more=event["more"]
+    )
