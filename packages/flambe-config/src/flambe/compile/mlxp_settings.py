@@ -8,25 +8,15 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from flambe.cli.streams import read_text
+from flambe.compile.mlxp_options import GROUPS, OPTIONS, names_in
 from flambe.compile.override import OverridePosition
 from flambe.compile.yaml import Mapping, Node, Scalar, bared, describe, documents, text_of, value_of
 from flambe.compile.yaml import Sequence as Many
 from flambe.errors import ConfigError, ConfigFaults, Position, did_you_mean
 
 FILES = ("mlxpy.yaml", "mlxp.yaml")
-_GROUPS = ("logger", "scheduler", "version_manager")
-_OURS = {
-    "logger": ("DefaultLogger", "mlxp.DefaultLogger", "mlxpy.DefaultLogger", "mlxpy.logger.DefaultLogger"),
-    "version_manager": ("GitVM", "mlxp.GitVM", "mlxpy.GitVM"),
-}
-_KEYS = {
-    "": ("use_logger", "use_version_manager", "use_scheduler", "interactive_mode", "resolve", "as_ConfigDict"),
-    "logger": ("name", "parent_log_dir", "forced_log_id", "log_streams_to_file"),
-    "scheduler": ("name", "shell_path", "shell_config_cmd", "env_cmd", "cleanup_cmd", "option_cmd", "before_cmd", "post_cmd"),
-    "version_manager": (
-        "name", "parent_target_work_dir", "parent_work_dir", "skip_requirements", "compute_requirements", "interactive_mode",
-    ),
-}  # fmt: skip
+_CLASSES = ("logger", "version_manager")
+"""Groups that may name a class of the user's."""
 _OVERRIDE = re.compile(r"(?P<sign>\+{0,2}|--)(?:mlxpy|mlxp)\.(?P<path>[\w.]+)(?:=(?P<value>.*))?\Z", re.S)
 _SWITCHES = (
     "use_logger", "use_version_manager", "use_scheduler", "logger.log_streams_to_file",
@@ -91,7 +81,7 @@ def _from_file(file: str, faults: list[ConfigError]) -> Iterator[tuple[str, _Sai
         return
     for key, value in tree.items:
         name, bare = text_of(key) or "", bared(value)
-        if name in _GROUPS and isinstance(bare, Mapping):
+        if name in GROUPS and isinstance(bare, Mapping):
             for inner, item in bare.items:
                 yield f"{name}.{text_of(inner)}", _Said(_plain(item), inner.position)
         else:
@@ -110,7 +100,7 @@ def _plain(node: Node) -> Any:
 
 def _translated(said: dict[str, _Said], base: str, faults: list[ConfigError]) -> Settings:
     run: dict[str, Any] = {}
-    own = {group: _own_class(group, said) for group in _OURS}
+    own = {group: _own_class(group, said) for group in _CLASSES}
     _check(said, own, faults)
 
     def get(name: str, default: Any, fits: Callable[[Any], bool]) -> Any:
@@ -156,7 +146,7 @@ def _translated(said: dict[str, _Said], base: str, faults: list[ConfigError]) ->
 def _own_class(group: str, said: dict[str, _Said]) -> dict[str, Any] | None:
     """Return the name and the arguments of a class of the user's; None where it is one of mlxp's."""
     named = said.get(f"{group}.name")
-    if named is None or not isinstance(named.value, str) or named.value in _OURS[group]:
+    if named is None or not isinstance(named.value, str) or named.value in OPTIONS[f"{group}.name"].defaults:
         return None
     given = {name.partition(".")[2]: one.value for name, one in said.items() if name.startswith(f"{group}.")}
     # What we see to ourselves is no argument, unless the class asks for it.
@@ -168,14 +158,14 @@ def _own_class(group: str, said: dict[str, _Said]) -> dict[str, Any] | None:
 def _check(said: dict[str, _Said], own: dict[str, dict[str, Any] | None], faults: list[ConfigError]) -> None:
     for name, one in said.items():
         group, _, key = name.rpartition(".")
-        if group == "" and key in _GROUPS:
+        if group == "" and key in GROUPS:
             what = f"{key} is {one.value!r}"
             faults.append(ConfigError(what, rule="invalid-parameter", position=one.position, expected="a mapping"))
-        elif key not in _KEYS.get(group, ()) and own.get(group) is None:
-            known = [*_KEYS.get(group, ()), *(_GROUPS if not group else ())]
+        elif name not in OPTIONS and own.get(group) is None:
+            known = [*names_in(group), *(GROUPS if not group else ())]
             hint = did_you_mean(key, known)
             expected = (
-                None if hint else f"one of {', '.join(known)}" if known else f"one of {', '.join(_GROUPS)} before it"
+                None if hint else f"one of {', '.join(known)}" if known else f"one of {', '.join(GROUPS)} before it"
             )
             faults.append(
                 ConfigError(
@@ -190,16 +180,9 @@ def _check(said: dict[str, _Said], own: dict[str, dict[str, Any] | None], faults
 
 def _instead(name: str, value: Any) -> str:
     """Return how an option of mlxpy is written now."""
-    ways = {
-        "logger.parent_log_dir": "write --output-dir DIR, or __run__.__output_dir__=DIR",
-        "logger.forced_log_id": "write --resume RUN for one that is there, --exp N for a new one",
-        "logger.log_streams_to_file": "write __run__.__streams__=file",
-        "use_version_manager": "write __run__.__snapshot__=git",
-        "version_manager.skip_requirements": "write __run__.__requirements__=none",
-    }
-    if name == "use_logger":
-        return "write --no-log, or __run__.__log__=false" if value is False else "it is so without this"
-    return ways.get(name, "it has no effect any more")
+    if name == "use_logger" and value is not False:
+        return "it is so without this"
+    return (name in OPTIONS and OPTIONS[name].instead) or "it has no effect any more"
 
 
 __all__ = ["FILES", "Settings", "read_settings"]
