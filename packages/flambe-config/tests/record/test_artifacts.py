@@ -77,6 +77,28 @@ def test_images_are_pngs_in_whatever_layout_they_came(tmp_path):
             artifacts.save(wrong, "wrong", "image")
 
 
+@pytest.mark.parametrize(
+    ("shape", "read"),
+    [
+        ((2, 2, 3), (2, 2, 3)),  # both layouts fit: the one with three channels
+        ((4, 4, 3), (4, 4, 3)),
+        ((1, 4, 3), (1, 4, 3)),
+        ((3, 2, 4), (2, 4, 3)),
+        ((3, 3, 3), (3, 3, 3)),  # of both or neither, [C, H, W]
+        ((1, 2, 4), (2, 4, 1)),
+        ((5, 2, 3), (5, 2, 3)),  # one fits
+        ((2, 5, 6), (5, 6, 2)),
+    ],
+)
+def test_of_an_image_that_fits_both_layouts_the_one_with_three_channels_is_meant(tmp_path, shape, read):
+    artifacts = Artifacts(tmp_path)
+    value = np.arange(math.prod(shape), dtype=np.uint8).reshape(shape)
+    artifacts.save(value, "image", "image")
+    is_first = read != shape or shape == (3, 3, 3)
+    assert np.array_equal(artifacts.load("image"), value.transpose(1, 2, 0) if is_first else value)
+    assert artifacts.load("image").shape == read
+
+
 def test_a_png_that_is_damaged_or_of_another_form_is_told(tmp_path):
     whole = png.encode(PIXELS)
     assert whole[:8] == b"\x89PNG\r\n\x1a\n"

@@ -99,9 +99,9 @@ def log_image(
     walltime: float | None = None,
     logger: logging.Logger | None = None,
 ) -> None:
-    """Log an image [H, W], [C, H, W] or [H, W, C]: floats from 0 to 1, integers to 255.
+    """Log an image [H, W], [C, H, W] or [H, W, C], C from 1 to 4: floats from 0 to 1, integers to 255.
 
-    Raises InvalidArtifactError for what is no image.
+    Where both layouts fit, the one with three channels is meant, else [C, H, W]. Raises InvalidArtifactError for what is no image.
     """
     _log(ImageT(tag, data, global_step, walltime), logger)
 

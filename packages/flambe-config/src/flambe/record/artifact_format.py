@@ -66,13 +66,14 @@ def save_image(value: Any, path: str) -> None:
 def pixels_of(value: Any) -> np.ndarray[Any, Any]:
     """Return an image as pixels [H, W, C], uint8.
 
-    value: [H, W], [H, W, C] or [C, H, W] with C from 1 to 4 (where both fit, the latter); floats from 0 to 1, integers to 255.
+    value: [H, W], [C, H, W] or [H, W, C] with C from 1 to 4 (where both fit, the one with three channels, else [C, H, W]); floats
+    from 0 to 1, integers to 255.
     Raises InvalidArtifactError for other shapes.
     """
     array = array_of(value)
     if array.ndim == 2:
         array = array[:, :, None]
-    elif array.ndim == 3 and array.shape[0] in (1, 2, 3, 4):
+    elif array.ndim == 3 and array.shape[0] in (1, 2, 3, 4) and (array.shape[0] == 3 or array.shape[2] != 3):
         array = array.transpose(1, 2, 0)
     if array.ndim != 3 or array.shape[2] not in (1, 2, 3, 4) or not array.size:
         raise InvalidArtifactError(
