@@ -1,7 +1,7 @@
 """What functions of both predecessors have to pass. Each test has the number of its check (C9.xx).
 
 C9.01 is test_quickstart.py here and tests/cli/test_expyrun.py; C9.05 is test_provenance.py (edits are in the snapshot, absent or refused).
-Of tests/record, test_logger.py and test_reader.py are C9.09, test_query.py is C9.14, test_runs.py C9.15, test_index.py C9.16 (with
+tests/record/test_logger.py is C9.09, of tests/reading test_reader.py too; there test_query.py is C9.14, test_runs.py C9.15, test_index.py C9.16 (with
 benchmarks/reader.py) and test_hostile_runs.py C9.18. Those that need a scheduler of clusters are not here yet: 03, 04, 06, 13, 19.
 """
 
