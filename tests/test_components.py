@@ -16,9 +16,10 @@ from typing import NamedTuple
 
 import pytest
 
-from flambe.compile.annotations import describe
+from flambe.compile.annotations import describe, in_full
 from flambe.compile.defaults import default_of
 from flambe.compile.docstrings import explained, paragraph
+from flambe.compile.kinds import Kinds
 from flambe.compile.library import Found, Library
 from flambe.compile.signatures import KEYWORDS, REST, Signature, signature_of
 from flambe.compile.source import Class
@@ -154,8 +155,7 @@ def _docs(found: Found) -> list[str | None]:
 
 
 def _takes(type_: object) -> str:
-    words = describe(type_).replace("a list of a list", "a list of lists")
-    return re.sub(r"\b(Transform|Where)\b", "a mapping", words)  # names of Mapping[…], which no reader knows
+    return describe(in_full(type_, Kinds(_library(), lambda _: None))).replace("a list of a list", "a list of lists")
 
 
 def _table(signature: Signature, target: str, docs: list[str | None]) -> Iterator[str]:

@@ -23,6 +23,10 @@ def advice(node: Any, type_: Type) -> str | None:
     )
     if isinstance(node, dict) and isinstance(node.get("_target_"), str):
         return f"_target_ is Hydra's; write the tag !{node['_target_']}."
+    literals = [v for one in options if isinstance(one, list) and one[0] == "literal" for v in one[1:]]
+    meant = did_you_mean(node, [v for v in literals if isinstance(v, str)]) if isinstance(node, str) else None
+    if meant is not None:
+        return meant
     if wants_object and isinstance(node, str | list | dict) and kind_of(node) in (None, MAP):
         return "Objects are written with a tag."
     if isinstance(node, list) and node:
@@ -33,9 +37,8 @@ def advice(node: Any, type_: Type) -> str | None:
     elif isinstance(node, str):
         if node.startswith("${"):
             return "This is Hydra's spelling: a link is !@ stage[key], an environment variable !env NAME."
-        literals = [v for one in options if isinstance(one, list) and one[0] == "literal" for v in one[1:]]
         if literals:
-            return did_you_mean(node, [value for value in literals if isinstance(value, str)])
+            return None
         if node.lower() in ("yes", "no", "on", "off", "y", "n") and "bool" in options:
             return f"Write {'true' if node.lower() in ('yes', 'on', 'y') else 'false'}."
         if node.lower() in ("none", "nil") and "none" in options:

@@ -128,7 +128,7 @@ def misfits(
     """Yield (path below the value, the part that does not fit, what it should be), as deep as can be told."""
     if fits(node, type_, kinds):
         return
-    type_ = type_ if kinds is None else _in_full(type_, kinds)
+    type_ = type_ if kinds is None else in_full(type_, kinds)
     kind = kind_of(node)
     head = type_[0] if isinstance(type_, list) else type_
     if kind == GRID:
@@ -149,17 +149,17 @@ def misfits(
         yield path, node, type_
 
 
-def _in_full(type_: Type, kinds: Kinds) -> Type:
-    """Return a type with what its names stand for."""
+def in_full(type_: Type, kinds: Kinds) -> Type:
+    """Return a type with what its names stand for: an alias, a NewType, the bound of a TypeVar."""
     if not isinstance(type_, list):
         return type_
     if type_[0] == "class":
         meaning = kinds.meaning(type_)
-        return type_ if meaning is type_ else _in_full(meaning, kinds)
+        return type_ if meaning is type_ else in_full(meaning, kinds)
     if type_[0] == "union":
         flat = []
         for one in type_[1:]:
-            full = _in_full(one, kinds)
+            full = in_full(one, kinds)
             flat += full[1:] if isinstance(full, list) and full[0] == "union" else [full]
         return ["union", *flat]
     return type_
@@ -200,9 +200,10 @@ def describe(type_: Type) -> str:
         }.get(type_, str(type_) if type_ else "anything")
     head = type_[0]
     if head == "union":
-        return _or([describe(one) for one in type_[1:] if not (one == "int" and "float" in type_)])
+        options = [one for one in type_[1:] if not (one == "int" and "float" in type_)]
+        return _or([words for one in options for words in (choices(one) or [describe(one)])])
     if head == "literal":
-        return _or([repr(value) if isinstance(value, str) else written(value) for value in type_[1:]])
+        return _or(choices(type_))
     if head == "list":
         return "a list" if type_[1] is None else f"a list of {_plural(describe(type_[1]))}"
     if head == "dict" and type_[2] is not None:
@@ -212,6 +213,12 @@ def describe(type_: Type) -> str:
     if head in ("class", "exact"):
         return str(type_[1]).rpartition(":")[2]
     return "a class" if head == "type" else "a mapping"
+
+
+def choices(type_: Type) -> list[str]:
+    """Return each value of a literal type as a message shows it; of other types none."""
+    values = type_[1:] if isinstance(type_, list) and type_[0] == "literal" else []
+    return [repr(value) if isinstance(value, str) else written(value) for value in values]
 
 
 def _plural(text: str) -> str:

@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from flambe.compile.annotations import Type, describe
+from flambe.compile.annotations import Type, describe, in_full
 from flambe.compile.defaults import default_of
 from flambe.compile.docstrings import Docstrings, explained, paragraph
 from flambe.compile.experiment import EXPERIMENT, PIPELINE
 from flambe.compile.extensions import read_header
+from flambe.compile.kinds import Kinds
 from flambe.compile.library import Library
 from flambe.compile.lowering import DISTRIBUTIONS, GRID_TAGS, SAMPLE_TAGS, Lowering
 from flambe.compile.reference import LINK_TAGS
@@ -196,11 +197,11 @@ def _arguments(
         else {}
     )
     meanings = explained(docstrings.of(target), set(named))
+    kinds = Kinds(library, lambda _: None)
     for name, one in named.items():
         found = None if one.required else default_of(target, name, library)
-        yield _Argument(
-            tag, name, one.type, one.required, meanings.get(name, ""), None if found is None else _as_yaml(found[1])
-        )
+        default = None if found is None else _as_yaml(found[1])
+        yield _Argument(tag, name, in_full(one.type, kinds), one.required, meanings.get(name, ""), default)
 
 
 def _as_yaml(python: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flambe.build.link import create_link_str
-from flambe.compile.annotations import Type, describe
+from flambe.compile.annotations import Type, choices, describe
 from flambe.compile.kinds import Kinds, head
 from flambe.compile.library import Library
 from flambe.spec.nodes import LINK, NEW, kind_of, link_target
@@ -34,8 +34,10 @@ def wanted_name(type_: Type, library: Library, kinds: Kinds) -> str:
     parts = _either(type_, kinds)
     parts = [one for one in parts if not (one == "int" and "float" in parts)]
     words = [
-        _protocol(one, kinds) or _public(str(one[1]), library) if head(one) == "class" else describe(one)
+        word
         for one in parts
+        for word in choices(one)
+        or [_protocol(one, kinds) or _public(str(one[1]), library) if head(one) == "class" else describe(one)]
     ]
     unique = list(dict.fromkeys(words))
     return unique[0] if len(unique) == 1 else f"{', '.join(unique[:-1])} or {unique[-1]}"

@@ -11,7 +11,7 @@ from flambe.build.component import Component
 from flambe.build.saving import save_component
 from flambe.errors import ConfigError
 from flambe.export.artifact import Artifact, seal
-from flambe.export.destinations import Destination, destination_of
+from flambe.export.destinations import Destination, Storage, destination_of
 
 
 class Builder(Component):
@@ -31,7 +31,7 @@ class Builder(Component):
         self,
         component: Any,
         destination: str,
-        storage: str = "local",
+        storage: Storage = "local",
         compress: bool = False,
         pickle_only: bool = False,
         pickle_module: Any = None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import chain, count
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ from flambe.build.registrable import registrable_factory
 from flambe.dataset.column import RaggedColumn, offsets_of
 from flambe.dataset.raw import TextArray
 from flambe.field.field import Field, as_text
-from flambe.field.vectors import FORMATS, read_vectors
+from flambe.field.vectors import EmbeddingsFormat, read_vectors
 from flambe.field.words import read_words
 from flambe.tokenizer.tokenizer import Tokenizer
 from flambe.tokenizer.word import WordTokenizer
@@ -66,7 +66,7 @@ class TextField(Field):
         sos_token: str | None = None,
         eos_token: str | None = None,
         embeddings: str | None = None,
-        embeddings_format: str = "glove",
+        embeddings_format: EmbeddingsFormat = "glove",
         embeddings_binary: bool = False,
         unk_init_all: bool = False,
         drop_unknown: bool = False,
@@ -80,8 +80,9 @@ class TextField(Field):
             raise ValueError(
                 f"max_seq_len is {max_seq_len}; expected at least {around + 1}, for a token beside sos and eos"
             )
-        if embeddings_format not in FORMATS:
-            raise ValueError(f"embeddings_format {embeddings_format!r} is not known; expected {', '.join(FORMATS)}")
+        formats = get_args(EmbeddingsFormat)
+        if embeddings_format not in formats:
+            raise ValueError(f"embeddings_format {embeddings_format!r} is not known; expected {', '.join(formats)}")
         self.tokenizer = WordTokenizer() if tokenizer is None else tokenizer
         self.lower = lower
         self.pad_token = pad_token
@@ -113,7 +114,7 @@ class TextField(Field):
     def from_embeddings(
         cls,
         embeddings: str,
-        embeddings_format: str = "glove",
+        embeddings_format: EmbeddingsFormat = "glove",
         embeddings_binary: bool = False,
         unk_init_all: bool = False,
         drop_unknown: bool = False,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,12 +14,12 @@ from flambe.field.fasttext_file import read_fasttext
 from flambe.field.gensim_file import read_gensim
 from flambe.runner.environment import note_input
 
-FORMATS = ("glove", "word2vec", "fasttext", "gensim")
+EmbeddingsFormat = Literal["glove", "word2vec", "fasttext", "gensim"]
 
 Vector = npt.NDArray[np.float32]
 
 
-def read_vectors(path: str, form: str, binary: bool, wanted: Collection[str]) -> dict[str, Vector]:
+def read_vectors(path: str, form: EmbeddingsFormat, binary: bool, wanted: Collection[str]) -> dict[str, Vector]:
     """Read the vectors of ``wanted`` words.
 
     Parameters

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 
 class Training(Protocol):
@@ -70,5 +70,6 @@ class Schedule(Protocol):
     def load_state_dict(self, state_dict: Any) -> Any: ...
 
 
+Split = Literal["train", "val", "test"]
 AnySplit = TrainSplit | ValSplit | TestSplit
 Measure = Score | Stream

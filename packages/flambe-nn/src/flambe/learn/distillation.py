@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 
 from flambe.learn.batches import default_device
 from flambe.learn.contracts import Batches, Measure, Schedule, Score, Training, TrainSplit
+from flambe.learn.precision import PrecisionName
 from flambe.learn.tally import Tally
 from flambe.learn.trainer import Batch, Trainer
 
@@ -72,7 +73,7 @@ class DistillationTrainer(Trainer):
         extra_training_metrics: Sequence[Measure] | None = None,
         extra_training_metrics_log_interval: int | None = None,
         log_interval: int | None = None,
-        precision: str = "float32",
+        precision: PrecisionName = "float32",
         compile_model: bool = False,
         patience: int | None = None,
         prefetch: int = 0,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 import flambe
 from flambe.build.stateful import Stateful
 from flambe.learn.batches import default_device, to_device
-from flambe.learn.contracts import AnySplit, Batches, Measure
+from flambe.learn.contracts import AnySplit, Batches, Measure, Split
 from flambe.learn.tally import is_lower_better, metric_label
 from flambe.learn.validation import validate
 from flambe.sampler import BaseSampler
@@ -44,12 +44,12 @@ class Evaluator(Stateful):
         model: nn.Module,
         metric_fn: Measure,
         eval_sampler: Batches | None = None,
-        eval_data: str = "test",
+        eval_data: Split = "test",
         device: str | None = None,
         lower_is_better: bool = False,
     ) -> None:
         super().__init__()
-        if eval_data not in ("train", "val", "test"):
+        if eval_data not in get_args(Split):
             raise ValueError(f"eval_data is {eval_data!r}; expected train, val or test")
         self.dataset = dataset
         self.model = model

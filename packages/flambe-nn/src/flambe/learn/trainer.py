@@ -18,7 +18,7 @@ from flambe.learn.best import Best
 from flambe.learn.contracts import Batches, Measure, Schedule, Score, Training
 from flambe.learn.network import Network
 from flambe.learn.optimizer_state import copied, like, plain
-from flambe.learn.precision import Precision
+from flambe.learn.precision import Precision, PrecisionName
 from flambe.learn.processes import Processes
 from flambe.learn.progress_bar import progress_bar
 from flambe.learn.tally import Tally, is_lower_better, metric_label, tally
@@ -111,7 +111,7 @@ class Trainer(Stateful):
         extra_training_metrics: Sequence[Measure] | None = None,
         extra_training_metrics_log_interval: int | None = None,
         log_interval: int | None = None,
-        precision: str = "float32",
+        precision: PrecisionName = "float32",
         compile_model: bool = False,
         patience: int | None = None,
         prefetch: int = 0,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -41,7 +42,7 @@ class CNNEncoder(Module):
         self,
         input_channels: int,
         channels: Sequence[int],
-        conv_dim: int = 2,
+        conv_dim: Literal[1, 2, 3] = 2,
         kernel_size: int | Sequence[int | Sequence[int]] = 3,
         activation: torch.nn.Module | None = None,
         pooling: torch.nn.Module | None = None,

@@ -13,7 +13,7 @@ from torch import Tensor
 from flambe.build.registrable import registrable_factory
 from flambe.nn.dropout import Dropout
 from flambe.nn.module import Module
-from flambe.nn.pooling import get_pooling
+from flambe.nn.pooling import PoolingName, get_pooling
 from flambe.nn.rnn import RNNEncoder
 
 
@@ -172,7 +172,7 @@ class Embedder(Module):
         self,
         embedding: torch.nn.Module,
         encoder: torch.nn.Module,
-        pooling: torch.nn.Module | str | None = None,
+        pooling: torch.nn.Module | PoolingName | None = None,
         embedding_dropout: float = 0,
         padding_idx: int | None = 0,
         return_mask: bool = False,

@@ -6,6 +6,8 @@ real token gives zeros, also when there is no position at all (S is 0: a batch o
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 
@@ -87,10 +89,16 @@ def _checked(padding_mask: Tensor, data: Tensor) -> Tensor:
     return padding_mask.bool()
 
 
-_POOLINGS = {"first": FirstPooling, "last": LastPooling, "sum": SumPooling, "average": AvgPooling}
+PoolingName = Literal["first", "last", "sum", "average"]
+_POOLINGS: dict[PoolingName, type[Module]] = {
+    "first": FirstPooling,
+    "last": LastPooling,
+    "sum": SumPooling,
+    "average": AvgPooling,
+}
 
 
-def get_pooling(name: str) -> Module:
+def get_pooling(name: PoolingName) -> Module:
     """Return the pooling called ``first``, ``last``, ``sum`` or ``average``.
 
     Raises

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -11,11 +11,10 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from flambe.errors import did_you_mean
 from flambe.nn.gru import GRU
 from flambe.nn.module import Module
-from flambe.nn.pooling import get_pooling
+from flambe.nn.pooling import PoolingName, get_pooling
 from flambe.nn.sru_package import import_sru
 
-RNN_TYPES = ("lstm", "gru", "sru")
-
+RNNType = Literal["lstm", "gru", "sru"]
 State = Tensor | tuple[Tensor, Tensor]
 
 
@@ -44,7 +43,7 @@ class RNNEncoder(Module):
         input_size: int,
         hidden_size: int,
         n_layers: int = 1,
-        rnn_type: str = "lstm",
+        rnn_type: RNNType = "lstm",
         dropout: float = 0,
         bidirectional: bool = False,
         layer_norm: bool = False,
@@ -53,8 +52,8 @@ class RNNEncoder(Module):
         enforce_sorted: bool = False,
     ) -> None:
         super().__init__()
-        if rnn_type not in RNN_TYPES:
-            hint = did_you_mean(str(rnn_type), RNN_TYPES)
+        if rnn_type not in get_args(RNNType):
+            hint = did_you_mean(str(rnn_type), get_args(RNNType))
             raise ValueError(f"rnn_type {rnn_type!r} is not known; expected lstm, gru or sru. {hint or ''}".rstrip())
         if rnn_type != "sru" and (layer_norm or highway_bias or not rescale):
             raise ValueError(f"layer_norm, highway_bias and rescale are for rnn_type sru; this is {rnn_type}")
@@ -173,13 +172,13 @@ class PooledRNNEncoder(Module):
         input_size: int,
         hidden_size: int,
         n_layers: int = 1,
-        rnn_type: str = "lstm",
+        rnn_type: RNNType = "lstm",
         dropout: float = 0,
         bidirectional: bool = False,
         layer_norm: bool = False,
         highway_bias: float = 0,
         rescale: bool = True,
-        pooling: str = "last",
+        pooling: PoolingName = "last",
     ) -> None:
         super().__init__()
         self.pooling = get_pooling(pooling)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from flambe.errors import ConfigError
 from flambe.export.artifact import Artifact
 
-__all__ = ["Destination", "destination_of"]
+__all__ = ["Destination", "Storage", "destination_of"]
+
+Storage = Literal["local", "s3"]
 
 
 class Destination(Protocol):
@@ -27,7 +29,7 @@ class Destination(Protocol):
         """
 
 
-def destination_of(storage: str, address: str) -> Destination:
+def destination_of(storage: Storage, address: str) -> Destination:
     """Return the place for ``storage`` (``local`` or ``s3``). Raises ConfigError for an unknown storage or address."""
     if storage == "local":
         from flambe.export.destinations.local import LocalDestination

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -84,7 +84,7 @@ class _OneClass(BinaryMetric):
     positive_label: the class that is looked at, 0 or 1.
     """
 
-    def __init__(self, threshold: float = 0.5, positive_label: int = 1) -> None:
+    def __init__(self, threshold: float = 0.5, positive_label: Literal[0, 1] = 1) -> None:
         super().__init__(threshold)
         if positive_label not in (0, 1):
             raise ValueError(f"positive_label must be 0 or 1, got {positive_label}")
@@ -124,7 +124,7 @@ class F1(_OneClass):
     eps: smallest denominator.
     """
 
-    def __init__(self, threshold: float = 0.5, positive_label: int = 1, eps: float = 1e-8) -> None:
+    def __init__(self, threshold: float = 0.5, positive_label: Literal[0, 1] = 1, eps: float = 1e-8) -> None:
         super().__init__(threshold, positive_label)
         self.eps = eps
 

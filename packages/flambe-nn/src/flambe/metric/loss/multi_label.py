@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from flambe.metric.metric import Metric
+
+Reduction = Literal["mean", "sum", "none"]
 
 
 class MultiLabelNLLLoss(Metric):
@@ -26,7 +29,7 @@ class MultiLabelNLLLoss(Metric):
         self,
         weight: Tensor | Sequence[float] | None = None,
         ignore_index: int | None = None,
-        reduction: str | None = "mean",
+        reduction: Reduction | None = "mean",
     ) -> None:
         if reduction not in ("mean", "sum", None, "none"):
             raise ValueError(f"reduction must be mean, sum or null, got {reduction!r}")

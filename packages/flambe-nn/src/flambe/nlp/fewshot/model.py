@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from flambe.nn.distance import get_distance_module, get_mean_module
+from flambe.nn.distance.named import DistanceName
 from flambe.nn.module import Module
 
 
@@ -19,7 +20,9 @@ class PrototypicalTextClassifier(Module):
     detach_mean: let no gradient through the class means.
     """
 
-    def __init__(self, embedder: torch.nn.Module, distance: str = "euclidean", detach_mean: bool = False) -> None:
+    def __init__(
+        self, embedder: torch.nn.Module, distance: DistanceName = "euclidean", detach_mean: bool = False
+    ) -> None:
         super().__init__()
         self.embedder = embedder
         self.distance_module = get_distance_module(distance)
