@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import gc
 import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from flambe.cli.brief import brief
 from flambe.cli.console import say
 from flambe.cli.ending import run_to_end
 from flambe.cli.streams import emit, emit_lines, read_text
@@ -116,21 +116,17 @@ def _explain(compiled: Compiled, key: str, text: str, file: str, overrides: Sequ
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``flambe-compile``."""
-    words = sys.argv[1:] if argv is None else list(argv)
-    if argv is None:
-        # A short process: to look for cycles among all that it imports takes a tenth of its time, now and once more at its end.
-        gc.disable()
+    return brief(lambda: _main(sys.argv[1:])) if argv is None else _main(argv)
+
+
+def _main(words: Sequence[str]) -> int:
     if words and all(word == "-" or not word.startswith("-") for word in words):
         # Nothing here is for click to read; to load it takes longer than to compile a file.
-        code = run_to_end(lambda: answer(words[0], words[1:]), "flambe-compile")
-    else:
-        from flambe.cli.door import enter
-        from flambe.compile.command import command
+        return run_to_end(lambda: answer(words[0], words[1:]), "flambe-compile")
+    from flambe.cli.door import enter
+    from flambe.compile.command import command
 
-        code = enter(command, "flambe-compile", argv)
-    if argv is None:
-        gc.freeze()
-    return code
+    return enter(command, "flambe-compile", words)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import configparser
 import os
 import re
 from pathlib import Path
@@ -73,6 +72,8 @@ def _remote(folder: Path) -> str | None:
     root = next((above for above in (folder, *folder.parents) if (above / ".git").is_dir()), None)
     if root is None:
         return None  # a worktree or a submodule
+    import configparser
+
     parser = configparser.RawConfigParser(strict=False, allow_no_value=True)
     try:
         parser.read_string("\n".join(line.strip() for line in (root / ".git/config").read_text().splitlines()))

@@ -5,9 +5,6 @@ from __future__ import annotations
 import datetime
 import math
 import os
-import platform
-import secrets
-import socket
 import time
 from pathlib import Path
 from typing import Any, TypeVar
@@ -205,15 +202,17 @@ _BASE32 = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 def new_id() -> str:
     """Return a ULID: 48 bits of milliseconds and 80 random bits in base 32, sortable by time of creation."""
-    value = (int(time.time() * 1000) << 80) | secrets.randbits(80)
+    value = (int(time.time() * 1000) << 80) | int.from_bytes(os.urandom(10))
     return "".join(_BASE32[(value >> shift) & 31] for shift in range(125, -1, -5))
 
 
 def this_host() -> Host:
     """Describe the machine and process that is running, but for its GPUs, which may take a while."""
+    import platform  # what only reads records starts without it
+
     boot = Path("/proc/sys/kernel/random/boot_id")
     return Host(
-        name=socket.gethostname(),
+        name=platform.node(),
         os=f"{platform.system()} {platform.release()}",
         pid=os.getpid(),
         boot=boot.read_text().strip() if boot.exists() else "",
@@ -223,7 +222,7 @@ def this_host() -> Host:
 
 def replace_file(path: Path, data: bytes, *, durable: bool = False) -> None:
     """Write a file whole: aside first, then one rename. ``durable`` waits for the disk."""
-    aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    aside = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
     try:
         with open(aside, "xb") as stream:
             stream.write(data)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from flambe.cli.brief import brief, lasting
 from flambe.cli.console import say
 from flambe.cli.door import Group, enter, standing_options
 from flambe.cli.streams import data_is_terminal, emit, emit_json, read_text
@@ -308,6 +309,7 @@ def serve(paths: tuple[str, ...], host: str, port: int | None, token: str | None
     """Serve live pages over runs until interrupted. Prints the address, with its token."""
     from flambe.report.server import serve as serve_pages
 
+    lasting()
     if paths == ("-",):
         paths = tuple(_runs_of_stdin())
     if no_token and token:
@@ -373,7 +375,7 @@ def _tell_problems(reader: Reader, *, found: bool) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``flambe-report`` and return its exit code."""
-    return enter(cli, "flambe-report", argv)
+    return brief(lambda: enter(cli, "flambe-report")) if argv is None else enter(cli, "flambe-report", argv)
 
 
 if __name__ == "__main__":
