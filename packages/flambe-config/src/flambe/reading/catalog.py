@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from flambe.errors import ConfigError
+from flambe.reading.chunk import Stretch, stretches
 from flambe.reading.column_names import is_detail
 from flambe.reading.detail import Detail
 from flambe.reading.finding import may_hold_runs
@@ -25,7 +26,6 @@ from flambe.reading.index import Index, Listing
 from flambe.reading.inotify import Inotify, tells_all
 from flambe.reading.known import GONE, HERE, Known, Stamp
 from flambe.reading.natural import natural
-from flambe.reading.sheet import MISSING
 from flambe.reading.whole_run import is_whole_run, record_in
 from flambe.record import layout
 
@@ -59,6 +59,7 @@ class Catalog:
         self._known: dict[str, Known] | None = None
         self._listings: dict[str, Listing] = {}
         self._order: list[Known] = []
+        self._pieces: list[Stretch] = []
         self._columns: dict[str, list[Any]] = {}
         self._broken: dict[str, tuple[Stamp, str, Stamp, list[str]]] = {}
         self._looked = 0
@@ -78,6 +79,7 @@ class Catalog:
         if not self._looks and (self._known or not first):
             if first:
                 self._order = sorted(self._known.values(), key=lambda known: natural(known.path))
+                self._pieces = stretches(self._order)
             return self._order
         self.problems = []
         before, listed = self._known, self._listings
@@ -95,6 +97,7 @@ class Catalog:
         gone += [place for place in listed if place not in self._found and place not in self._seen]
         if first or relisted or gone or self.read > read:
             self._order = list(self._found.values())
+            self._pieces = stretches(self._order)
             self._columns = {}
         if relisted or gone or self._fresh:
             self._index.save(self._fresh, relisted, gone=gone, live=len(self._order))
@@ -311,20 +314,17 @@ class Catalog:
             if is_detail(name):
                 self.read_details()
             else:
-                self._index.fill(
-                    {id(known.chunk): known.chunk for known in self._order if known.chunk is not None}.values(), [name]
-                )
+                self._index.fill({piece.chunk for piece in self._pieces if piece.chunk is not None}, [name])
             self._columns[name] = self._cells_of(name)
         return self._columns[name]
 
     def _cells_of(self, name: str) -> list[Any]:
         if not is_detail(name) and name not in HERE:
             with contextlib.suppress(KeyError):  # the index has lost a chunk
-                # Of thousands of runs: no call for each.
-                return [
-                    known.cells.get(name, MISSING) if known.chunk is None else known.chunk.columns[name][known.at]
-                    for known in self._order
-                ]
+                found: list[Any] = []
+                for chunk, begin, end, known in self._pieces:
+                    found += [known.cell(name)] if chunk is None else chunk.columns[name][begin:end]
+                return found
         return [known.cell(name) for known in self._order]
 
     def read_units(self) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flambe.reading.sheet import MISSING
 
 if TYPE_CHECKING:
     from flambe.reading.index import Index
+    from flambe.reading.known import Known
 
 
 class Chunk:
@@ -38,4 +40,28 @@ class Chunk:
         return self.columns[name][at]
 
 
-__all__ = ["Chunk"]
+class Stretch(NamedTuple):
+    """Runs that follow one another, and lie so in a chunk too: cells ``begin`` to ``end`` of its columns. Without a chunk it is one run."""
+
+    chunk: Chunk | None
+    begin: int
+    end: int
+    known: Known
+
+
+def stretches(order: Sequence[Known]) -> list[Stretch]:
+    """Return the runs as few pieces: of thousands of them, a column is then put together without a look at each."""
+    found: list[Stretch] = []
+    chunk: Chunk | None = None
+    first, begin, end = None, 0, 0
+    for known in order:
+        if known.chunk is chunk and known.at == end and chunk is not None:
+            end += 1
+            continue
+        if first is not None:
+            found.append(Stretch(chunk, begin, end, first))
+        first, chunk, begin, end = known, known.chunk, known.at, known.at + 1
+    return found if first is None else [*found, Stretch(chunk, begin, end, first)]
+
+
+__all__ = ["Chunk", "Stretch", "stretches"]
