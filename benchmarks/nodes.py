@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "packages/flambe-tune/tests/experiment"))
-from ray_nodes import SHARED, RayNodes, missing
+from ray_nodes import SHARED, RayNodes
 
 from flambe.record.ledger import read_events
 from flambe.spec.nodes import Environment, Spec, Stage
@@ -69,7 +69,7 @@ def measure(nodes: RayNodes, trials: int, output: str) -> dict[str, float]:
         environment=Environment(extensions={"nothing": nodes.put("nothing.py", NOTHING)}),
     )
     process = nodes.tune(
-        spec, "--address", nodes.address, "--output-dir", output, "-q", said=nodes.tmp(1) / "words.log"
+        spec, "--address", nodes.ray_address, "--output-dir", output, "-q", said=nodes.tmp(1) / "words.log"
     )
     known: tuple[dict[int, float], ...] = ({}, {}, {})
     seen: list[Seen] = []
@@ -104,7 +104,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=6, help="of all nodes together")
     parser.add_argument("--nodes", type=int, nargs="+", default=[1, 2, 3])
     given = parser.parse_args()
-    if gone := missing():
+    if gone := RayNodes.missing():
         raise SystemExit(f"machines of namespaces need: {', '.join(gone)}")
     print(f"{given.trials} trials, {given.workers} workers; milliseconds a trial")
     print(f"{'nodes':>5} {'disk':>7} {'clock':>7} {'driver':>7} {'workers':>8} {'ray':>7}")

@@ -30,7 +30,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 from kills import TOY, children, store
-from ray_nodes import WORKER, RayNodes, missing
+from ray_nodes import WORKER, RayNodes
 
 from flambe.record.layout import RunPaths
 from flambe.record.ledger import LedgerState, fold, read_events
@@ -74,7 +74,7 @@ class Torture:
         assert self.process.wait(STUCK_S) == 0, self._words()
         self.right = self._result()
         began = time.monotonic()
-        self._begin("timed", "--address", nodes.address)
+        self._begin("timed", "--address", nodes.ray_address)
         assert self.process.wait(STUCK_S) == 0, self._words()
         self.longest_s = time.monotonic() - began
 
@@ -84,7 +84,7 @@ class Torture:
         left = most
         while True:
             self.mend()
-            self._begin(name, "--address", self.nodes.address)
+            self._begin(name, "--address", self.nodes.ray_address)
             self.starts += 1
             left = self._kill_until_it_ends(left)
             self._see_workers_go()
@@ -256,7 +256,7 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
-    if gone := missing():
+    if gone := RayNodes.missing():
         print(f"machines of namespaces need: {', '.join(gone)}")
         return 1
     chosen = random.Random(given.seed)

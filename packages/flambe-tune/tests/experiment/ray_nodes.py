@@ -1,24 +1,22 @@
-"""Three machines with a Ray node each, made of Linux namespaces: own network, processes, ``/tmp`` and ``/dev/shm``."""
+"""Machines with a Ray node each, and a ``/tmp`` of their own."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import sysconfig
-import tempfile
 import time
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[4] / "tests/hosts"))
+from machines import Machines
 from marked import with_mark
 
 from flambe.spec.codec import dump_spec
 from flambe.spec.nodes import Spec
 
-NEEDED = ("ip", "nsenter", "unshare", "setpriv")
 SHARED = "/mnt"
 """Where all machines see one disk. ``/tmp`` is each one's own."""
 PORT = 6379
@@ -36,51 +34,20 @@ RAY = {
 ORPHANED = {"RAY_gcs_rpc_server_reconnect_timeout_s": "5"}
 
 
-def missing() -> list[str]:
-    """Return what is not here of what the machines need."""
-    path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
-    gone = [name for name in NEEDED if shutil.which(name, path=path) is None]
-    if sys.platform != "linux" or os.geteuid() != 0:
-        gone.append("root on Linux")
-    return gone
-
-
 WORKER = b"RAY_JOB_ID="
 
 
-class RayNodes:
-    """Machines 1 to ``count`` on a bridge of their own; a Ray's head is on the first, a node of it on each other.
+class RayNodes(Machines):
+    """Machines with a Ray's head on the first, and a node of it on each other.
 
     Each has its own ``/tmp``; the run directory of a driver on machine 1 that lies there is not on the others. cpus: of each
     node.
     """
 
     def __init__(self, count: int = 3, cpus: int = 1) -> None:
-        for attempt in range(200):
-            subnet = (os.getpid() + attempt) % 250 + 1
-            self.bridge = f"flrb{subnet}"
-            if (
-                subprocess.run(["ip", "link", "add", self.bridge, "type", "bridge"], capture_output=True).returncode
-                == 0
-            ):
-                break
-        else:
-            raise RuntimeError("no free bridge name")
-        self.network = f"10.78.{subnet}"
-        self.prefix = f"fr{subnet}n"
-        self.numbers = list(range(1, count + 1))
         self.cpus = cpus
-        # Not below /tmp, which is private to each machine.
-        self.root = Path(tempfile.mkdtemp(prefix="flambe-nodes-", dir="/var/tmp"))
-        (self.root / "shared").mkdir()
-        self._machines: dict[int, subprocess.Popen[bytes]] = {}
-        self._inside: dict[int, int] = {}
+        super().__init__(count)
         try:
-            _ip("addr", "add", f"{self.network}.1/24", "dev", self.bridge)
-            _ip("link", "set", self.bridge, "up")
-            for number in self.numbers:
-                self._wire(number)
-                self.power_on(number)
             self.start_ray()
         except BaseException:
             self.close()
@@ -89,12 +56,9 @@ class RayNodes:
     # -- machines -----------------------------------------------------------------------------------------------------
 
     @property
-    def address(self) -> str:
-        """Of the Ray, as ``--address`` wants it."""
-        return f"{self.ip(1)}:{PORT}"
-
-    def ip(self, number: int) -> str:
-        return f"{self.network}.{10 + number}"
+    def ray_address(self) -> str:
+        """As ``--address`` wants it."""
+        return f"{self.address(1)}:{PORT}"
 
     def mark(self, number: int) -> str:
         """What every process of a machine's Ray node has in its environment."""
@@ -102,75 +66,39 @@ class RayNodes:
 
     def tmp(self, number: int) -> Path:
         """``/tmp`` of a machine, seen from outside."""
-        return self.root / self.name(number) / "tmp"
+        return self.folder(number) / "tmp"
 
     @property
     def shared(self) -> Path:
         """The disk that all see as ``SHARED``, from outside."""
         return self.root / "shared"
 
-    def name(self, number: int) -> str:
-        return f"{self.prefix}{number}"
+    def prepare(self) -> None:
+        self.shared.mkdir()
 
-    def power_on(self, number: int) -> None:
-        """Give a machine life, without a Ray."""
-        name, folder = self.name(number), self.root / self.name(number)
-        (folder / "tmp").mkdir(parents=True, exist_ok=True)
-        # The interpreter, its environment and this checkout may lie below the folder that each machine hides.
-        binds = [
-            line
-            for path in sorted(_needed_paths())
-            if path.startswith("/tmp/")
-            for line in (f"mkdir -p {folder}{path}", f"mount --bind {path} {folder}{path}")
-        ]
-        init = folder / "init.sh"
-        lines = [
-            "set -e",
-            f"hostname {name}",
-            *binds,
+    def lives(self, number: int) -> list[str]:
+        (self.tmp(number) / ".ready").unlink(missing_ok=True)
+        return [
             f"mount --bind {self.shared} {SHARED}",
-            f"mount --rbind {folder}/tmp /tmp",
-            "mount -t tmpfs -o size=2g tmpfs /dev/shm",
             # From here on no machine sees the disk of another.
             f"mount -t tmpfs tmpfs {self.root}",
             "touch /tmp/.ready",
             "while true; do sleep 3600; done",
         ]
-        init.write_text("\n".join(lines))
-        (folder / "tmp/.ready").unlink(missing_ok=True)
-        # A test run that is killed takes its machines with it.
-        enter = ["setpriv", "--pdeathsig", "KILL", "nsenter", f"--net=/run/netns/{name}", "unshare"]
-        with open(folder / "init.log", "ab") as log:
-            machine = subprocess.Popen(
-                [*enter, "--mount", "--uts", "--pid", "--ipc", "--fork", "--kill-child=KILL", "--mount-proc", "bash", str(init)],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-            )  # fmt: skip
-        self._machines[number] = machine
+
+    def wait(self, number: int) -> None:
         deadline = time.monotonic() + 20
-        while not (folder / "tmp/.ready").exists():
-            if machine.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"machine {number} does not start: {(folder / 'init.log').read_text()}")
+        while not (self.tmp(number) / ".ready").exists():
+            if self._living[number].poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"machine {number} does not start: {self.log(number)}")
             time.sleep(0.01)
-        self._inside[number] = int(Path(f"/proc/{machine.pid}/task/{machine.pid}/children").read_text().split()[0])
-
-    def power_off(self, number: int) -> None:
-        """Everything on a machine dies at once."""
-        machine = self._machines.pop(number, None)
-        if machine is not None:
-            machine.kill()
-            machine.wait()
-
-    def cut(self, number: int) -> None:
-        """Pull the cable of a machine, which lives on."""
-        _ip("link", "set", f"v{self.name(number)}", "down")
-
-    def mend(self, number: int) -> None:
-        _ip("link", "set", f"v{self.name(number)}", "up")
 
     def words(self, number: int, *words: str) -> list[str]:
         """Return the command that runs ``words`` on a machine."""
         namespaces = ["--mount", "--uts", "--pid", "--ipc", "--net"]
-        return ["nsenter", "--target", str(self._inside[number]), *namespaces, "--wd=/tmp", *words]
+        unshare = self._living[number].pid
+        inside = Path(f"/proc/{unshare}/task/{unshare}/children").read_text().split()[0]
+        return ["nsenter", "--target", inside, *namespaces, "--wd=/tmp", *words]
 
     def run(self, number: int, *words: str) -> str:
         """Run a command on a machine; returns what it said. Raises CalledProcessError."""
@@ -214,11 +142,13 @@ class RayNodes:
 
     def _starting(self, number: int, variables: dict[str, str]) -> subprocess.Popen[str]:
         join = (
-            ["--head", f"--port={PORT}", "--include-dashboard=false"] if number == 1 else [f"--address={self.address}"]
+            ["--head", f"--port={PORT}", "--include-dashboard=false"]
+            if number == 1
+            else [f"--address={self.ray_address}"]
         )
         # Without a limit each node would take a third of the memory for its store.
         size = [f"--num-cpus={self.cpus}", "--object-store-memory=100000000", "--memory=2000000000"]
-        command = ["start", *join, f"--node-ip-address={self.ip(number)}", *size, "--disable-usage-stats"]
+        command = ["start", *join, f"--node-ip-address={self.address(number)}", *size, "--disable-usage-stats"]
         mark = dict([self.mark(number).split("=")])
         return subprocess.Popen(
             self.words(number, sys.executable, "-m", "ray.scripts.scripts", *command),
@@ -249,34 +179,3 @@ class RayNodes:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             time.sleep(0.02)
-
-    def close(self) -> None:
-        for number in list(self._machines):
-            self.power_off(number)
-        for number in self.numbers:
-            # The link first: a namespace dies some time after its name is gone.
-            subprocess.run(["ip", "link", "del", f"v{self.name(number)}"], capture_output=True)
-            subprocess.run(["ip", "netns", "del", self.name(number)], capture_output=True)
-        subprocess.run(["ip", "link", "del", self.bridge], capture_output=True)
-        shutil.rmtree(self.root, ignore_errors=True)
-
-    def _wire(self, number: int) -> None:
-        name = self.name(number)
-        _ip("netns", "add", name)
-        _ip("link", "add", f"v{name}", "type", "veth", "peer", "name", "eth0", "netns", name)
-        _ip("link", "set", f"v{name}", "master", self.bridge, "up")
-        _ip("-n", name, "link", "set", "lo", "up")
-        _ip("-n", name, "addr", "add", f"{self.ip(number)}/24", "dev", "eth0")
-        _ip("-n", name, "link", "set", "eth0", "up")
-        _ip("-n", name, "route", "add", "default", "via", f"{self.network}.1")
-
-
-def _ip(*words: str) -> None:
-    subprocess.run(["ip", *words], check=True, capture_output=True)
-
-
-def _needed_paths() -> set[str]:
-    import flambe
-
-    paths = {sys.prefix, sys.base_prefix, sysconfig.get_path("purelib"), *(str(path) for path in flambe.__path__)}
-    return {os.path.realpath(path) for path in paths} | paths

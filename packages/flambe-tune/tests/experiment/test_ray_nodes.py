@@ -23,7 +23,7 @@ from flambe.spec.nodes import Environment, Spec, Stage
 sys.path.insert(0, str(Path(__file__).parent))
 from kills import children
 from nodes import Torture
-from ray_nodes import SHARED, RayNodes, missing
+from ray_nodes import SHARED, RayNodes
 
 pytestmark = [pytest.mark.slow, pytest.mark.hosts]
 whole = pytest.mark.skipif("FLAMBE_TORTURE" not in os.environ, reason="takes long: nox -s torture-store runs it")
@@ -72,7 +72,7 @@ class Look(Component):
 @pytest.fixture(scope="module")
 def nodes() -> Iterator[RayNodes]:
     """Three machines for all tests of the file, which leave them as they were."""
-    if gone := missing():
+    if gone := RayNodes.missing():
         pytest.skip(f"machines of namespaces need: {', '.join(gone)}")
     made = RayNodes(3)
     made.put("code/walker.py", WALK)
@@ -125,8 +125,8 @@ def test_three_disks_and_one_disk_give_what_one_process_gives(nodes):
     digests = set()
     for options in (
         ["--runner", "local"],
-        ["--address", nodes.address],
-        ["--address", nodes.address, "--output-dir", f"{SHARED}/out"],
+        ["--address", nodes.ray_address],
+        ["--address", nodes.ray_address, "--output-dir", f"{SHARED}/out"],
     ):
         run, words = ended(nodes.tune(sweep("calm"), *options, "--force"))
         digests.add(run["result_digest"])
@@ -146,7 +146,7 @@ def test_three_disks_and_one_disk_give_what_one_process_gives(nodes):
 def test_a_machine_is_lost_and_only_its_trial_moves(nodes):
     spec = sweep("lost", rates=5, steps=8, pause=0.3)
     spec = msgspec.structs.replace(spec, max_failures=2)
-    process = nodes.tune(spec, "--address", nodes.address)
+    process = nodes.tune(spec, "--address", nodes.ray_address)
     run = nodes.tmp(1) / "out/lost/exp.0"
     victim = nodes.name(3)
 
@@ -188,7 +188,7 @@ def test_a_full_disk_of_one_machine_is_told_and_left_alone(nodes):
     nodes.start_ray(2, TMPDIR="/tmp/small")
     spec = msgspec.structs.replace(sweep("full", rates=6, steps=4, pause=0.2, size=20_000), max_failures=1)
     try:
-        row, words = ended(nodes.tune(spec, "--address", nodes.address))
+        row, words = ended(nodes.tune(spec, "--address", nodes.ray_address))
     finally:
         nodes.kill_ray(2)
         nodes.run(2, "umount", "-l", "/tmp/small")
@@ -245,7 +245,7 @@ def test_a_plain_tuner_takes_a_stage_over_three_machines_and_goes_on_after_a_kil
     script = nodes.put("tuner.py", TUNER)
 
     def start():
-        words = nodes.words(1, sys.executable, script, "/tmp/spec-tuned.json", nodes.address)
+        words = nodes.words(1, sys.executable, script, "/tmp/spec-tuned.json", nodes.ray_address)
         with open(said, "a") as log:
             return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=log, text=True, env=nodes.environment())
 
@@ -262,7 +262,7 @@ def test_a_plain_tuner_takes_a_stage_over_three_machines_and_goes_on_after_a_kil
     lines = [line.split()[1:] for line in out.splitlines() if line.startswith("ended ")]
     assert {float(rate): float(metric) for rate, metric, *_ in lines} == right, said.read_text()
     assert {steps for _, _, steps, _ in lines} == {"6"}
-    assert {ip for *_, ip in lines} == {nodes.ip(number) for number in nodes.numbers}
+    assert {ip for *_, ip in lines} == {nodes.address(number) for number in nodes.numbers}
 
 
 def test_a_share_of_the_kills(nodes, capsys):
@@ -280,7 +280,7 @@ def test_a_share_of_the_kills(nodes, capsys):
 @whole
 def test_the_head_is_lost_and_the_same_command_goes_on(nodes):
     spec = sweep("headless", rates=4, steps=6, pause=0.3)
-    process = nodes.tune(spec, "--address", nodes.address)
+    process = nodes.tune(spec, "--address", nodes.ray_address)
     run = nodes.tmp(1) / "out/headless/exp.0"
     wait_for(lambda: [e for e in read_events(run / "ledger.jsonl") if e["event"] == "report"], "report")
     nodes.kill_ray(1)
@@ -288,13 +288,13 @@ def test_the_head_is_lost_and_the_same_command_goes_on(nodes):
     words = process.communicate(timeout=100)[1]
     print(f"the command ended {time.monotonic() - began:.1f} s after the head")
     assert process.returncode == 4, words
-    assert f"the Ray at {nodes.address} is gone. Start it there, then give the same command again" in words
+    assert f"the Ray at {nodes.ray_address} is gone. Start it there, then give the same command again" in words
     assert json.loads((run / "run.json").read_text())["status"] == "CANCELLED"
     for number in nodes.numbers[1:]:
         wait_for(lambda number=number: not nodes.workers(number), f"end of the workers of machine {number}")
         nodes.kill_ray(number)
     nodes.start_ray()
-    row, _ = ended(nodes.tune(spec, "--address", nodes.address))
+    row, _ = ended(nodes.tune(spec, "--address", nodes.ray_address))
     assert row["run"].endswith("exp.0")
     calm, _ = ended(nodes.tune(spec, "--runner", "local", "--output-dir", "/tmp/alone"))
     assert row["result_digest"] == calm["result_digest"]
