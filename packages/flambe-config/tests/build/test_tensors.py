@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flambe.build.tensors import TornFile, array_tensor, read_tensors, tensor_array, write_tensors
+from flambe.build.digester import Digester
+from flambe.build.tensors import TornFile, array_tensor, begin_tensors, read_tensors, tensor_array, write_tensors
 from flambe.spec.digest import file_digest
 from flambe.spec.hooks import Tensor
 
@@ -65,6 +66,18 @@ def test_what_was_written_is_read(tmp_path: Path, mmap: bool) -> None:
 def test_equal_tensors_give_equal_files(tmp_path: Path) -> None:
     first = write_tensors(tmp_path / "1", some())
     assert write_tensors(tmp_path / "2", dict(reversed(some().items()))) == first
+
+
+def test_digests_of_many_large_files_are_theirs(tmp_path: Path) -> None:
+    """More of them than are computed at once, small ones among them."""
+    with Digester() as digester:
+        ends = {}
+        for number in range(24):
+            array = np.full((1 << 20 if number % 3 else 3, 2), number, "f4")
+            ends[tmp_path / str(number)] = begin_tensors(
+                tmp_path / str(number), {"a": tensor(array), "b": tensor(array[:1])}, digester
+            )
+        assert {path: end() for path, end in ends.items()} == {path: file_digest(path) for path in ends}
 
 
 def test_arrays_without_a_copy_where_they_are_contiguous() -> None:

@@ -10,7 +10,7 @@ import os
 import secrets
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,12 @@ from typing import Any
 import msgspec
 
 from flambe.build.config import SAVED, ConfigWriter, readable
+from flambe.build.digester import Digester
 from flambe.build.encoding import Encoder
 from flambe.build.made import made_of
 from flambe.build.manifest import Manifest, portable_sources
 from flambe.build.parts import Part, is_part, parts_of
-from flambe.build.state import own_state, write_encoded
+from flambe.build.state import begin_encoded, own_state
 from flambe.build.trust import Extensions
 from flambe.errors import FlambeError
 from flambe.record.layout import CONFIG_YAML, MANIFEST, SOURCE_PY, VERSION_TXT
@@ -93,15 +94,16 @@ class _TreeWriter:
         self._files: dict[str, dict[str, str]] = {}
 
     def write(self) -> None:
-        for part in self._parts:
-            self._write_state(part)
+        with Digester() as digester:
+            states = {part.folder: self._begin_state(part, digester) for part in self._parts}
+            self._files = {folder: end() for folder, end in states.items()}
         for part in self._parts:
             self._write_words(part)
         # From the leaves up: a manifest holds the digests of the manifests below it.
         for part in reversed(self._parts):
             self._write_manifest(part)
 
-    def _write_state(self, part: Part) -> None:
+    def _begin_state(self, part: Part, digester: Digester) -> Callable[[], dict[str, str]]:
         encoder = Encoder()
         try:
             writer = ConfigWriter(encoder, self.folders, self._borrowed, part.folder)
@@ -110,7 +112,7 @@ class _TreeWriter:
         except FlambeError as error:
             error.what = f"{part.key.removesuffix('.') or type(part.value).__qualname__}: {error.what}"
             raise
-        self._files[part.folder] = write_encoded(self._aside / part.folder, tree, encoder)
+        return begin_encoded(self._aside / part.folder, tree, encoder, digester)
 
     def _write_words(self, part: Part) -> None:
         """Write the files that are for people."""

@@ -14,10 +14,11 @@ from typing import Any
 import msgspec
 
 from flambe.build.component import ATTRS, Component
+from flambe.build.digester import Digester
 from flambe.build.encoding import Decoder, Encoder, State, check
 from flambe.build.parts import Part, parts_of
 from flambe.build.registrable import target_of
-from flambe.build.tensors import TornFile, read_tensors, write_tensors
+from flambe.build.tensors import TornFile, begin_tensors, read_tensors
 from flambe.cli.console import VERBOSE, say
 from flambe.errors import FlambeError
 from flambe.record.layout import STATE_JSON, STATE_TENSORS
@@ -184,16 +185,23 @@ def write_state(folder: Path, state: Mapping[str, Any]) -> dict[str, str]:
     without it is no state. Raises FlambeError naming the place of what cannot be saved, before anything is written.
     """
     encoder = Encoder()
-    return write_encoded(folder, encoder.encode(state if isinstance(state, dict) else dict(state), ""), encoder)
+    tree = encoder.encode(state if isinstance(state, dict) else dict(state), "")
+    with Digester() as digester:
+        return begin_encoded(folder, tree, encoder, digester)()
 
 
-def write_encoded(folder: Path, tree: Any, encoder: Encoder) -> dict[str, str]:
-    """Write what an encoder has made."""
+def begin_encoded(folder: Path, tree: Any, encoder: Encoder, digester: Digester) -> Callable[[], dict[str, str]]:
+    """Write the tensors of what an encoder has made; what is returned writes the rest, as ``write_state`` does."""
     folder.mkdir(parents=True, exist_ok=True)
-    digest = write_tensors(folder / STATE_TENSORS, encoder.tensors)
-    text = msgspec.json.encode({"flambe_state": VERSION, "tensors": digest, "state": tree})
-    replace_file(folder / STATE_JSON, text)
-    return {STATE_TENSORS: digest, STATE_JSON: hashlib.sha256(text).hexdigest()}
+    digest_of_tensors = begin_tensors(folder / STATE_TENSORS, encoder.tensors, digester)
+
+    def end() -> dict[str, str]:
+        digest = digest_of_tensors()
+        text = msgspec.json.encode({"flambe_state": VERSION, "tensors": digest, "state": tree})
+        replace_file(folder / STATE_JSON, text)
+        return {STATE_TENSORS: digest, STATE_JSON: hashlib.sha256(text).hexdigest()}
+
+    return end
 
 
 def read_state(

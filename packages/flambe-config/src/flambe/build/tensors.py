@@ -8,18 +8,17 @@ mapped file hands types that numpy lacks (bf16) to the codec as they are.
 
 from __future__ import annotations
 
-import hashlib
 import math
 import mmap as mapping
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import msgspec
 import numpy as np
 
+from flambe.build.digester import Digester
 from flambe.errors import FlambeError
 from flambe.spec.hooks import Tensor
 
@@ -35,9 +34,7 @@ _NUMPY = {
 }  # fmt: skip
 _NAMES = {np.dtype(code): name for name, code in _NUMPY.items()}
 _LONGEST_HEADER = 100_000_000
-_PIECE = 1 << 20
-_STRETCH = 1 << 23
-_LEAST_BESIDE = 1 << 22
+_STRETCH = 1 << 22
 
 
 class TornFile(FlambeError):
@@ -74,6 +71,12 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> str:
 
     Larger elements stand first and names decide among equals, as in the format's own library: all data is aligned.
     """
+    with Digester() as digester:
+        return begin_tensors(path, tensors, digester)()
+
+
+def begin_tensors(path: Path, tensors: Mapping[str, Tensor], digester: Digester) -> Callable[[], str]:
+    """Write a safetensors file as ``write_tensors`` does; what is returned waits for its SHA-256."""
     names = sorted(tensors, key=lambda name: (-SIZES[tensors[name].dtype], name))
     header: dict[str, Any] = {}
     at = 0
@@ -83,43 +86,24 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> str:
         at += tensor.data.nbytes
     text = msgspec.json.encode(header)
     text += b" " * (-len(text) % 8)
+    pieces: list[bytes | memoryview] = [len(text).to_bytes(8, "little") + text]
+    pieces += [tensors[name].data for name in names]
+    digest = digester.begin(pieces)
     with open(path, "wb") as stream:
-        return _write_and_digest(stream, _pieces(text, [tensors[name].data for name in names]), at)
+        _write(stream, pieces)
+    return digest
 
 
-def _write_and_digest(stream: BinaryIO, pieces: Iterable[bytes | memoryview], size: int) -> str:
-    """Write what is about ``size`` bytes and return its SHA-256. Of much, one is done beside the other: both let go of the GIL."""
-    digest = hashlib.sha256()
-    if size < _LEAST_BESIDE:
-        for piece in pieces:
-            stream.write(piece)
-            digest.update(piece)
-        return digest.hexdigest()
-    with ThreadPoolExecutor(1, thread_name_prefix="digest") as beside:
-        done = []
-        for piece in pieces:
-            done.append(beside.submit(digest.update, piece))
-            stream.write(piece)
-            _begin_writing(stream, len(piece))
-        for one in done:
-            one.result()
-    return digest.hexdigest()
-
-
-def _begin_writing(stream: BinaryIO, size: int) -> None:
-    """Let the disk begin with the last whole stretch, so that it works while the digest is computed and not after it."""
-    at = stream.tell()
-    if hasattr(os, "posix_fadvise") and at // _STRETCH > (at - size) // _STRETCH:
-        # Linux begins to write what it is told will not be needed, and keeps it until it is written.
-        os.posix_fadvise(stream.fileno(), at // _STRETCH * _STRETCH - _STRETCH, _STRETCH, os.POSIX_FADV_DONTNEED)
-
-
-def _pieces(header: bytes, data: list[memoryview]) -> Iterator[bytes | memoryview]:
-    yield len(header).to_bytes(8, "little")
-    yield header
-    for whole in data:
-        for begin in range(0, whole.nbytes, _PIECE):
-            yield whole[begin : begin + _PIECE]
+def _write(stream: BinaryIO, pieces: Iterable[bytes | memoryview]) -> None:
+    """Write ``pieces``, and let the disk begin with what is there, so that it works while the rest is copied and digested."""
+    begun = 0
+    for piece in pieces:
+        for begin in range(0, len(piece), _STRETCH):
+            stream.write(piece[begin : begin + _STRETCH])
+            if (at := stream.tell()) - begun >= _STRETCH and hasattr(os, "posix_fadvise"):
+                # Linux begins to write what it is told will not be needed, and keeps it until it is written.
+                os.posix_fadvise(stream.fileno(), begun, at - begun, os.POSIX_FADV_DONTNEED)
+                begun = at
 
 
 def read_tensors(path: Path, *, mmap: bool = True) -> dict[str, Tensor]:
