@@ -1,6 +1,7 @@
 """`flambe reproduce`: a run anew, and how equal the two are."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -253,6 +254,76 @@ def test_a_copy_whose_file_is_gone_is_refused_though_nobody_can_say_which(projec
     (project.code / "rate.py").write_text("RATE = 5\n")
     (root / "my_code" / "rate.py").unlink()
     assert Reproduction(root).faults() == ["the copy of its code is not what ran: my_code"]
+
+
+GIT_CONFIG = CONFIG.replace("__output_dir__: out", "__output_dir__: out, __snapshot__: git")
+
+
+@pytest.fixture
+def checkout(project):
+    """The project in git, and a run of it from a tree that all runs share."""
+    (project.folder / "exp.yml").write_text(GIT_CONFIG)
+    (project.folder / ".gitignore").write_text("*.log\n")
+    who = ["-c", "user.name=x", "-c", "user.email=x@example.org"]
+    for words in (["init", "-q"], ["add", "-A"], [*who, "commit", "-q", "-m", "one"]):
+        subprocess.run(["git", *words], cwd=project.folder, check=True)
+    (project.code / "rate.py").write_text("RATE = 4\n")  # in the tree, and in no commit
+    project.root = project.run()
+    project.tree = (project.root / read_record(project.root / "run.json", RunRecord).code.path).resolve()
+    return project
+
+
+def test_a_shared_tree_that_was_edited_is_refused_by_its_files(checkout, tmp_path):
+    root, code = checkout.root, checkout.tree / "my_code"
+    Reproduction(root).check()
+    # What Python writes there, and what the project leaves out, is no part of it.
+    (code / "__pycache__").mkdir(exist_ok=True)
+    (code / "__pycache__" / "odd.pyc").write_bytes(b"x")
+    (code / "some.log").write_text("x")
+    Reproduction(root).check()
+    whole = (code / "rate.py").read_text()
+    times = (code / "rate.py").stat()
+    (code / "rate.py").write_text("RATE = 3\n")
+    os.utime(code / "rate.py", ns=(times.st_atime_ns, times.st_mtime_ns))
+    (code / "more.py").write_text("")
+    said = "the shared tree of its code is not what ran: my_code/more.py, my_code/rate.py"
+    with pytest.raises(ProvenanceError, match=f"{said}. Bring back"):
+        Reproduction(root).check()
+    # Wherever all of it is by now, and whatever has become of the repository.
+    shutil.rmtree(checkout.folder / ".git")
+    moved = shutil.copytree(checkout.folder / "out", tmp_path / "moved")
+    there = moved / root.relative_to(checkout.folder / "out")
+    assert Reproduction(there).faults() == [said]
+    tree = moved / ".code" / checkout.tree.name
+    (tree / "my_code" / "rate.py").write_text(whole)
+    (tree / "my_code" / "more.py").unlink()
+    assert Reproduction(there).faults() == []
+    (tree / "my_code" / "__init__.py").unlink()
+    assert Reproduction(there).faults() == ["the shared tree of its code is not what ran: my_code/__init__.py"]
+    shutil.rmtree(tree)
+    path = read_record(root / "run.json", RunRecord).code.path
+    assert Reproduction(there).faults() == [f"the shared tree of its code, {path}, is gone"]
+
+
+def test_a_shared_tree_that_was_edited_is_not_shared(checkout, capsys):
+    again = checkout.run()
+    assert read_record(again / "run.json", RunRecord).code.tree == checkout.tree.name
+    (checkout.tree / "my_code" / "rate.py").write_text("RATE = 3\n")
+    with pytest.raises(
+        ProvenanceError, match=r"is not what was checked out: my_code/rate\.py\. Bring its files back, or"
+    ):
+        checkout.run()
+    # A kept config runs it as it is, from a copy, since there is no tree of that name any more.
+    kept = checkout.run(checkout.root / "config.yml")
+    record = read_record(kept / "run.json", RunRecord)
+    assert (record.code.mode, record.result) == ("copy", {"score": 12})
+    assert Reproduction(kept).faults() == []
+    said = f"the code in {checkout.tree} is not what was copied there, and runs as it is: my_code/rate.py"
+    assert f"warning: {said}" in capsys.readouterr().err
+    assert said in (kept / "outputs.log").read_text()
+    shutil.rmtree(checkout.tree)
+    fresh = read_record(checkout.run() / "run.json", RunRecord)
+    assert (fresh.code.tree, fresh.result) == (checkout.tree.name, {"score": 16})
 
 
 def test_what_git_leaves_out_is_no_edit(project):

@@ -8,7 +8,9 @@ import textwrap
 import pytest
 
 from flambe.cli.verify import verify as verify_command
-from flambe.errors import ConfigFaults, UsageError
+from flambe.compile.compiler import compile_file
+from flambe.errors import ConfigFaults, ProvenanceError, UsageError
+from flambe.runner.execute import execute
 from flambe.spec.codec import dump_spec
 from flambe.spec.nodes import Environment, Spec, Stage
 
@@ -150,6 +152,21 @@ def test_the_first_line_of_a_function_that_differs_is_named_and_overrides_change
     done, row = verify_function(odd, "out/odd/exp.0", "odd_at=2")
     assert (done.returncode, row) == (1, {"verdict": "different", "step": 2, "name": "train.loss", "more": 1})
     assert "what it printed" not in done.stderr
+
+
+def test_a_run_whose_copy_of_code_was_edited_is_not_verified(odd, monkeypatch):
+    monkeypatch.chdir(odd)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setitem(sys.modules, "odd", None)
+    del sys.modules["odd"]
+    root, _ = execute(compile_file("odd.yml"), tool="flambe exec", on_unit=lambda row: None)
+    (root / "odd.py").write_text(FUNCTION + "# edited\n")
+    with pytest.raises(ProvenanceError) as caught:
+        verify_command.callback(str(root), ("odd_at=2",), 2, 0.0, 0.0)
+    assert str(caught.value) == (
+        f"{root} cannot be verified: the copy of its code is not what ran: odd.py. "
+        f"Bring back what it had, or verify what is there now: flambe verify {root}/config.yml."
+    )
 
 
 @pytest.mark.slow

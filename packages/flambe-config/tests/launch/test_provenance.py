@@ -69,7 +69,7 @@ def test_runs_share_a_tree_by_its_content_and_git_sees_nothing(checkout: Any) ->
         checkout.start("__run__.__snapshot__=git")
     one, two = checkout.record(0).code, checkout.record(1).code
     assert one.tree == two.tree
-    assert [path.name for path in (checkout.folder / "logs/.code").iterdir()] == [one.tree]
+    assert sorted(path.name for path in (checkout.folder / "logs/.code").iterdir()) == [one.tree, f"{one.tree}.files"]
     shared = checkout.folder / "logs/.code" / one.tree
     assert sorted(p.relative_to(shared).as_posix() for p in shared.rglob("*") if p.is_file() and p.suffix != ".pyc") == [
         ".gitignore", "configs/config.yaml", "data/words.txt", "later.py", "main.py"

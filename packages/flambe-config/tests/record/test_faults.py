@@ -177,7 +177,7 @@ def test_a_shared_tree_that_the_power_has_torn_is_checked_out_again(toys, monkey
     monkeypatch.setattr(git_tree.time, "clock_gettime", lambda clock: -1000.0)  # the machine has begun anew since
     assert git_tree.git_tree_of(project / "functoy", place, dirty="include") == tree
     assert file.read_bytes() == whole
-    assert [path.name for path in tree.root.parent.iterdir()] == [tree.tree]
+    assert sorted(path.name for path in tree.root.parent.iterdir()) == [tree.tree, f"{tree.tree}.files"]
 
 
 def test_events_after_a_hole_in_the_ledger_are_left_out(tmp_path):

@@ -81,7 +81,7 @@ def verify(spec: str, overrides: tuple[str, ...], steps: int, rtol: float, atol:
 def _read(path: str, overrides: tuple[str, ...]) -> Spec:
     from flambe.compile.compiler import compile_file
     from flambe.compile.difference import read_side
-    from flambe.errors import ConfigFaults, UsageError
+    from flambe.errors import ConfigFaults, ProvenanceError, UsageError
     from flambe.record.layout import CONFIG, RUN
 
     if path.endswith((".yaml", ".yml")):
@@ -100,6 +100,12 @@ def _read(path: str, overrides: tuple[str, ...]) -> Spec:
         from flambe.runner.reproduction import Reproduction
 
         recorded = Reproduction(Path(path))
+        edits = recorded.copy_faults()
+        if edits:
+            raise ProvenanceError(
+                f"{path} cannot be verified: {'; '.join(edits)}",
+                hint=f"Bring back what it had, or verify what is there now: flambe verify {os.path.join(path, CONFIG)}.",
+            )
         return compile_file(recorded.paths.root / CONFIG, overrides) if overrides else recorded.spec_to_run()
     if overrides:
         raise UsageError("overrides change a YAML file, and this is a spec", hint="Give them to flambe-compile.")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from flambe.errors import ConfigError, ProvenanceError
 from flambe.record.checkout import Checkout, checkout_of
-from flambe.record.git_tree import HEAD, GitTree, difference, git_tree_of, shared_tree
+from flambe.record.git_tree import HEAD, GitTree, difference, edited_in, git_tree_of, listed, shared_tree
 from flambe.record.layout import CODE_DIFF, RUN
 from flambe.record.run import Code, RunRecord, read_record
 from flambe.record.snapshot import Snapshot, check_main, snapshot_of
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 COPY, GIT, CUSTOM, NONE = "copy", "git", "custom", "none"
 REFUSE = "refuse"
-_SHOWN = 5
 
 
 class CodeCopy:
@@ -91,8 +90,10 @@ def code_to_copy(spec: Spec, output_dir: Path) -> CodeCopy | None:
     checkout = checkout_of(source, but=output_dir)
     shared = shared_tree(source)
     if shared is not None and mode == GIT:
-        check_main(main, source)
-        return CodeCopy(GIT, source, shared=shared)
+        if not edited_in(shared.root, source):
+            check_main(main, source)
+            return CodeCopy(GIT, source, shared=shared)
+        mode = COPY  # it is no tree of that name any more
     if not spec.debug and dirty == REFUSE:
         _refuse_changes(source, checkout)
     if mode == NONE:
@@ -149,12 +150,15 @@ def mend_copy(root: Path, code: Code, spec: Spec) -> None:
 
 
 def edited_files(root: Path, record: RunRecord) -> list[str]:
-    """Return which files of the code copied into the run directory ``root`` are not what was copied; empty when all are.
+    """Return which files of the copied code that the run directory ``root`` executes are not what was copied; empty when all are.
 
-    The record has one digest of them all. Which of them it is tells their source, if that still is what was copied, else the times
-    of the files; where neither says, it is the whole package.
+    Of a tree that runs share git knows them. Of a copy the record has one digest of them all: which of them it is tells their
+    source, if that still is what was copied, else the times of the files; where neither says, it is the whole package.
     """
     code, main = record.code, record.entry
+    if code is not None and code.mode == GIT:
+        shared = shared_tree(folder_to_run(root, code) or root)
+        return [] if shared is None else edited_in(shared.root, Path(code.source))
     if code is None or main is None or code.mode != COPY or code.tree is None or _is_whole(main, root, code.tree):
         return []
     here = _files_of(main, root)
@@ -168,19 +172,18 @@ def edited_files(root: Path, record: RunRecord) -> list[str]:
 
 
 def edit_warning(root: Path) -> str | None:
-    """Return what is to be said before the code in the run directory ``root`` runs again, if somebody has edited it since."""
-    try:
-        record = read_record(root / RUN, RunRecord)
-    except (FileNotFoundError, NotADirectoryError, ConfigError):
-        return None  # a project, or a record that was torn with the power
-    edited = edited_files(root, record)
+    """Return what is to be said before the code in ``root``, a run directory or a shared tree, runs again, if somebody has edited it
+    since.
+    """
+    shared = shared_tree(root)
+    if shared is not None:
+        root, edited = shared.root, edited_in(shared.root, root)
+    else:
+        try:
+            edited = edited_files(root, read_record(root / RUN, RunRecord))
+        except (FileNotFoundError, NotADirectoryError, ConfigError):
+            return None  # a project, or a record that was torn with the power
     return f"the code in {root} is not what was copied there, and runs as it is: {listed(edited)}" if edited else None
-
-
-def listed(files: list[str]) -> str:
-    """Return the names of files for a message."""
-    more = f" and {len(files) - _SHOWN} more" if len(files) > _SHOWN else ""
-    return f"{', '.join(files[:_SHOWN])}{more}"
 
 
 def _is_whole(main: str, root: Path, tree: str) -> bool:

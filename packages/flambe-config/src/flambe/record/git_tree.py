@@ -1,7 +1,8 @@
 """``GitTree``: a whole repository as it is on disk, or as it was committed, checked out once for all runs that share it.
 
 It lies in ``{output_dir}/.code/{tree}``, by git's own id of its content. Nothing is committed for it, and the repository is not
-written to: index and new objects are in a folder of their own, which goes away.
+written to: index and new objects are in a folder of their own, which goes away. The index of the tree itself is kept beside it:
+by that an edit is found, also where the repository is gone.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from flambe.errors import ConfigError, FlambeError
-from flambe.record.layout import TREES
+from flambe.errors import ConfigError, FlambeError, ProvenanceError
+from flambe.record.layout import TREE_LIST, TREES
+from flambe.record.refused import kept_in
 
 HEAD = "head"
+_SHOWN = 5
 
 
 class GitTree(NamedTuple):
@@ -41,7 +44,8 @@ def git_tree_of(code: Path, output_dir: Path, *, dirty: str) -> GitTree:
     """Check the repository of the folder ``code`` out below ``output_dir``, which is no part of it itself.
 
     dirty: ``include`` for what is on disk (what ``.gitignore`` names left out), ``head`` for the last commit.
-    Raises ConfigError where there is no repository or no commit, FlambeError with git's words.
+    Raises ConfigError where there is no repository or no commit, ProvenanceError where somebody has edited the files of the tree,
+    DiskRefused, FlambeError with git's words.
     """
     shared = shared_tree(code)
     if shared is not None:
@@ -56,23 +60,40 @@ def git_tree_of(code: Path, output_dir: Path, *, dirty: str) -> GitTree:
         tree = _git(top, ["write-tree"], around).decode().strip()
         diff = _git(top, ["diff", "--cached", "--binary", "--no-ext-diff", "--no-color", "HEAD"], around)
         place = output_dir / TREES / tree
-        torn = place.is_dir() and _is_of_an_earlier_boot(place) and not _is_whole(top, place, tree, around)
-        if torn or not place.is_dir():
-            aside = output_dir / TREES / f".{tree}.{os.getpid()}"
-            shutil.rmtree(aside, ignore_errors=True)
-            aside.mkdir(parents=True)
-            try:
-                _git(top, ["checkout-index", "--all", "--quiet", f"--prefix={aside}/"], around)
-                if torn:
-                    os.rename(place, aside.with_suffix(".torn"))
-                with _lost_race():
-                    os.rename(aside, place)
-            finally:
-                for left in (aside, aside.with_suffix(".torn")):
-                    shutil.rmtree(left, ignore_errors=True)
-        elif _is_of_an_earlier_boot(place):
-            os.utime(place)  # it was looked at, and is whole
+        there = {**around, **_at(top, place)}
+        is_old = place.is_dir() and _is_of_an_earlier_boot(place)
+        edited = _edited(place, there, afresh=is_old) if place.is_dir() else []
+        if edited and not is_old:
+            raise ProvenanceError(
+                f"the shared tree {place} is not what was checked out: {listed(edited)}",
+                hint="Bring its files back, or take it away: it is checked out again.",
+            )
+        is_missing = bool(edited) or not place.is_dir()
+        with kept_in(place):
+            if is_missing:
+                _check_out(top, place, around, torn=bool(edited))
+            elif is_old:
+                os.utime(place)  # it was looked at, and is whole
+            if is_missing or not _list_of(place).is_file():
+                _keep_list(place, there)
     return GitTree(tree, place, inside, diff)
+
+
+def _check_out(top: Path, place: Path, around: Mapping[str, str], *, torn: bool) -> None:
+    """Write the files of an index to ``place``. torn: in place of what the power has left there."""
+    aside = place.with_name(f".{place.name}.{os.getpid()}")
+    before = aside.with_suffix(".torn")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    try:
+        _git(top, ["checkout-index", "--all", "--quiet", f"--prefix={aside}/"], around)
+        if torn:
+            os.rename(place, before)
+        with _lost_race():
+            os.rename(aside, place)
+    finally:
+        for left in (aside, before):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _is_of_an_earlier_boot(place: Path) -> bool:
@@ -82,11 +103,64 @@ def _is_of_an_earlier_boot(place: Path) -> bool:
     return place.stat().st_ctime < time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-def _is_whole(top: Path, place: Path, tree: str, around: Mapping[str, str]) -> bool:
-    """Whether the files of a tree that was checked out are still those of the tree: git reads every one."""
-    index = {**around, "GIT_INDEX_FILE": f"{around['GIT_INDEX_FILE']}.whole"}
-    _git(top, ["read-tree", tree], index)
-    return not _git(top, [f"--work-tree={place}", "diff-files", "--name-only"], index)
+def edited_in(place: Path, source: Path) -> list[str]:
+    """Return which files of the shared tree ``place`` are not what was checked out, new ones too, whatever their times say; empty when
+    all are, and of a tree that has no list of its files. source: the folder it was checked out from, which may be gone.
+    """
+    if not _list_of(place).is_file():
+        return []
+    with tempfile.TemporaryDirectory(prefix="flambe-git-") as name:
+        try:
+            at = _at(source, place)
+        except ConfigError:
+            form = ["--object-format=sha256"] if len(place.name) > 40 else []
+            _git(Path(name), ["init", "--quiet", "--bare", *form])
+            at = {"GIT_DIR": name, "GIT_WORK_TREE": str(place)}
+        return _edited(place, {**at, "GIT_INDEX_FILE": str(Path(name, "index"))}, afresh=True)
+
+
+def _edited(place: Path, around: Mapping[str, str], *, afresh: bool) -> list[str]:
+    """Return which files of a tree are others now. afresh: read every one of them; else those whose times have changed."""
+    index = {**around, "GIT_INDEX_FILE": f"{around['GIT_INDEX_FILE']}.{place.name}"}
+    kept = {**around, "GIT_INDEX_FILE": str(_list_of(place))}
+    if not _list_of(place).is_file():
+        _git(place, ["read-tree", place.name], index)
+    elif afresh:
+        _git(place, ["update-index", "-z", "--index-info"], index, given=_git(place, ["ls-files", "-s", "-z"], kept))
+    else:
+        index = kept
+    words = ["--modified", "--deleted", "--others", "--exclude-standard", "-x", "__pycache__", "-x", "*.pyc"]
+    return sorted(
+        {name.decode(errors="replace") for name in _git(place, ["ls-files", "-z", *words], index).split(b"\0") if name}
+    )
+
+
+def _keep_list(place: Path, around: Mapping[str, str]) -> None:
+    """Keep the index of a tree that was checked out, with the times of its files."""
+    aside = place.with_name(f".{place.name}{TREE_LIST}.{os.getpid()}")
+    try:
+        index = {**around, "GIT_INDEX_FILE": str(aside)}
+        _git(place, ["read-tree", place.name], index)
+        _git(place, ["update-index", "-q", "--refresh"], index)
+        os.replace(aside, _list_of(place))
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _list_of(place: Path) -> Path:
+    return place.with_name(place.name + TREE_LIST)
+
+
+def _at(folder: Path, place: Path) -> dict[str, str]:
+    """Return the variables that make git look at ``place`` as if it were a checkout of the repository of ``folder``."""
+    repository = _git(folder, ["rev-parse", "--absolute-git-dir"], missing=True).decode().rstrip("\n")
+    return {"GIT_DIR": repository, "GIT_WORK_TREE": str(place)}
+
+
+def listed(files: Sequence[str]) -> str:
+    """Return the names of files for a message."""
+    more = f" and {len(files) - _SHOWN} more" if len(files) > _SHOWN else ""
+    return f"{', '.join(files[:_SHOWN])}{more}"
 
 
 def shared_tree(code: Path) -> GitTree | None:
@@ -151,9 +225,16 @@ def _lost_race() -> Iterator[None]:
 
 
 def _git(
-    folder: Path, words: Sequence[str], around: Mapping[str, str] | None = None, *, missing: bool = False
+    folder: Path,
+    words: Sequence[str],
+    around: Mapping[str, str] | None = None,
+    *,
+    missing: bool = False,
+    given: bytes = b"",
 ) -> bytes:
-    """Run git in a folder and return what it prints. missing: a failure means that there is no repository, or no commit."""
+    """Run git in a folder and return what it prints. missing: a failure means that there is no repository, or no commit. given: what
+    it reads.
+    """
     import subprocess  # readers of records ask git nothing
 
     surroundings = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", **(around or {})}
@@ -162,7 +243,7 @@ def _git(
             ["git", "-C", str(folder), *words],
             env=surroundings,
             capture_output=True,
-            stdin=subprocess.DEVNULL,
+            input=given,
             check=False,
         )
     except OSError as error:
@@ -177,4 +258,4 @@ def _git(
     raise FlambeError(f"git {words[0]} failed in {folder}: {done.stderr.decode(errors='replace').strip()}")
 
 
-__all__ = ["GitTree", "difference", "git_tree_of", "shared_tree"]
+__all__ = ["GitTree", "difference", "edited_in", "git_tree_of", "listed", "shared_tree"]

@@ -36,6 +36,8 @@ CODE_DIFF = "code.diff"
 DECLARED = "requirements.txt"
 TREES = ".code"
 """Folder of the code that runs share, in the output folder."""
+TREE_LIST = ".files"
+"""After the name of a tree of it: git's index, which has its files and their digests."""
 DEBUG = "DEBUG"
 """Folder of the runs of functions that copy no code, between the output folder and the name."""
 

@@ -14,7 +14,7 @@ import msgspec
 from flambe.cli.console import QUIET, level
 from flambe.errors import ConfigError, ProvenanceError, RunFailed
 from flambe.record.code import module_digest
-from flambe.record.code_copy import COPY, edited_files, folder_to_run, listed
+from flambe.record.code_copy import COPY, GIT, edited_files, folder_to_run, listed
 from flambe.record.layout import DEBUG, MANIFEST, REQUIREMENTS, RunPaths
 from flambe.record.ledger import read_events
 from flambe.record.provenance import installed_requirements
@@ -66,7 +66,7 @@ class Reproduction:
 
     def faults(self) -> list[str]:
         """Return what of the code and the data is not what the run had, by name."""
-        return [*self._code_faults(), *self._data_faults()]
+        return [*self._extension_faults(), *self.copy_faults(), *self._data_faults()]
 
     def check(self) -> None:
         """Raise ProvenanceError if anything of that is so."""
@@ -77,7 +77,7 @@ class Reproduction:
                 hint="Bring back what it had (--extension MODULE=PATH says where code lies now), or run it as it is here: --as-is.",
             )
 
-    def _code_faults(self) -> list[str]:
+    def _extension_faults(self) -> list[str]:
         found = []
         for module, source in self.spec.environment.extensions.items():
             recorded = self._recorded_digests(module)
@@ -87,12 +87,18 @@ class Reproduction:
             elif recorded and here not in recorded:
                 digest = sorted(recorded)[0]
                 found.append(f"the code of the extension {module} at {source} is {here}, and {digest} ran")
-        code = self.record.code
-        if code is not None and code.mode == COPY and code.path and not (self.paths.root / code.path).exists():
-            found.append(f"the copy of its code, {code.path}, is gone")
-        elif edited := edited_files(self.paths.root, self.record):
-            found.append(f"the copy of its code is not what ran: {listed(edited)}")
         return found
+
+    def copy_faults(self) -> list[str]:
+        """Return what of the copied code of a function is not what ran, by name."""
+        code = self.record.code
+        if code is None or code.mode not in (COPY, GIT):
+            return []
+        copy = "copy" if code.mode == COPY else "shared tree"
+        if code.path and not (self.paths.root / code.path).exists():
+            return [f"the {copy} of its code, {code.path}, is gone"]
+        edited = edited_files(self.paths.root, self.record)
+        return [f"the {copy} of its code is not what ran: {listed(edited)}"] if edited else []
 
     def _recorded_digests(self, module: str) -> set[str]:
         """Return the digests of an extension in the results; those of one run have one."""
