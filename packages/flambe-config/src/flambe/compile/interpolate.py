@@ -8,15 +8,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from itertools import islice
-from typing import NamedTuple
 
 from flambe.compile.document import whole_path
+from flambe.compile.extent import VALUES, Extents
 from flambe.compile.lowering import FAULT, SEARCH_TAGS
 from flambe.compile.placeholder import OFF, Piece, Variable, inside, is_reference, pieces, secret_inside
 from flambe.compile.reference import LINK_TAGS
 from flambe.compile.yaml import (
     DEEPEST,
-    STANDARD,
     Alias,
     Mapping,
     Node,
@@ -39,7 +38,6 @@ MOST_STEPS = 50
 
 SEARCHES = frozenset(f"!{tag}" for tag in SEARCH_TAGS)
 _CLOSED = frozenset(f"!{tag}" for tag in (*LINK_TAGS, "env", "required", FAULT))
-_VALUES = ("!file", "!env")  # tags of values that are no objects
 
 
 class Searched(ConfigError):
@@ -60,7 +58,7 @@ class Interpolation:
         self._done: dict[int, Node] = {}
         self._active: dict[int, str] = {}  # the texts that are being read, and the reference that led to each
         self._last = ""  # reference that is followed
-        self._sizes: dict[int, _Size] = {}
+        self._extents = Extents()
         self._keys: dict[int, dict[str | None, Node]] = {}
         self._characters = MOST_CHARACTERS
         self._copies = MOST_COPIES
@@ -72,7 +70,7 @@ class Interpolation:
         """
         try:
             result = self._node(tree)
-            if self._copies < MOST_COPIES and self._size(result).depth > DEEPEST:
+            if self._copies < MOST_COPIES and self._extents.of(result).depth > DEEPEST:
                 what = f"references make this nest more than {DEEPEST} deep"
                 raise ConfigError(what, rule="too-large", position=tree.position)
         except RecursionError:
@@ -233,7 +231,7 @@ class Interpolation:
             is_typed = isinstance(plain_value(text), bool | int | float)
             return Scalar(None, node.position, text, is_typed)
         found = self._found(piece, node)
-        size = self._size(found)
+        size = self._extents.of(found)
         self._copies -= size.nodes
         self._spend(node.position, size.characters)
         copy: Node
@@ -262,7 +260,7 @@ class Interpolation:
         target = self._target(piece.name, node.position)
         self._last = str(piece)
         result = bared(self._node(target))
-        odd = self._size(result).odd
+        odd = self._extents.of(result).odd
         if odd is None:
             return result
         tag = str(odd.tag)
@@ -328,7 +326,7 @@ class Interpolation:
             return f"[{','.join(self._text(bared(item), piece) for item in node.items)}]"
         if isinstance(node, Scalar) and node.tag == "!env":
             raise secret_inside(node.text)
-        if not isinstance(node, Scalar) or node.tag in _VALUES:
+        if not isinstance(node, Scalar) or node.tag in VALUES:
             came = node.tag or describe(node)
             what = f"{piece} stands for {came}, which has no text"
             raise ConfigError(
@@ -338,36 +336,6 @@ class Interpolation:
         if value is None or isinstance(value, bool):
             return {None: "null", True: "true", False: "false"}[value]
         return repr(value) if isinstance(value, float) else str(value)
-
-    def _size(self, node: Node) -> _Size:
-        """Return how much there is below a node; what stands at several places is counted at each."""
-        found = self._sizes.get(id(node))
-        if found is None:
-            inner: list[Node] = []
-            if isinstance(node, Alias):
-                inner = [node.target]
-            elif isinstance(node, Mapping):
-                inner = [part for pair in node.items for part in pair]
-            elif isinstance(node, Sequence):
-                inner = node.items
-            sizes = [self._size(part) for part in inner]
-            found = _Size(
-                1 + sum(size.nodes for size in sizes),
-                len(text_of(node) or "") + sum(size.characters for size in sizes),
-                max((size.depth for size in sizes), default=0) + (not isinstance(node, Alias)),
-                next((size.odd for size in sizes if size.odd is not None), None) if _is_data(node) else node,
-            )
-            self._sizes[id(node)] = found
-        return found
-
-
-class _Size(NamedTuple):
-    """What there is below a node, itself counted. odd: the first value that is no data."""
-
-    nodes: int
-    characters: int
-    depth: int
-    odd: Node | None
 
 
 class _Broken(ConfigError):
@@ -387,10 +355,6 @@ def _traced(variable: Variable) -> str:
     if found is None and variable.default is None:
         return f"${variable.name} is not set"
     return f"${variable.name} is {found!r}" if found else f"${variable.name} is not set, so {variable.default!r}"
-
-
-def _is_data(node: Node) -> bool:
-    return node.tag is None or node.tag.startswith(STANDARD) or node.tag in _VALUES
 
 
 def _is_open(node: Scalar) -> bool:
