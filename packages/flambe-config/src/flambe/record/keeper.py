@@ -114,7 +114,7 @@ class Keeper:
                 self._set_status(unit, run.CANCELLED, reason=reason)
             counts = self.state.counts()
             finished = status in (run.COMPLETE, run.FAILED)
-            digest = run_digest(self.record.spec_digest, self.state) if finished else None
+            digest = run_digest(spec_digest(self.spec, placed=False), self.state) if finished else None
             self.ledger.append("close", status=status, counts=counts, result_digest=digest)
             self.ledger.sync()
             self._pulse.end()
@@ -153,7 +153,7 @@ class Keeper:
         if anew or not self.state.is_planned(unit.id, unit.key, above.values()):
             self.ledger.append(
                 "plan", unit=unit.id, stage=unit.stage, variant=unit.variant, params=unit.params, key=unit.key,
-                needs=above, **({"code": unit.code} if unit.code else {}),
+                needs=above, **({"code": unit.code} if unit.code else {}), **({"files": unit.files} if unit.files else {}),
             )  # fmt: skip
 
     @on_disk
@@ -270,11 +270,14 @@ class Keeper:
     def reuse(self, unit: Unit, found: Found) -> Event:
         """Take an earlier result, by hard link or copy."""
         folder = self.paths.unit(unit.stage, unit.variant)
+        # Where they lie here: the other run may be one of another folder, or another machine.
+        declared = [declared_input(path, digest) for path, digest in unit.files.items()]
+        besides = [input_here(one) for one in found.record.inputs if not one.get("declared")]
         record = msgspec.structs.replace(
             found.record, stage=unit.stage, variant=unit.variant, params=unit.params, key=unit.key, seed=unit.seed,
             attempt=0, needs={s: Path(f).name for s, f in unit.needs.items()},
             reused_from=found.address or os.path.relpath(found.folder, self.paths.root),
-            inputs=_joined(self._inputs_above(unit.id), found.record.inputs),
+            inputs=_joined(self._inputs_above(unit.id), [*declared, *besides]),
         )  # fmt: skip
         self._inputs[unit.id] = record.inputs or _NO_INPUTS
         if found.folder.resolve() != folder.root.resolve():
@@ -335,6 +338,14 @@ class Keeper:
             self.ledger.append("reduce", stage=stage, kept=list(kept))
         if best is not None:
             self.mark_best(stage, best)
+
+    @on_disk
+    def settle(self, stages: Sequence[str], key: str) -> None:
+        """Record that all units are done of stages that a scheduler or a search has decided about together. key: of what they rest
+        on, see ``flambe.record.settled``.
+        """
+        if self.state.settled.get(stages[0], {}).get("key") != key:
+            self.ledger.append("settle", stages=list(stages), key=key)
 
     @on_disk
     def mark_best(self, stage: str, unit: str) -> None:

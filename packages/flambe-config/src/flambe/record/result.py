@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -20,6 +20,9 @@ from flambe.record.run import COMPLETE, StageRecord, read_record
 from flambe.runner.environment import input_is_unchanged
 from flambe.spec.digest import digest_of, file_digest
 from flambe.spec.nodes import NEW, YAML, kind_of, walk
+
+if TYPE_CHECKING:
+    from flambe.record.settled import Settled
 
 KEY_VERSION = 1
 
@@ -70,12 +73,11 @@ class ResultStore:
     def __init__(self, output_dir: Path) -> None:
         self.output_dir = output_dir
         self._index: dict[str, list[tuple[Path, Event]]] | None = None
+        self._settled: dict[str, list[Path]] = {}
 
     def find(self, key: str) -> Found | None:
         """Return a complete, whole result whose inputs are unchanged; None when there is none."""
-        if self._index is None:
-            self._index = self._read()
-        for folder, event in reversed(self._index.get(key, [])):
+        for folder, event in reversed(self._known().get(key, [])):
             record = self.whole(folder, event)
             if record is not None:
                 return Found(folder, event, record)
@@ -83,6 +85,22 @@ class ResultStore:
 
     def offer(self, folder: Path, event: Event) -> None:
         """Take note of a result that was committed. Nothing is to be done: it lies below the output folder already."""
+
+    def find_settled(self, key: str) -> Settled | None:
+        """Return stages that a run has settled under this key, all of whose results are whole, with inputs that are unchanged."""
+        from flambe.record.settled import settled_in  # few runs have a scheduler or a search
+
+        self._known()
+        found = (settled_in(run, key) for run in reversed(self._settled.get(key, [])))
+        return next((one for one in found if one is not None), None)
+
+    def offer_settled(self, key: str, run: Path) -> None:
+        """Take note of stages that a run has settled: as for ``offer``."""
+
+    def _known(self) -> dict[str, list[tuple[Path, Event]]]:
+        if self._index is None:
+            self._index = self._read()
+        return self._index
 
     def _read(self) -> dict[str, list[tuple[Path, Event]]]:
         index: dict[str, list[tuple[Path, Event]]] = {}
@@ -94,17 +112,22 @@ class ResultStore:
                         stage, _, variant = str(event["unit"]).partition("/")
                         folder = ledger.parent / "stages" / stage / variant
                         index.setdefault(event["key"], []).append((folder, event))
+                    elif event.get("event") == "settle":
+                        self._settled.setdefault(event["key"], []).append(ledger.parent)
         return index
 
     @staticmethod
-    def whole(folder: Path, event: Event) -> StageRecord | None:
-        """Return the record of a committed unit whose files are as they were, and what it read too; else None."""
+    def whole(folder: Path, event: Event, *, in_part: bool = False) -> StageRecord | None:
+        """Return the record of a committed unit whose files are as they were, and what it read too; else None.
+
+        in_part: also of a unit that was stopped early.
+        """
         paths = UnitPaths(folder)
         try:
             record = read_record(paths.record, StageRecord)
         except (OSError, ConfigError):
             return None
-        if record.key != event["key"] or record.status != COMPLETE or not record.complete:
+        if record.key != event["key"] or record.status != COMPLETE or not (record.complete or in_part):
             return None
         if not all(input_is_unchanged(described) for described in record.inputs):
             return None

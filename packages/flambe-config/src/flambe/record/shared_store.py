@@ -1,7 +1,8 @@
 """``SharedStore``: complete results by key, in a folder or at an address (``s3://…``) that several machines reach.
 
-A result is one file, ``KEY.tar``: the folder of its unit and the event that committed it. It is there as a whole or not at all,
-and nothing ever changes one, so any number of runs may read and write at once. Taking one opens no pickle and imports nothing:
+A result is one file, ``KEY.tar``: the folder of its unit and the event that committed it. What a scheduler or a search has decided
+about as a whole is one file too: a numbered folder for each unit that is no result of its own, and a list. A file is there as a whole
+or not at all, and nothing ever changes one, so any number of runs may read and write at once, and whoever needs the room may delete. Taking one opens no pickle and imports nothing:
 its files are checked by their digests, as those of an earlier run are.
 """
 
@@ -10,21 +11,31 @@ from __future__ import annotations
 import os
 import tarfile
 import tempfile
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from flambe.cli.console import say
 from flambe.errors import FlambeError, MachineError, UsageError
-from flambe.record.layout import STEPS
-from flambe.record.ledger import Event, read_event
+from flambe.record.layout import LEDGER, STEPS, RunPaths
+from flambe.record.ledger import Event, fold, read_event, read_events
+from flambe.record.metrics import plain_number
 from flambe.record.result import Found, ResultStore
 from flambe.spec.codec import dump_json
 from flambe.spec.hooks import Scheme, scheme
 
+if TYPE_CHECKING:
+    from flambe.record.settled import Settled
+
 _END = ".tar"
 _COMMIT = "commit.json"
+_SETTLED = "settled.json"
 
 
 class SharedStore:
@@ -58,29 +69,50 @@ class SharedStore:
         found = self._nearer.find(key)
         if found is not None or key not in self._keys:
             return found
-        folder = Path(self._temporary.name) / key
-        file = Path(self._temporary.name) / f"{key}{_END}"
+        folder = self._fetch(key)
+        if folder is None:
+            return None
         try:
-            if self._scheme is None:
-                file = self._folder / f"{key}{_END}"
-            else:
-                self._scheme.download(f"{self.address}/{key}{_END}", file.parent)
-            with tarfile.open(file) as archive:
-                archive.extractall(folder, filter="data")
             event = read_event((folder / _COMMIT).read_bytes())
-        except (OSError, ValueError, tarfile.TarError, FlambeError) as error:
-            say(f"{self.address}/{key}{_END} cannot be taken: {error}")
+        except (OSError, ValueError) as error:
+            return self._cannot(key, error)
+        return self._found(folder, event, key) if event.get("key") == key else None
+
+    def find_settled(self, key: str) -> Settled | None:
+        """Return stages that were settled under this key, all of whose results are whole, with inputs that are unchanged here."""
+        from flambe.record.settled import Settled, SettledUnit
+
+        found = self._nearer.find_settled(key)
+        if found is not None or key not in self._keys:
+            return found
+        folder = self._fetch(key)
+        if folder is None:
             return None
-        if event.get("key") != key:
-            return None
-        record = ResultStore.whole(folder, event)
-        return None if record is None else Found(folder, event, record, f"{self.address}/{key}{_END}")
+        try:
+            listed = msgspec.json.decode((folder / _SETTLED).read_bytes(), type=_SettledFile)
+            events = [read_event(msgspec.json.encode(one.commit)) for one in listed.units]
+        except (OSError, ValueError) as error:
+            return self._cannot(key, error)
+        units = []
+        for index, (one, event) in enumerate(zip(listed.units, events, strict=True)):
+            own = folder / str(index)
+            taken = self._found(own, event, key, in_part=True) if own.is_dir() else self.find(str(event.get("key")))
+            if taken is None:
+                return None
+            units.append(SettledUnit(one.stage, one.variant, one.params, one.key, taken))
+        return Settled(units, listed.decisions) if listed.key == key and units else None
 
     def offer(self, folder: Path, event: Event) -> None:
         """Put the committed result in ``folder`` there, unless it is; soon, and beside whatever else goes on."""
         if event.get("complete") and event["key"] not in self._keys:
             self._keys.add(event["key"])
             self._sent.append(self._sender.submit(self._put, folder, event))
+
+    def offer_settled(self, key: str, run: Path) -> None:
+        """Put the stages that ``run`` has settled under ``key`` there, unless they are; soon, as for ``offer``."""
+        if key not in self._keys:
+            self._keys.add(key)
+            self._sent.append(self._sender.submit(self._put_settled, key, run))
 
     def close(self) -> None:
         """Wait for what is on its way. What could not be put there is told, and is no fault of the run."""
@@ -99,14 +131,57 @@ class SharedStore:
         except OSError as error:
             raise MachineError(f"the store {self.address} cannot be used: {error.strerror}") from error
 
+    def _fetch(self, key: str) -> Path | None:
+        """Return a folder with what the file of ``key`` holds; None, and a word, when it cannot be read."""
+        folder = Path(self._temporary.name) / key
+        file = Path(self._temporary.name) / f"{key}{_END}"
+        try:
+            if self._scheme is None:
+                file = self._folder / f"{key}{_END}"
+            else:
+                self._scheme.download(f"{self.address}/{key}{_END}", file.parent)
+            with tarfile.open(file) as archive:
+                archive.extractall(folder, filter="data")
+        except (OSError, tarfile.TarError, FlambeError) as error:
+            return self._cannot(key, error)
+        return folder
+
+    def _cannot(self, key: str, error: Exception) -> None:
+        say(f"{self.address}/{key}{_END} cannot be taken: {error}")
+
+    def _found(self, folder: Path, event: Event, key: str, *, in_part: bool = False) -> Found | None:
+        record = ResultStore.whole(folder, event, in_part=in_part)
+        return None if record is None else Found(folder, event, record, f"{self.address}/{key}{_END}")
+
     def _put(self, folder: Path, event: Event) -> None:
-        name = f"{event['key']}{_END}"
+        with self._new(event["key"]) as archive:
+            _add_folder(archive, folder)
+            _add_file(archive, _COMMIT, dump_json(_plain(event)))
+
+    def _put_settled(self, key: str, run: Path) -> None:
+        from flambe.record.settled import decisions_settled, plans_settled
+
+        state = fold(read_events(run / LEDGER))
+        units = []
+        with self._new(key) as archive:
+            for index, plan in enumerate(plans_settled(state, key)):
+                event = state.done[plan["unit"]]
+                units.append(_SettledEntry(plan["stage"], plan["variant"], plan["params"], plan["key"], _plain(event)))
+                if not (event["complete"] and event["key"] in self._keys):
+                    _add_folder(archive, RunPaths(run).unit(plan["stage"], plan["variant"]).root, f"{index}/")
+            listed = _SettledFile(key, units, decisions_settled(state, key))
+            _add_file(archive, _SETTLED, dump_json(listed))
+
+    @contextmanager
+    def _new(self, key: str) -> Iterator[tarfile.TarFile]:
+        """Give the archive of ``key``, which is put in its place when it is written."""
+        name = f"{key}{_END}"
         # Aside of what readers look for, and on the same disk where the store is a folder.
         aside = self._folder if self._scheme is None else Path(self._temporary.name)
-        handle, path = tempfile.mkstemp(dir=aside, prefix=f".{event['key']}-")
+        handle, path = tempfile.mkstemp(dir=aside, prefix=f".{key}-")
         try:
             with os.fdopen(handle, "wb") as stream, tarfile.open(fileobj=stream, mode="w") as archive:
-                _pack(archive, folder, event)
+                yield archive
             if self._scheme is None:
                 os.chmod(path, 0o644)
                 os.replace(path, self._folder / name)
@@ -114,6 +189,22 @@ class SharedStore:
                 self._scheme.upload(Path(path), f"{self.address}/{name}")
         finally:
             Path(path).unlink(missing_ok=True)
+
+
+class _SettledEntry(msgspec.Struct):
+    """A unit in the list of a file: what was planned, and the event that committed it, or took it from elsewhere."""
+
+    stage: str
+    variant: str
+    params: dict[str, Any]
+    key: str
+    commit: dict[str, Any]
+
+
+class _SettledFile(msgspec.Struct):
+    key: str
+    units: list[_SettledEntry]
+    decisions: list[dict[str, Any]]
 
 
 def _scheme_of(address: str) -> Scheme | None:
@@ -128,11 +219,19 @@ def _scheme_of(address: str) -> Scheme | None:
         raise UsageError(f"{address} is no store", expected="a folder, or s3://bucket/folder") from error
 
 
-def _pack(archive: tarfile.TarFile, folder: Path, event: Event) -> None:
+def _plain(event: Event) -> Event:
+    """Return an event as JSON can have it: a metric that is no finite number is text, as in a ledger."""
+    metric = event.get("metric")
+    return event if metric is None else {**event, "metric": plain_number(metric)}
+
+
+def _add_folder(archive: tarfile.TarFile, folder: Path, within: str = "") -> None:
     for start in sorted(folder.iterdir()):
         if start.name != STEPS and not start.name.startswith("."):
-            archive.add(start, start.name)
-    data = dump_json(event)
-    entry = tarfile.TarInfo(_COMMIT)
+            archive.add(start, within + start.name)
+
+
+def _add_file(archive: tarfile.TarFile, name: str, data: bytes) -> None:
+    entry = tarfile.TarInfo(name)
     entry.size = len(data)
     archive.addfile(entry, BytesIO(data))
