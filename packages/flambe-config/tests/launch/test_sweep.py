@@ -7,6 +7,8 @@ import signal
 import time
 from typing import Any
 
+import pytest
+
 from flambe import Reader
 
 BODY = """
@@ -135,3 +137,38 @@ def test_it_is_tried_again(project: Any) -> None:
     project.start("__run__.__retries__=2", "seed=1,2", code=1)
     assert (project.folder / "tries").read_text() == "x" * 6
     assert {unit.attempt for unit in variants(project).values()} == {3}
+
+
+@pytest.mark.parametrize("words", [("seed=1",), ("seed=1,2",)])
+def test_what_is_tried_again_goes_on_from_what_it_had_kept(project: Any, words: tuple[str, ...]) -> None:
+    project.main(
+        """
+import flambe
+attempt, logger = ctx.info.attempt, ctx.logger
+done = logger.load_checkpoint()["done"] if attempt > 1 else 0
+logger.log_metrics({"done": done}, log_name="train")
+logger.log_checkpoint({"done": done + 1})
+flambe.log("seen", attempt, attempt)
+print("attempt", attempt, flush=True)
+if attempt < 3:
+    raise OSError("again")
+return done
+""",
+        config="seed: 0\n",
+    )
+    assert project.start("__run__.__retries__=2", *words).stdout.splitlines()[-1] in ("returned 2", "returned [2, 2]")
+    sweep = "," in words[0]
+    for seed in (1, 2) if sweep else (1,):
+        variant = f"seed={seed}" if sweep else "0"
+        folder = project.root() / "stages/main" / variant
+        home = folder if sweep else project.root()
+        lines = (home / "metrics/train.jsonl").read_text().splitlines()
+        assert [json.loads(line)["done"] for line in lines] == [0, 1, 2]
+        seen = (folder / "metrics/main.jsonl").read_text().splitlines()
+        assert [json.loads(line)["seen"] for line in seen] == [1, 2, 3]
+        # What was wrong with each of them stays in the log.
+        said = (home / "outputs.log").read_text()
+        assert [said.count(f"attempt {number}\n") for number in (1, 2, 3)] == [1, 1, 1]
+        assert said.count("OSError: again\n") == 2
+        unit = project.unit(variant=variant)
+        assert (unit.status, unit.attempt, unit.resumes, unit.result) == ("COMPLETE", 3, 0, 2)

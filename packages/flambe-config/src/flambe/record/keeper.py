@@ -157,26 +157,29 @@ class Keeper:
             )  # fmt: skip
 
     @on_disk
-    def start(self, unit: Unit, attempt: int, worker: str, from_step: int = 0) -> Path:
+    def start(self, unit: Unit, attempt: int, worker: str, from_step: int = 0, *, again: bool = False) -> Path:
         """Begin an attempt and return its empty scratch folder. Streams are cut back to what ``from_step`` had, but for those of a
         function that goes on: how far it is only it knows, so whatever it has written stays.
+
+        again: it goes on from what an attempt of this process has left.
         """
         folder = self.paths.unit(unit.stage, unit.variant)
         resumes = self._resumes_of(unit.id)
+        stays = again or resumes > 0
         if not _is_new(folder.root):
             # A torn commit may have left parts of a result. Lists go before what they list.
-            own = () if resumes else (folder.root / layout.ARTIFACT_INDEX, folder.root / layout.ARTIFACTS)
+            own = () if stays else (folder.root / layout.ARTIFACT_INDEX, folder.root / layout.ARTIFACTS)
             for path in (folder.exports, folder.export_tensors, folder.checkpoint, *own):
                 if path.is_dir():
                     shutil.rmtree(path, ignore_errors=True)
                 else:
                     path.unlink(missing_ok=True)
             run.sweep(folder.root)
-            if resumes:
+            if stays:
                 sweep_artifacts(folder.root)
             else:
                 self._streams.cut(unit.id, self.state.reports.get(unit.id, ()), from_step)
-        inputs = _joined(self._inputs_above(unit.id), self._inputs_so_far(unit.id) if from_step else [])
+        inputs = joined(self._inputs_above(unit.id), self._inputs_so_far(unit.id) if from_step else [])
         record = StageRecord(
             stage=unit.stage, variant=unit.variant, params=unit.params, key=unit.key, seed=unit.seed, step=from_step,
             attempt=attempt, time=run.Times(started=run.now()), needs={s: Path(f).name for s, f in unit.needs.items()},

@@ -27,8 +27,9 @@ _OLD = {
 class Info:
     """``run.json`` by attributes, read when it is asked: ``info.status``, ``info.host.name``, ``info.time.started``.
 
-    That of a variant of a sweep is on top of the run's: ``info.params`` and ``info.resumes`` are its own. What the record does not
-    have yet is None, ``path`` is the folder. home: the folder of the run or variant; None where nothing is recorded.
+    That of a variant of a sweep is on top of the run's: ``info.params`` and ``info.resumes`` are its own. ``info.attempt`` is above 1
+    where an earlier attempt, or an earlier command, has left something to go on from. What the record does not have yet is None,
+    ``path`` is the folder. home: the folder of the run or variant; None where nothing is recorded.
     """
 
     def __init__(self, home: Path | None) -> None:
@@ -62,14 +63,20 @@ class Info:
 
     def _read(self) -> ConfigDict:
         if self._home is None:
-            return ConfigDict(status="RUNNING", host={"name": socket.gethostname(), "pid": os.getpid()}, path=None)
+            here = {"name": socket.gethostname(), "pid": os.getpid()}
+            return ConfigDict(status="RUNNING", host=here, path=None, attempt=1)
         found = ConfigDict()
         if self._home.parent.parent.name == STAGES:
             found.update(_record(self._home.parents[2]))
             for name in ("counts", "resumes"):  # of the run: not all of its variants had begun
                 found.pop(name, None)
+        else:
+            # What runs alone has its record beside that of the run. Of a sweep nobody asks here.
+            units = [path for path in self._home.glob(f"{STAGES}/*/*") if not path.is_symlink()]
+            found["attempt"] = _record(units[0]).get("attempt", 1) if units else 1
         found.update(_record(self._home))
         found.setdefault("resumes", 0)
+        found.setdefault("attempt", 1)
         found["path"] = str(self._home)
         return found
 

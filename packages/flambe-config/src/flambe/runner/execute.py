@@ -205,10 +205,12 @@ def run_unit(
     # Imported here: a run with nothing to do loads neither the builder nor torch.
     from flambe.runner.stage import StageRun
 
+    again = False
     while True:
         attempt = state.attempts.get(unit.id, 0) + 1
         from_step = state.steps.get(unit.id, 0)
-        run = StageRun(unit, keeper.start(unit, attempt, "main", from_step), echo=1 if launched else 2)
+        scratch = keeper.start(unit, attempt, "main", from_step, again=again)
+        run = StageRun(unit, scratch, echo=1 if launched else 2)
         try:
             return _attempt(keeper, run, attempt, from_step, interrupt, launched)
         except DiskRefused:
@@ -225,6 +227,7 @@ def run_unit(
             keeper.fail(unit, attempt, failure.error, final=final, streams=streams, end=failure.end)
             if final:
                 return state.failed[unit.id]
+            again = unit.is_function
         finally:
             run.close()
 

@@ -161,6 +161,7 @@ class _Crew:
         self._how = how
         self._interrupt = interrupt
         self._running: dict[str, OwnProcess] = {}
+        self._tried: set[str] = set()
         self._selector = selectors.DefaultSelector()
 
     def run(self, units: Sequence[Unit]) -> Iterator[Event]:
@@ -197,7 +198,8 @@ class _Crew:
 
     def _start(self, unit: Unit, *, alone: bool) -> None:
         attempt = self._keeper.state.attempts.get(unit.id, 0) + 1
-        scratch = self._keeper.start(unit, attempt, "its own process")
+        scratch = self._keeper.start(unit, attempt, "its own process", again=unit.id in self._tried)
+        self._tried.add(unit.id)
         # The lines of several at once would not be told apart.
         process = OwnProcess(unit, scratch, attempt=attempt, echo=self._how.jobs == 1)
         self._running[unit.id] = process
