@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import shutil
 
 import pytest
 
@@ -118,6 +119,104 @@ def test_a_second_run_takes_every_result_and_chooses_alike(labs):
     assert second.counts["reused"] == second.counts["done"] == first.counts["done"]
     assert second.result_digest == first.result_digest
     assert len(lab.pools) == 1
+
+
+def _reused(lab, index):
+    events = read_events(lab.folder / f"x/exp.{index}/ledger.jsonl")
+    return {event["unit"].partition("/")[0] for event in events if event["event"] == "reuse"}, events
+
+
+@pytest.mark.parametrize(
+    ("search", "scheduler"), [(OPTUNA, None), (OPTUNA, ASHA), (BOHB, None)], ids=["optuna", "optuna and asha", "bohb"]
+)
+def test_a_search_that_has_ended_is_taken_as_a_whole(labs, search, scheduler):
+    (lab,) = labs(1)
+    search = {**search, **({"step_budget": 40} if search is BOHB else {"trial_budget": 6})}
+    _, first = _run(lab, _spec(search, scheduler=scheduler, seeds=[1, 2]))
+    _, second = _run(lab, _spec(search, scheduler=scheduler, seeds=[1, 2]))
+    assert second.counts["reused"] == second.counts["done"] == first.counts["done"]
+    assert second.result_digest == first.result_digest
+    # What is changed after the search, in its reduce or below it, is no reason to search again.
+    other = _spec(search, scheduler=scheduler, seeds=[1, 2], reduce=3)
+    other.stages[4].body["more"] = 1
+    _, third = _run(lab, other)
+    reused, events = _reused(lab, 2)
+    assert reused == {"data", "model", "warm", "train"}
+    ran = [event["unit"] for event in events if event["event"] == "commit"]
+    assert len(ran) == 6
+    assert all(unit.startswith("evaluate/") for unit in ran)
+    assert third.counts["pending"] == third.counts["failed"] == 0
+    # Of a run that has taken it, it is taken as well.
+    shutil.rmtree(lab.folder / "x/exp.0")
+    shutil.rmtree(lab.folder / "x/exp.1")
+    _, fourth = _run(lab, other)
+    assert fourth.counts["reused"] == fourth.counts["done"]
+    assert fourth.result_digest == third.result_digest
+
+
+@pytest.mark.parametrize("change", ["search", "scheduler", "body", "above", "seed"])
+def test_a_search_that_is_another_one_is_not_taken(labs, change):
+    (lab,) = labs(1)
+    _run(lab, _spec(OPTUNA, scheduler=ASHA))
+    spec = _spec(OPTUNA, scheduler=ASHA)
+    if change == "search":
+        spec.stages[3].search = {**OPTUNA, "trial_budget": 13}
+    elif change == "scheduler":
+        spec.stages[3].scheduler = {**ASHA, "grace_period": 2}
+    elif change == "body":
+        spec.stages[2].body["more"] = 1
+    elif change == "above":
+        spec.stages[0].body["n"] = {"$grid": [2]}
+    else:
+        spec.seed = 5
+    _run(lab, spec)
+    reused, events = _reused(lab, 1)
+    assert "train" not in reused
+    assert any(event["event"] == "commit" and event["unit"].startswith("train/") for event in events)
+
+
+@pytest.mark.parametrize("kill_at", [90, 150])
+def test_a_search_that_has_not_ended_is_not_taken(labs, kill_at):
+    lab, alone = labs(2)
+    assert _run(lab, _spec(OPTUNA, scheduler=ASHA), kill_at=kill_at) is None
+    other = _spec(OPTUNA, scheduler=ASHA, reduce=3)
+    _, ended = _run(lab, other)
+    reused, events = _reused(lab, 1)
+    assert reused >= {"data", "model"}
+    assert "train" not in reused
+    assert sum(event["event"] == "commit" and event["unit"].startswith("train/") for event in events) == 12
+    assert ended.result_digest == _run(alone, other)[1].result_digest
+
+
+def test_a_search_of_which_a_variant_failed_or_is_damaged_is_not_taken(labs):
+    (lab,) = labs(1)
+    failing = {"fails": lambda unit, attempt, step: unit.stage == "train" and unit.params["train.lr"] < 1e-3}
+    _, first = _run(lab, _spec(OPTUNA, scheduler=ASHA, max_failures=0), **failing)
+    assert first.counts["failed"] > 0
+    _, second = _run(lab, _spec(OPTUNA, scheduler=ASHA, max_failures=0))
+    assert second.counts["failed"] == 0
+    assert "train" not in _reused(lab, 1)[0]
+    damaged = next((lab.folder / "x/exp.1/stages/train").glob("*/checkpoint/manifest.json"))
+    damaged.unlink()
+    _run(lab, _spec(OPTUNA, scheduler=ASHA, max_failures=0))
+    assert "train" not in _reused(lab, 2)[0]
+
+
+@pytest.mark.parametrize("gone", [False, True], ids=["it is there yet", "it is gone"])
+def test_crashes_while_a_search_is_taken_change_nothing(labs, gone):
+    (lab,) = labs(1)
+    spec = _spec({**OPTUNA, "trial_budget": 6}, scheduler=ASHA)
+    _, first = _run(lab, spec)
+    while "train" not in _reused(lab, 1)[0]:
+        assert _run(lab, spec, kill_at=12) is None
+    if gone:
+        shutil.rmtree(lab.folder / "x/exp.0")
+    crashes = 0
+    while (ended := _run(lab, spec, kill_at=25, seed=crashes)) is None:
+        crashes += 1
+        assert crashes < 100
+    assert ended[1].result_digest == first.result_digest
+    assert ("train" in {one.unit.stage for one in lab.controller.works.values() if one.reused}) is not gone
 
 
 def test_seeds_are_told_as_one_choice(labs):

@@ -8,12 +8,11 @@ many as there are seeds and variants of what was settled before. The search is t
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 
-from flambe.compile.search import Assignment, Filler
 from flambe.experiment.work import Work
-from flambe.pipeline.graph import StageGraph
-from flambe.pipeline.variants import Choice, Choices, Variant, expand
+from flambe.pipeline.grown import GrownVariants
+from flambe.pipeline.variants import Variant
 from flambe.search.budget import Budget
 from flambe.search.proposer import Proposer
 
@@ -21,40 +20,27 @@ from flambe.search.proposer import Proposer
 class Growth:
     """One search of a run.
 
-    leader: the stage that it belongs to. searched: the stages that it chooses for, in file order, the leader last. stages: these
-    and those between. survivors: stage → its variants, of everything that was settled before. enlist: makes the unit of a new
-    variant, or finds the one that is there. steps_in_all: how many steps the variants of the leader have made together.
+    variants: what its choices lead to. enlist: makes the unit of a new variant, or finds the one that is there. steps_in_all: how
+    many steps the variants of the leader have made together.
 
     It listens to the schedule of its leader, where the position of a variant is that of its unit.
     """
 
     def __init__(
         self,
-        graph: StageGraph,
-        leader: str,
-        searched: Sequence[str],
+        variants: GrownVariants,
         budget: Budget,
         proposer: Proposer,
         *,
-        seeds: Sequence[int],
-        survivors: Mapping[str, Sequence[Variant]],
         enlist: Callable[[Variant], Work],
         steps_in_all: Callable[[], int],
     ) -> None:
-        self.leader = leader
-        self.stages = stages_of(graph, leader, searched)
         self.is_over = False
-        self._graph = graph
-        self._searched = tuple(searched)
+        self._variants = variants
         self._budget = budget
         self._proposer = proposer
-        self._seeds = seeds
-        self._survivors = survivors
         self._enlist = enlist
         self._steps_in_all = steps_in_all
-        self._fillers = {name: Filler(graph.stages[name].body) for name in self.stages}
-        self._places: dict[str, dict[str, int]] = {name: {} for name in self.stages}
-        self._known: dict[str, dict[tuple[object, ...], Variant]] = {name: {} for name in self.stages}
         self._asked = 0
         self._open: dict[int, dict[int, None]] = {}  # choice → positions that have not ended
         self._all: dict[int, list[int]] = {}
@@ -95,7 +81,7 @@ class Growth:
                 self.is_over = self._is_spent() or not self._open
                 return
             choice, self._asked = self._asked, self._asked + 1
-            positions = [self._enlist(variant).position for variant in self._grow(together)]
+            positions = [self._enlist(variant).position for variant in self._variants.of(together, self._enlist)]
             self._all[choice] = positions = list(dict.fromkeys(positions))
             for position in positions:
                 self._choices_of.setdefault(position, []).append(choice)
@@ -106,36 +92,3 @@ class Growth:
     def _is_spent(self) -> bool:
         steps = self._budget.steps
         return self._asked >= self._budget.trials or (steps is not None and self._steps_in_all() >= steps)
-
-    def _grow(self, together: Sequence[Assignment]) -> list[Variant]:
-        """Return the variants of the leader that a choice leads to."""
-        chosen = dict(zip(self._searched, together, strict=True))
-        made: dict[str, list[Variant]] = {}
-        for name in self.stages:
-            own = chosen.get(name, {})
-            place = self._places[name].setdefault(repr(own), len(self._places[name]))
-            choices = Choices([Choice(own, self._fillers[name](own))])
-            survivors = {need: made.get(need) or self._survivors.get(need, ()) for need in self._graph.needs[name]}
-            made[name] = []
-            for variant in expand(self._graph, name, survivors, choices, self._seeds):
-                seed = variant.seed.index if variant.seed is not None else None
-                mark = (place, seed, *((stage, one.index) for stage, one in variant.above.items()))
-                known = self._known[name].get(mark)
-                if known is None:
-                    variant.index, variant.choice = len(self._known[name]), place
-                    known = self._known[name][mark] = variant
-                    if name != self.leader:
-                        self._enlist(variant)
-                made[name].append(known)
-        return made[self.leader]
-
-
-def stages_of(graph: StageGraph, leader: str, searched: Sequence[str]) -> list[str]:
-    """Return the stages whose variants a search makes, in file order: the searched ones, and what of the stages above the
-    leader rests on them."""
-    above = graph.ancestors[leader]
-    return [
-        name
-        for name in graph.stages
-        if name in searched or (name in above and not set(searched).isdisjoint(graph.ancestors[name]))
-    ]

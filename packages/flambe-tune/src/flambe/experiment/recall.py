@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from flambe.experiment.history import earlier_stage
 from flambe.experiment.stage_state import StageState
 from flambe.experiment.work import Phase, Work
 from flambe.record.keeper import Keeper
 from flambe.record.ledger import Event
+from flambe.record.settled import Settled
 from flambe.runner.unit import Unit
 from flambe.search.schedule import StageSchedule
 from flambe.search.tune_adapter import EXPLOIT
@@ -18,14 +18,13 @@ from flambe.spec.nodes import Spec
 
 class Recall:
     """Takes up what earlier processes wrote about the units of a run. works: those that are known so far, by id, which
-    whoever makes them adds to. may_take: whether stages may be taken from earlier runs at all.
+    whoever makes them adds to.
     """
 
-    def __init__(self, spec: Spec, keeper: Keeper, works: Mapping[str, Work], *, may_take: bool) -> None:
+    def __init__(self, spec: Spec, keeper: Keeper, works: Mapping[str, Work]) -> None:
         self._spec = spec
         self._keeper = keeper
         self._works = works
-        self._may_take = may_take
 
     def plan(self, work: Work, *, anew: bool = False) -> None:
         """Expect a unit: see ``Keeper.plan``."""
@@ -98,32 +97,47 @@ class Recall:
             if event["unit"] == unit and event["decision"] == EXPLOIT and event["step"] <= work.step:
                 state.explore(work, event["choice"], event["key"])
 
-    def take_stage(self, state: StageState) -> bool:
-        """Take a whole stage with a scheduler from an earlier run: its results, and its decisions as they were."""
-        done = self._keeper.state.done
-        taken = {work for work in state.works if work.phase is Phase.DONE and done[work.unit.id]["event"] == "reuse"}
-        begun = any(work.step or work.phase is not Phase.WAITING for work in state.works if work not in taken)
-        earlier = None
-        if self._may_take and state.stage.reuse and state.works and not begun:
-            root, units = self._keeper.paths.root, [work.unit for work in state.works]
-            earlier = earlier_stage(root.parent, root, self._spec, state.stage.name, units)
-        if earlier is None:
-            for work in taken:
-                # Taken by a process that was killed, from a run that is gone since: the scheduler knows nothing of it.
-                self._plan_anew(state, work)
-                work.phase, work.step, work.reused = Phase.WAITING, 0, False
-            return False
-        for event in earlier.decisions[len(state.recorded) :]:
-            self._keeper.ledger.append(**{name: value for name, value in event.items() if name not in ("n", "t")})
-        for event in earlier.decisions:
-            if event["decision"] == EXPLOIT:
-                state.explore(self._works[event["unit"]], event["choice"], event["key"])
-        for work in state.works:
-            if work not in taken:
-                work.take_result(self._keeper.reuse(work.unit, earlier.found[work.unit.id]))
-                work.phase = Phase.DONE
-        state.schedule = None
-        return True
+    def has_begun(self, stages: Collection[str]) -> bool:
+        """Whether anything was done in this run for units of these stages, beside taking results of others."""
+        known = self._keeper.state
+        for unit, plan in known.planned.items():
+            done = known.done.get(unit)
+            if plan["stage"] in stages and (
+                known.reports.get(unit) or unit in known.failed or (done is not None and done["event"] == "commit")
+            ):
+                return True
+        return False
+
+    def forget_taken(self, stages: Collection[str]) -> None:
+        """Let the units of these stages begin anew if a process that was killed took some of them from a run that is gone since: the
+        scheduler of their stage knows nothing of those, and its decisions rest on all.
+        """
+        known = self._keeper.state
+        units = [unit for unit, plan in known.planned.items() if plan["stage"] in stages and unit not in known.pruned]
+        taken = {unit for unit in units if unit in known.done and known.done[unit]["event"] == "reuse"}
+        # Those that were taken come last: while there is one, the next process knows that it has to do this again.
+        for unit in sorted(units, key=taken.__contains__) if taken else ():
+            plan = known.planned[unit]
+            fields = {name: plan[name] for name in ("stage", "variant", "params", "key")}
+            gone = Unit(**fields, body=None, seed=0, code=plan.get("code", {}))
+            self._keeper.plan(gone, plan["needs"], anew=True)
+
+    def take(self, states: Sequence[StageState], settled: Settled) -> None:
+        """Take whole stages that a run has settled: their results, and the decisions about them as they were."""
+        found = {(unit.stage, unit.key): unit.found for unit in settled.units}
+        planned = {work.unit.id: (work.stage, work.unit.key) for state in states for work in state.works}
+        for state in states:
+            decisions = [event for event in settled.decisions if event["unit"].partition("/")[0] == state.stage.name]
+            for event in decisions[len(state.recorded) :]:
+                self._keeper.ledger.append(**{name: value for name, value in event.items() if name not in ("n", "t")})
+            for event in decisions:
+                if event["decision"] == EXPLOIT:
+                    state.explore(self._works[event["unit"]], event["choice"], event["key"])
+            for work in state.works:
+                if work.phase is not Phase.DONE:
+                    work.take_result(self._keeper.reuse(work.unit, found[planned[work.unit.id]]))
+                    work.phase = Phase.DONE
+            state.schedule = None
 
     def replay(self, state: StageState) -> None:
         """Let the scheduler of a stage hear again what earlier processes told it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
@@ -10,17 +11,20 @@ import msgspec
 from flambe.compile.search import dimensions
 from flambe.compile.trials import searched_together
 from flambe.errors import ConfigError
-from flambe.experiment.growth import Growth, stages_of
+from flambe.experiment.growth import Growth
 from flambe.experiment.recall import Recall
 from flambe.experiment.stage_state import StageState
 from flambe.experiment.work import Phase, Work
 from flambe.pipeline.graph import StageGraph
+from flambe.pipeline.grown import GrownVariants, stages_of, units_again
 from flambe.pipeline.reduce import Candidate, best_of, group_of
+from flambe.pipeline.settled_key import grown_key, listed_key
 from flambe.pipeline.variants import Variant, choices_of, expand
 from flambe.record.keeper import Keeper
 from flambe.record.layout import UnitPaths
 from flambe.record.result import Found
 from flambe.record.run import StageRecord, read_record
+from flambe.record.settled import Settled
 from flambe.runner.plan import make_unit
 from flambe.runner.unit import Unit
 from flambe.search.budget import read_budget, scheduler_of
@@ -37,6 +41,8 @@ class Store(Protocol):
     """Earlier results by key (``flambe.record.result.ResultStore``)."""
 
     def find(self, key: str) -> Found | None: ...
+    def find_settled(self, key: str) -> Settled | None: ...
+    def offer_settled(self, key: str, run: Path) -> None: ...
 
 
 class Roster:
@@ -76,10 +82,14 @@ class Roster:
             name: leader for leader, group in self._leaders.items() for name in stages_of(self.graph, leader, group)
         }
         self._fresh: list[Work] = []
+        self._keys: dict[tuple[str, ...], str] = {}
+        """Stages that are settled together → the key of what they rest on."""
+        self._taken: list[str] = []
+        self._store = store
         self._spec = spec
         self._keeper = keeper
         self._algorithm = algorithm or self._tune_algorithm
-        self._recall = Recall(spec, keeper, self.works, may_take=store is not None)
+        self._recall = Recall(spec, keeper, self.works)
 
     def expand(self, name: str) -> bool:
         """Make the units of a stage, as the ledger knows them, once the variants of all that it links to are known.
@@ -109,12 +119,16 @@ class Roster:
         self._recall.give_up_others(state)
         if is_population(state.stage.scheduler):
             _check_population(state)
+        settled = None
         if state.stage.scheduler is not None:
+            settled = self._settled([name], listed_key(self._spec, state.stage, [work.unit for work in state.works]))
             self._recall.remember(state)
             state.schedule = self._schedule(state, len(state.works))
         for work in state.works:
             self._recall.restore(state, work)
-        if state.schedule is not None and not self._recall.take_stage(state):
+        if settled is not None:
+            self._recall.take([state], settled)
+        elif state.schedule is not None:
             self._recall.replay(state)
         return True
 
@@ -132,31 +146,84 @@ class Roster:
         for name in names:
             self.states[name].growth = None
             self._recall.give_up_others(self.states[name])
-        return names
+        taken, self._taken = self._taken, []
+        return names + taken
 
     def _begin_growth(self, leader: str, together: list[str]) -> None:
         state = self.states[leader]
+        stages = [self.states[name].stage for name in together]
+        outside = {need for name in together for need in self.graph.needs[name] if need not in together}
+        above = {name: [self.unit_of[one].unit for one in self.states[name].survivors] for name in outside}
+        for name in together:
+            self.states[name].expanded = True
+        settled = self._settled(together, grown_key(self._spec, stages, above))
+        if settled is not None and self._take_grown(leader, together, settled):
+            return
         state.schedule = self._schedule(state, 0)
         searched = self._leaders[leader]
         space = Space({name: dimensions(self.graph.stages[name].body) for name in searched})
         growth = Growth(
-            self.graph,
-            leader,
-            searched,
+            self._variants_grown(leader, together),
             read_budget(self._spec.stage(leader)),
             self._proposer(self._spec.stage(leader), space),
-            seeds=self._spec.seeds,
-            survivors={name: one.survivors for name, one in self.states.items() if name not in together},
             enlist=self._enlist_grown,
             steps_in_all=lambda: state.schedule.steps_in_all if state.schedule is not None else 0,
         )
         state.schedule.listener = growth
         for name in together:
-            self.states[name].expanded = True
             self.states[name].growth = growth
             if self.states[name].stage.scheduler is not None:
                 self._recall.remember_grown(self.states[name])
         growth.begin()
+
+    def _variants_grown(self, leader: str, together: list[str]) -> GrownVariants:
+        survivors = {name: one.survivors for name, one in self.states.items() if name not in together}
+        return GrownVariants(self.graph, leader, self._leaders[leader], survivors, self._spec.seeds)
+
+    def _take_grown(self, leader: str, together: list[str], settled: Settled) -> bool:
+        """Make the units that a search has made in another run, and take them. Returns False if they are others here."""
+        units = units_again(
+            self._spec,
+            self._variants_grown(leader, together),
+            self._leaders[leader],
+            settled,
+            lambda variant: self.unit_of[variant].unit,
+            self._keeper.paths.root,
+        )
+        if units is None:
+            return False
+        for name in together:
+            if self.states[name].stage.scheduler is not None:
+                self._recall.remember_grown(self.states[name])
+        for variant in units:
+            work = self._enlist(variant)
+            self._recall.restore(self.states[variant.stage], work)
+        for name in together:
+            self._recall.give_up_others(self.states[name])
+        self._recall.take([self.states[name] for name in together], settled)
+        self._taken += together
+        return True
+
+    def _settled(self, together: list[str], key: str) -> Settled | None:
+        """Return what a run has settled under the key of these stages, if they may be taken from one."""
+        self._keys[tuple(together)] = key
+        settled = None
+        may = all(self.states[name].stage.reuse for name in together)
+        if self._store is not None and may and not self._recall.has_begun(together):
+            settled = self._store.find_settled(key)
+        if settled is None:
+            self._recall.forget_taken([name for name in together if self.states[name].stage.scheduler is not None])
+        return settled
+
+    def _settle(self, name: str) -> None:
+        """Write it down when the last stage has ended of those that were decided about together, and none of their units failed."""
+        for together, key in self._keys.items():
+            states = [self.states[one] for one in together]
+            ended = name in together and all(state.finished for state in states)
+            if ended and all(work.phase is Phase.DONE for state in states for work in state.works):
+                self._keeper.settle(together, key)
+                if self._store is not None and all(state.stage.reuse for state in states):
+                    self._store.offer_settled(key, self._keeper.paths.root)
 
     def _enlist_grown(self, variant: Variant) -> Work:
         if variant in self.unit_of:
@@ -213,6 +280,7 @@ class Roster:
         """
         state = self.states[name]
         state.finished = True
+        self._settle(name)
         ranking = self.ranking(name)
         done = [work for work in state.works if work.phase is Phase.DONE]
         if not self.graph.reduces(name):

@@ -99,6 +99,10 @@ class MemoryKeeper:
         if stage not in self.state.reduced:
             self.ledger.append("reduce", stage=stage, kept=list(kept))
 
+    def settle(self, stages: Sequence[str], key: str) -> None:
+        if self.state.settled.get(stages[0], {}).get("key") != key:
+            self.ledger.append("settle", stages=list(stages), key=key)
+
     def mark_best(self, stage: str, unit: str) -> None: ...
 
     def note(self, text: str) -> None: ...
