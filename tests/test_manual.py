@@ -67,7 +67,7 @@ def _run(desk: Path, spec: Spec) -> tuple[Summary, Counter]:
 
 
 def _plan(desk: Path, spec: Spec) -> Counter:
-    planned = plan_units(spec, desk / "out/manual/exp.9", ResultStore(desk / "out").find)
+    planned = plan_units(spec, desk / "out/manual/exp.9", ResultStore(desk / "out"))
     return Counter((one.unit.stage, one.action) for one in planned)
 
 

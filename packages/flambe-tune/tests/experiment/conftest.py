@@ -7,6 +7,7 @@ import json
 import random
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 
 from flambe.experiment import Controller
 from flambe.experiment.simulation import SimulatedPool
+from flambe.pipeline import plan_units
 from flambe.record.keeper import Keeper
 from flambe.record.ledger import fold, read_events
 from flambe.record.result import ResultStore
@@ -216,6 +218,11 @@ class Lab:
             counts = state.counts()
             assert counts["expected"] == counts["done"] + counts["failed"] + counts["pruned"] + counts["pending"]
             return None
+
+    def plan(self, spec: Spec) -> Counter[tuple[str, str]]:
+        """Return (stage, what ``--plan`` says of it) → how many units."""
+        planned = plan_units(spec, self.folder / spec.name / "exp.next", ResultStore(self.folder))
+        return Counter((row["stage"], row["action"]) for row in (one.row() for one in planned))
 
 
 @pytest.fixture

@@ -189,6 +189,7 @@ def test_a_reduce_of_failed_variants_leaves_nothing_and_says_so(lab):
 @pytest.mark.parametrize("scheduler", [None, ASHA, HYPERBAND], ids=["none", "asha", "hyperband"])
 def test_a_second_run_runs_nothing(lab, scheduler):
     _, first = lab.run(_spec(scheduler))
+    assert {action for _, action in lab.plan(_spec(scheduler))} == {"reuse"}
     _, second = lab.run(_spec(scheduler))
     assert len(lab.pools) == 1
     assert second.counts["reused"] == second.counts["done"] == first.counts["done"]
@@ -220,6 +221,7 @@ def test_a_stage_with_a_scheduler_is_not_reused_in_part(lab):
     lab.run(_spec(ASHA))
     spec = _spec(ASHA)
     spec.stages[2].body["lr"] = {"$grid": [0.1, 0.2]}
+    assert {stage for stage, action in lab.plan(spec) if action == "run"} == {"train", "evaluate"}
     lab.run(spec)
     assert {unit.partition("/")[0] for unit, step in lab.pools[1].ran} == {"train", "evaluate"}
 

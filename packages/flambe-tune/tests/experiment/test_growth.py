@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 import shutil
+from collections import Counter
 
 import pytest
 
@@ -133,13 +134,20 @@ def test_a_search_that_has_ended_is_taken_as_a_whole(labs, search, scheduler):
     (lab,) = labs(1)
     search = {**search, **({"step_budget": 40} if search is BOHB else {"trial_budget": 6})}
     _, first = _run(lab, _spec(search, scheduler=scheduler, seeds=[1, 2]))
-    _, second = _run(lab, _spec(search, scheduler=scheduler, seeds=[1, 2]))
+    spec = _spec(search, scheduler=scheduler, seeds=[1, 2])
+    planned = lab.plan(spec)
+    _, second = _run(lab, spec)
     assert second.counts["reused"] == second.counts["done"] == first.counts["done"]
     assert second.result_digest == first.result_digest
+    works = lab.controller.works.values()
+    assert planned == Counter((work.stage, "reuse") for work in works)
     # What is changed after the search, in its reduce or below it, is no reason to search again.
     other = _spec(search, scheduler=scheduler, seeds=[1, 2], reduce=3)
     other.stages[4].body["more"] = 1
+    planned = lab.plan(other)
     _, third = _run(lab, other)
+    works = lab.controller.works.values()
+    assert planned == Counter((work.stage, "reuse" if work.reused else "run") for work in works)
     reused, events = _reused(lab, 2)
     assert reused == {"data", "model", "warm", "train"}
     ran = [event["unit"] for event in events if event["event"] == "commit"]
@@ -157,10 +165,11 @@ def test_a_search_that_has_ended_is_taken_as_a_whole(labs, search, scheduler):
 @pytest.mark.parametrize("change", ["search", "scheduler", "body", "above", "seed"])
 def test_a_search_that_is_another_one_is_not_taken(labs, change):
     (lab,) = labs(1)
-    _run(lab, _spec(OPTUNA, scheduler=ASHA))
-    spec = _spec(OPTUNA, scheduler=ASHA)
+    optuna = {**OPTUNA, "trial_budget": 5}
+    _run(lab, _spec(optuna, scheduler=ASHA))
+    spec = _spec(optuna, scheduler=ASHA)
     if change == "search":
-        spec.stages[3].search = {**OPTUNA, "trial_budget": 13}
+        spec.stages[3].search = {**OPTUNA, "trial_budget": 6}
     elif change == "scheduler":
         spec.stages[3].scheduler = {**ASHA, "grace_period": 2}
     elif change == "body":
@@ -169,6 +178,7 @@ def test_a_search_that_is_another_one_is_not_taken(labs, change):
         spec.stages[0].body["n"] = {"$grid": [2]}
     else:
         spec.seed = 5
+    assert lab.plan(spec)["train", "search"] == 1
     _run(lab, spec)
     reused, events = _reused(lab, 1)
     assert "train" not in reused

@@ -163,8 +163,7 @@ def _plan(spec: Any, settings: Any) -> int:
     counts: dict[str, int] = {}
     seconds: dict[str, float] = {}
     with earlier_results(spec, settings) as store:
-        find = (lambda key: None) if store is None else store.find
-        for planned in plan_units(spec, output / spec.name / "exp.next", find):
+        for planned in plan_units(spec, output / spec.name / "exp.next", store):
             counts[planned.action] = counts.get(planned.action, 0) + 1
             if isinstance(planned, PlannedUnit) and planned.action == RUN:
                 why = "--force" if settings.force else reasons.why(planned.unit, planned.needs_that_run)
