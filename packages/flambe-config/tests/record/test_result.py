@@ -138,7 +138,7 @@ def test_results_are_found_where_a_run_was_moved_to(tmp_path):
 
 
 def test_a_result_whose_input_has_changed_is_not_taken(tmp_path):
-    from flambe.runner.environment import describe_input
+    from flambe.record.inputs import describe_input
 
     data = tmp_path / "data.csv"
     data.write_text("1,2\n")

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
+
 import msgspec
 import pytest
 
+from flambe.compile.search import expand
 from flambe.experiment.session import Settings, run_experiment
 from flambe.pipeline.reason import Reasons
+from flambe.record.declared import forget_files
+from flambe.runner.execute import execute
+from flambe.runner.plan import concrete_units
 from flambe.spec.codec import dump_spec
 
 
@@ -79,3 +85,33 @@ def test_a_search_is_planned_as_what_it_is(bench, plan):
     assert end["counts"] == {"run": 1, "search": 2}
     assert rows["climb", None] == {"stage": "climb", "search": "climb", "at_most": 7, "action": "search"}
     assert rows["judge", None]["search"] == "climb"
+
+
+def test_a_plan_names_the_file_that_has_changed(bench):
+    data = bench.folder / "numbers.txt"
+    data.write_text("1 2 3")
+    spec = bench.spec(rates=1, climber={"mark": {"$file": str(data)}})
+
+    def why():
+        forget_files()
+        units = concrete_units(next(expand(spec)), bench.folder / "next")
+        return [Reasons(bench.folder / "out" / "climb", spec).why(unit, []) for unit in units]
+
+    execute(next(expand(spec)), tool="test", on_unit=lambda row: None)
+    data.write_text("1 2 4")
+    assert why()[1] == f"{data} has changed since exp.0"
+    other = bench.folder / "elsewhere" / "numbers.txt"
+    other.parent.mkdir()
+    other.write_text("1 2 3")
+    spec.stages[1].body["mark"] = {"$file": str(other)}
+    assert "mark" not in why()[1]  # the same content
+    other.write_text("1 2 5")
+    assert why()[1] == "climb.mark was numbers.txt, is numbers.txt, with other content (in exp.0)"
+    spec.stages[1].body["mark"] = {"$file": str(other.rename(other.with_name("others.txt")))}
+    assert why()[1] == "climb.mark was numbers.txt, is others.txt (in exp.0)"
+    # A ledger of a version that told files by their paths.
+    ledger = bench.folder / "out/climb/exp.0/ledger.jsonl"
+    lines = [json.loads(line) for line in ledger.read_text().splitlines()]
+    ledger.write_text("".join(json.dumps({k: v for k, v in line.items() if k != "files"}) + "\n" for line in lines))
+    spec.stages[1].body["mark"] = {"$file": str(data)}
+    assert why()[1] == "files were told by their paths when exp.0 was made, and are by their content now"

@@ -8,6 +8,7 @@ import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from flambe.errors import MachineError, UsageError
@@ -50,12 +51,12 @@ def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return str(tmp_path / "shared") if request.param == "folder" else request.getfixturevalue("bucket")
 
 
-def _run(lab, address):
-    """Run SPEC as a machine of its own, which shares nothing but the store."""
+def _run(lab, address, spec=SPEC):
+    """Run a spec as a machine of its own, which shares nothing but the store."""
     lab.folder.mkdir(exist_ok=True)
     with SharedStore(address, ResultStore(lab.folder), lab.folder) as store:
         _, record = lab.run(
-            SPEC, store=store, steps=lambda unit: 2, metric=lambda unit, step: unit.params.get("train.lr")
+            spec, store=store, steps=lambda unit: 2, metric=lambda unit, step: unit.params.get("train.lr")
         )
         root = lab.folder / "x/exp.0"
         state = fold(read_events(root / "ledger.jsonl"))
@@ -75,6 +76,28 @@ def test_what_one_machine_did_another_takes(labs, address):
     assert taken.result_digest == done.result_digest
     assert all(event["source"].startswith(f"{address}/") for event in state.done.values())
     assert _run(third, address)[0].result_digest == done.result_digest
+
+
+def test_data_that_lies_elsewhere_on_another_machine_is_the_same_data(labs, tmp_path):
+    first, second, third = labs(3)
+
+    def given(lab, text):
+        lab.folder.mkdir()
+        (lab.folder / "more.txt").write_text("more")
+        (lab.folder / "words.txt").write_text(text)
+        files = [{"$file": str(lab.folder / name)} for name in ("words.txt", "more.txt")]
+        data, *rest = SPEC.stages
+        return msgspec.structs.replace(
+            SPEC, stages=[msgspec.structs.replace(data, body={**data.body, "path": {"$grid": files}}), *rest]
+        )
+
+    done, there = _run(first, str(tmp_path / "shared"), given(first, "words"))
+    taken, here = _run(second, str(tmp_path / "shared"), given(second, "words"))
+    assert taken.counts["reused"] == taken.counts["done"] == len(there.done) == len(here.done)
+    assert taken.result_digest == done.result_digest
+    _, other = _run(third, str(tmp_path / "shared"), given(third, "wordS"))
+    again = {unit: event["event"] for unit, event in other.done.items() if unit.startswith(("data", "train"))}
+    assert {unit for unit, event in again.items() if event == "reuse"} == {unit for unit in again if "more.txt" in unit}
 
 
 def test_what_is_torn_or_changed_or_of_another_key_is_run_again(labs, tmp_path, capsys):

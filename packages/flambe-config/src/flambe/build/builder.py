@@ -77,6 +77,8 @@ def _build(node: Any, scope: Scope, path: Path) -> Any:
         _note(scope, path, Origin(node=dict(node)))
     elif kind == FILE:
         value = _file(str(node[FILE]))
+        if "://" not in node[FILE]:  # else whoever loads it would download it
+            _note(scope, path, Origin(node=dict(node)))
     elif kind == MAP:
         value = {unescape_key(key): _build(item, scope, (*path, str(key))) for key, item in node[MAP]}
     elif kind == TUPLE:

@@ -21,6 +21,7 @@ from flambe.errors import ConfigError, FlambeError
 from flambe.record import layout, run
 from flambe.record.artifacts import sweep_artifacts
 from flambe.record.claim import NEXT, Wish
+from flambe.record.inputs import declared_input, input_here, joined, moved_files
 from flambe.record.kept_steps import KeptSteps
 from flambe.record.ledger import Event, LedgerState
 from flambe.record.opening import Opening, open_run
@@ -33,6 +34,7 @@ from flambe.record.run import RunRecord, StageRecord, read_record, write_record
 from flambe.record.scratch import Scratch
 from flambe.record.streams import Streams
 from flambe.runner.unit import StepReport, Unit
+from flambe.spec.digest import spec_digest
 from flambe.spec.nodes import Spec, is_concrete
 
 _SYNC_EVERY_S = 0.2
@@ -204,7 +206,7 @@ class Keeper:
             take(step_source, folder.step(report.step))
         record.step, record.metric, record.metric_name = report.step, report.metric, report.metric_name
         record.lower_is_better = report.lower_is_better
-        record.inputs = _joined(record.inputs, report.inputs)
+        record.inputs = joined(record.inputs, report.inputs)
         self.ledger.append(
             "report", unit=unit.id, attempt=attempt, step=report.step, metric=report.metric, more=report.more,
             lower_is_better=report.lower_is_better, kept=step_source is not None,
@@ -248,7 +250,7 @@ class Keeper:
         record = self._units[unit.id]
         record.status, record.complete = run.COMPLETE, complete
         record.step, record.metric, record.metric_name = report.step, report.metric, report.metric_name
-        record.lower_is_better, record.inputs = report.lower_is_better, _joined(record.inputs, report.inputs)
+        record.lower_is_better, record.inputs = report.lower_is_better, joined(record.inputs, report.inputs)
         record.result = report.result
         if self.spec.kind == "function" and is_concrete(self.spec):
             self.record.result = report.result
@@ -274,19 +276,21 @@ class Keeper:
         """Take an earlier result, by hard link or copy."""
         folder = self.paths.unit(unit.stage, unit.variant)
         # Where they lie here: the other run may be one of another folder, or another machine.
-        declared = [declared_input(path, digest) for path, digest in unit.files.items()]
-        besides = [input_here(one) for one in found.record.inputs if not one.get("declared")]
+        here = joined(
+            self._inputs_above(unit.id), [declared_input(path, digest) for path, digest in unit.files.items()]
+        )
+        besides = [input_here(one) for one in found.record.inputs if "declared" not in one]
         record = msgspec.structs.replace(
             found.record, stage=unit.stage, variant=unit.variant, params=unit.params, key=unit.key, seed=unit.seed,
             attempt=0, needs={s: Path(f).name for s, f in unit.needs.items()},
             reused_from=found.address or os.path.relpath(found.folder, self.paths.root),
-            inputs=_joined(self._inputs_above(unit.id), [*declared, *besides]),
+            inputs=joined(here, besides),
         )  # fmt: skip
         self._inputs[unit.id] = record.inputs or _NO_INPUTS
         if found.folder.resolve() != folder.root.resolve():
             aside = self._scratch.place(unit.id, "reuse")
             copy_result(found.folder, aside)
-            move_references(aside, self._above(unit.id))
+            move_references(aside, self._above(unit.id), moved_files(found.record.inputs, here))
             write_record(aside / layout.RUN, record)
             # All at once: a torn copy would be files that belong to the other run too.
             shutil.rmtree(folder.root, ignore_errors=True)
@@ -414,7 +418,7 @@ class Keeper:
         for need in self.state.planned[unit]["needs"].values():
             if need not in self._inputs:  # an earlier process made it
                 self._inputs[need] = self._inputs_so_far(need) or _NO_INPUTS
-            found = _joined(found, self._inputs[need])
+            found = joined(found, self._inputs[need])
         return found
 
     def _above(self, unit: str) -> dict[str, str]:
@@ -445,14 +449,6 @@ def _is_new(folder: Path) -> bool:
 
 def _is_empty(folder: Path) -> bool:
     return folder.is_dir() and not any(folder.iterdir())
-
-
-def _joined(earlier: list[dict[str, Any]], more: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the inputs of all that a result rests on; one that was read twice and had changed stays twice."""
-    if not earlier or not more:
-        return earlier or more
-    known = {tuple(described.values()) for described in earlier}
-    return [*earlier, *(described for described in more if tuple(described.values()) not in known)]
 
 
 __all__ = ["Keeper"]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from flambe.spec.nodes import LINK, NEW, link_target
+from flambe.spec.nodes import FILE, LINK, NEW, link_target
 
 VERSION = "1.1"
 """The newest version of ``run.json`` that this program reads. A record that needs less says so: ``record.run.needed_version``."""
@@ -163,8 +163,12 @@ def label(value: Any) -> str:
 
 
 def shown_params(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return parameters as rows have them: what is an object or a link by its label."""
-    return {path: label(value) if isinstance(value, dict) else value for path, value in params.items()}
+    """Return parameters as rows have them: what is an object or a link by its label, a file by its name."""
+    return {path: _shown(value) if isinstance(value, dict) else value for path, value in params.items()}
+
+
+def _shown(value: dict[str, Any]) -> str:
+    return str(value[FILE]).rpartition("/")[2] if FILE in value else label(value)
 
 
 def variant_name(params: Mapping[str, Any]) -> str:

@@ -20,6 +20,7 @@ from flambe.record.claim import NEXT, Wish, can_go_on, claim, code_opened, home_
 from flambe.record.code import forget_code
 from flambe.record.code_copy import CodeCopy, code_to_copy, edit_warning, mend_copy
 from flambe.record.damage import may_be_damaged, report_is_whole, result_is_whole, sources_are_whole
+from flambe.record.declared import forget_files
 from flambe.record.gpus import named_gpus
 from flambe.record.ledger import PENDING, Ledger
 from flambe.record.provenance import command_of, this_python, write_sources
@@ -66,6 +67,7 @@ def open_run(
         spec = msgspec.structs.replace(spec, output_dir=str(output_dir))
     home = home_of(spec)
     forget_code()
+    forget_files()
     copy = code_to_copy(spec, Path(spec.output_dir).expanduser().absolute()) if wish.resume is None else None
     with kept_in(home):
         home.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 from collections.abc import Iterator, Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,26 +14,27 @@ import msgspec
 
 from flambe.errors import ConfigError, FlambeError
 from flambe.record.code import code_of
-from flambe.record.layout import ARTIFACT_INDEX, LEDGER, MANIFEST, RUN, STEPS, UnitPaths
+from flambe.record.inputs import inputs_hold
+from flambe.record.layout import ARTIFACT_INDEX, CONFIG_YAML, LEDGER, MANIFEST, RUN, STEPS, UnitPaths
 from flambe.record.ledger import Event, LedgerState, read_events
 from flambe.record.metrics import read_metrics
 from flambe.record.run import COMPLETE, StageRecord, read_record
-from flambe.runner.environment import input_is_unchanged
-from flambe.spec.digest import digest_of, file_digest
-from flambe.spec.nodes import NEW, YAML, kind_of, walk
+from flambe.spec.digest import digest_of, file_digest, without_places
+from flambe.spec.nodes import FILE, NEW, YAML, kind_of, walk
 
 if TYPE_CHECKING:
     from flambe.record.settled import Settled
 
 KEY_VERSION = 1
+_FILE_NODE = f'"{FILE}":'.encode()
 
 
 def stage_key(body: Any, *, needs: Mapping[str, str], seed: int, threads: int, extensions: Mapping[str, str]) -> str:
     """Return the name of the result of a concrete stage, known before it runs.
 
-    It covers the body (and so the paths of its links), the keys of the linked stages, the seed, the number of threads
-    (floating-point sums depend on it), the code of the extensions it uses and of what these import, and the versions of the
-    distributions that its other classes come from.
+    body: with its files by content (``flambe.record.declared``). The key covers it (and so the paths of its links), the keys of the
+    linked stages, the seed, the number of threads (floating-point sums depend on it), the code of the extensions it uses and of what
+    these import, and the versions of the distributions that its other classes come from.
     """
     return digest_of(
         {
@@ -129,7 +131,7 @@ class ResultStore:
             return None
         if record.key != event["key"] or record.status != COMPLETE or not (record.complete or in_part):
             return None
-        if not all(input_is_unchanged(described) for described in record.inputs):
+        if not inputs_hold(record.inputs):
             return None
         if event.get("exports", exports_digest(paths)) != exports_digest(paths):
             return None
@@ -224,7 +226,7 @@ def _link_or_copy(source: str, target: str) -> str:
 def unit_digest(folder: Path, *, params: Mapping[str, Any], step: int, complete: bool) -> str:
     """Return the digest of a committed unit: parameters, metric lines without ``_`` keys, and every saved tensor and state.
 
-    Times, hosts and logs stay out: units that computed the same have the same digest.
+    Times, hosts, logs and the places of data stay out: units that computed the same have the same digest.
     """
     paths = UnitPaths(folder)
     metrics = {
@@ -233,11 +235,28 @@ def unit_digest(folder: Path, *, params: Mapping[str, Any], step: int, complete:
         ]
         for file in sorted(paths.metrics.glob("*.jsonl"))
     }
-    parts = {
-        manifest.parent.relative_to(paths.checkpoint).as_posix(): file_digest(manifest)
+    manifests = {
+        manifest.parent.relative_to(paths.checkpoint).as_posix(): manifest.read_bytes()
         for manifest in manifests_in(paths.checkpoint)
     }
-    return digest_of([dict(params), step, complete, metrics, parts])
+    has_places = any(_FILE_NODE in text for text in manifests.values())
+    parts = {
+        part: _unplaced_digest(text) if has_places else sha256(text).hexdigest() for part, text in manifests.items()
+    }
+    return digest_of([without_places(dict(params)), step, complete, metrics, parts])
+
+
+def _unplaced_digest(manifest: bytes) -> str:
+    """Return the digest of a manifest without the places of data: in its config, in the words about it, in the parts below it, each of
+    which has a digest of its own."""
+    content = msgspec.json.decode(manifest)
+    content["config"] = without_places(content["config"])
+    content["files"] = {
+        name: digest
+        for name, digest in content["files"].items()
+        if name.rpartition("/")[2] not in (CONFIG_YAML, MANIFEST)
+    }
+    return digest_of(content)
 
 
 def exports_digest(paths: UnitPaths) -> str:

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any, Protocol
 
-from flambe.spec.digest import file_digest
+from flambe.record.inputs import Input, describe_input, place_of
 
 
 class Active(Protocol):
@@ -14,7 +14,7 @@ class Active(Protocol):
 
     unit: Any
     folder: Path
-    inputs: dict[str, dict[str, Any]]
+    inputs: dict[str, Input]
     stop_requested: bool
     is_echoed: bool
 
@@ -42,26 +42,8 @@ def note_input(path: str | os.PathLike[str]) -> None:
         return
     real = os.path.realpath(path)
     if real not in _active.inputs:
-        _active.inputs[real] = describe_input(real)
-
-
-def describe_input(path: str, *, at_most: int | None = None) -> dict[str, Any]:
-    """Return path, size, time of change and digest of a file. at_most: bytes of a file whose digest is wanted; else it is None."""
-    stat = os.stat(path)
-    digest = file_digest(path) if at_most is None or stat.st_size <= at_most else None
-    return {"path": path, "size": stat.st_size, "mtime_ns": stat.st_mtime_ns, "sha256": digest}
-
-
-def input_is_unchanged(described: dict[str, Any]) -> bool:
-    """Whether a file is still what ``describe_input`` saw; its content is read only when size or time differ."""
-    try:
-        stat = os.stat(described["path"])
-        if stat.st_size != described["size"]:
-            return False
-        same_time = bool(stat.st_mtime_ns == described["mtime_ns"])
-        return same_time or file_digest(described["path"]) == described["sha256"]
-    except OSError:
-        return False
+        place = place_of(os.fspath(path), _active.unit.cwd or os.getcwd())
+        _active.inputs[real] = describe_input(real, place=place)
 
 
 def should_stop() -> bool:

@@ -12,6 +12,7 @@ import msgspec
 from flambe.errors import ConfigError
 from flambe.record.code import local_code
 from flambe.record.code_copy import folder_to_run
+from flambe.record.declared import by_content, by_name, declared_files
 from flambe.record.layout import ARTIFACTS, RunPaths, variant_name
 from flambe.record.result import modules_of, stage_key, unit_seed
 from flambe.record.run import RunRecord, read_record
@@ -38,28 +39,32 @@ def make_unit(
         run_seed = everything[SEED] = everything.pop(SEED)  # comes last
     if stage.seedless:
         run_seed = 0
+    # A function is never taken from an earlier run, and its code is copied: nothing asks for what is in the folder of it.
+    files = {} if spec.kind == "function" else declared_files(stage.body)
+    body = by_content(stage.body, files)
     resources = {_plural(name): value for name, value in (stage.resources or spec.devices or {}).items()}
     keys = {name: unit.key for name, unit in needs.items()}
     exports = exports_of(spec, stage.name)
     paths = RunPaths(Path(run_root))
     unit = Unit(
         stage=stage.name,
-        variant=variant_name(everything),
+        variant=variant_name(by_name(everything, declared_files(everything))),
         body=stage.body,
         params=everything,
         key=stage_key(
-            stage.body,
+            body,
             needs=keys,
             seed=run_seed,
             threads=max(1, int(resources.get("cpus", 1))),
             extensions=spec.environment.extensions,
         ),
-        seed=unit_seed(run_seed, stage.body, {name: str(unit.seed) for name, unit in needs.items()}),
+        seed=unit_seed(run_seed, body, {name: str(unit.seed) for name, unit in needs.items()}),
         needs={name: str(paths.unit(unit.stage, unit.variant).root) for name, unit in needs.items()},
         exports=exports,
         resources=resources,
         extensions=dict(spec.environment.extensions),
         code=local_code(modules_of(stage.body), spec.environment.extensions),
+        files=files,
         cwd=os.getcwd(),
         environment=environment_of(spec),
         reuse=stage.reuse,

@@ -56,7 +56,7 @@ def read_data(opened: dict[str, bool], without: tuple[str, ...]) -> list[dict[st
     """Describe the data among the files that were opened: neither code, nor parts of the system, nor what was written, nor what lies
     in the folders ``without``. A file of more than 256 MiB has no digest.
     """
-    from flambe.runner.environment import describe_input
+    from flambe.record.inputs import describe_input
 
     apart = (*_installed(), *_SYSTEM, *(f for f in without if f))
     found = []

@@ -15,11 +15,11 @@ from flambe.cli.console import QUIET, level
 from flambe.errors import ConfigError, ProvenanceError, RunFailed
 from flambe.record.code import module_digest
 from flambe.record.code_copy import COPY, GIT, edited_files, folder_to_run, listed
+from flambe.record.inputs import input_is_unchanged
 from flambe.record.layout import DEBUG, MANIFEST, REQUIREMENTS, RunPaths
 from flambe.record.ledger import read_events
 from flambe.record.provenance import installed_requirements
 from flambe.record.run import COMPLETE, FAILED, RunRecord, StageRecord, read_record, write_record
-from flambe.runner.environment import input_is_unchanged
 from flambe.spec.codec import dump_spec, load_spec
 from flambe.spec.nodes import FILE, Spec, is_concrete
 

@@ -24,6 +24,7 @@ from flambe.logging.log import records_of_data
 from flambe.logging.mirror import Mirror
 from flambe.record.artifacts import Artifacts
 from flambe.record.code import check_imported
+from flambe.record.inputs import Input, declared_input, joined
 from flambe.record.layout import ARTIFACTS, CHECKPOINT, METRICS, OUTPUTS, STEPS, TENSORBOARD
 from flambe.record.refused import kept_in
 from flambe.runnable.environment import CWD_VARIABLES, as_text, get_env, swap
@@ -58,7 +59,8 @@ class StageRun:
         hide_environment()
         self.unit = unit
         self.folder = scratch
-        self.inputs: dict[str, dict[str, Any]] = {}
+        self.inputs: dict[str, Input] = {}
+        self._declared: list[Input] = []
         self.stop_requested = False
         self.component: Any = None
         self.steps_done = 0
@@ -130,6 +132,7 @@ class StageRun:
             self._import_classes()
             self.loading_s = time.monotonic() - began
             check_imported(self.unit.code, self.unit.extensions)
+            self._look_at_declared()
             self._handover.fetch()
             # After the fetch: whether an immutable was already in this process must not move the generators.
             if self.unit.seeded:
@@ -225,6 +228,7 @@ class StageRun:
                     )
                 write_exports(self.folder, self.unit, self._evaluate, parts, borrowed)
             metric = self._metric()
+            self._look_at_declared()
         shutil.rmtree(self.folder / STEPS, ignore_errors=True)
         return self._report(more=False, metric=metric, seconds=time.monotonic() - began)
 
@@ -294,9 +298,18 @@ class StageRun:
             lower_is_better=bool(getattr(self.component, "lower_is_better", False)),
             seconds=seconds,
             streams=self.drain(),
-            inputs=list(self.inputs.values()),
+            inputs=self._all_inputs(),
             result=self.component.result if isinstance(self.component, Function) else None,
         )
+
+    def _look_at_declared(self) -> None:
+        """Look what is in the files that the body names, before and after: somebody may have changed one since the plan."""
+        now = [declared_input(path, digest) for path, digest in self.unit.files.items()]
+        self._declared += [one for one in now if one not in self._declared]
+
+    def _all_inputs(self) -> list[Input]:
+        """Return the files that the body names, and those that were read besides."""
+        return joined(self._declared, list(self.inputs.values()))
 
 
 def _working_folder() -> str | None:

@@ -20,6 +20,7 @@ class Unit(msgspec.Struct, kw_only=True):
     needs: linked stage → folder of its committed result. exports: ``$link`` nodes of later stages into this one.
     resources: ``{"cpus": 1, "gpus": 0}``; cpus is also the number of threads. extensions: module → source.
     code: module → digest of the local code that the key covers; a process that has other code refuses the unit.
+    files: path → digest of the files and folders that the body names, as the key has them.
     cwd: where relative paths of the user begin. environment: fields of ``flambe.get_env()`` in it.
     folder: the working folder of its code; empty: ``cwd``. Where it does not exist it is ``artifacts`` in its own scratch folder.
     log: a file beside it that gets what it prints while it prints it, and so does the console; empty: neither.
@@ -42,6 +43,7 @@ class Unit(msgspec.Struct, kw_only=True):
     resources: dict[str, float] = {}
     extensions: dict[str, str] = {}
     code: dict[str, str] = {}
+    files: dict[str, str] = {}
     cwd: str = ""
     folder: str = ""
     log: str = ""

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from flambe.spec.nodes import Spec
+from flambe.spec.nodes import FILE, Spec, with_files
 
 
 def digest_of(value: Any) -> str:
@@ -16,8 +16,10 @@ def digest_of(value: Any) -> str:
     return hashlib.sha256(msgspec.json.encode(value)).hexdigest()
 
 
-def spec_digest(spec: Spec) -> str:
+def spec_digest(spec: Spec, *, placed: bool = True) -> str:
     """Return the digest of a spec: all of it but ``origins``, ``source``, ``output_dir``, its version and the folders of extensions.
+
+    placed: whether the places of data count too. A run goes on with the same files only; what it came to is the same anywhere.
 
     Where a run is written and where code lies does not change what it computes; the keys of its units cover the code. Defaults are left out, so that a field which a later version adds
     changes the digest of no spec without it.
@@ -33,7 +35,16 @@ def spec_digest(spec: Spec) -> str:
     for module, source in extensions.items():
         if os.path.isabs(source):
             extensions[module] = ""
+    if not placed:
+        files = bare.get("environment", {}).get("files", {})
+        files.update({name: "" for name, source in files.items() if os.path.isabs(source)})
+        bare = without_places(bare)
     return digest_of(bare)
+
+
+def without_places(node: Any) -> Any:
+    """Return ``node`` with no path of a ``$file``: where data lies does not change what is computed, and keys cover its content."""
+    return with_files(node, lambda path: {FILE: path if "://" in path else ""})
 
 
 def file_digest(path: str | os.PathLike[str]) -> str:

@@ -26,7 +26,7 @@ The order of arguments means something (it is build order, and so random-number 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -241,6 +241,15 @@ def links(body: Any) -> Iterator[tuple[Path, LinkTarget]]:
     for path, value in walk(body):
         if kind_of(value) == LINK:
             yield path, link_target(value)
+
+
+def with_files(node: Any, told: Callable[[str], Any]) -> Any:
+    """Return ``node`` with what ``told`` makes of its path or address in place of each ``$file`` below it."""
+    if isinstance(node, dict):
+        if kind_of(node) == FILE:
+            return told(node[FILE])
+        return {key: with_files(item, told) for key, item in node.items()}
+    return [with_files(item, told) for item in node] if isinstance(node, list) else node
 
 
 def stages_needed(stage: Stage) -> list[str]:

@@ -20,6 +20,7 @@ from flambe.pipeline.grown import GrownVariants, stages_of, units_again
 from flambe.pipeline.reduce import Candidate, best_of, group_of
 from flambe.pipeline.settled_key import grown_key, listed_key
 from flambe.pipeline.variants import Variant, choices_of, expand
+from flambe.record.declared import by_content, declared_files
 from flambe.record.keeper import Keeper
 from flambe.record.layout import UnitPaths
 from flambe.record.result import Found
@@ -299,7 +300,8 @@ class Roster:
 
     def key_after(self, donor: Work, step: int, work: Work, choice: Mapping[str, Any]) -> str:
         """Return the key of what a unit makes of the state that ``donor`` had after ``step`` steps."""
-        return digest_of([donor.unit.key, step, work.unit.seed, dict(choice)])
+        chosen = by_content(dict(choice), declared_files(dict(choice)))
+        return digest_of([donor.unit.key, step, work.unit.seed, chosen])
 
     def folder(self, work: Work) -> UnitPaths:
         """Return the paths of a unit in the run directory."""

@@ -13,13 +13,14 @@ from typing import Any, NamedTuple
 from flambe.compile.search import Filler
 from flambe.errors import ConfigError
 from flambe.record import layout
+from flambe.record.declared import by_content
+from flambe.record.inputs import input_holds
 from flambe.record.ledger import Event, LedgerState, fold, read_events
 from flambe.record.result import checkpoint_is_whole
 from flambe.record.run import StageRecord, read_record
-from flambe.runner.environment import input_is_unchanged
 from flambe.runner.unit import Unit
 from flambe.spec.codec import load_spec
-from flambe.spec.nodes import SEED, Spec, children, kind_of
+from flambe.spec.nodes import FILE, SEED, Spec, children, kind_of
 
 
 class Earlier(NamedTuple):
@@ -58,7 +59,10 @@ class Reasons:
         for run in self._runs:
             plans = [event for event in run.state.planned.values() if event["stage"] == unit.stage]
             if plans:
-                same = next((event for event in plans if event["params"] == unit.params), None)
+                # Files that are searched may lie elsewhere, or have changed: one of the two is as it was.
+                same = next(
+                    (one for one in plans if unit.params == one["params"] or unit.variant == one["variant"]), None
+                )
                 if same is None:
                     return (
                         f"not tried in {run.root.name}: {_nearest(unit.params, [event['params'] for event in plans])}"
@@ -86,7 +90,13 @@ class Reasons:
 
     def _difference(self, run: Earlier, plan: Mapping[str, Any], unit: Unit, needs_that_run: list[str]) -> str:
         name = run.root.name
+        files = plan.get("files", {})
+        edited = [path for path, digest in unit.files.items() if files.get(path, digest) != digest]
+        if edited:
+            return f"{edited[0]} has changed since {name}"
         before, now = _body(run.spec, plan), unit.body
+        if files:
+            before, now = by_content(before, files), by_content(now, unit.files)
         if before is not None and before != now and (found := _changed(before, now, unit.stage)):
             return f"{found} (in {name})"
         if needs_that_run:
@@ -99,11 +109,13 @@ class Reasons:
             return f"the code of {', '.join(changed)} has changed since {name}"
         status = run.state.status_of(f"{unit.stage}/{plan['variant']}")
         if plan["key"] != unit.key:
+            if unit.files and not files:
+                return f"files were told by their paths when {name} was made, and are by their content now"
             return _upgraded(run.root) or f"the code or the versions that it uses have changed since {name}"
         if status != "done":
             return f"{status} in {name}"
         record = _record(run, f"{unit.stage}/{plan['variant']}")
-        inputs = [one for one in record.inputs if not input_is_unchanged(one)] if record is not None else []
+        inputs = [one for one in record.inputs if not input_holds(one)] if record is not None else []
         if inputs:
             return f"{inputs[0].get('path', 'a file that it read')} has changed since {name}"
         if not unit.reuse:
@@ -162,7 +174,13 @@ def _changed(before: Any, now: Any, path: str) -> str | None:
             found = _changed(old[key], new[key], f"{path}.{key}")
             if found:
                 return found
-    return f"{path} was {_short(before)}, is {_short(now)}"
+    return f"{path} was {_short(before)}, is {_short(now)}{_unlike(before, now)}"
+
+
+def _unlike(before: Any, now: Any) -> str:
+    """Return what to add where two files have one name."""
+    same = kind_of(before) == kind_of(now) == FILE and before[FILE] == now[FILE]
+    return ", with other content" if same else ""
 
 
 def _head(node: Any) -> Any:
@@ -171,6 +189,8 @@ def _head(node: Any) -> Any:
 
 
 def _short(value: Any) -> str:
+    if kind_of(value) == FILE:
+        return os.path.basename(value[FILE]) or "a folder"
     return layout.label(value)[:40]
 
 

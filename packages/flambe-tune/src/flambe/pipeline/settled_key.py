@@ -7,7 +7,6 @@ from typing import Any
 
 from flambe.record.code import code_of
 from flambe.record.declared import by_content, declared_files
-from flambe.record.declared import by_content, declared_files
 from flambe.record.result import modules_of
 from flambe.runner.unit import Unit
 from flambe.search.budget import OURS
