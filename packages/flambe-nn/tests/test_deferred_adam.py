@@ -153,37 +153,62 @@ def test_what_cannot_be_right_is_refused() -> None:
     net = Net(sparse=True)
     with pytest.raises(RuntimeError, match=r"call attach\(model\)"):
         train(net, DeferredAdam(net.parameters()), batches(1))
-    net, optimizer = deferred(weight_decay=0.1)
+    with pytest.raises(ValueError, match="set it to 0, or sparse: false on the embedding"):
+        deferred(weight_decay=0.1)
+    net, optimizer = deferred()
+    optimizer.param_groups[0]["weight_decay"] = 0.1  # as a schedule may do
     with pytest.raises(ValueError, match="sparse: false"):
         train(net, optimizer, batches(1))
+    dense = Net(sparse=False)
+    DeferredAdam(dense.parameters(), weight_decay=0.1).attach(dense)  # nothing to defer
 
 
-def test_a_trainer_stopped_in_the_middle_of_a_step_goes_on_bit_for_bit(tmp_path: Path) -> None:
-    def trainer() -> Trainer:
-        draw = np.random.default_rng(0)
-        ids = draw.integers(1, ROWS, (40, 6))
-        data = ArrayDataset((ids, ids.sum(1) % 2), (ids, ids.sum(1) % 2))
-        net = Classifier(sparse=True)
-        torch.manual_seed(1)
-        return Trainer(
-            data, BaseSampler(batch_size=4), BaseSampler(batch_size=20, shuffle=False), net, nn.CrossEntropyLoss(), Accuracy(),
-            DeferredAdam(net.parameters(), lr=0.01), device="cpu", max_steps=2, max_grad_norm=0.5, iter_per_checkpoint=4,
-        )  # fmt: skip
+def trainer(sparse: bool = True, **options: Any) -> Trainer:
+    draw = np.random.default_rng(0)
+    ids = draw.integers(1, ROWS, (40, 6))
+    data = ArrayDataset((ids, ids.sum(1) % 2), (ids, ids.sum(1) % 2))
+    net = Classifier(sparse=sparse)
+    torch.manual_seed(1)
+    kind = DeferredAdam if sparse else torch.optim.Adam
+    return Trainer(
+        data, BaseSampler(batch_size=4, drop_last=True), BaseSampler(batch_size=20, shuffle=False), net, nn.CrossEntropyLoss(), nn.CrossEntropyLoss(),
+        kind(net.parameters(), lr=0.01), device="cpu", max_steps=2, **{"max_grad_norm": 0.5, **options},
+    )  # fmt: skip
 
-    whole = trainer()
+
+@pytest.mark.parametrize("options", [{}, {"batches_per_iter": 2, "max_grad_abs_val": 0.02}])
+def test_a_trainer_stopped_in_the_middle_of_a_step_goes_on_bit_for_bit(tmp_path: Path, options: dict[str, Any]) -> None:
+    options = {"iter_per_checkpoint": 3, **options}
+    whole = trainer(**options)
     while whole.run():
         pass
-    half = trainer()
+    half = trainer(**options)
     half.run()
     half.run()
     write_state(tmp_path, half.get_state())
-    rest = trainer()
+    rest = trainer(**options)
     rest.load_state(read_state(tmp_path))
     while rest.run():
         pass
     for one, other in zip(rest.model.state_dict().values(), whole.model.state_dict().values(), strict=True):
         assert torch.equal(one, other)
     assert rest.metric() == whole.metric()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"batches_per_iter": 3}, {"max_grad_norm": None, "max_grad_abs_val": 0.003}, {"batches_per_iter": 2, "max_grad_norm": 0.05}],
+)  # fmt: skip
+def test_gradients_are_added_up_and_clipped_as_dense_ones(options: dict[str, Any]) -> None:
+    ours, theirs = trainer(**options), trainer(sparse=False, **options)
+    while ours.run():
+        pass
+    while theirs.run():
+        pass
+    start = Net(sparse=False).state_dict()
+    for name, weights in theirs.model.state_dict().items():
+        far = (weights - start[name]).abs().max()
+        assert (ours.model.state_dict()[name] - weights).abs().max() < 1e-3 * far
 
 
 class Classifier(Net):

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 # Updates after which every row is brought up to date, so that none is ever further behind.
 SWEEP = 128
+# Numbers that are moved at once on the CPU: they and what is computed of them stay in its cache.
+_BLOCK = 1 << 16
 
 
 class DeferredAdam(torch.optim.Adam):
@@ -31,6 +33,9 @@ class DeferredAdam(torch.optim.Adam):
 
     Parameters with dense gradients are those of ``torch.optim.Adam``.
 
+    On a GPU every lookup waits for the device, which has to say how many rows it reads: unless the vocabulary is very large,
+    ``torch.optim.Adam`` and dense gradients are quicker there.
+
     Parameters
     ----------
     params, lr, betas, eps: as in ``torch.optim.Adam``.
@@ -43,7 +48,7 @@ class DeferredAdam(torch.optim.Adam):
     Raises
     ------
     RuntimeError: in ``step``, for the sparse gradient of an embedding that is not attached; in a lookup, when the model is compiled.
-    ValueError: in ``step``, for the sparse gradient of a group with ``weight_decay``.
+    ValueError: in ``attach`` (and in ``step``, where it was set later), for such an embedding in a group with ``weight_decay``.
     """
 
     def __init__(
@@ -62,9 +67,11 @@ class DeferredAdam(torch.optim.Adam):
 
     def attach(self, model: nn.Module) -> None:
         """Move rows when the sparse embeddings in ``model`` read them. Calling it again changes nothing."""
-        ours = {parameter for group in self.param_groups for parameter in group["params"]} - self._attached
+        ours = {parameter: group for group in self.param_groups for parameter in group["params"]}
+        new = ours.keys() - self._attached
         for module in model.modules():
-            if isinstance(module, nn.Embedding | nn.EmbeddingBag) and module.sparse and module.weight in ours:
+            if isinstance(module, nn.Embedding | nn.EmbeddingBag) and module.sparse and module.weight in new:
+                _refuse_decay(ours[module.weight])
                 module.register_forward_pre_hook(self._before_lookup)
                 module.register_state_dict_pre_hook(self._before_saving)
                 self._attached.add(module.weight)
@@ -109,10 +116,7 @@ class DeferredAdam(torch.optim.Adam):
             raise RuntimeError(
                 "DeferredAdam got the sparse gradient of a parameter that it is not attached to; call attach(model) before training"
             )
-        if group["weight_decay"]:
-            raise ValueError(
-                "weight_decay changes every row of an embedding at every update; set it to 0, or sparse: false on the embedding"
-            )
+        _refuse_decay(group)
         state = self.state[parameter]
         if "exp_avg" not in state:
             state["step"] = torch.zeros(())
@@ -149,7 +153,17 @@ class DeferredAdam(torch.optim.Adam):
             self._settle(parameter, group)
 
     def _settle(self, parameter: nn.Parameter, group: dict[str, Any]) -> None:
-        self._catch_up(parameter, group, self.state[parameter]["age"].nonzero()[:, 0])
+        """Bring all rows up to date."""
+        state = self.state[parameter]
+        if not state["age"].any():
+            return
+        table = self._table(parameter, group)
+        whole = (parameter, state["exp_avg"], state["exp_avg_sq"], state["age"])
+        rows = max(1, _BLOCK // parameter[0].numel()) if parameter.device.type == "cpu" else len(parameter)
+        for part, mean, square, ages in zip(*(one.split(rows) for one in whole), strict=True):
+            # Rows that are not behind move by 0, and their means are multiplied by 1.
+            _move(part, mean, square, table[:, ages.int()])
+        state["age"].zero_()
 
     def _catch_up(self, parameter: nn.Parameter, group: dict[str, Any], rows: Tensor) -> None:
         """Bring ``rows``, each named once, up to date."""
@@ -160,20 +174,23 @@ class DeferredAdam(torch.optim.Adam):
             return
         if len(behind) < len(rows):
             rows, ages = rows[behind], ages[behind]
+        whole = (parameter, state["exp_avg"], state["exp_avg_sq"])
+        moved, mean, square = (one.index_select(0, rows) for one in whole)
+        _move(moved, mean, square, self._table(parameter, group)[:, ages.int()])
+        for one, part in zip(whole, (moved, mean, square), strict=True):
+            one.index_copy_(0, rows, part)
+        state["age"].index_fill_(0, rows, 0)
+
+    def _table(self, parameter: nn.Parameter, group: dict[str, Any]) -> Tensor:
+        """Return for rows that are k behind their drift, the decays of both means and ε', ``[4, SWEEP + 1]``."""
+        state = self.state[parameter]
         beta_1, beta_2 = state["betas"]
         # In double precision: one number for each k, and then one for each row.
         k = torch.arange(SWEEP + 1, dtype=torch.float64)
         drifts = torch.tensor([state["drift"], state["drift_epsilon"]], dtype=torch.float64)
         epsilon = torch.where(drifts[0] == 0, group["eps"], drifts[1] / drifts[0])  # rates of 0 move nothing
         table = torch.stack([drifts[0], beta_1**k, beta_2**k, epsilon])
-        of_row = table.to(parameter.device, parameter.dtype)[:, ages.long()].unsqueeze(-1)  # [4, R, 1]
-        drift, decay_1, decay_2, epsilons = of_row.unbind()
-        mean, square = state["exp_avg"].index_select(0, rows), state["exp_avg_sq"].index_select(0, rows)
-        moved = parameter.index_select(0, rows).sub_(square.sqrt().add_(epsilons).reciprocal_().mul_(mean).mul_(drift))
-        parameter.index_copy_(0, rows, moved)
-        state["exp_avg"].index_copy_(0, rows, mean.mul_(decay_1))
-        state["exp_avg_sq"].index_copy_(0, rows, square.mul_(decay_2))
-        state["age"].index_fill_(0, rows, 0)
+        return table.to(parameter.device, parameter.dtype)
 
     @torch.no_grad()
     def _before_lookup(self, module: Any, arguments: tuple[Any, ...]) -> None:
@@ -201,6 +218,21 @@ class DeferredAdam(torch.optim.Adam):
         for state in self.state.values():
             if "age" in state:
                 state["age"] = state["age"].to(torch.uint8)  # torch makes all state of the parameter's type
+
+
+def _refuse_decay(group: dict[str, Any]) -> None:
+    if group["weight_decay"]:
+        raise ValueError(
+            "weight_decay changes every row of an embedding at every update; set it to 0, or sparse: false on the embedding"
+        )
+
+
+def _move(rows: Tensor, mean: Tensor, square: Tensor, table: Tensor) -> None:
+    """Move rows ``[R, D]`` in place, and their means. table: drift, decays and ε' of each, ``[4, R]``."""
+    drift, decay_1, decay_2, epsilon = table.unsqueeze(-1).unbind()
+    rows.sub_(square.sqrt().add_(epsilon).reciprocal_().mul_(mean).mul_(drift))
+    mean.mul_(decay_1)
+    square.mul_(decay_2)
 
 
 @lru_cache(maxsize=8)
