@@ -6,12 +6,15 @@ import math
 import random
 import shutil
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
 from flambe.errors import ConfigError
 from flambe.experiment.check import why_not_repeatable
-from flambe.record.ledger import read_events
+from flambe.record.ledger import fold, read_events
+from flambe.record.result import ResultStore
+from flambe.record.shared_store import SharedStore
 from flambe.spec.nodes import Spec, Stage
 
 ASHA = {"$new": "ray.tune.schedulers:ASHAScheduler", "max_t": 9, "grace_period": 1, "reduction_factor": 3}
@@ -227,6 +230,37 @@ def test_crashes_while_a_search_is_taken_change_nothing(labs, gone):
         assert crashes < 100
     assert ended[1].result_digest == first.result_digest
     assert ("train" in {one.unit.stage for one in lab.controller.works.values() if one.reused}) is not gone
+
+
+def _at(lab, address, spec, **more):
+    """Run a spec as a machine of its own, which shares nothing but a store."""
+    lab.folder.mkdir(exist_ok=True)
+    with SharedStore(str(address), ResultStore(lab.folder), lab.folder) as store:
+        _, record = _run(lab, spec, store=store, **more)
+        root = lab.folder / "x/exp.0"
+        state = fold(read_events(root / "ledger.jsonl"))
+        for unit, event in state.done.items():
+            if event["event"] == "commit" and not unit.startswith("train/"):
+                store.offer(root / "stages" / unit, event)
+    return record, state
+
+
+def test_machines_that_share_a_store_share_searches(labs, tmp_path):
+    first, second, third = labs(3)
+    spec, address = _spec({**OPTUNA, "trial_budget": 5}, scheduler=ASHA), tmp_path / "shared"
+    done, _ = _at(first, address, spec)
+    taken, state = _at(second, address, spec)
+    assert taken.counts["reused"] == taken.counts["done"] == done.counts["done"]
+    assert taken.result_digest == done.result_digest
+    settled = {event["source"] for unit, event in state.done.items() if unit.startswith("train/")}
+    assert len(settled) == 1
+    # What is gone, torn or of another key is searched again.
+    file = Path(settled.pop())
+    content = file.read_bytes()
+    file.write_bytes(content[: len(content) // 2])
+    again, state = _at(third, address, spec)
+    assert {state.done[unit]["event"] for unit in state.done if unit.startswith("train/")} == {"commit"}
+    assert again.result_digest == done.result_digest
 
 
 def test_seeds_are_told_as_one_choice(labs):
