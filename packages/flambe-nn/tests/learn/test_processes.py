@@ -25,6 +25,7 @@ from flambe.learn.processes import Processes
 from flambe.learn.tally import tally
 from flambe.learn.validation import _counted, _devices, _merged, tally_batches
 from flambe.metric import Accuracy, MultiClassAUC, Perplexity, Recall
+from flambe.optim import DeferredAdam
 from flambe.sampler import BaseSampler, EpisodicSampler
 
 ROWS = [(torch.arange(1, 2 + place % 5), torch.tensor(place)) for place in range(23)]
@@ -141,7 +142,9 @@ os._exit(0)  # at the end of a process, threads of gloo may be torn down in an o
 """
 
 
-def make(**options: Any) -> Trainer:
+def make(sparse: bool = False, **options: Any) -> Trainer:
+    if sparse:
+        return make_sparse(**options)
     torch.manual_seed(0)
     draw = np.random.default_rng(0)
     data = draw.normal(size=(43, 6)).astype(np.float32)
@@ -152,6 +155,29 @@ def make(**options: Any) -> Trainer:
         nn.CrossEntropyLoss(), Accuracy(), torch.optim.SGD(net.parameters(), lr=0.5), device="cpu",
         **{"max_steps": 2, "iter_per_step": 6, **options},
     )  # fmt: skip
+
+
+def make_sparse(**options: Any) -> Trainer:
+    """Words of which no process sees all, and an optimizer that leaves alone what is not seen."""
+    torch.manual_seed(0)
+    ids = np.random.default_rng(0).zipf(1.5, size=(43, 6)).clip(max=49)
+    labels = ids.sum(1) % 2
+    net = Words()
+    return Trainer(
+        ArrayDataset((ids[:30], labels[:30]), (ids[30:], labels[30:])), BaseSampler(batch_size=8, drop_last=True), BaseSampler(), net,
+        nn.CrossEntropyLoss(), nn.CrossEntropyLoss(), DeferredAdam(net.parameters(), lr=0.01), device="cpu",
+        **{"max_steps": 2, "iter_per_step": 6, **options},
+    )  # fmt: skip
+
+
+class Words(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(50, 8, padding_idx=0, sparse=True)
+        self.outer = nn.Linear(8, 2)
+
+    def forward(self, data: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.outer(self.table(data).mean(1)), target
 
 
 class Straight(nn.Module):
@@ -175,7 +201,10 @@ def torchrun(*command: str, cwd: Path, world: int = 2) -> subprocess.CompletedPr
 
 @pytest.mark.slow
 def test_two_processes_compute_what_one_does(tmp_path: Path) -> None:
-    ways: list[dict[str, Any]] = [{}, {"batches_per_iter": 3, "max_grad_norm": 0.5}]
+    ways: list[dict[str, Any]] = [
+        {"sparse": True}, {"sparse": True, "batches_per_iter": 2, "max_grad_norm": 0.1},
+        {}, {"batches_per_iter": 3, "max_grad_norm": 0.5},
+    ]  # fmt: skip
     (tmp_path / "learn_processes.py").write_text(Path(__file__).read_text())
     (tmp_path / "work.py").write_text(WORK.format(tests=str(tmp_path)))
     done = torchrun("work.py", json.dumps(ways), cwd=tmp_path)
