@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from flambe.experiment.warden import processes_of
-from flambe.record.ledger import read_events
+from flambe.record.ledger import fold, read_events
 
 pytestmark = pytest.mark.slow
 
@@ -112,6 +112,30 @@ def test_an_actor_that_dies_is_replaced_and_its_unit_goes_on(benches, tmp_path):
     assert run["result_digest"] == whole["result_digest"]
 
 
+def test_a_ray_that_is_lost_ends_the_command_and_the_same_one_goes_on(bench, monkeypatch):
+    # Until Ray notices, after 15 s by itself, its workers go on.
+    monkeypatch.setenv("RAY_health_check_period_ms", "300")
+    monkeypatch.setenv("RAY_health_check_failure_threshold", "2")
+    spec = bench.spec(rates=2, steps=40, climber={"pause": 0.2})
+    process = subprocess.Popen(
+        bench.command(spec, "--workers", "2"), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    ledger = bench.folder / "out/climb/exp.0/ledger.jsonl"
+    while not any(event["event"] == "report" and event["unit"].startswith("climb/") for event in read_events(ledger)):
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.02)
+    for pid in processes_of(_ray_folder(process.pid), {process.pid}):
+        if Path(f"/proc/{pid}/comm").read_text() == "raylet\n":
+            os.kill(pid, signal.SIGKILL)
+    words = process.communicate(timeout=60)[1]
+    assert process.returncode == 4, words
+    assert "the Ray of this run is gone. Give the same command again: it goes on from what was kept." in words
+    assert json.loads((ledger.parent / "run.json").read_text())["status"] == "CANCELLED"
+    events = read_events(ledger)
+    assert not [event for event in events if event["event"] == "fail"], "no variant pays for it"
+    assert fold(events).counts()["pending"] > 0
+
+
 def test_raising_variants_are_told_and_retried(bench):
     spec = bench.spec(reduce=None, climber={"breaks": {"$grid": [0, 3]}}, rates=2)
     _, run, words = bench.tune(spec, "--workers", "2", code=1)
@@ -173,6 +197,7 @@ def test_joining_a_ray_whose_workers_do_not_see_our_disk(benches, monkeypatch):
         assert run["result_digest"] == whole["result_digest"]
         assert not list(Path(run["run"]).glob(".scratch/*"))
         monkeypatch.setenv("RAY_AUTH_TOKEN", "b" * 64)
+        monkeypatch.setenv("RAY_NUM_REDIS_GET_RETRIES", "2")  # it asks 20 times, a second apart
         _, _, words = far.tune(far.spec(rates=2), "--address", address, code=4)
         assert f"cannot join the Ray at {address}" in words
     finally:

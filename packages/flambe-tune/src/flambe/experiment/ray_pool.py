@@ -1,6 +1,5 @@
 """``RayPool``: units in reused Ray actors, on an embedded Ray of our own or on a running one.
 
-The embedded Ray listens on loopback only, behind a token, without a dashboard, and ends when we end (``warden``).
 An actor is made for an amount of resources and reused from unit to unit; it is given up after any exception in it, when
 it is worn (``flambe.experiment.wear``), and when a unit wants other code than it has loaded.
 
@@ -12,10 +11,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import socket
-import subprocess
-import sys
-import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,18 +19,15 @@ from typing import Any
 import msgspec
 import ray
 
-from flambe.errors import MachineError
-from flambe.experiment import warden
-from flambe.experiment.apart import apart, with_our_handlers
 from flambe.experiment.environment import usable_cpus
 from flambe.experiment.pool import Failed, PoolEvent, Task
 from flambe.experiment.ray_actor import UnitActor
+from flambe.experiment.ray_servers import RayServers
 from flambe.experiment.wear import CodeHeld
 from flambe.record.layout import RunPaths
 from flambe.record.parcel import pack
 from flambe.runner.unit import Unit
 
-_OBJECT_STORE_BYTES = 200_000_000
 PASSED = "FLAMBE_PASS_ENV"
 """Names, with commas between, of our environment variables that workers on other machines get too."""
 _MOST_PARCELS = 32
@@ -47,8 +39,6 @@ _LEAVE_S = 2.0
 """How long an actor may take to answer that, or to tidy its machine."""
 _SHUN_S = 30.0
 """How long a place whose disk is full stays empty."""
-_GONE_S, _CUT_S = 1.5, 20.0
-"""After how long a head is given up whose machine refuses connections, or does not answer."""
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -85,8 +75,7 @@ class RayPool:
         self, workers: int | None, *, run_root: Path, gpus: float | None = None, address: str | None = None
     ) -> None:
         self._run_root = run_root
-        self._embedded = address is None
-        self._warden: subprocess.Popen[bytes] | None = None
+        self._servers = RayServers(address, cpus=workers or usable_cpus(), gpus=gpus)
         self._idle: list[_Actor] = []
         self._busy: dict[str, _Actor] = {}
         self._pending: dict[Any, tuple[Task, _Actor]] = {}
@@ -98,43 +87,12 @@ class RayPool:
         self._made = 0
         names = os.environ.get(PASSED, "").split(",") if address is not None else []
         self._variables = {name: os.environ[name] for name in names if name in os.environ}
-        try:
-            if address is None:
-                self._start(workers or usable_cpus(), gpus)
-            else:
-                own = own_address(address)
-                options = {} if own is None else {"_node_ip_address": own}
-                with with_our_handlers():
-                    ray.init(address=address, log_to_driver=False, logging_level="ERROR", namespace="flambe", **options)
-        except Exception as error:
-            self.close()
-            what = "cannot start Ray" if address is None else f"cannot join the Ray at {address}"
-            hint = (
-                "--runner local runs without Ray."
-                if address is None
-                else "Is it running there, of this Ray version, and is its token in RAY_AUTH_TOKEN?"
-            )
-            raise MachineError(f"{what}: {str(error).strip().partition(chr(10))[0]}", hint=hint) from error
-        except KeyboardInterrupt:
-            self.close()
-            raise
         self._most_cpus = float(workers) if address is not None and workers is not None else None
-        self._counted_s = 0.0
-        self._capacity = {"cpus": 0.0, "gpus": 0.0}
         self._class = ray.remote(UnitActor)
-        self._head: str = ray.get_runtime_context().gcs_address
-        self._silent_since_s: float | None = None
 
     def capacity(self) -> dict[str, float]:
-        """Return the most that there has been: machines may join, and one that is lost is waited for."""
-        now = time.monotonic()
-        if not self._counted_s or (not self._embedded and now - self._counted_s > _LATE_S and self._knock() is None):
-            self._counted_s = now
-            total = ray.cluster_resources()
-            cpus, gpus = float(total.get("CPU", 0.0)), float(total.get("GPU", 0.0))
-            cpus = cpus if self._most_cpus is None else min(cpus, self._most_cpus)
-            self._capacity = {"cpus": max(cpus, self._capacity["cpus"]), "gpus": max(gpus, self._capacity["gpus"])}
-        return self._capacity
+        most = self._servers.most()
+        return most if self._most_cpus is None else {**most, "cpus": min(most["cpus"], self._most_cpus)}
 
     def claim(self, unit: Unit) -> str:
         if self._waiting:
@@ -178,15 +136,17 @@ class RayPool:
             return None
         done, _ = ray.wait([*self._pending, *self._coming], num_returns=1, timeout=timeout_s)
         if not done:
-            self._look_for_head()
+            self._servers.answer()
             return None
-        self._silent_since_s = None
         if done[0] in self._coming:
             return self._greet(done[0])
         task, actor = self._pending.pop(done[0])
         try:
             event: PoolEvent = msgspec.msgpack.decode(ray.get(done[0]), type=PoolEvent)
+            self._servers.heard()
         except ray.exceptions.RayError as error:
+            # Where the servers are gone no variant is to pay for that.
+            self._servers.wait()
             memory = isinstance(error, ray.exceptions.OutOfMemoryError)
             why = _why_it_died(error, actor.machine)
             event = Failed(unit=task.unit.id, attempt=task.attempt, error=why, memory=memory)
@@ -213,63 +173,11 @@ class RayPool:
                 ray.wait(apart, num_returns=len(apart), timeout=_LEAVE_S)
             for actor in [*self._idle, *self._busy.values(), *self._coming.values(), *self._shunned]:
                 self._end(actor)
-            ray.shutdown()
         if self._mark is not None:
             self._mark.unlink(missing_ok=True)
-        if self._warden is not None and self._warden.stdin is not None:
-            self._warden.stdin.close()
-            self._warden = None
+        self._servers.close()
 
     # -- inside -------------------------------------------------------------------------------------------------------
-
-    def _start(self, workers: int, gpus: float | None) -> None:
-        # Short, for the names of sockets below it may have 107 letters.
-        folder = tempfile.mkdtemp(prefix="flambe-ray-", dir="/tmp" if os.path.isdir("/tmp") else None)  # noqa: S108
-        self._warden = subprocess.Popen(
-            [sys.executable, "-I", "-S", warden.__file__, folder, str(os.getpid())],
-            stdin=subprocess.PIPE,
-            process_group=0,
-        )
-        with apart(self._warden.pid):
-            ray.init(
-                address="local",
-                num_cpus=workers,
-                num_gpus=gpus,
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level="ERROR",
-                object_store_memory=_OBJECT_STORE_BYTES,
-                namespace="flambe",
-                _node_ip_address="127.0.0.1",
-                _temp_dir=folder,
-            )
-
-    def _look_for_head(self) -> bool:
-        """Return whether Ray's head answers; raise MachineError when it is gone.
-
-        Left alone Ray waits for a minute, in any call that needs the head, and then ends this process with a dump.
-        """
-        error = self._knock()
-        now = time.monotonic()
-        if error is None:
-            self._silent_since_s = None
-            return True
-        self._silent_since_s = self._silent_since_s or now
-        # A machine that refuses is there, and its Ray is not; what does not answer may be a network that comes back.
-        if now - self._silent_since_s > (_GONE_S if isinstance(error, ConnectionRefusedError) else _CUT_S):
-            what = "the Ray of this run is gone" if self._embedded else f"the Ray at {self._head} is gone"
-            hint = "Give" if self._embedded else "Start it there, then give"
-            raise MachineError(what, hint=f"{hint} the same command again: it goes on from what was kept.")
-        return False
-
-    def _knock(self) -> OSError | None:
-        """Return why Ray's head does not answer, None when it does."""
-        host, _, port = self._head.rpartition(":")
-        try:
-            socket.create_connection((host, int(port)), timeout=1.0).close()
-        except OSError as error:
-            return error
-        return None
 
     def _fitting(self, unit: Unit) -> _Actor | None:
         """Take an actor without a unit that suits this one: one that is there, else one that comes."""
@@ -300,13 +208,12 @@ class RayPool:
         self._idle.append(actor)
 
     def _make(self, size: tuple[float, float], threads: int) -> _Actor:
-        while not self._look_for_head():
-            time.sleep(0.1)
+        self._servers.wait()
         self._made += 1
         options: dict[str, Any] = {"num_cpus": size[0], "num_gpus": size[1], "max_restarts": 0}
         # The workers of a Ray that we joined have the environment of that Ray's nodes, not ours.
         handle = self._class.options(**options).remote(threads, self._variables)
-        if self._mark is None and not self._embedded:
+        if self._mark is None and not self._servers.embedded:
             # Its name is chance: another machine may have a folder of the same name.
             self._mark = RunPaths(self._run_root).scratch / f"seen-{secrets.token_hex(8)}"
             self._mark.parent.mkdir(parents=True, exist_ok=True)
@@ -321,7 +228,9 @@ class RayPool:
         unit = next((unit for unit, one in self._busy.items() if one is actor), None)
         try:
             actor.machine, actor.sees_disk = ray.get(answer)
+            self._servers.heard()
         except ray.exceptions.RayError as error:
+            self._servers.wait()
             if unit is None:
                 return None
             del self._busy[unit]
@@ -391,24 +300,6 @@ class RayPool:
 
 def _size(unit: Unit) -> tuple[float, float]:
     return float(unit.resources.get("cpus", 1)), float(unit.resources.get("gpus", 0))
-
-
-def own_address(address: str) -> str | None:
-    """Return the host of a Ray's ``host:port`` as an IP address if it is one of this machine, else None.
-
-    Ray guesses which of this machine's addresses is the node's, from the route to the Internet; on a machine with two
-    networks it may find no node there.
-    """
-    host = address.rpartition(":")[0]
-    if "://" in address or not host:
-        return None
-    try:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            probe.bind((host, 0))  # only an address of this machine can be bound
-            own: str = probe.getsockname()[0]
-    except OSError:
-        return None
-    return None if own == "0.0.0.0" else own  # noqa: S104 - no address of one network card
 
 
 def _why_it_died(error: Exception, machine: str) -> str:

@@ -1,10 +1,10 @@
-"""What can be said about the Ray pool without a Ray."""
+"""What can be said about a Ray without a Ray."""
 
 from __future__ import annotations
 
 import pytest
 
-from flambe.experiment.ray_pool import own_address
+from flambe.experiment.ray_servers import own_address
 
 
 @pytest.mark.parametrize(
