@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from flambe.errors import ConfigError
+from flambe.errors import ConfigError, FlambeError
 from flambe.experiment.check import why_not_repeatable
 from flambe.record.ledger import fold, read_events
 from flambe.record.result import ResultStore
 from flambe.record.shared_store import SharedStore
-from flambe.spec.nodes import Spec, Stage
+from flambe.spec.nodes import Environment, Spec, Stage
 
 ASHA = {"$new": "ray.tune.schedulers:ASHAScheduler", "max_t": 9, "grace_period": 1, "reduction_factor": 3}
 OPTUNA = {"$new": "ray.tune.search.optuna:OptunaSearch", "trial_budget": 12, "max_concurrent": 4}
@@ -314,6 +314,64 @@ def test_what_cannot_be_searched_is_told(labs, search, message):
     (lab,) = labs(1)
     with pytest.raises(ConfigError, match=message):
         _run(lab, _spec(search))
+
+
+HALVING = """
+from flambe.search import Trial, TrialState
+
+class Halving:
+    'Tries rates at once; whoever has made two steps waits for the others, then the lower half ends.'
+
+    def __init__(self, rates):
+        self.rates = rates
+
+    def initialize(self, space):
+        (self.name,) = space
+        self.done = False
+
+    def is_done(self):
+        return self.done
+
+    def update(self, trials, maximum=None):
+        if not trials:
+            return {str(rate): Trial({self.name: rate}) for rate in self.rates}
+        waiting = [trial for trial in trials.values() if len(trial.metrics) == 2]
+        for trial in waiting:
+            if len(waiting) < len(trials):
+                trial.state = TrialState.PAUSED
+            else:
+                good = sorted(one.metric for one in waiting)[len(trials) // 2 :]
+                trial.state = TrialState.RESUME if trial.metric in good else TrialState.TERMINATED
+        self.done = len(waiting) == len(trials)
+        return trials
+"""
+
+
+def test_a_search_of_ones_own_may_end_variants(labs, tmp_path):
+    (tmp_path / "halving.py").write_text(HALVING)
+    stage = Stage(
+        name="train",
+        body={"$new": "m:Train", "rate": {"$uniform": [0, 9]}},
+        search={"$new": "halving:Halving", "rates": [1, 2, 3, 4, 5, 6]},
+        reduce=1,
+    )
+    spec = Spec(name="x", stages=[stage], environment=Environment(extensions={"halving": str(tmp_path / "halving.py")}))
+    how = {"steps": lambda unit: 5, "metric": lambda unit, step: unit.params["train.rate"] * step}
+    calm, lab = labs(2, **how)
+    _, expected = calm.run(spec, slots=1)
+    ended = {work.unit.params["train.rate"]: (work.step, work.complete) for work in calm.controller.works.values()}
+    assert ended == {**{rate: (2, False) for rate in (1, 2, 3)}, **{rate: (5, True) for rate in (4, 5, 6)}}
+    crashes = 0
+    while (found := lab.run(spec, seed=crashes, slots=4, kill_at=15)) is None:
+        crashes += 1
+        assert crashes < 60
+    assert found[1].result_digest == expected.result_digest
+    _, again = calm.run(spec)
+    assert again.counts["reused"] == 6
+    assert again.result_digest == expected.result_digest
+    spec.stages[0].scheduler = ASHA
+    with pytest.raises(FlambeError, match="the search says 'pause' about a variant after its step 2, and a scheduler"):
+        calm.run(spec)
 
 
 def test_arrival_says_that_it_cannot_be_repeated():

@@ -26,6 +26,7 @@ from flambe.search import (
 )
 from flambe.search.proposer import make_proposer
 from flambe.search.space import Space
+from flambe.search.tune_adapter import CONTINUE, PAUSE
 
 NUMBERS = {"lr": uniform(-4, -1, transform="pow10"), "shift": uniform(-2, 2)}
 
@@ -117,12 +118,55 @@ class Doubling:
             self.rounds -= 1
         return trials
 
-class Ending(Doubling):
+class Halving:
+    """Tries rates at once; after two steps the lower half ends, and what has waited goes on."""
+
+    def __init__(self, rates):
+        self.rates = rates
+
+    def initialize(self, space):
+        (self.name,) = space
+        self.done = False
+
+    def is_done(self):
+        return self.done
+
     def update(self, trials, maximum=None):
+        if not trials:
+            trials.update((str(rate), Trial({self.name: rate})) for rate in self.rates)
+        at_two = [trial for trial in trials.values() if len(trial.metrics) >= 2]
+        good = sorted(trial.metrics[1] for trial in at_two)[len(self.rates) // 2 :]
         for trial in trials.values():
-            if trial.state is TrialState.HAS_RESULT:
-                trial.state = TrialState.TERMINATED
-        return super().update(trials, maximum)
+            if trial.state is TrialState.HAS_RESULT and len(trial.metrics) == 2 and len(at_two) < len(self.rates):
+                trial.state = TrialState.PAUSED
+            elif len(at_two) == len(self.rates) and len(trial.metrics) == 2:
+                trial.state = TrialState.RESUME if trial.metrics[1] in good else TrialState.TERMINATED
+        self.done = len(at_two) == len(self.rates)
+        return trials
+
+class Silent(Doubling):
+    def update(self, trials, maximum=None):
+        pass
+
+class Listing(Doubling):
+    def update(self, trials, maximum=None):
+        return list(super().update(trials, maximum).values())
+
+class Bare(Doubling):
+    def update(self, trials, maximum=None):
+        return {**trials, "a": {"rate": 1}}
+
+class Forgetful(Doubling):
+    def update(self, trials, maximum=None):
+        return {} if trials else super().update(trials, maximum)
+
+class Broken(Doubling):
+    def update(self, trials, maximum=None):
+        return 1 / 0
+
+class Unready(Doubling):
+    def initialize(self, space):
+        raise LookupError("no space")
 
 class Lost(Doubling):
     def update(self, trials, maximum=None):
@@ -172,10 +216,20 @@ def test_one_of_ones_own_chooses_for_a_stage(file):
             "searching:Nothing is no search algorithm; expected a subclass of ray.tune.search.Searcher, or",
         ),
         (
-            "Ending",
+            "Silent",
             {"first": 1},
-            "Ending set the trial '0' to terminated after its step 1. What ends or pauses variants",
+            r"update\(\) of Silent returned None; expected the trials that it was given, as a mapping of name to flambe.search.Trial.* "
+            "End it with: return trials",
         ),
+        ("Listing", {"first": 1}, r"update\(\) of Listing returned a list; expected the trials"),
+        ("Bare", {"first": 1}, r"update\(\) of Bare returned a dict for the trial 'a'; expected a flambe.search.Trial"),
+        ("Forgetful", {"first": 1}, r"update\(\) of Forgetful left out the trial '0'"),
+        (
+            "Broken",
+            {"first": 1},
+            r"update\(\) of Broken raised ZeroDivisionError: division by zero \(.*searching.py:\d+\)",
+        ),
+        ("Unready", {"first": 1}, r"initialize\(\) of Unready raised LookupError: no space \(.*searching.py:\d+\)"),
     ],
 )
 def test_what_ones_own_does_wrong_is_said(file, kind, given, message):
@@ -186,6 +240,19 @@ def test_what_ones_own_does_wrong_is_said(file, kind, given, message):
 
     with pytest.raises(FlambeError, match=message):
         use()
+
+
+def test_one_of_ones_own_says_what_ends_what_waits_and_what_goes_on(file):
+    search = _own(file, "Halving", rates=[1, 2])
+    assert search.rules
+    assert [search.suggest(index) for index in range(2)] == [({"rate": 1},), ({"rate": 2},)]
+    said = []
+    for index, step in ((0, 1), (1, 1), (0, 2), (1, 2)):
+        search.result(index, step, index + step, lower_is_better=False)
+        said.append(search.ruling(index))
+    assert said == [CONTINUE, CONTINUE, PAUSE, CONTINUE]
+    assert (search.stopped(), search.woken()) == ([0], [])
+    assert search.stopped() == []
 
 
 def test_a_searcher_of_ones_own_needs_a_budget(tmp_path):

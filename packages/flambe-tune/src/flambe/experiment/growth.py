@@ -10,17 +10,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from flambe.errors import FlambeError
 from flambe.experiment.work import Work
 from flambe.pipeline.grown import GrownVariants
 from flambe.pipeline.variants import Variant
 from flambe.search.budget import Budget
 from flambe.search.proposer import Proposer
+from flambe.search.schedule import Keen
+from flambe.search.tune_adapter import CONTINUE
 
 
 class Growth:
     """One search of a run.
 
-    variants: what its choices lead to. enlist: makes the unit of a new variant, or finds the one that is there. steps_in_all: how
+    variants: what its choices lead to. has_scheduler: whether one decides about the variants of its leader. enlist: makes the unit of a new variant, or finds the one that is there. steps_in_all: how
     many steps the variants of the leader have made together.
 
     It listens to the schedule of its leader, where the position of a variant is that of its unit.
@@ -32,6 +35,7 @@ class Growth:
         budget: Budget,
         proposer: Proposer,
         *,
+        has_scheduler: bool,
         enlist: Callable[[Variant], Work],
         steps_in_all: Callable[[], int],
     ) -> None:
@@ -39,6 +43,8 @@ class Growth:
         self._variants = variants
         self._budget = budget
         self._proposer = proposer
+        self.rules = proposer.rules and not has_scheduler
+        """Whether the search itself says what becomes of its variants after a step."""
         self._enlist = enlist
         self._steps_in_all = steps_in_all
         self._asked = 0
@@ -52,9 +58,14 @@ class Growth:
         self._ask(lower_is_better=False)
 
     def result(self, index: int, step: int, metric: float | None, *, lower_is_better: bool) -> None:
-        for choice in self._choices_of.get(index, ())[:1]:
-            if len(self._all[choice]) == 1:
-                self._proposer.result(choice, step, metric, lower_is_better=lower_is_better)
+        choice = self._alone(index)
+        if choice is not None:
+            self._proposer.result(choice, step, metric, lower_is_better=lower_is_better)
+            if self._proposer.rules and not self.rules and (said := self._proposer.ruling(choice)) != CONTINUE:
+                raise FlambeError(
+                    f"the search says {said!r} about a variant after its step {step}, and a scheduler decides about these variants",
+                    hint="Take the scheduler away, or let the search end and pause none.",
+                )
 
     def ended(self, index: int, step: int, metric: float | None, *, lower_is_better: bool) -> None:
         self._ends[index] = (step, metric)
@@ -62,6 +73,27 @@ class Growth:
             self._open.get(choice, {}).pop(index, None)
         self._tell(lower_is_better=lower_is_better)
         self._ask(lower_is_better=lower_is_better)
+
+    def ruling(self, index: int) -> str:
+        """Return what is to become of a variant: of a choice with several variants, whose steps the search does not hear, nothing."""
+        choice = self._alone(index)
+        return CONTINUE if choice is None else self._proposer.ruling(choice)
+
+    def wake(self, index: int) -> None:
+        choice = self._alone(index)
+        if choice is not None:
+            self._proposer.wake(choice)
+
+    def woken(self) -> list[int]:
+        return [self._all[choice][0] for choice in self._proposer.woken()]
+
+    def stopped(self) -> list[int]:
+        return [self._all[choice][0] for choice in self._proposer.stopped()]
+
+    def _alone(self, index: int) -> int | None:
+        """Return the choice of which a variant is the only one."""
+        choice = next(iter(self._choices_of.get(index, ())), None)
+        return choice if choice is not None and len(self._all[choice]) == 1 else None
 
     def _tell(self, *, lower_is_better: bool) -> None:
         for choice in [choice for choice, left in self._open.items() if not left]:
@@ -92,3 +124,22 @@ class Growth:
     def _is_spent(self) -> bool:
         steps = self._budget.steps
         return self._asked >= self._budget.trials or (steps is not None and self._steps_in_all() >= steps)
+
+
+class GrowthRulings(Keen):
+    """What ends the variants of a search that does so itself."""
+
+    def __init__(self, growth: Growth) -> None:
+        self._growth = growth
+
+    def result(self, index: int, step: int, metric: float | None) -> str:
+        return self._growth.ruling(index)
+
+    def wake(self, index: int) -> None:
+        self._growth.wake(index)
+
+    def woken(self) -> list[int]:
+        return self._growth.woken()
+
+    def stopped(self) -> list[int]:
+        return self._growth.stopped()

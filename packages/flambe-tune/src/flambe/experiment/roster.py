@@ -11,7 +11,7 @@ import msgspec
 from flambe.compile.search import dimensions
 from flambe.compile.trials import searched_together
 from flambe.errors import ConfigError
-from flambe.experiment.growth import Growth
+from flambe.experiment.growth import Growth, GrowthRulings
 from flambe.experiment.recall import Recall
 from flambe.experiment.stage_state import StageState
 from flambe.experiment.work import Phase, Work
@@ -28,7 +28,7 @@ from flambe.record.run import StageRecord, read_record
 from flambe.record.settled import Settled
 from flambe.runner.plan import make_unit
 from flambe.runner.unit import Unit
-from flambe.search.budget import read_budget, scheduler_of
+from flambe.search.budget import is_own, read_budget, scheduler_of
 from flambe.search.population import PopulationAdapter, mutations
 from flambe.search.proposer import Proposer, make_proposer
 from flambe.search.schedule import Keen, StageSchedule
@@ -160,20 +160,21 @@ class Roster:
         settled = self._settled(together, grown_key(self._spec, stages, above))
         if settled is not None and self._take_grown(leader, together, settled):
             return
-        state.schedule = self._schedule(state, 0)
         searched = self._leaders[leader]
         space = Space({name: dimensions(self.graph.stages[name].body) for name in searched})
         growth = Growth(
             self._variants_grown(leader, together),
             read_budget(self._spec.stage(leader)),
             self._proposer(self._spec.stage(leader), space),
+            has_scheduler=state.stage.scheduler is not None,
             enlist=self._enlist_grown,
             steps_in_all=lambda: state.schedule.steps_in_all if state.schedule is not None else 0,
         )
-        state.schedule.listener = growth
+        state.rules = growth.rules
+        state.schedule = self._schedule(state, 0, growth)
         for name in together:
             self.states[name].growth = growth
-            if self.states[name].stage.scheduler is not None:
+            if self.states[name].scheduled:
                 self._recall.remember_grown(self.states[name])
         growth.begin()
 
@@ -194,8 +195,7 @@ class Roster:
         if units is None:
             return False
         for name in together:
-            if self.states[name].stage.scheduler is not None:
-                self._recall.remember_grown(self.states[name])
+            self._recall.remember_grown(self.states[name])
         for variant in units:
             work = self._enlist(variant)
             self._recall.restore(self.states[variant.stage], work)
@@ -213,8 +213,13 @@ class Roster:
         if self._store is not None and may and not self._recall.has_begun(together):
             settled = self._store.find_settled(key)
         if settled is None:
-            self._recall.forget_taken([name for name in together if self.states[name].stage.scheduler is not None])
+            self._recall.forget_taken([name for name in together if self._may_end(self.states[name].stage)])
         return settled
+
+    @staticmethod
+    def _may_end(stage: Stage) -> bool:
+        """Whether something may end units of a stage: its scheduler, or a search of one's own."""
+        return stage.scheduler is not None or is_own(stage.search)
 
     def _settle(self, name: str) -> None:
         """Write it down when the last stage has ended of those that were decided about together, and none of their units failed."""
@@ -249,7 +254,7 @@ class Roster:
         units = {need: work.unit for need, work in needs.items()}
         unit = make_unit(self._spec, stage, variant.params, units, self._keeper.paths.root)
         place = (self.graph.index(variant.stage), variant.index)
-        work = self._add(unit, variant, place, state.stage.scheduler is not None)
+        work = self._add(unit, variant, place, state.scheduled)
         self.unit_of[variant] = work
         if work.variant is not variant:
             return work
@@ -266,13 +271,13 @@ class Roster:
         self._recall.plan(work)
         return work
 
-    def _schedule(self, state: StageState, count: int) -> StageSchedule:
+    def _schedule(self, state: StageState, count: int, growth: Growth | None = None) -> StageSchedule:
         def build(lower_is_better: bool) -> Algorithm:
             if state.stage.scheduler is None:
-                return Keen()
+                return GrowthRulings(growth) if growth is not None and growth.rules else Keen()
             return self._algorithm(state.stage, lower_is_better, len(state.works))
 
-        return StageSchedule(build, count, arrival=self._spec.ordering == "arrival")
+        return StageSchedule(build, count, arrival=self._spec.ordering == "arrival", listener=growth)
 
     def finish(self, name: str) -> bool:
         """Close a stage of which all units have ended: reduce it, and point at its best unit.

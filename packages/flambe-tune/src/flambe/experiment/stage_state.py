@@ -31,10 +31,17 @@ class StageState:
     schedule: StageSchedule | None = None
     growth: Growth | None = None
     """The search that makes its units while the run goes on; of several stages the same."""
+    rules: bool = False
+    """Whether its search says what becomes of its units after a step."""
     recorded: deque[Event] = field(default_factory=deque)
     """Decisions of earlier processes, not yet heard again."""
     since: int = 0
     """Number of the last ``plan`` event of a unit of it: what was before is history."""
+
+    @property
+    def scheduled(self) -> bool:
+        """Whether something decides about its units after each step."""
+        return self.rules or self.stage.scheduler is not None
 
     def tell_end(self, work: Work) -> None:
         """Let a search hear the result of a unit that nothing ended but itself; it may be of an earlier run."""

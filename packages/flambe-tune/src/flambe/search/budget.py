@@ -69,11 +69,15 @@ def read_budget(stage: Stage) -> Budget:
             raise ConfigError(f"{name} of stage {stage.name!r} has min_steps {shortest} above max_steps {longest}")
         return Budget(min(steps, MOST), steps, min(_MOST_AT_ONCE, max(1, steps // longest)))
     # A class of one's own may know itself when it is done (``flambe.search.proposer`` asks for a budget where it does not).
-    own = not target.startswith((OURS, "ray."))
-    trials = _number(stage, given, "trial_budget", MOST if own else None)
+    trials = _number(stage, given, "trial_budget", MOST if is_own(stage.search) else None)
     # What is tried together cannot learn from each other: a fifth, so that the last choices rest on most results.
     at_once = _number(stage, given, "max_concurrent", min(_MOST_AT_ONCE, math.ceil(trials / 5)))
     return Budget(trials, None, at_once)
+
+
+def is_own(node: Any) -> bool:
+    """Whether a search algorithm's node is one of a class of one's own."""
+    return isinstance(node, dict) and NEW in node and not str(node[NEW]).startswith((OURS, "ray."))
 
 
 def scheduler_of(node: Any) -> dict[str, Any] | None:

@@ -26,7 +26,7 @@ from flambe.errors import ConfigError, FlambeError, did_you_mean
 from flambe.search.budget import OURS, class_name, given_to
 from flambe.search.random_state import RandomState
 from flambe.search.space import Amount, Knob, Level, Space
-from flambe.search.tune_adapter import METRIC, TIME
+from flambe.search.tune_adapter import CONTINUE, METRIC, TIME
 from flambe.spec.nodes import NEW
 
 _SET_BY_US = frozenset({"metric", "mode", "time_attr", "reward_attr", "space", *OF_SEARCHERS})
@@ -48,6 +48,8 @@ class SearcherAdapter:
     node: its ``$new`` node. space: what it chooses from. seed: of its random numbers, unless the node has one.
     Raises ConfigError for arguments that it refuses, a space that it cannot search, and libraries that are not installed.
     """
+
+    rules = False
 
     def __init__(
         self, node: Mapping[str, Any], space: Space, *, seed: int, extensions: Mapping[str, str] | None = None
@@ -85,6 +87,21 @@ class SearcherAdapter:
             if self._name in _LEARNS_BETWEEN and result is not None:
                 self._searcher.on_trial_result(_name(index), result)
             self._searcher.on_trial_complete(_name(index), result=result, error=failed)
+
+    def ruling(self, index: int) -> str:
+        """Return that a choice goes on: what ends it is a scheduler, if anything does."""
+        return CONTINUE
+
+    def wake(self, index: int) -> None:
+        """None waits."""
+
+    def woken(self) -> list[int]:
+        """Return none: none waits."""
+        return []
+
+    def stopped(self) -> list[int]:
+        """Return none, as ``woken``."""
+        return []
 
     def _result(self, step: int, metric: float, lower_is_better: bool) -> dict[str, Any]:
         told = -metric if lower_is_better else metric
