@@ -57,9 +57,8 @@ def search() -> Spec:
 
 
 class Torture:
-    """A search that is killed until it ends, again and again. kills: so far. findings: what was wrong. gone_s: how long workers took
-    to end after their command, at most. kinds: how
-    often each kill is drawn."""
+    """A search that is killed until it ends, again and again. kills: so far. findings: what was wrong. gone_s: how long workers
+    took to end after their command, at most. kinds: how often each kill is drawn."""
 
     def __init__(self, nodes: RayNodes, chosen: random.Random, kinds: dict[str, int] = KINDS) -> None:
         self.nodes, self.chosen, self.kinds = nodes, chosen, kinds
@@ -239,10 +238,16 @@ class Torture:
 
 
 def _described(pid: int) -> str:
-    """Return what a process is, and for which of Ray's jobs (``ffffffff``: for the next that comes)."""
+    """Return what a process is, for which of Ray's jobs (``ffffffff``: for the next that comes), and whether it came to do anything:
+    one that starts needs about 0.4 s of a processor before it learns that nobody wants it."""
     with contextlib.suppress(OSError):
         job = next(word for word in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0") if word.startswith(WORKER))
-        return f"{pid} {Path(f'/proc/{pid}/comm').read_text().strip()} {job.decode()}"
+        name, _, fields = Path(f"/proc/{pid}/stat").read_text().partition(" (")[2].rpartition(") ")
+        words = fields.split()
+        ticks = os.sysconf("SC_CLK_TCK")
+        age_s = float(Path("/proc/uptime").read_text().split()[0]) - int(words[19]) / ticks
+        used_s = (int(words[11]) + int(words[12])) / ticks
+        return f"{pid} {name} {job.decode()}, {age_s:.1f} s old with {used_s:.2f} s of processors, {words[0]}"
     return f"{pid}, gone now"
 
 
@@ -277,7 +282,7 @@ def main() -> int:
             f"{torture.kills.total()} kills {dict(torture.kills)} in {rounds} searches, {torture.starts} commands, "
             f"{torture.looks} looks at the ledger; workers gone after at most "
             + ", ".join(f"{seconds:.1f} s {place}" for place, seconds in torture.gone_s.items())
-            + f"; findings: {len(torture.findings)}"
+            + f"; findings: {len(torture.findings)}; load {os.getloadavg()[0]:.0f}"
         )
     finally:
         nodes.close()
