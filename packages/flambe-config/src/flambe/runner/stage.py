@@ -38,6 +38,7 @@ from flambe.runner.explored import explored_step, set_again
 from flambe.runner.exports import write_exports
 from flambe.runner.handover import Handover
 from flambe.runner.interrupt import interruptible
+from flambe.runner.large_import import large_import
 from flambe.runner.reads import noticed, read_data
 from flambe.runner.seeding import rng_state, seed_everything, set_rng_state
 from flambe.runner.unit import StepReport, Unit
@@ -125,11 +126,12 @@ class StageRun:
                 (self.folder / ARTIFACTS).mkdir(exist_ok=True)
             # A reused process must be as good as a fresh one.
             began = time.monotonic()
-            if not self.unit.is_program:  # what knows nothing of us sets its libraries itself, and needs perhaps none
-                for codec in codecs().values():
-                    codec.prepare(threads=self.unit.threads)
-            import_extensions(self.unit.extensions)
-            self._import_classes()
+            with large_import():
+                if not self.unit.is_program:  # what knows nothing of us sets its libraries itself, and needs perhaps none
+                    for codec in codecs().values():
+                        codec.prepare(threads=self.unit.threads)
+                import_extensions(self.unit.extensions)
+                self._import_classes()
             self.loading_s = time.monotonic() - began
             check_imported(self.unit.code, self.unit.extensions)
             self._look_at_declared()
