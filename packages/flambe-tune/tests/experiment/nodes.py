@@ -241,13 +241,14 @@ def _described(pid: int) -> str:
     """Return what a process is, for which of Ray's jobs (``ffffffff``: for the next that comes), and whether it came to do anything:
     one that starts needs about 0.4 s of a processor before it learns that nobody wants it."""
     with contextlib.suppress(OSError):
-        job = next(word for word in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0") if word.startswith(WORKER))
+        words = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        job = next((word for word in words if word.startswith(WORKER)), b"")
         name, _, fields = Path(f"/proc/{pid}/stat").read_text().partition(" (")[2].rpartition(") ")
-        words = fields.split()
+        numbers = fields.split()
         ticks = os.sysconf("SC_CLK_TCK")
-        age_s = float(Path("/proc/uptime").read_text().split()[0]) - int(words[19]) / ticks
-        used_s = (int(words[11]) + int(words[12])) / ticks
-        return f"{pid} {name} {job.decode()}, {age_s:.1f} s old with {used_s:.2f} s of processors, {words[0]}"
+        age_s = float(Path("/proc/uptime").read_text().split()[0]) - int(numbers[19]) / ticks
+        used_s = (int(numbers[11]) + int(numbers[12])) / ticks
+        return f"{pid} {name} {job.decode()}, {age_s:.1f} s old with {used_s:.2f} s of processors, {numbers[0]}"
     return f"{pid}, gone now"
 
 
