@@ -11,7 +11,7 @@ import flambe
 from flambe.compile.compiler import compile_file
 from flambe.record import content
 from flambe.record.content import content_digest
-from flambe.record.inputs import inputs_hold
+from flambe.record.inputs import describe_input, input_here, input_holds, inputs_hold, place_of
 from flambe.record.layout import RunPaths
 from flambe.record.ledger import read_events
 from flambe.record.run import StageRecord, read_record
@@ -192,20 +192,26 @@ def test_a_folder_is_what_lies_in_it(tmp_path):
     (folder / "deep").mkdir(parents=True)
     (folder / "a.txt").write_text("a")
     (folder / "deep" / "b.txt").write_text("b")
-    base = content_digest(str(folder))
+    base = content_digest(folder)
     assert base.startswith("tree:")
     assert content_digest(shutil.copytree(folder, tmp_path / "copy")) == base
     (folder / "deep" / "loop").symlink_to(folder)
+    (folder / "deep" / "nowhere").symlink_to(tmp_path / "gone")
     (folder / "__pycache__").mkdir()
     (folder / "__pycache__" / "a.pyc").write_text("x")
     (folder / "out" / "exp.0").mkdir(parents=True)
     (folder / "out" / "exp.0" / "ledger.jsonl").write_text("{}")
-    assert content_digest(str(folder)) == base
+    assert content_digest(folder) == base
     (folder / "deep" / "b.txt").rename(folder / "b.txt")
-    moved = content_digest(str(folder))
+    moved = content_digest(folder)
     (folder / "b.txt").write_text("c")
-    assert len({base, moved, content_digest(str(folder))}) == 3
-    assert content_digest(str(tmp_path / "nowhere")) is None
+    assert len({base, moved, content_digest(folder)}) == 3
+    (folder / "linked").symlink_to(tmp_path / "copy" / "deep")
+    linked = content_digest(folder)
+    (folder / "linked").unlink()
+    shutil.copytree(tmp_path / "copy" / "deep", folder / "linked")
+    assert content_digest(folder) == linked
+    assert content_digest(tmp_path / "nowhere") is None
 
 
 def test_what_is_not_there_is_told_by_its_path_and_what_has_an_address_by_that(project, tmp_path):
@@ -271,28 +277,50 @@ def test_digests_of_large_files_are_kept_until_the_files_change(tmp_path, monkey
     read = []
     real = content.file_digest
     monkeypatch.setattr(content, "file_digest", lambda path: read.append(path) or real(path))
-    base = content_digest(str(file))
-    assert content_digest(str(file)) == base
+    base = content_digest(file)
+    assert content_digest(file) == base
     assert len(read) == 2  # it had only just been written
     monkeypatch.setattr(content, "_SETTLED_NS", 0)
     for path in (file, folder):
         read.clear()
-        assert content_digest(str(path)) == content_digest(str(path))
+        assert content_digest(path) == content_digest(path)
         assert len(read) <= 1
     stat = file.stat()
     file.write_bytes(b"x" + bytes(content._LARGE_BYTES - 1))
     os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    assert content_digest(str(file)) == real(file) != base
+    assert content_digest(file) == real(file) != base
     for kept in (tmp_path / "cache" / "flambe" / "digests").iterdir():
         kept.write_text("torn")
-    assert content_digest(str(file)) == real(file)
+    assert content_digest(file) == real(file)
     monkeypatch.setenv("XDG_CACHE_HOME", str(file / "no folder"))
-    assert content_digest(str(file)) == real(file)
+    assert content_digest(file) == real(file)
 
 
 def test_the_ledger_says_which_content_a_plan_had(project):
     paths, _ = run(project)
     plans = {event["stage"]: event for event in read_events(paths.ledger) if event["event"] == "plan"}
     left = project / "data" / "left.txt"
-    assert plans["left"]["files"] == {str(left): content_digest(str(left))}
+    assert plans["left"]["files"] == {str(left): content_digest(left)}
     assert "files" not in plans["both"]
+
+
+@pytest.mark.parametrize(("variable", "mark"), [("FLAMBE_DATA", "data:"), ("HOME", "~/"), ("XDG_CACHE_HOME", "cache:")])
+def test_what_is_kept_elsewhere_on_another_machine_is_looked_for_there(tmp_path, monkeypatch, variable, mark):
+    inside = "flambe/files/words.txt" if mark == "cache:" else "sst2/words.txt"
+    for name in ("here", "there"):
+        (tmp_path / name / inside).parent.mkdir(parents=True)
+        (tmp_path / name / inside).write_text("words")
+    monkeypatch.setenv(variable, str(tmp_path / "here"))
+    path = str(tmp_path / "here" / inside)
+    read = describe_input(path, place=place_of(path, str(tmp_path / "project")))
+    assert read["place"] == mark + inside.removeprefix("flambe/")
+    assert input_holds(read)
+    monkeypatch.setenv(variable, str(tmp_path / "there"))
+    assert input_holds(read)
+    (tmp_path / "here" / inside).unlink()
+    assert input_holds(read)
+    assert input_here(read)["path"] == str(tmp_path / "there" / inside)
+    (tmp_path / "there" / inside).write_text("wordS")
+    assert not input_holds(read)
+    (tmp_path / "there" / inside).unlink()
+    assert not input_holds(read)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -42,16 +43,17 @@ class _Kept(msgspec.Struct):
     digest: str
 
 
-def content_digest(path: str) -> str | None:
+def content_digest(path: str | os.PathLike[str]) -> str | None:
     """Return the SHA-256 of what is in a file as hex, of what is below a folder as ``tree:`` and hex; None where there is neither, or
     it cannot be read.
 
     Of a folder the names and contents of its files count, links by what they point to. Runs that lie in it are no content, nor are
     caches of Python and folders of version control.
     """
+    path = os.fspath(path)
     try:
         if os.path.isfile(path):
-            return _of_file(path, _mark(path, ""))
+            return _of_file(path, _mark(os.stat(path), ""))
         return _of_folder(path) if os.path.isdir(path) else None
     except OSError:
         return None
@@ -77,23 +79,28 @@ def _of_folder(path: str) -> str:
 
 
 def _marks(folder: str) -> Iterator[_Mark]:
-    seen: set[str] = set()
     for parent, folders, files in os.walk(folder, followlinks=True):
-        real = os.path.realpath(parent)
-        if real in seen or LEDGER in files:
+        if LEDGER in files:
             folders.clear()
             continue
-        seen.add(real)
-        folders[:] = [name for name in folders if name not in _NO_DATA]
+        folders[:] = [name for name in folders if name not in _NO_DATA and not _leads_up(parent, name)]
+        below = "" if parent == folder else f"{os.path.relpath(parent, folder)}/"
         for name in files:
-            whole = os.path.join(parent, name)
-            if name not in _NO_DATA and os.path.isfile(whole):
-                yield _mark(whole, os.path.relpath(whole, folder).replace(os.sep, "/"))
+            if name not in _NO_DATA:
+                with suppress(FileNotFoundError):  # a link to nowhere
+                    found = os.stat(os.path.join(parent, name))
+                    if stat.S_ISREG(found.st_mode):
+                        yield _mark(found, below + name)
 
 
-def _mark(path: str, place: str) -> _Mark:
-    stat = os.stat(path)
-    return _Mark(place, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
+def _leads_up(parent: str, name: str) -> bool:
+    """Whether a folder is a link to one that it lies in."""
+    path = os.path.join(parent, name)
+    return os.path.islink(path) and f"{os.path.realpath(parent)}/".startswith(f"{os.path.realpath(path)}/")
+
+
+def _mark(found: os.stat_result, place: str) -> _Mark:
+    return _Mark(place, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
 
 
 # -- the cache ---------------------------------------------------------------------------------------------------------

@@ -92,14 +92,14 @@ def place_of(path: str, folder: str) -> str | None:
 def input_is_unchanged(described: Mapping[str, Any]) -> bool:
     """Whether a file is still what a record says; its content is read only when size or time differ."""
     try:
-        digest = described["sha256"]
-        stat = os.stat(described["path"])
+        digest, path = described["sha256"], os.path.expanduser(described["path"])
+        stat = os.stat(path)
         if not str(digest).startswith(TREE):
             if stat.st_size != described["size"]:
                 return False
             if stat.st_mtime_ns == described["mtime_ns"]:
                 return True
-        return digest is not None and content_digest(described["path"]) == digest
+        return digest is not None and content_digest(path) == digest
     except OSError:
         return False
 
