@@ -18,7 +18,7 @@ def check_spec(spec: Spec, graph: StageGraph) -> None:
     """Refuse, before anything runs, what cannot be done.
 
     Raises ConfigError for schedulers and search algorithms that cannot be driven, distributions that none draws from,
-    unknown stages in ``resume``, and an unknown ``ordering``.
+    parts of several GPUs, unknown stages in ``resume``, and an unknown ``ordering``.
     """
     for index, stage in enumerate(spec.stages):
         if stage.scheduler is not None:
@@ -32,6 +32,11 @@ def check_spec(spec: Spec, graph: StageGraph) -> None:
                         f"stage {stage.name!r} has a population and a search that chooses by results",
                         hint="Let !RandomSearch {trial_budget: 16} draw the population.",
                     )
+        gpus = (stage.resources or spec.devices or {}).get("gpus", 0)
+        if gpus > 1 and gpus != int(gpus):
+            with _placed(spec, "stages", index):
+                what = f"stage {stage.name!r} asks for {gpus:g} gpus"
+                raise ConfigError(what, expected="a part of one (0.5), or whole ones")
     check_search(spec)
     for name in [spec.resume] if isinstance(spec.resume, str) else spec.resume or []:
         if name not in graph.stages:

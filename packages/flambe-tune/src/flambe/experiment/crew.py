@@ -12,6 +12,8 @@ from flambe.experiment.work import Phase, Work
 
 _START_S = 60.0
 """For a process that starts, imports its libraries and builds the objects of a unit."""
+_LOOK_S = 0.5
+"""How often tasks that take too long are looked for, also where others report without a break."""
 
 
 class Crew:
@@ -31,6 +33,7 @@ class Crew:
         self._step_limit_s = step_limit_s
         self._clock = clock
         self._ends: dict[str, float] = {}
+        self._look_s = 0.0
         self._make_pool = make_pool
         self._at_once = at_once
         self._pool: Pool | None = None
@@ -64,7 +67,7 @@ class Crew:
                 )
             if self._used.get(name, 0.0) + amount > capacity[name] + 1e-9:
                 return False
-        return True
+        return self._made().has_room(work.unit)
 
     def held(self) -> list[Work]:
         """Return the units that keep a worker while they wait for a decision, the farthest from its turn first."""
@@ -89,8 +92,11 @@ class Crew:
 
     def next_event(self, timeout_s: float) -> PoolEvent | None:
         """Return what happened next on a worker; None when nothing did in time."""
-        event = self._made().next_event(timeout_s)
-        return self._overdue() if event is None and self._step_limit_s is not None else event
+        if self._step_limit_s is not None and self._clock() >= self._look_s:
+            self._look_s = self._clock() + _LOOK_S
+            if (late := self._overdue()) is not None:
+                return late
+        return self._made().next_event(timeout_s)
 
     def _overdue(self) -> Failed | None:
         """End a task that has taken too long, and return that as its failure."""
@@ -126,7 +132,7 @@ class Crew:
         return self._pool
 
     def _cost(self, work: Work) -> dict[str, float]:
-        if "slots" in self._made().capacity():
-            return {"slots": 1.0}
         resources = work.unit.resources
+        if "slots" in self._made().capacity():
+            return {"slots": 1.0, **({"gpus": float(resources["gpus"])} if resources.get("gpus") else {})}
         return {"cpus": float(resources.get("cpus", 1)), "gpus": float(resources.get("gpus", 0))}

@@ -15,6 +15,7 @@ from typing import IO, NoReturn
 import msgspec
 
 from flambe.experiment.environment import log_from_info, protect_stdout, worker_environment
+from flambe.experiment.gpus import VISIBLE, Gpus, usable_gpus
 from flambe.experiment.pool import Failed, PoolEvent, Task
 from flambe.experiment.wear import CodeHeld
 from flambe.runner.unit import Unit
@@ -28,30 +29,43 @@ class LocalPool:
     """``workers`` child processes, reused from unit to unit.
 
     A child is replaced after any exception in it, when it dies (which is a failed attempt, noticed at once), when it is
-    worn (``flambe.experiment.wear``), and when a unit wants another number of threads than the libraries in it were started
-    with, or other code than it has loaded.
+    worn (``flambe.experiment.wear``), and when a unit wants another number of threads, or other GPUs, than the libraries in it
+    were started with, or other code than it has loaded.
+
+    A unit that asks for GPUs, or for a part of one, sees those that it is given and no others, and waits for them; one that asks
+    for 0 sees none, and one that says nothing sees what this process does. gpus: their names, by default what is usable.
     """
 
-    def __init__(self, workers: int = 1) -> None:
+    def __init__(self, workers: int = 1, *, gpus: list[str] | None = None) -> None:
         self._workers = workers
+        self._gpus = Gpus(usable_gpus() if gpus is None else gpus)
         self._idle: list[_Child] = []
         self._busy: dict[str, _Child] = {}
+        self._given: dict[str, tuple[tuple[str, ...], float]] = {}  # unit → GPUs, and how much of them
         self._ready: deque[PoolEvent] = deque()
         self._selector = selectors.DefaultSelector()
 
     def capacity(self) -> dict[str, float]:
         # One unit a child, however many threads it uses.
-        return {"slots": float(self._workers)}
+        return {"slots": float(self._workers), "gpus": float(len(self._gpus))}
+
+    def has_room(self, unit: Unit) -> bool:
+        amount = unit.resources.get("gpus", 0.0)
+        return not amount or self._gpus.pick(amount) is not None
 
     def claim(self, unit: Unit) -> str:
+        amount = unit.resources.get("gpus")
+        gpus = self._gpus.pick(amount) if amount else None if amount is None else ()
         for child in self._idle:
-            if child.threads == unit.threads and child.code.suits(unit):
+            if child.threads == unit.threads and child.gpus == gpus and child.code.suits(unit):
                 break
         else:
             if self._idle and len(self._idle) + len(self._busy) >= self._workers:
                 self._drop(self._idle[0])
-            child = self._start(unit.threads)
+            child = self._start(unit.threads, gpus)
         self._idle.remove(child)
+        self._given[unit.id] = gpus or (), amount or 0.0
+        self._gpus.take(*self._given[unit.id])
         child.code.add(unit)
         self._busy[unit.id] = child
         return f"pid {child.process.pid}"
@@ -69,13 +83,13 @@ class LocalPool:
         return False
 
     def release(self, unit: str) -> None:
-        child = self._busy.pop(unit)
+        child = self._leave(unit)
         child.task = None
         self._idle.append(child)
         _write(child.stdin, _encode(None))
 
     def abandon(self, unit: str) -> None:
-        self._drop(self._busy.pop(unit))
+        self._drop(self._leave(unit))
         self._ready = deque(event for event in self._ready if event.unit != unit)
 
     def next_event(self, timeout_s: float) -> PoolEvent | None:
@@ -90,8 +104,12 @@ class LocalPool:
         self._busy.clear()
         self._selector.close()
 
-    def _start(self, threads: int) -> _Child:
-        child = _Child(threads)
+    def _leave(self, unit: str) -> _Child:
+        self._gpus.give_back(*self._given.pop(unit))
+        return self._busy.pop(unit)
+
+    def _start(self, threads: int, gpus: tuple[str, ...] | None) -> _Child:
+        child = _Child(threads, gpus)
         self._selector.register(child.stdout, selectors.EVENT_READ, child)
         self._idle.append(child)
         return child
@@ -102,7 +120,7 @@ class LocalPool:
         if data is None:
             self._drop(child)
             if task is not None:
-                self._busy.pop(task.unit.id, None)
+                self._leave(task.unit.id)
                 # Nobody but the system, which has no memory left, kills a child of ours like that.
                 killed = child.process.returncode == -signal.SIGKILL
                 error = f"its process died: {child.end()}{', perhaps for lack of memory' if killed else ''}"
@@ -114,10 +132,10 @@ class LocalPool:
         child.task = None
         if isinstance(event, Failed):
             # Whatever an exception left behind in the process must not meet the next unit.
-            self._busy.pop(event.unit, None)
+            self._leave(event.unit)
             self._drop(child)
         elif event.result is not None:
-            self._busy.pop(event.unit)
+            self._leave(event.unit)
             if event.worn:
                 self._drop(child)
             else:
@@ -132,10 +150,14 @@ class LocalPool:
 
 
 class _Child:
-    """One child process, and the two pipes to it: length-prefixed msgpack, so nothing is pickled."""
+    """One child process, and the two pipes to it: length-prefixed msgpack, so nothing is pickled.
 
-    def __init__(self, threads: int) -> None:
+    gpus: those that it sees, None for what this process sees.
+    """
+
+    def __init__(self, threads: int, gpus: tuple[str, ...] | None) -> None:
         self.threads = threads
+        self.gpus = gpus
         self.code = CodeHeld()
         self.task: Task | None = None
         self.process = subprocess.Popen(
@@ -143,7 +165,7 @@ class _Child:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             bufsize=-1,
-            env=worker_environment(threads),
+            env=worker_environment(threads) | ({} if gpus is None else {VISIBLE: ",".join(gpus)}),
             # Ctrl-C belongs to the controller, which ends the children itself.
             start_new_session=True,
         )

@@ -80,6 +80,9 @@ class Pool(Protocol):
     def capacity(self) -> dict[str, float]:
         """Return what all workers have together: ``{"cpus": 2, "gpus": 0}``."""
 
+    def has_room(self, unit: Unit) -> bool:
+        """Whether a unit could be claimed a worker for now, where what is free in all (``capacity``) is enough for it."""
+
     def claim(self, unit: Unit) -> str:
         """Set a worker aside for a unit and return its name."""
 

@@ -52,6 +52,9 @@ class SimulatedPool:
     def capacity(self) -> dict[str, float]:
         return {"slots": float(self._slots)}
 
+    def has_room(self, unit: Unit) -> bool:
+        return True
+
     def claim(self, unit: Unit) -> str:
         assert unit.id not in self._claimed
         self._claimed.add(unit.id)
