@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+from functools import partial
 
 import pytest
 
 from flambe.experiment import Controller
+from flambe.experiment.crew import Crew
 from flambe.experiment.pool import Failed
 from flambe.experiment.simulation import SimulatedPool
 from flambe.experiment.simulation_keeper import MemoryKeeper
@@ -43,6 +45,37 @@ def test_a_step_that_hangs_is_ended_and_tried_again(bench, runner):
     rows, _, said = bench.tune(spec, "--runner", runner, "--workers", "1", "--step-limit", "3")
     assert rows[0]["status"] == "COMPLETE"
     assert "hang/0 failed, is tried again: its step took longer than 3 s" in said
+
+
+def test_a_step_that_hangs_is_ended_while_others_report_without_a_break(monkeypatch):
+    moment = [0.0]
+
+    class Busy(SimulatedPool):
+        """One variant hangs the first time; the others take a tenth of a second for each of many steps."""
+
+        def next_event(self, timeout_s):
+            moment[0] += 0.1
+            hung = next((task for task in self._tasks.values() if "n=3" in task.unit.id and task.attempt == 1), None)
+            if hung is None:
+                return super().next_event(timeout_s)
+            del self._tasks[hung.unit.id]
+            event = super().next_event(timeout_s)
+            self._tasks[hung.unit.id] = hung
+            return event
+
+        def abandon(self, unit):
+            ended.append((unit, round(moment[0])))
+            super().abandon(unit)
+
+    ended = []
+    pool = Busy(4, random.Random(0), steps=lambda unit: 700, metric=lambda unit, step: 1.0, on_disk=False)
+    monkeypatch.setattr("flambe.experiment.controller.Crew", partial(Crew, clock=lambda: moment[0]))
+    spec = Spec(name="x", stages=[Stage(name="a", body={"$new": "m:T", "n": {"$grid": list(range(4))}})])
+    outcome = Controller(spec, MemoryKeeper(), lambda count: pool, step_limit_s=20.0).run()
+    assert outcome.failed == []
+    ((unit, after_s),) = ended
+    assert unit == "a/n=3"
+    assert 80 <= after_s <= 81, "20 s, and 60 for the start"
 
 
 def test_what_ran_out_of_memory_runs_beside_no_other():
