@@ -14,8 +14,6 @@ _START_S = 60.0
 """For a process that starts, imports its libraries and builds the objects of a unit."""
 _LOOK_S = 0.5
 """How often tasks that take too long are looked for, also where others report without a break."""
-_LOOK_S = 0.5
-"""How often tasks that take too long are looked for, also where others report without a break."""
 
 
 class Crew:
