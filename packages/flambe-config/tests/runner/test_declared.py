@@ -28,6 +28,7 @@ from flambe.runner.environment import note_input
 class Text(Component):
     def __init__(self, path, notes=True):
         super().__init__()
+        self.path = path
         file = pathlib.Path(path)
         files = sorted(one for one in file.rglob("*") if one.is_file()) if file.is_dir() else [file]
         self.text = "".join(one.read_text() for one in files)
@@ -40,7 +41,7 @@ class Text(Component):
 
 
 class Count(Component):
-    def __init__(self, text, times=1):
+    def __init__(self, text, times=1, path=None):
         super().__init__()
         self.text, self.times = text, times
         self.total = None
@@ -59,7 +60,7 @@ class Editor(Text):
 
     def __init__(self, path, changed):
         super().__init__(path)
-        self.path, self.changed = path, changed
+        self.changed = changed
 
     def run(self):
         pathlib.Path(self.path).write_text(self.changed)
@@ -138,6 +139,7 @@ def test_the_same_experiment_in_another_folder_is_the_same(project, tmp_path):
 
 
 def test_what_one_folder_made_another_takes_and_makes_its_own(project, tmp_path):
+    (project / "exp.yaml").write_text(CONFIG.replace("times: 2", "times: 2, path: !@ left.path"))
     other = shutil.copytree(project, tmp_path / "other")
     _, rows = run(project, tmp_path / "shared")
     shutil.rmtree(project)
@@ -147,6 +149,7 @@ def test_what_one_folder_made_another_takes_and_makes_its_own(project, tmp_path)
     data = other / "data" / "left.txt"
     for stage in ("left", "both"):
         assert [(one["path"], one["declared"]) for one in record(paths, stage).inputs] == [(str(data), True)]
+    assert json.loads(paths.unit("left", "0").exports.read_text())[".path"] == str(data)
     checkpoint = paths.unit("left", "0").checkpoint
     assert json.loads((checkpoint / "manifest.json").read_text())["config"]["path"] == {"$file": str(data)}
     assert (checkpoint / "config.yaml").read_text() == f"!declared.Text\npath: !file {data}\nnotes: true\n"

@@ -42,6 +42,9 @@ def move_references(folder: Path, variants: Mapping[str, str], files: Mapping[st
     exports = msgspec.json.decode(paths.exports.read_bytes())
     seen = dict(moved)
     exports = _moved(exports, variants, files, seen)
+    for name, value in exports.items():
+        if isinstance(value, str) and value in files:  # what was handed on is the path itself
+            exports[name] = seen[value] = files[value]
     if seen:
         replace_file(paths.exports, msgspec.json.encode(exports))
 
