@@ -59,6 +59,7 @@ ARGUMENTS = [
     ("!TextField [true, p, [1, 2], 4]", ["4:35: TextField got 4 arguments by position; expected at most 3 (lower, pad_token, sizes)"]),
     ("!TextField {0: true, lower: true}", ["4:27: TextField got the argument 'lower' by position and by name. Remove one of them."]),
     ("!LabelField {pad_token: x}", ["4:19: LabelField has no argument 'pad_token'; expected one of one_hot, lower, sizes"]),
+    ("!LabelField {lower: true, lowr: false}", ["4:32: LabelField has no argument 'lowr'. Did you mean 'lower', which is set already? Change it there, and take this away."]),
     ("!LabelField {lowr: true}", ["4:19: LabelField has no argument 'lowr'. Did you mean 'lower'?"]),
     ("!Head {size: x}", ["4:19: size of Head is the text 'x'; expected an integer"]),
     ("!Words.autogen {data_path: x, test_ration: 1}", ["4:36: Words.autogen has no argument 'test_ration'. Did you mean 'test_ratio'?"]),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from flambe.compile import compile_text
-from flambe.compile.compiler import name_of
+from flambe.compile.compiler import compile_whole, name_of
 from flambe.errors import ConfigFaults
 from flambe.record.provenance import spec_to_yaml
 from flambe.runnable.error import NonExistentResourceError
@@ -50,6 +50,25 @@ ordering: arrival
     assert [stage.reduce for stage in spec.stages] == [2, None]
     assert spec.stages[1].search == {"$new": "flambe.toys.parts:Anything", "n": 1}
     assert spec.stages[1].scheduler == {"$new": "ray.tune.schedulers:HyperBandScheduler", "max_t": 3}
+
+
+def test_what_flambe_sets_in_schedulers_is_warned_of() -> None:
+    text = """!Experiment
+schedulers:
+  b: !ray.ASHAScheduler {metric: loss, mode: min, max_t: 3, time_attr: training_iteration}
+pipeline:
+  b: !Anything {x: !g [1, 2]}
+"""
+    compiled = compile_whole(text, name="t", file="<t>", overrides=(), argv=())
+    assert [str(warning) for warning in compiled.warnings] == [
+        "<t>:3:26: metric of ASHAScheduler is the text 'loss', which has no effect: it is what metric() of the stage returns",
+        "<t>:3:40: mode of ASHAScheduler is the text 'min', which has no effect: which metrics are better the stage says itself (lower_is_better)",
+    ]
+    assert compiled.spec.stages[0].scheduler == {
+        "$new": "ray.tune.schedulers:ASHAScheduler",
+        "max_t": 3,
+        "time_attr": "training_iteration",
+    }
 
 
 def test_defaults() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from flambe.errors import ConfigError, FlambeError
-from flambe.experiment.check import why_not_repeatable
+from flambe.experiment.check import why_not_repeatable, without_effect
 from flambe.record.ledger import fold, read_events
 from flambe.record.result import ResultStore
 from flambe.record.shared_store import SharedStore
@@ -360,7 +360,7 @@ def test_a_search_of_ones_own_may_end_variants(labs, tmp_path):
     calm, lab = labs(2, **how)
     _, expected = calm.run(spec, slots=1)
     ended = {work.unit.params["train.rate"]: (work.step, work.complete) for work in calm.controller.works.values()}
-    assert ended == {**{rate: (2, False) for rate in (1, 2, 3)}, **{rate: (5, True) for rate in (4, 5, 6)}}
+    assert ended == {**dict.fromkeys((1, 2, 3), (2, False)), **dict.fromkeys((4, 5, 6), (5, True))}
     crashes = 0
     while (found := lab.run(spec, seed=crashes, slots=4, kill_at=15)) is None:
         crashes += 1
@@ -380,6 +380,18 @@ def test_arrival_says_that_it_cannot_be_repeated():
     )
     assert why_not_repeatable(_spec()) is None
     assert why_not_repeatable(_spec(None, ordering="arrival")) is None
+
+
+def test_what_has_no_effect_in_a_spec_of_python_is_told():
+    assert without_effect(
+        _spec({**OPTUNA, "metric": "loss"}, scheduler={**ASHA, "mode": "min", "time_attr": "epochs"})
+    ) == [
+        "stage train: mode of ASHAScheduler is the text 'min', which has no effect: which metrics are better the stage says itself "
+        "(lower_is_better)",
+        "stage train: time_attr of ASHAScheduler is the text 'epochs', which has no effect: time is counted in steps, which are calls of run()",
+        "stage train: metric of OptunaSearch is the text 'loss', which has no effect: it is what metric() of the stage returns",
+    ]
+    assert without_effect(_spec(OPTUNA, scheduler=ASHA)) == []
 
 
 def test_arrival_is_told_as_it_comes(labs):

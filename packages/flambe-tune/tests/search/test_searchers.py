@@ -104,7 +104,7 @@ def test_what_an_algorithm_cannot_do_is_told(node, message):
         SearcherAdapter(node, Space({"train": dimensions(BODY)}), seed=0).suggest(0)
 
 
-def test_a_searcher_of_tune_takes_its_budget(tmp_path: Path):
+def test_a_searcher_of_tune_takes_its_budget(tmp_path: Path, capsys):
     (tmp_path / "toys.py").write_text(
         "class Toy:\n    def __init__(self, lr):\n        pass\n    def run(self):\n        pass\n"
     )
@@ -116,3 +116,6 @@ def test_a_searcher_of_tune_takes_its_budget(tmp_path: Path):
     assert compiled.stages[0].search == {**OPTUNA, "trial_budget": 9, "max_concurrent": 2}
     with pytest.raises(ConfigError, match="OptunaSearch has no argument 'max_current'"):
         compile_text(text.replace("max_concurrent", "max_current"), name="t")
+    capsys.readouterr()
+    assert compile_text(text.replace("9,", "9, mode: min,"), name="t").stages == compiled.stages
+    assert "<t>:5:46: mode of OptunaSearch is the text 'min', which has no effect" in capsys.readouterr().err

@@ -162,6 +162,8 @@ class Checker:
                     near, hint = argument, f"Write '{argument}: {meant}'."
                 if near is not None:
                     misspelt.add(near)
+                elif (twin := nearest(key, [known for known in named if known in given])) is not None:
+                    hint = f"Did you mean {twin!r}, which is set already? Change it there, and take this away."
                 expected = None
                 if hint is None:
                     expected = f"one of {', '.join(named)}" if named else "no arguments"

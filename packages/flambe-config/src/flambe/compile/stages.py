@@ -114,7 +114,7 @@ class Stages:
         elif value is None:
             return stage
         elif isinstance(value, dict) and NEW in value:
-            node_ = self._modern(value, node)
+            node_ = self._heeded(value, node, at)
             own = self._own_arguments(node_, at) if field == "search" else ()
             self.checks.append(({name: item for name, item in node_.items() if name not in own}, at, None))
             return msgspec.structs.replace(stage, **{field: node_})
@@ -166,12 +166,17 @@ class Stages:
                 way = f"algorithm: {written}" if self._roots else f"{parameter}: {{{stage_name}: {written}}}"
                 low.endless_fault(place, f"Add '{way}' to draw from it")
 
-    def _modern(self, value: dict[str, Any], node: Node) -> dict[str, Any]:
-        """Return a Tune algorithm with the arguments that Tune renamed."""
-        if str(value[NEW]).startswith("ray.") and "reward_attr" in value:
+    def _heeded(self, value: dict[str, Any], node: Node, at: Where) -> dict[str, Any]:
+        """Return a Tune algorithm without the arguments that flambe sets itself, and warn of them."""
+        if not str(value[NEW]).startswith("ray."):
+            return value
+        from flambe.compile.tune_arguments import SET_BY_US, unheeded
+
+        if "reward_attr" in value:
             self._low.warn(node.position, "reward_attr is called metric today; flambe sets it itself", "old-spelling")
-            return {key: item for key, item in value.items() if key != "reward_attr"}
-        return value
+        for key, what in unheeded(value):
+            self._low.warn(self._low.keys.get((*at, key), node.position), what, "unused-value")
+        return {key: item for key, item in value.items() if key != "reward_attr" and key not in SET_BY_US}
 
     def _stage(self, name: str, position: Position, node: Node, spec: Spec) -> None:
         low = self._low

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from flambe.compile.trials import GRID_SEARCH, RANDOM_SEARCH, algorithm_name, check_search
+from flambe.compile.tune_arguments import unheeded
 from flambe.errors import ConfigError, did_you_mean
 from flambe.pipeline.graph import StageGraph
 from flambe.search.budget import read_budget
 from flambe.search.tune_adapter import check_scheduler, is_population
-from flambe.spec.nodes import Spec, Stage
+from flambe.spec.nodes import NEW, Spec, Stage
 from flambe.spec.origins import written_at
 
 
@@ -54,6 +55,18 @@ def why_not_repeatable(spec: Spec) -> str | None:
         f"ordering is arrival: what is decided in {', '.join(deciding)} depends on which worker is faster, "
         "so an equal run may decide otherwise"
     )
+
+
+def without_effect(spec: Spec) -> list[str]:
+    """Return what is to be told of arguments of Tune's schedulers and searchers that have no effect: of a spec that was not written as
+    YAML, whose compiler warns of them and takes them away."""
+    return [
+        f"stage {stage.name}: {what}"
+        for stage in spec.stages
+        for node in (stage.scheduler, stage.search)
+        if isinstance(node, dict) and str(node.get(NEW, "")).startswith("ray.")
+        for _, what in unheeded(node)
+    ]
 
 
 def _learns(stage: Stage) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flambe.errors import FlambeError, UsageError
-from flambe.experiment.check import check_spec, why_not_repeatable
+from flambe.experiment.check import check_spec, why_not_repeatable, without_effect
 from flambe.experiment.controller import Controller
 from flambe.experiment.environment import ray_environment, usable_cpus
 from flambe.experiment.outcome import Outcome
@@ -139,8 +139,8 @@ def run_experiment(
 
         shown.begin(root, spec)
         because = why_not_repeatable(spec)
-        if because is not None:
-            Observer().note(because)
+        for text in [*without_effect(spec), *([because] if because is not None else [])]:
+            Observer().note(text)
         try:
             controller = Controller(
                 spec,
