@@ -64,11 +64,7 @@ pipeline:
         "<t>:3:26: metric of ASHAScheduler is the text 'loss', which has no effect: it is what metric() of the stage returns",
         "<t>:3:40: mode of ASHAScheduler is the text 'min', which has no effect: which metrics are better the stage says itself (lower_is_better)",
     ]
-    assert compiled.spec.stages[0].scheduler == {
-        "$new": "ray.tune.schedulers:ASHAScheduler",
-        "max_t": 3,
-        "time_attr": "training_iteration",
-    }
+    assert compiled.spec.stages[0].scheduler == {"$new": "ray.tune.schedulers:ASHAScheduler", "max_t": 3}
 
 
 def test_defaults() -> None:

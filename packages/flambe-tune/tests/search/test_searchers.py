@@ -118,4 +118,4 @@ def test_a_searcher_of_tune_takes_its_budget(tmp_path: Path, capsys):
         compile_text(text.replace("max_concurrent", "max_current"), name="t")
     capsys.readouterr()
     assert compile_text(text.replace("9,", "9, mode: min,"), name="t").stages == compiled.stages
-    assert "<t>:5:46: mode of OptunaSearch is the text 'min', which has no effect" in capsys.readouterr().err
+    assert "<t>:5:48: mode of OptunaSearch is the text 'min', which has no effect" in capsys.readouterr().err

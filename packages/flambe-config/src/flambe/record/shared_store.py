@@ -75,7 +75,8 @@ class SharedStore:
         try:
             event = read_event((folder / _COMMIT).read_bytes())
         except (OSError, ValueError) as error:
-            return self._cannot(key, error)
+            self._warn(key, error)
+            return None
         return self._found(folder, event, key) if event.get("key") == key else None
 
     def find_settled(self, key: str) -> Settled | None:
@@ -92,7 +93,8 @@ class SharedStore:
             listed = msgspec.json.decode((folder / _SETTLED).read_bytes(), type=_SettledFile)
             events = [read_event(msgspec.json.encode(one.commit)) for one in listed.units]
         except (OSError, ValueError) as error:
-            return self._cannot(key, error)
+            self._warn(key, error)
+            return None
         units = []
         for index, (one, event) in enumerate(zip(listed.units, events, strict=True)):
             own = folder / str(index)
@@ -143,10 +145,11 @@ class SharedStore:
             with tarfile.open(file) as archive:
                 archive.extractall(folder, filter="data")
         except (OSError, tarfile.TarError, FlambeError) as error:
-            return self._cannot(key, error)
+            self._warn(key, error)
+            return None
         return folder
 
-    def _cannot(self, key: str, error: Exception) -> None:
+    def _warn(self, key: str, error: Exception) -> None:
         say(f"{self.address}/{key}{_END} cannot be taken: {error}")
 
     def _found(self, folder: Path, event: Event, key: str, *, in_part: bool = False) -> Found | None:
