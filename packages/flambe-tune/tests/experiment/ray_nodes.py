@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[4] / "tests/hosts"))
@@ -32,9 +33,9 @@ RAY = {
 }
 # Nodes end that quickly after their head. Commands have a minute by default.
 ORPHANED = {"RAY_gcs_rpc_server_reconnect_timeout_s": "5"}
-
-
 WORKER = b"RAY_JOB_ID="
+MEMORY = Path("/sys/fs/cgroup/memory")
+"""Linux's groups of processes that share a memory, of version 1."""
 
 
 class RayNodes(Machines):
@@ -155,6 +156,28 @@ class RayNodes(Machines):
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True,
             env={**self.environment(), **ORPHANED, **mark, **variables},
         )  # fmt: skip
+
+    @contextlib.contextmanager
+    def with_memory(self, number: int, size: int) -> Iterator[None]:
+        """Start the Ray node of a machine anew with a memory of ``size`` bytes, half of which Ray lets be used, and afterwards as it was."""
+        group = MEMORY / self.name(number)
+        group.mkdir()
+        (group / "memory.limit_in_bytes").write_text(str(size))
+        # What Ray looks at.
+        self.run(number, "mount", "--bind", str(group), str(MEMORY))
+        try:
+            self.kill_ray(number)
+            self.start_ray(number, RAY_memory_usage_threshold="0.5")
+            for pid in self.processes(number):  # and what they start
+                (group / "cgroup.procs").write_text(str(pid))
+            yield
+        finally:
+            self.kill_ray(number)
+            self.run(number, "umount", "-l", str(MEMORY))
+            while (group / "cgroup.procs").read_text():
+                time.sleep(0.02)
+            group.rmdir()
+            self.start_ray(number)
 
     def processes(self, number: int) -> set[int]:
         """Return the processes of a machine's Ray node, workers included."""

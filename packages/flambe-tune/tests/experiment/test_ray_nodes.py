@@ -23,7 +23,7 @@ from flambe.spec.nodes import Environment, Spec, Stage
 sys.path.insert(0, str(Path(__file__).parent))
 from kills import children
 from nodes import Torture
-from ray_nodes import SHARED, RayNodes
+from ray_nodes import MEMORY, SHARED, RayNodes
 
 pytestmark = [pytest.mark.slow, pytest.mark.hosts]
 whole = pytest.mark.skipif("FLAMBE_TORTURE" not in os.environ, reason="takes long: nox -s torture-store runs it")
@@ -36,15 +36,22 @@ from flambe.build.component import Component
 
 
 class Walk(Component):
-    def __init__(self, rate, steps=4, pause=0.05, size=1000):
+    def __init__(self, rate, steps=4, pause=0.05, size=1000, hungry="", stuck=""):
         super().__init__()
         self.rate, self.steps, self.pause = rate, steps, pause
+        self.hungry, self.stuck = hungry, stuck
         self.place, self.done = numpy.zeros(size), 0
         self.register_attrs("place", "done")
 
     def run(self):
         print("on", socket.gethostname())
         time.sleep(self.pause)
+        # Once on the machine of that name, in a second step.
+        for name in (self.hungry, self.stuck):
+            if self.done == 1 and name == socket.gethostname() and not os.path.exists(f"/tmp/had-{name}"):
+                open(f"/tmp/had-{name}", "w").close()
+                memory = b"x" * (1_200_000_000 if name == self.hungry else 0)
+                time.sleep(600)
         self.place = self.place + random.random() * self.rate
         self.done += 1
         flambe.log("place", float(self.place[0]), self.done)
@@ -174,6 +181,29 @@ def test_a_machine_is_lost_and_only_its_trial_moves(nodes):
     assert f"walk/{unit} failed, is tried again: its worker died" in words
     assert set(places(run)[unit][-3:]) <= {nodes.name(1), nodes.name(2)}
     nodes.start_ray(3)
+    calm, _ = ended(nodes.tune(spec, "--runner", "local", "--output-dir", "/tmp/alone"))
+    assert row["result_digest"] == calm["result_digest"]
+
+
+@whole
+@pytest.mark.skipif(not os.access(MEMORY, os.W_OK), reason="needs memory cgroups of version 1")
+def test_a_step_that_hangs_and_one_that_wants_all_memory_harm_no_other(nodes):
+    hungry, stuck = nodes.name(2), nodes.name(3)
+    spec = msgspec.structs.replace(sweep("greedy", hungry=hungry, stuck=stuck), max_failures=1)
+    with nodes.with_memory(2, 2_000_000_000):
+        row, words = ended(nodes.tune(spec, "--address", nodes.ray_address, "--step-limit", "8"))
+    run = nodes.tmp(1) / "out/greedy/exp.0"
+    events = read_events(run / "ledger.jsonl")
+    failed = {event["error"]: event["unit"] for event in events if event["event"] == "fail"}
+    assert set(failed) == {
+        f"its worker died: Ray ended it, for the memory of {hungry} was used up",
+        "its step took longer than 8 s",
+    }
+    assert words.count("failed, is tried again") == 2
+    assert words.count("failed, is tried again beside no other: its worker died: Ray ended it") == 1
+    starts = Counter(event["unit"] for event in events if event["event"] == "start")
+    assert {unit for unit, count in starts.items() if count > 1} == set(failed.values())
+    assert row["counts"]["done"] == row["counts"]["expected"] == 8
     calm, _ = ended(nodes.tune(spec, "--runner", "local", "--output-dir", "/tmp/alone"))
     assert row["result_digest"] == calm["result_digest"]
 
