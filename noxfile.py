@@ -119,12 +119,13 @@ def torture(session: nox.Session) -> None:
 
 @nox.session(name="torture-store")
 def torture_store(session: nox.Session) -> None:
-    """Let every change of the disk fail, cut the power 2,000 times, kill searches 700 times, play a million steps of them: three hours. Arguments: ``--seed 7``."""
+    """Let every change of the disk fail, cut the power and tear an index 2,000 times, kill searches 700 times, play a million steps of them: three hours. Arguments: ``--seed 7``."""
     packages = [_package("config"), _package("tune") + EXTRAS["tune"], _package("report"), _package("export")]
     _install(session, *(word for package in packages for word in ("-e", package)), "pytest", "pytest-timeout")
     record = "packages/flambe-config/tests/record"
     session.run("python", f"{record}/faults.py", *session.posargs)
     session.run("python", f"{record}/power.py", "--count", "2000", *session.posargs)
+    session.run("python", "packages/flambe-config/tests/reading/torn.py", *session.posargs)
     tune = "packages/flambe-tune/tests/experiment"
     session.run("python", f"{tune}/kills.py", "--ray", "4", *session.posargs)
     session.run("python", f"{tune}/nodes.py", *session.posargs)

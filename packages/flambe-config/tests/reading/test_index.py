@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import pytest
 from run_writer import unit_of, write_metrics, write_run
+from torn import Indexed
 
 from flambe.reading.index import cache_folder
 from flambe.reading.reader import Reader
@@ -413,6 +414,39 @@ def test_a_chunk_that_another_process_has_put_elsewhere_is_read_from_the_files(h
         connection.execute("DELETE FROM columns")
     connection.close()
     assert [row["config.seed"] for row in late.select("config.lr > 0")] == [index % 3 for index in range(COUNT)]
+
+
+def test_a_torn_index_gives_no_other_answer(tmp_path: Path) -> None:
+    """A share of ``torn.py``, which nox runs whole."""
+    indexed = Indexed(tmp_path / "home", tmp_path / "cache", 3)
+    assert [indexed.finding(random.Random(seed)) for seed in range(20)] == [None] * 20
+
+
+def test_what_is_lost_of_an_index_is_read_from_the_files_and_then_it_is_made_again(home: Path, tmp_path: Path) -> None:
+    plain = Reader(home, index=None).select("config.lr > 0 & train.loss > 0")
+    for table in ("columns", "details", "units", "folders"):
+        reader(home, tmp_path / "cache").select("train.loss > 0")
+        with sqlite3.connect(file_of(tmp_path / "cache")) as connection:
+            connection.execute(f"DELETE FROM {table} WHERE rowid IN (SELECT rowid FROM {table} ORDER BY rowid LIMIT 3)")
+        connection.close()
+        for _ in range(2):
+            found = reader(home, tmp_path / "cache").select("config.lr > 0 & train.loss > 0")
+            assert [dict(row.cells) for row in found] == [dict(row.cells) for row in plain], table
+            assert [row["train.loss"] for row in found] == [row["train.loss"] for row in plain], table
+        # Two that stand in each other's place are told by what they are about.
+        if table != "columns":
+            key = "place"
+            with sqlite3.connect(file_of(tmp_path / "cache")) as connection:
+                pairs = connection.execute(f"SELECT {key} FROM {table} LIMIT 2").fetchall()
+                if len(pairs) == 2:
+                    column = "names" if table == "folders" else "data"
+                    connection.execute(
+                        f"UPDATE {table} SET {column} = (SELECT {column} FROM {table} WHERE {key} = ?) WHERE {key} = ?",
+                        (*pairs[0], *pairs[1]),
+                    )
+            connection.close()
+            found = reader(home, tmp_path / "cache").select("config.lr > 0 & train.loss > 0")
+            assert [row["train.loss"] for row in found] == [row["train.loss"] for row in plain], table
 
 
 def test_a_reader_tells_how_far_it_is(home: Path, tmp_path: Path) -> None:

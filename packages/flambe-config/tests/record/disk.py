@@ -1,7 +1,8 @@
 """``Disk``: the edge to the file system. It records every change of a folder, and lets the n-th one fail as disks do.
 
 All code above runs as it is: the functions of ``os`` are replaced, and ``open`` by Python's own reading and writing in Python
-(``_pyio``), which goes through them.
+(``_pyio``), which goes through them. SQLite writes by itself: of a database each statement counts, and what is short there is a
+limit of the system on the size of its files.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import builtins
 import errno
 import io
 import os
+import resource
+import sqlite3
 import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,12 +21,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 CHANGES = ("open", "write", "fsync", "ftruncate", "truncate", "rename", "replace", "mkdir", "rmdir", "unlink", "remove",
-           "link", "symlink", "chmod", "sendfile", "exchange")  # fmt: skip
-"""What may fail. ``open`` counts where it may make a file."""
+           "link", "symlink", "chmod", "sendfile", "exchange", "statement")  # fmt: skip
+"""What may fail. ``open`` counts where it may make a file; ``statement`` is one of SQLite, reading too."""
 
 FULL, BROKEN, SHORT, FULL_FROM_NOW_ON = "full", "broken", "short", "full from now on"
 FAULTS = (FULL, BROKEN, SHORT, FULL_FROM_NOW_ON)
 """ENOSPC once; EIO once; half of a write, then ENOSPC once; ENOSPC for ever. What gives room back never meets a full disk."""
+
+_SAID = {
+    errno.ENOSPC: ("database or disk is full", sqlite3.SQLITE_FULL),
+    errno.EIO: ("disk I/O error", sqlite3.SQLITE_IOERR),
+}
 
 _FREES = frozenset({"unlink", "remove", "rmdir", "ftruncate", "truncate"})
 
@@ -64,9 +72,9 @@ class Disk:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
         if self.count != self._fail_at:
             return False
-        if self._fault == SHORT and kind == "write":
+        if self._fault == SHORT and kind in ("write", "statement"):
             self.failed = Change(kind, path)
-            self._short = True
+            self._short = kind == "write"
             return True
         if self._fault != BROKEN and frees:
             return False
@@ -85,6 +93,25 @@ class Disk:
             text = os.path.join(os.readlink(f"/proc/self/fd/{dir_fd}"), text)
         text = os.path.abspath(text)
         return text if text.startswith(self.root + os.sep) else None
+
+    @contextmanager
+    def statement(self, path: str) -> Iterator[None]:
+        """Count a statement on the database ``path``, and let it fail if it is to. A short one finds no room for half a page more."""
+        try:
+            is_short = self._meet("statement", path)
+        except OSError as error:
+            words, code = _SAID[error.errno or 0]
+            told = sqlite3.OperationalError(words)
+            told.sqlite_errorcode = code
+            raise told from None
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        if is_short:
+            most = os.stat(path).st_size + 2048 if self.count % 2 else 2048  # of the database, or of its journal
+            resource.setrlimit(resource.RLIMIT_FSIZE, (most, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
     @contextmanager
     def watch(self) -> Iterator[Disk]:
@@ -160,6 +187,16 @@ class Disk:
             replaced[name] = on_descriptor(name)
         replaced.update(open=open_, close=close_, write=write, sendfile=sendfile)
 
+        connect = sqlite3.connect
+
+        def connect_(path: Any, *args: Any, **more: Any) -> Any:
+            place = self._path(path) if path != ":memory:" else None
+            if place is None:
+                return connect(path, *args, **more)
+            connection = connect(path, *args, factory=_Watched, **more)
+            connection.disk, connection.place = self, place
+            return connection
+
         from flambe.build import saving
 
         exchange = saving._exchange
@@ -180,6 +217,7 @@ class Disk:
 
         builtins.open = io.open = tarfile.bltn_open = opened_by_name  # type: ignore[assignment,attr-defined]
         saving._exchange = exchange_
+        sqlite3.connect = connect_
         try:
             yield self
         finally:
@@ -187,6 +225,34 @@ class Disk:
                 setattr(os, name, function)
             builtins.open, io.open, tarfile.bltn_open = opens  # type: ignore[misc,attr-defined]
             saving._exchange = exchange
+            sqlite3.connect = connect
+
+
+class _Watched(sqlite3.Connection):
+    """A connection whose statements count, and the end of a transaction too."""
+
+    disk: Disk
+    place: str
+
+    def execute(self, *args: Any) -> Any:
+        with self.disk.statement(self.place):
+            return super().execute(*args)
+
+    def executemany(self, *args: Any) -> Any:
+        with self.disk.statement(self.place):
+            return super().executemany(*args)
+
+    def executescript(self, *args: Any) -> Any:
+        with self.disk.statement(self.place):
+            return super().executescript(*args)
+
+    def __exit__(self, *args: Any) -> Any:
+        try:
+            with self.disk.statement(self.place):
+                return super().__exit__(*args)
+        except sqlite3.Error:
+            super().__exit__(sqlite3.Error, None, None)
+            raise
 
 
 def _appends(descriptor: int) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +18,53 @@ from flambe.spec.nodes import Spec, Stage
 
 def outside(toy: Path) -> dict[str, Scenario]:
     """Return the scenarios by name."""
-    found: dict[str, Scenario] = {}
+    found = {"index": asked(toy, lambda place: None), "index again": asked(toy, _ask)}
     if importlib.util.find_spec("flambe.report") is not None:
         found |= {"gc": collects(toy), "rm": removes(toy)}
     if importlib.util.find_spec("flambe.export") is not None:
         found |= {"export": exports(toy)}
     return found
+
+
+def asked(toy: Path, before: Callable[[Path], Any]) -> Scenario:
+    """Somebody asks about runs, of which another one has come since ``before`` was done: what the index is, changes no answer."""
+    first, second = _two_runs(toy), runs(spec_of(toy, steps=4))
+
+    def prepare(place: Path) -> None:
+        first(place)
+        for path in sorted(place.rglob("*")):
+            os.utime(path, (1_700_000_000, 1_700_000_000))  # what is younger is read again in any case
+        before(place)
+        second.act(place)
+
+    def act(place: Path) -> int:
+        files = _contents(place)
+        answers = _ask(place, indexed=False)
+        assert all(answers)
+        assert _ask(place) == answers
+        assert _contents(place) == files
+        return 0
+
+    def between(place: Path) -> None:
+        look_at_runs(place)
+        assert _ask(place) == _ask(place, indexed=False)
+
+    return Scenario(prepare, act, between, lambda place: len(_ask(place)))
+
+
+def _ask(place: Path, *, indexed: bool = True) -> list[Any]:
+    reader = Reader(place / "toy", index=place / "cache" if indexed else None)
+    found: list[Any] = [[dict(row.cells) for row in reader.select(text)] for text in ("", "status == 'COMPLETE'")]
+    for text in ("step >= 1", "min(`walk.walk/position`) < 1000 & seed >= 0"):
+        found.append([dict(row.cells) for row in reader.select(text, units=True)])
+    found.append([row["walk.walk/position"] for row in reader.select("has(`walk.walk/position`)", units=True)])
+    return [*found, sorted(reader.fields), sorted(reader.unit_fields())]
+
+
+def _contents(place: Path) -> dict[str, bytes]:
+    return {
+        str(path): path.read_bytes() for path in (place / "toy").rglob("*") if path.is_file() and not path.is_symlink()
+    }
 
 
 def _all(place: Path) -> list[Any]:

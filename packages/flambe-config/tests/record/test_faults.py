@@ -23,13 +23,13 @@ HERE = Path(__file__).resolve().parent
 @pytest.mark.slow
 def test_a_share_of_the_faults():
     done = subprocess.run(
-        [sys.executable, HERE / "faults.py", "--only", "continued,sweep resumed,save", "--count", "24", "--seed", "11"],
+        [sys.executable, HERE / "faults.py", "--only", "continued,sweep resumed,save,index again", "--count", "28", "--seed", "11"],
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "24 faults in 3 scenarios" in done.stdout
+    assert "28 faults in 4 scenarios" in done.stdout
     assert "findings: 0" in done.stdout
 
 

@@ -330,7 +330,7 @@ class Catalog:
     def read_units(self) -> None:
         """Have the columns of the units of all runs."""
         lacking = {known.place: known for known in self._order if known.units is None}
-        for place, units in self._index.units(list(lacking)).items() if lacking else ():
+        for place, units in self._index.units(lacking.values()).items() if lacking else ():
             if place in lacking:
                 lacking[place].units = units
 
@@ -339,7 +339,7 @@ class Catalog:
         lacking = {known.place: known for known in self._order if known.detail is None}
         if not lacking:
             return
-        for place, data in self._index.details(list(lacking)).items():
+        for place, data in self._index.details(lacking.values()).items():
             if place in lacking:
                 try:
                     lacking[place].detail = _decode_detail(data)
@@ -352,14 +352,14 @@ class Catalog:
 
         self.read_units()
         fresh = []
-        for number, (place, known) in enumerate(lacking.items(), 1):
+        for number, known in enumerate(lacking.values(), 1):
             known.detail, problems = read_detail(known)
             self.problems.extend(problem for problem in problems if problem not in self.problems)
             if self._tell is not None:
                 self._tell(number, len(lacking))
             # Of a run that goes on, more comes without a word in its record.
             if known.ledger is None and not known.changing and not problems:
-                fresh.append((place, _encode(known.detail)))
+                fresh.append((known, _encode(known.detail)))
         if fresh:
             self._index.save(details=fresh)
 

@@ -13,21 +13,23 @@ if TYPE_CHECKING:
 
 
 class Chunk:
-    """columns: those that were loaded so far, a cell for each run. size: how many runs."""
+    """names: of its columns. columns: those that were loaded so far, a cell for each run. size: how many runs."""
 
-    __slots__ = ("columns", "index", "is_whole", "number", "size")
+    __slots__ = ("columns", "index", "is_whole", "names", "number", "size")
 
-    def __init__(self, index: Index, number: int, size: int) -> None:
+    def __init__(self, index: Index, number: int, size: int, names: frozenset[str]) -> None:
         self.index = index
         self.number = number
         self.size = size
+        self.names = names
         self.columns: dict[str, list[Any]] = {}
         self.is_whole = False
 
     def row(self, at: int) -> dict[str, Any] | None:
         """Return all cells of a run; None where the index has lost them: another process may have put them elsewhere."""
         if not self.is_whole:
-            if not (found := self.index.whole(self.number)):
+            found = self.index.whole(self.number)
+            if found.keys() != self.names:
                 return None
             # What is no column of the chunk, and was asked for, stays.
             self.columns, self.is_whole = found | {n: c for n, c in self.columns.items() if n not in found}, True

@@ -2,7 +2,8 @@
 
 A cache and nothing more. It is named by the real path and the inode of the folder, so a folder that was moved, or another in
 its place, has its own. One that cannot be written is done without, a broken one is made again; two readers may use it at
-once. A file in it holds columns in MessagePack, and no code.
+once. A file in it holds columns in MessagePack, and no code. Everything has a checksum: SQLite sees that a page is none, and
+not that it is full of zeros, or of another time.
 
 Runs lie in *chunks* of at most ``_MOST``, column by column, so that a question reads the columns that it names and nothing
 else. A chunk is never changed: what was read anew goes into another one, which wins, and small ones are put together again.
@@ -23,9 +24,10 @@ import msgspec
 
 from flambe.reading.chunk import Chunk
 from flambe.reading.known import GONE, Cells, Known, Stamp
+from flambe.reading.seal import Torn, seal, unseal
 from flambe.reading.sheet import MISSING
 
-_VERSION = 3
+_VERSION = 4
 _WAIT_S = 2.0
 _MOST_NAMES = 500
 _OLD_S = 120 * 86400
@@ -33,6 +35,9 @@ _MOST = 256
 """Runs of a chunk."""
 _SMALL = 128
 """A chunk of fewer is put together with what comes next."""
+_BUSY, _LOCKED, _READ_ONLY, _FULL, _CANNOT_OPEN = 5, 6, 8, 13, 14
+_NO_FAULT = frozenset({_BUSY, _LOCKED, _READ_ONLY, _FULL, _CANNOT_OPEN})
+"""What SQLite says of an index that is sound, and cannot be had now."""
 _TAKEN_AWAY = "gone"
 """In place of the tool that made a run: an older chunk has it, and it is there no more."""
 
@@ -44,7 +49,7 @@ class Listing(NamedTuple):
     names: list[str]
 
 
-_decode_heads = msgspec.msgpack.Decoder(list[Known]).decode
+_decode_heads = msgspec.msgpack.Decoder(tuple[list[str], list[Known]]).decode
 _decode_column = msgspec.msgpack.Decoder(list[Any]).decode
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -74,28 +79,19 @@ class Index:
 
     def load(self) -> tuple[dict[str, Known], dict[str, Listing]]:
         """Return what is known: place → run, and place → listing of each folder that is no run."""
-        for _ in range(2):
-            try:
-                with self._connection(write=False) as connection:
-                    if connection is None:
-                        break
-                    chunks = connection.execute("SELECT chunk, heads FROM chunks ORDER BY chunk").fetchall()
-                    listed = connection.execute("SELECT place, i, m, s, names FROM folders").fetchall()
-                return self._runs_in(chunks), {
-                    p: Listing((i, m, s), names.split("/") if names else []) for p, i, m, s, names in listed
-                }
-            except sqlite3.OperationalError:
-                break  # locked for longer than anybody should wait, or not ours to read
-            except (sqlite3.DatabaseError, msgspec.MsgspecError):
-                self._remove()
+        with self._sound(), self._connection(write=False) as connection:
+            if connection is not None:
+                chunks = connection.execute("SELECT chunk, heads FROM chunks ORDER BY chunk").fetchall()
+                listed = connection.execute("SELECT place, i, m, s, names FROM folders").fetchall()
+                return self._runs_in(chunks), dict(_listing(*row) for row in listed)
         return {}, {}
 
     def _runs_in(self, chunks: Sequence[tuple[int, bytes]]) -> dict[str, Known]:
         found: dict[str, Known] = {}
         taken_away = False
         for number, data in chunks:
-            heads = _decode_heads(data)
-            chunk = Chunk(self, number, len(heads))
+            names, heads = _decode_heads(unseal(data, str(number)))
+            chunk = Chunk(self, number, len(heads), frozenset(names))
             for at, known in enumerate(heads):
                 known.chunk, known.at = chunk, at
                 found[known.place] = known
@@ -103,52 +99,58 @@ class Index:
         return {place: known for place, known in found.items() if known.kind != _TAKEN_AWAY} if taken_away else found
 
     def fill(self, chunks: Iterable[Chunk], names: Iterable[str]) -> None:
-        """Load columns of chunks. A chunk that lacks one then is lost."""
+        """Load columns of chunks. A chunk that lacks one then, of those that it has, is lost."""
         wanted = {chunk.number: chunk for chunk in chunks}
-        with contextlib.suppress(sqlite3.Error, msgspec.MsgspecError), self._connection(write=False) as connection:
+        with self._sound(), self._connection(write=False) as connection:
             if connection is None or not wanted:
                 return
-            there = {number for (number,) in connection.execute("SELECT chunk FROM chunks")}
             for name in names:
                 rows = connection.execute("SELECT chunk, has, cells FROM columns WHERE name = ?", (name,))
                 found = {number: (has, cells) for number, has, cells in rows}
                 for number, chunk in wanted.items():
-                    if number in there and name not in chunk.columns:
-                        has, cells = found.get(number, (b"", b""))
-                        chunk.columns[name] = _cells_of(has, cells) if cells else [MISSING] * chunk.size
+                    if name in chunk.columns:
+                        continue
+                    if name not in chunk.names:
+                        chunk.columns[name] = [MISSING] * chunk.size
+                    elif number in found:
+                        chunk.columns[name] = _cells_of(number, name, *found[number])
 
     def whole(self, chunk: int) -> dict[str, list[Any]]:
         """Return all columns of a chunk; none when it is lost."""
-        with contextlib.suppress(sqlite3.Error, msgspec.MsgspecError), self._connection(write=False) as connection:
+        with self._sound(), self._connection(write=False) as connection:
             if connection is not None:
                 return _columns_of(connection, chunk)
         return {}
 
-    def details(self, places: Sequence[str]) -> dict[str, bytes]:
+    def details(self, runs: Iterable[Known]) -> dict[str, bytes]:
         """Return place → what was read of the metrics and artifacts of a run, as far as it is known."""
-        return self._some("details", places)
+        return self._some("details", runs)
 
-    def units(self, places: Sequence[str]) -> dict[str, bytes]:
+    def units(self, runs: Iterable[Known]) -> dict[str, bytes]:
         """Return place → the columns of the units of a run, as far as they are known."""
-        return self._some("units", places)
+        return self._some("units", runs)
 
-    def _some(self, table: str, places: Sequence[str]) -> dict[str, bytes]:
+    def _some(self, table: str, runs: Iterable[Known]) -> dict[str, bytes]:
         question = f"SELECT place, data FROM {table}"  # noqa: S608 - our own names
+        wanted = {known.place: known for known in runs}
         found: dict[str, bytes] = {}
-        with contextlib.suppress(sqlite3.Error), self._connection(write=False) as connection:
+        with self._sound(), self._connection(write=False) as connection:
             if connection is None:
                 return {}
-            if len(places) > _MOST_NAMES:
-                return dict(connection.execute(question))
-            for place in places:
-                found.update(connection.execute(f"{question} WHERE place = ?", (place,)))
+            if len(wanted) > _MOST_NAMES:
+                rows: Iterable[tuple[str, bytes]] = connection.execute(question)
+            else:
+                rows = (row for place in wanted for row in connection.execute(f"{question} WHERE place = ?", (place,)))
+            for place, data in rows:
+                if place in wanted:
+                    found[place] = unseal(data, _about(wanted[place]))
         return found
 
     def save(
         self,
         runs: Iterable[tuple[Known, Cells, bytes]] = (),
         listings: Iterable[tuple[str, Listing]] = (),
-        details: Iterable[tuple[str, bytes]] = (),
+        details: Iterable[tuple[Known, bytes]] = (),
         gone: Iterable[str] = (),
         live: int = 0,
     ) -> None:
@@ -157,12 +159,12 @@ class Index:
         runs: row and units of each. gone: places where nothing is any more. live: how many runs there are now.
         """
         runs = list(runs)
-        folders = [(place, *listing.stamp, "/".join(listing.names)) for place, listing in listings]
         places = [(place,) for place in gone]
         stale = [*places, *((known.place,) for known, _, _ in runs)]
-        with contextlib.suppress(sqlite3.Error, UnicodeError), self._connection(write=True) as connection:
+        with self._sound(), self._connection(write=True) as connection:
             if connection is None:
                 return
+            folders = [(place, *listing.stamp, _kept_names(place, listing)) for place, listing in listings]
             with connection:
                 connection.execute("BEGIN IMMEDIATE")
                 if stale:
@@ -172,10 +174,25 @@ class Index:
                 connection.executemany("DELETE FROM folders WHERE place = ?", stale)
                 connection.executemany("DELETE FROM details WHERE place = ?", stale)
                 connection.executemany(
-                    "INSERT OR REPLACE INTO units VALUES (?,?)", [(known.place, units) for known, _, units in runs]
+                    "INSERT OR REPLACE INTO units VALUES (?,?)",
+                    [(known.place, seal(units, _about(known))) for known, _, units in runs],
                 )
                 connection.executemany("INSERT OR REPLACE INTO folders VALUES (?,?,?,?,?)", folders)
-                connection.executemany("INSERT OR REPLACE INTO details VALUES (?,?)", list(details))
+                connection.executemany(
+                    "INSERT OR REPLACE INTO details VALUES (?,?)",
+                    [(known.place, seal(data, _about(known))) for known, data in details],
+                )
+
+    @contextlib.contextmanager
+    def _sound(self) -> Iterator[None]:
+        """Let nobody hear of what is wrong with an index, which is taken away when it is broken: whoever asks looks at the files."""
+        try:
+            yield
+        except UnicodeEncodeError:
+            pass  # a name that is no text
+        except (sqlite3.Error, msgspec.MsgspecError, UnicodeDecodeError) as error:  # the words of a fault may be torn too
+            if (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF not in _NO_FAULT:
+                self._remove()
 
     @contextlib.contextmanager
     def _connection(self, *, write: bool) -> Iterator[sqlite3.Connection | None]:
@@ -198,18 +215,20 @@ class Index:
                     return
                 self._make(connection)
                 _sweep(os.path.dirname(path))
+            if write:
+                connection.execute("PRAGMA synchronous = NORMAL")
             yield connection
         finally:
             connection.close()
 
     @staticmethod
     def _make(connection: sqlite3.Connection) -> None:
-        # No fsync: after a crash of the machine it is made again. Numbers of chunks begin at the time, so that those of an
-        # index which was taken away, and which a reader may still hold, never mean another chunk.
+        # Numbers of chunks begin at the time, so that those of an index which was taken away, and which a reader may still hold,
+        # never mean another chunk.
         connection.executescript(
             # Our own numbers, and nobody's text.
             f"""
-            PRAGMA synchronous = OFF;
+            PRAGMA synchronous = NORMAL;
             BEGIN IMMEDIATE;
             DROP TABLE IF EXISTS runs; DROP TABLE IF EXISTS chunks; DROP TABLE IF EXISTS columns;
             DROP TABLE IF EXISTS units; DROP TABLE IF EXISTS folders; DROP TABLE IF EXISTS details;
@@ -218,7 +237,7 @@ class Index:
             CREATE INDEX columns_by_name ON columns (name, chunk);
             CREATE INDEX columns_by_chunk ON columns (chunk);
             CREATE TABLE units (place TEXT PRIMARY KEY, data BLOB);
-            CREATE TABLE folders (place TEXT PRIMARY KEY, i INT, m INT, s INT, names TEXT);
+            CREATE TABLE folders (place TEXT PRIMARY KEY, i INT, m INT, s INT, names BLOB);
             CREATE TABLE details (place TEXT PRIMARY KEY, data BLOB);
             INSERT INTO sqlite_sequence VALUES ('chunks', {time.time_ns() >> 10});
             PRAGMA user_version = {_VERSION};
@@ -250,7 +269,10 @@ def _rewrite(connection: sqlite3.Connection, rows: Mapping[str, tuple[Known, Cel
     merged: dict[str, tuple[Known, Cells]] = {}
     for number, data in old:
         columns = _columns_of(connection, number)
-        for at, known in enumerate(_decode_heads(data)):
+        names, heads = _decode_heads(unseal(data, str(number)))
+        if columns.keys() != set(names):
+            raise Torn(f"the chunk {number} has lost columns")
+        for at, known in enumerate(heads):
             cells = {name: column[at] for name, column in columns.items() if column[at] is not MISSING}
             merged[known.place] = (known, cells)
     merged |= rows
@@ -265,30 +287,47 @@ def _rewrite(connection: sqlite3.Connection, rows: Mapping[str, tuple[Known, Cel
 
 
 def _write_chunk(connection: sqlite3.Connection, rows: Sequence[tuple[Known, Cells]]) -> None:
-    heads = [known.head() for known, _ in rows]
-    cursor = connection.execute("INSERT INTO chunks (size, heads) VALUES (?,?)", (len(rows), _encode(heads)))
     columns: dict[str, list[Any]] = {}
     for at, (_, cells) in enumerate(rows):
         for name, value in cells.items():
             if name not in columns:
                 columns[name] = [MISSING] * len(rows)
             columns[name][at] = value
+    cursor = connection.execute("INSERT INTO chunks (size) VALUES (?)", (len(rows),))
+    number = cursor.lastrowid
+    heads = _encode((list(columns), [known.head() for known, _ in rows]))
+    connection.execute("UPDATE chunks SET heads = ? WHERE chunk = ?", (seal(heads, str(number)), number))
     written = []
     for name, column in columns.items():
         has = bytes(cell is not MISSING for cell in column)
-        kept = _encode([None if cell is MISSING else cell for cell in column] if 0 in has else column)
-        written.append((cursor.lastrowid, name, has if 0 in has else b"", kept))
+        has = has if 0 in has else b""
+        kept = _encode([None if cell is MISSING else cell for cell in column] if has else column)
+        written.append((number, name, has, seal(kept, f"{number} {name} {has!r}")))
     connection.executemany("INSERT INTO columns VALUES (?,?,?,?)", written)
 
 
 def _columns_of(connection: sqlite3.Connection, number: int) -> dict[str, list[Any]]:
     rows = connection.execute("SELECT name, has, cells FROM columns WHERE chunk = ? ORDER BY rowid", (number,))
-    return {name: _cells_of(has, cells) for name, has, cells in rows}
+    return {name: _cells_of(number, name, has, cells) for name, has, cells in rows}
 
 
-def _cells_of(has: bytes, cells: bytes) -> list[Any]:
-    found = _decode_column(cells)
+def _cells_of(number: int, name: str, has: bytes, cells: bytes) -> list[Any]:
+    found = _decode_column(unseal(cells, f"{number} {name} {has!r}"))
     return [cell if there else MISSING for cell, there in zip(found, has, strict=True)] if has else found
+
+
+def _listing(place: str, i: int, m: int, s: int, names: bytes) -> tuple[str, Listing]:
+    text = unseal(names, f"{place} {(i, m, s)}").decode()
+    return place, Listing((i, m, s), text.split("/") if text else [])
+
+
+def _kept_names(place: str, listing: Listing) -> bytes:
+    return seal("/".join(listing.names).encode(), f"{place} {listing.stamp}")
+
+
+def _about(known: Known) -> str:
+    """Return which state of a run something is about."""
+    return f"{known.place} {known.mtime} {known.inode} {known.size}"
 
 
 def _gone(place: str) -> Known:
