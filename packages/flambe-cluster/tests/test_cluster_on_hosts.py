@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -146,7 +147,8 @@ def test_exec_gives_output_and_exit_code_of_every_machine(shell: Shell, machines
 
 def test_only_holders_of_the_token_reach_ray(shell: Shell, machines: Any) -> None:
     script = f"import ray; ray.init(address='{machines.address(1)}:6379', _node_ip_address='{machines.address(1)}')"
-    done = shell.raw("exec", "--host", "orchestrator", "timeout", "60", sys.executable, "-c", script)
+    soon = "RAY_NUM_REDIS_GET_RETRIES=2"  # it asks 20 times, a second apart
+    done = shell.raw("exec", "--host", "orchestrator", "env", soon, "timeout", "60", sys.executable, "-c", script)
     assert done.returncode == 1
     assert b"Authentication token is missing or incorrect" in done.stdout
     modes = shell("exec", "stat -c %a flambe/walkers/ray-token; grep -c . flambe/walkers/ray-token")
@@ -276,6 +278,17 @@ def test_a_powered_off_machine_is_noticed_and_repaired(shell: Shell, machines: A
     events = shell("up", "--tries", "10")
     assert sorted(event["already"] for event in events if event["event"] == "ray") == [False, True, True]
     assert shell("status")[-1]["ok"]
+
+
+def test_nodes_end_soon_after_their_head(shell: Shell, machines: Any) -> None:
+    (head,) = shell("exec", "--host", "orchestrator", "pgrep gcs_server")[0]["stdout"].split()
+    shell("exec", "--host", "orchestrator", f"kill -9 {head}")
+    began = time.monotonic()
+    while any(event["stdout"] for event in shell("exec", "pgrep raylet", expect=None)):
+        assert time.monotonic() - began < 30
+    print(f"the nodes ended {time.monotonic() - began:.1f} s after their head")
+    assert shell("status", expect=4)[-1]["ok"] is False
+    assert shell("up", "--tries", "5")[-1]["nodes"] == 3
 
 
 def test_down_ends_what_the_cluster_started_and_nothing_else(shell: Shell, machines: Any) -> None:

@@ -12,6 +12,10 @@ import subprocess
 from .files import Refusal, Result, read_json, resolve, write_json
 from .processes import boot, members, stop
 
+# A node ends that soon after its head, with the workers on it; Ray's own setting is a minute. A command has that minute, in which it says
+# itself what is gone.
+_ALONE = {"RAY_gcs_rpc_server_reconnect_timeout_s": "10"}
+
 
 def node_state(folder: str) -> Result | None:
     """Return what is known of this machine's Ray node: its record and whether it runs; None without one."""
@@ -79,7 +83,7 @@ def ray_start(
         command += ["--address=" + head_address]
     if cpus is not None:
         command += [f"--num-cpus={cpus}"]
-    environment = {**os.environ, **ray_environment(folder), "FLAMBE_NODE": cluster}
+    environment = {**os.environ, **ray_environment(folder), **_ALONE, "FLAMBE_NODE": cluster}
     log = os.path.join(folder, "ray-start.log")
     with open(log, "wb") as stream:
         starter = subprocess.Popen(
