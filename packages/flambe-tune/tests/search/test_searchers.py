@@ -73,6 +73,32 @@ def test_a_gaussian_process_needs_few_choices():
     assert sum(losses[8:]) < 0.5 * sum(losses[:6])
 
 
+@pytest.mark.parametrize("at_once", [1, 2, 5])
+def test_zoopt_makes_as_many_choices_as_it_may(at_once):
+    pytest.importorskip("zoopt")
+    node = {"$new": "ray.tune.search.zoopt:ZOOptSearch", "trial_budget": 60}
+    few = {"lr": FLAT["lr"], "layers": FLAT["layers"], "kind": {"$grid": ["a", "b"]}}
+    adapter = SearcherAdapter(node, Space({"train": dimensions({"$new": "m:T", **few})}), seed=7)
+    made, open_ = [], []
+    while len(made) < 60 or open_:
+        while len(open_) < at_once and len(made) < 60 and (found := adapter.suggest(len(made))) is not None:
+            open_.append(len(made))
+            made.append(found[0])
+        index = open_.pop(0)  # there is always one
+        loss = abs(math.log10(made[index]["lr"]) + 2)
+        adapter.complete(index, 1, None if index in (2, 5) else -loss, lower_is_better=False)
+    assert len(made) == 60
+
+
+def test_zoopt_is_not_asked_for_less_than_it_can():
+    with pytest.raises(
+        ConfigError, match="trial_budget of ZOOptSearch is 2; expected 3 or more. !RandomSearch takes any"
+    ):
+        SearcherAdapter(
+            {"$new": "ray.tune.search.zoopt:ZOOptSearch", "trial_budget": 2}, Space({"a": dimensions(FLAT)}), seed=0
+        )
+
+
 def test_the_choices_of_stages_are_made_together():
     space = Space({"model": dimensions({"$new": "m:M", "lr": {"$grid": [1, 2]}}), "train": dimensions(FLAT)})
     model, train = SearcherAdapter(OPTUNA, space, seed=1).suggest(0)

@@ -38,7 +38,11 @@ _INSTALL = {
 }  # fmt: skip
 _LEARNS_BETWEEN = frozenset({"TuneBOHB"})
 """What learns from results between steps only, not from the one that a choice ends with."""
-_WAITS_FOR_ALL = frozenset({"ZOOptSearch"})
+_ZOOPT = "ZOOptSearch"
+_LEAST_OF_ZOOPT = 3
+"""Choices below which ZOOpt ends the process."""
+_DRAWS_OF_ZOOPT = 100
+_WAITS_FOR_ALL = frozenset({_ZOOPT})
 """What waits for the result of a choice that failed, for ever: it is told the worst one so far."""
 
 
@@ -66,10 +70,25 @@ class SearcherAdapter:
     def suggest(self, index: int) -> tuple[Assignment, ...] | None:
         """Return the next choice, for each stage that is searched; None when the algorithm has no other."""
         with self._at_work("choosing"):
-            values = self._searcher.suggest(_name(index))
+            values = self._asked_again(index) if self._name == _ZOOPT else self._searcher.suggest(_name(index))
         if values is None or values == "FINISHED":
             return None
         return self._space.assignments(values)
+
+    def _asked_again(self, index: int) -> Any:
+        """Return the next choice of ZOOpt, which would end early in two ways.
+
+        It waits for the results of its first choices, and only wakes if they come meanwhile: where all were there before it began to
+        wait, as with one choice at a time, it would wait for ever. And when a draw comes out as one that was there before, it says
+        that it is finished; its own loop (``SRacos.opt``) draws again, up to a hundred times.
+        """
+        for _ in range(_DRAWS_OF_ZOOPT):
+            values = self._searcher.suggest(_name(index))
+            if values is None and not self._searcher._live_trial_mapping:
+                self._searcher.optimizer.semaphore = 1
+            elif values != "FINISHED":
+                break
+        return values
 
     def result(self, index: int, step: int, metric: float | None, *, lower_is_better: bool) -> None:
         """Tell what a choice reached after a step."""
@@ -153,6 +172,13 @@ def _build(node: Mapping[str, Any], kind: Any, space: Space, seed: int) -> Any:
     if target.startswith(OURS):
         own = given.pop("seed", None)
         return _optuna(space, _sampler(name, given, space, seed if own is None else own))
+    if name == _ZOOPT:
+        budget = given_to(node).get("trial_budget") or 0
+        if budget < _LEAST_OF_ZOOPT:
+            what = f"trial_budget of {name} is {budget}"
+            raise ConfigError(what, expected=f"{_LEAST_OF_ZOOPT} or more", hint="!RandomSearch takes any.")
+        # How many are tried at once our own loop says.
+        given = {"budget": budget, "parallel_num": budget, **given}
     if name == "NevergradSearch" and isinstance(given.get("optimizer"), str):
         given["optimizer"] = _nevergrad(given["optimizer"])
     try:
