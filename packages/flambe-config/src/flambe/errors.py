@@ -2,6 +2,7 @@
 
 FlambeError                 1  anything of ours; the number is the exit code of a command that ends with it
 ├── ConfigError             2  a fault in a file or value the user wrote
+│   ├── ArgumentError       2  an argument of a component with which it cannot do its work
 │   ├── ConfigFaults        2  several of them, reported together
 │   ├── MissingFieldError   2  a config without the seed that its seeding function is to be given
 │   └── UsageError          2  a fault on the command line
@@ -103,6 +104,19 @@ class ConfigError(FlambeError):
     """A fault in something the user wrote."""
 
     exit_code = 2
+
+
+class ArgumentError(ConfigError):
+    """What a component was given does not do, as came out while it ran. Whoever runs it knows where that was written.
+
+    argument: path below the component as links write it: ``("model", "embedder")``, ``("extra_validation_metrics", 0)``.
+    """
+
+    def __init__(
+        self, what: str, *, argument: Sequence[str | int], expected: str | None = None, hint: str | None = None
+    ) -> None:
+        super().__init__(what, rule="argument-unfit", expected=expected, hint=hint)
+        self.argument = tuple(argument)
 
 
 class MissingFieldError(ConfigError):

@@ -45,6 +45,12 @@ WRONG = {
     ("val_sampler: !@ sampler", "val_sampler: 5"): (
         "12:18: val_sampler of Trainer is 5; expected an object with sample"
     ),
+    ("val_sampler: !@ sampler", "val_sampler: null"): (
+        "12:18: val_sampler of Trainer is null; expected an object with sample"
+    ),
+    ("  model: !@ model\n    loss", "  model: null\n    loss"): (
+        "13:12: model of Trainer is null; expected torch.nn.Module"
+    ),
     ("loss_fn: !torch.NLLLoss", "loss_fn: !BaseSampler"): (
         "14:14: train.loss_fn: a BaseSampler came; expected something to call"
     ),

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import flambe
+from flambe.errors import ArgumentError
 from flambe.learn import Trainer
 from flambe.metric import Accuracy
 from flambe.sampler import BaseSampler
@@ -450,7 +451,7 @@ def test_lbfgs_is_refused() -> None:
 
 def test_a_split_without_examples() -> None:
     trainer = make(data=Data(val=0))
-    with pytest.raises(ValueError):
+    with pytest.raises(ArgumentError, match="no examples in its split 'val'"):
         trainer.run()
 
 

@@ -83,8 +83,10 @@ def fits(node: Any, type_: Type, kinds: Kinds | None = None) -> bool:
         meaning = type_ if kinds is None else kinds.meaning(type_)
         if meaning is not type_:
             return fits(node, meaning, kinds)
-        # What is annotated without "| None" takes null more often than not.
-        return node is None or kinds is None or kinds.takes_data(type_, text=isinstance(node, str))
+        if node is None:
+            # What is annotated without "| None" takes null more often than not, but for our own packages, where mypy looks.
+            return kinds is None or not str(type_[1]).startswith("flambe.")
+        return kinds is None or kinds.takes_data(type_, text=isinstance(node, str))
     if head == "typevar":
         return True
     if head in ("exact", "type"):

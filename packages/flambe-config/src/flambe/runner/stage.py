@@ -33,6 +33,7 @@ from flambe.runnable.secrets import hide_bytes, hide_environment
 from flambe.runnable.start import make_ready, run_arguments, wants_more
 from flambe.runner import debugger
 from flambe.runner.capture import Capture
+from flambe.runner.culprit import say_where
 from flambe.runner.environment import activate
 from flambe.runner.explored import explored_step, set_again
 from flambe.runner.exports import write_exports
@@ -127,7 +128,9 @@ class StageRun:
             # A reused process must be as good as a fresh one.
             began = time.monotonic()
             with large_import():
-                if not self.unit.is_program:  # what knows nothing of us sets its libraries itself, and needs perhaps none
+                if (
+                    not self.unit.is_program
+                ):  # what knows nothing of us sets its libraries itself, and needs perhaps none
                     for codec in codecs().values():
                         codec.prepare(threads=self.unit.threads)
                 import_extensions(self.unit.extensions)
@@ -194,7 +197,11 @@ class StageRun:
 
     def _call_run(self) -> Any:
         if not isinstance(self.component, Function):
-            return self._call_now()
+            try:
+                return self._call_now()
+            except Exception as error:
+                say_where(error, self._scope.objects, self.unit.where)
+                raise
         with noticed() as opened:
             try:
                 return self._call_now()

@@ -12,6 +12,7 @@ import flambe
 from flambe.build.stateful import Stateful
 from flambe.learn.batches import default_device, to_device
 from flambe.learn.contracts import AnySplit, Batches, Measure, Split
+from flambe.learn.first_batches import check_split
 from flambe.learn.tally import is_lower_better, metric_label
 from flambe.learn.validation import validate
 from flambe.sampler import BaseSampler
@@ -35,7 +36,8 @@ class Evaluator(Stateful):
 
     Raises
     ------
-    ValueError: for another ``eval_data``, and in ``run`` when the split is empty.
+    ValueError: for another ``eval_data``, and in ``run`` when the sampler makes no batch.
+    ArgumentError: in ``run``, when the split is empty.
     """
 
     def __init__(
@@ -75,7 +77,7 @@ class Evaluator(Stateful):
         """Evaluate. ``block_name`` is put before the log tag. Returns False: one step is all."""
         self.model.eval()
         with torch.inference_mode():
-            data = getattr(self.dataset, self.eval_data)
+            data = check_split(self.dataset, self.eval_data)
             (self.eval_metric,) = validate([self.metric_fn], self.eval_sampler, data, self._predict)
         flambe.log(f"{f'{block_name} ' if block_name else ''}{self.metric_name}", self.eval_metric, 0)
         return False

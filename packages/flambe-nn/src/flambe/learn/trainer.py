@@ -16,6 +16,7 @@ from flambe.build.stateful import Stateful
 from flambe.learn.batches import BatchStream, default_device, one_pass, to_device
 from flambe.learn.best import Best
 from flambe.learn.contracts import Batches, Measure, Schedule, Score, Training
+from flambe.learn.first_batches import try_first_batches
 from flambe.learn.network import Network
 from flambe.learn.optimizer_state import copied, like, plain
 from flambe.learn.precision import Precision, PrecisionName
@@ -33,7 +34,8 @@ class Trainer(Stateful):
     """Train a model step by step; one ``run()`` is one step.
 
     A step validates and then trains for ``iter_per_step`` iterations; after the last step the model is validated
-    once more and gets the weights of its best validation back.
+    once more and gets the weights of its best validation back. Before the first step a batch of each split is tried, which changes
+    nothing: what does not fit is told at once.
 
     Parameters
     ----------
@@ -86,6 +88,8 @@ class Trainer(Stateful):
     ValueError: for lengths below one, ``batches_per_iter`` above one without ``drop_last``, ``LBFGS``, and a sampler that
         cannot do what ``prefetch`` or several processes need.
     UsageError: several processes were started and not brought together.
+    ArgumentError: in the first ``run``, for a split without examples, an optimizer without the model's parameters, a schedule of
+        another optimizer, and for what fails with the first batch: a sampler, the model, the loss or a metric.
     """
 
     def __init__(
@@ -317,6 +321,8 @@ class Trainer(Stateful):
         """Make a step, or a part of one. Returns whether it was the last."""
         self._finished = False
         if not self._validated:
+            if not self._step:
+                try_first_batches(self)
             self._eval_step()
             self._validated = True
         if self.patience is not None and self._step - self._best.step >= self.patience:
