@@ -186,6 +186,47 @@ def test_a_machine_is_lost_and_only_its_trial_moves(nodes):
 
 
 @whole
+def test_a_cut_cable_is_forgiven_for_a_moment_and_then_its_trial_moves(nodes):
+    spec = msgspec.structs.replace(sweep("cut", rates=5, steps=10, pause=0.4), max_failures=2)
+    process = nodes.tune(spec, "--address", nodes.ray_address)
+    run = nodes.tmp(1) / "out/cut/exp.0"
+    victim = nodes.name(3)
+
+    def steps() -> int:
+        return sum(host == victim for hosts in places(run).values() for host in hosts)
+
+    def failed() -> list[dict[str, Any]]:
+        return [event for event in read_events(run / "ledger.jsonl") if event["event"] == "fail"]
+
+    wait_for(lambda: steps() >= 1, "step on machine 3")
+    nodes.cut(3)
+    time.sleep(1.5)
+    nodes.mend(3)
+    before = steps()
+    wait_for(lambda: steps() >= before + 3, "more steps on machine 3")
+    assert failed() == []
+    nodes.cut(3)
+    began = time.monotonic()
+    (loss,) = wait_for(failed, "word of the cut")
+    print(f"the cut was told after {time.monotonic() - began:.1f} s")
+    assert loss["error"] == f"its worker died: the Ray node on {victim} is lost"
+    row, _ = ended(process)
+    assert failed() == [loss]
+    starts = Counter(event["unit"] for event in read_events(run / "ledger.jsonl") if event["event"] == "start")
+    assert {unit for unit, count in starts.items() if count > 1} == {loss["unit"]}
+    assert nodes.workers(3), "what was there cannot know"
+    nodes.mend(3)
+    began = time.monotonic()
+    wait_for(lambda: not nodes.workers(3) and not nodes.is_up(3), "end of the Ray node on machine 3")
+    print(f"the node that was given up ended {time.monotonic() - began:.1f} s after the cable was back")
+    nodes.kill_ray(3)
+    nodes.start_ray(3)
+    calm, words = ended(nodes.tune(spec, "--address", nodes.ray_address, "--output-dir", "/tmp/alone"))
+    assert {host for hosts in places(nodes.tmp(1) / "alone/cut/exp.0").values() for host in hosts} >= {victim}, words
+    assert row["result_digest"] == calm["result_digest"]
+
+
+@whole
 @pytest.mark.skipif(not os.access(MEMORY, os.W_OK), reason="needs memory cgroups of version 1")
 def test_a_step_that_hangs_and_one_that_wants_all_memory_harm_no_other(nodes):
     hungry, stuck = nodes.name(2), nodes.name(3)
