@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from flambe import Reader
 from flambe.build.state import write_state
 from flambe.cli.reproduce import reproduce as reproduce_command
 from flambe.compile.compiler import compile_file
@@ -348,6 +349,18 @@ def test_a_kept_config_runs_an_edited_copy_with_a_warning(project, capsys):
     assert said in (again / "outputs.log").read_text()
     assert read_record(again / "run.json", RunRecord).result == {"score": 12}
     assert Reproduction(again).faults() == []  # its own copy is what it ran
+
+
+def test_a_run_of_a_kept_config_names_the_run_that_it_is_of(project, tmp_path):
+    first = project.run()
+    before = read_record(first / "run.json", RunRecord)
+    assert before.repeats is None
+    moved = shutil.move(project.folder / "out", tmp_path / "moved") / first.relative_to(project.folder / "out")
+    for config, words in (("config.yml", ()), ("raw_config.yml", ("x=5",))):
+        again = project.run(moved / config, *words, f"__run__.__output_dir__={tmp_path / 'again'}")
+        assert read_record(again / "run.json", RunRecord).repeats == before.id
+    (row,) = Reader(tmp_path / "again", index=None).filter(f"info.repeats == '{before.id}' & config.x == 5")
+    assert row["name"] == "twice"
 
 
 def test_a_run_whose_copy_was_edited_goes_on_with_a_warning(project, capsys):

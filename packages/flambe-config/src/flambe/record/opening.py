@@ -23,7 +23,7 @@ from flambe.record.damage import may_be_damaged, report_is_whole, result_is_whol
 from flambe.record.declared import forget_files
 from flambe.record.gpus import named_gpus
 from flambe.record.ledger import PENDING, Ledger
-from flambe.record.provenance import command_of, this_python, write_sources
+from flambe.record.provenance import command_of, repeated_run, this_python, write_sources
 from flambe.record.refused import kept_in
 from flambe.record.run import RunRecord, needed_version, read_record, write_record
 from flambe.spec.digest import spec_digest
@@ -134,6 +134,7 @@ def _opened(
         code=code,
         entry=str(spec.stages[0].body["main"]) if spec.kind == "function" else None,
         resumes=(old.resumes if old else 0) + (wish.resume is not None),
+        repeats=old.repeats if old else repeated_run(spec),
         reproduces=old.reproduces if old else None,
     )
     record.flambe_record = needed_version(record)

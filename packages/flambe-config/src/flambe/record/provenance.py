@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 import platform
@@ -14,11 +15,12 @@ from typing import Any
 from flambe.errors import ConfigError
 from flambe.record import layout
 from flambe.record.code_copy import code_folder
-from flambe.record.run import Code, Command, replace_file
+from flambe.record.run import Code, Command, RunRecord, read_record, replace_file
 from flambe.spec.codec import dump_json
 from flambe.spec.nodes import MAP, NEW, Spec, kind_of
 
 _VARIABLE = re.compile(r"(?<!\$)\$\{?([A-Za-z_]\w*)")
+_KEPT = re.compile(r"(raw_)?config(\.\d+)?\.yml")
 _FIELD = re.compile(r"^(Name|Version):[ \t]*(\S+)[ \t]*$", re.MULTILINE)
 
 
@@ -248,6 +250,16 @@ def _named(spec: Spec) -> dict[str, str | None]:
     texts = [file.text for file in spec.source.files] + spec.source.overrides
     names = dict.fromkeys(name for text in texts if "$" in text for name in _VARIABLE.findall(text))
     return {name: None if Variable(name, None).is_secret else os.environ.get(name) for name in names}
+
+
+def repeated_run(spec: Spec) -> str | None:
+    """Return the id of the run in whose folder, or that of a variant of it, the config of ``spec`` was kept; None for any other config."""
+    path = Path(spec.source.cwd, spec.source.files[0].path) if spec.source.files else Path()
+    if _KEPT.fullmatch(path.name):
+        for root in (path.parent, *path.parents[3:4]):
+            with contextlib.suppress(OSError, ConfigError):
+                return read_record(root / layout.RUN, RunRecord).id
+    return None
 
 
 def this_python() -> dict[str, str]:

@@ -109,8 +109,8 @@ class RunRecord(msgspec.Struct, omit_defaults=True, kw_only=True):
     """``run.json`` of a whole run. counts: expected, done, reused, failed, pending units.
 
     entry, code, result: of a function: what is called, where its code is, and what it returned, if that was plain data.
-    resumes: how often it was gone on with by ``--resume``. reproduces: the id of the run that ``flambe reproduce`` made it to compare
-    with.
+    resumes: how often it was gone on with by ``--resume``. repeats: the id of the run whose kept config it was given. reproduces: of
+    that which ``flambe reproduce`` made it to compare with.
     """
 
     flambe_record: str = _always("1.0")
@@ -134,6 +134,7 @@ class RunRecord(msgspec.Struct, omit_defaults=True, kw_only=True):
     code: Code | None = None
     result: Any = None
     resumes: int = 0
+    repeats: str | None = None
     reproduces: str | None = None
 
 
