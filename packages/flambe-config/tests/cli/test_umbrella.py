@@ -103,6 +103,7 @@ def test_show_prints_the_pipe_and_runs_nothing(tools: Path) -> None:
     [
         (["-d", "--num-cpus", "2", "--num-gpus", "1"], "flambe-compile x.yaml debug=true 'devices={cpus: 2, gpus: 1}' | flambe-tune"),
         (["--num-gpus", "0.5", "-o", "out", "--force"], "flambe-compile x.yaml 'devices={gpus: 0.5}' | flambe-tune --output-dir out --force"),
+        (["--plan", "-o", "out"], "flambe-compile x.yaml | flambe-tune --plan --output-dir out"),
         (["-s", "keys.ini"], "flambe-compile x.yaml | FLAMBE_SECRETS=keys.ini flambe-tune"),
         (["-s", "keys.ini", "-c", "c.yaml"], "flambe-compile x.yaml | flambe-cluster submit c.yaml --secrets keys.ini"),
         (["-c", "c.yaml", "--num-cpus", "2"], "flambe-compile x.yaml 'devices={cpus: 2}' | flambe-cluster submit c.yaml"),
@@ -121,6 +122,12 @@ def test_the_pipe_installs_extensions_where_they_were_asked_for() -> None:
     text, left = pipe("exec", ["-"], Spec(name="x", stages=[]), asked)
     assert text == "flambe-compile -i 'x y.yaml' seed=2 | FLAMBE_FORCE=1 flambe exec --output-dir out"
     assert left == []
+
+
+def test_a_plan_is_of_this_machine(tools: Path) -> None:
+    done = flambe(tools, "run", experiment(tools, "!g [1, 2]"), "--plan", "-c", "c.yaml")
+    assert done.returncode == 2
+    assert done.stderr == "flambe run: error: --plan looks at the results on this machine. Leave out --cluster.\n"
 
 
 def test_the_pipe_that_is_shown_makes_the_spec_that_runs(tools: Path) -> None:

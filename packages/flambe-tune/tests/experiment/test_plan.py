@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import msgspec
 import pytest
@@ -11,7 +13,7 @@ from flambe.compile.search import expand
 from flambe.experiment.session import Settings, run_experiment
 from flambe.pipeline.reason import Reasons
 from flambe.record.declared import forget_files
-from flambe.runner.execute import execute
+from flambe.record.keeper import Keeper
 from flambe.runner.plan import concrete_units
 from flambe.spec.codec import dump_spec
 
@@ -97,14 +99,17 @@ def test_a_plan_names_the_file_that_has_changed(bench):
         units = concrete_units(next(expand(spec)), bench.folder / "next")
         return [Reasons(bench.folder / "out" / "climb", spec).why(unit, []) for unit in units]
 
-    execute(next(expand(spec)), tool="test", on_unit=lambda row: None)
+    keeper = Keeper.open(spec, tool="test")
+    for unit in concrete_units(next(expand(spec)), keeper.paths.root):
+        keeper.plan(unit)
+    keeper.close("CANCELLED")
     data.write_text("1 2 4")
     assert why()[1] == f"{data} has changed since exp.0"
     other = bench.folder / "elsewhere" / "numbers.txt"
     other.parent.mkdir()
     other.write_text("1 2 3")
     spec.stages[1].body["mark"] = {"$file": str(other)}
-    assert "mark" not in why()[1]  # the same content
+    assert why()[1] == "pending in exp.0"  # the same content
     other.write_text("1 2 5")
     assert why()[1] == "climb.mark was numbers.txt, is numbers.txt, with other content (in exp.0)"
     spec.stages[1].body["mark"] = {"$file": str(other.rename(other.with_name("others.txt")))}
@@ -115,3 +120,14 @@ def test_a_plan_names_the_file_that_has_changed(bench):
     ledger.write_text("".join(json.dumps({k: v for k, v in line.items() if k != "files"}) + "\n" for line in lines))
     spec.stages[1].body["mark"] = {"$file": str(data)}
     assert why()[1] == "files were told by their paths when exp.0 was made, and are by their content now"
+
+
+def test_a_config_in_place_of_a_spec_is_told_how_to_go_on(tmp_path):
+    (tmp_path / "exp.yaml").write_text("!Experiment\nname: e\n")
+    command = [sys.executable, "-m", "flambe.experiment.cli", "exp.yaml", "--plan"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "flambe-tune: error: exp.yaml is a config, and flambe-tune reads specs. "
+        "Write flambe-compile exp.yaml | flambe-tune --plan, or flambe exp.yaml --plan.\n"
+    )

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ray.tune.schedulers import ASHAScheduler
+from ray.tune.search.optuna import OptunaSearch
 
 from flambe import Component, Link, Schema
 from flambe.compile import yaml
 from flambe.errors import ConfigError
 from flambe.experiment import Experiment, GridSearchOptions
+from flambe.experiment.session import Summary
 from flambe.pipeline import Pipeline
 
 PARTS = """
@@ -178,3 +182,30 @@ def test_wrong_arguments_are_found_before_anything_is_built(desk: Path) -> None:
         "Trainer needs the arguments 'val_sampler', 'model', 'loss_fn', 'metric_fn', 'optimizer'",
     ]
     assert not (desk / "wrong").exists()
+
+
+def test_algorithms_of_tune_are_schemas_too(desk: Path) -> None:
+    parts = importlib.import_module("door_parts")
+    own = Schema(parts.Own, size=GridSearchOptions([1, 2]))
+    searched = {"own": Schema(OptunaSearch, trial_budget=4, seed=3)}
+    spec = Experiment("e", {"own": own}, search=searched, schedulers={"own": Schema(ASHAScheduler, max_t=3)}).spec()
+    assert spec.stages[0].scheduler == {"$new": "ray.tune.schedulers:AsyncHyperBandScheduler", "max_t": 3}
+    assert spec.stages[0].search == {"$new": "ray.tune.search.optuna:OptunaSearch", "trial_budget": 4, "seed": 3}
+
+
+@pytest.mark.slow
+def test_runs_of_other_folders_share_a_store(desk: Path) -> None:
+    parts = importlib.import_module("door_parts")
+
+    def run(folder: str, store: str) -> Summary:
+        own = Schema(parts.Own, size=GridSearchOptions([1, 2]))
+        search = {"own": Schema(ASHAScheduler, max_t=3)}
+        return Experiment("e", {"own": own}, save_path=str(desk / folder), schedulers=search).run(
+            workers=1, store=store
+        )
+
+    first = run("a", str(desk / "shared"))
+    assert first.counts["reused"] == 0
+    second = run("b", str(desk / "shared"))
+    assert second.counts["reused"] == 2
+    assert second.result_digest == first.result_digest

@@ -37,10 +37,10 @@ def target_of(class_: type) -> str:
 
 
 def public_target(class_: type) -> str:
-    """Return ``module:QualName`` of a class as configs name it: ours and PyTorch's by the package that offers them."""
+    """Return ``module:QualName`` of a class as configs name it: ours, PyTorch's and Tune's by the package that offers them."""
     parts = class_.__module__.split(".")
-    if parts[0] in ("flambe", "torch") and "." not in class_.__qualname__:
-        for size in range(2, len(parts)):
+    if parts[0] in ("flambe", "torch", "ray") and "." not in class_.__qualname__:
+        for size in range(3 if parts[0] == "ray" else 2, len(parts)):
             package = sys.modules.get(".".join(parts[:size]))
             if getattr(package, class_.__qualname__, None) is class_:
                 return f"{'.'.join(parts[:size])}:{class_.__qualname__}"

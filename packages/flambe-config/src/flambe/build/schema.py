@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from flambe.build.component import Component
 from flambe.build.options import Options
 from flambe.build.registrable import public_target
-from flambe.build.trust import Extensions, import_extensions, is_library_class, locate
+from flambe.build.trust import Extensions, import_extensions, is_library_class, is_tune_class, locate
 from flambe.errors import did_you_mean
 from flambe.spec.nodes import Path
 
@@ -25,7 +25,8 @@ class Schema(MutableMapping[str, Any]):
 
     Parameters
     ----------
-    component_subclass: a ``Component`` subclass, or a class of torch modules, optimizers, schedulers or samplers.
+    component_subclass: a ``Component`` subclass, or a class of torch modules, optimizers, schedulers or samplers, or of Tune's
+        schedulers and searchers.
     _flambe_custom_factory_name: a factory of it, in place of the constructor.
     keywords: the arguments.
 
@@ -41,7 +42,11 @@ class Schema(MutableMapping[str, Any]):
     ) -> None:
         if not (
             isinstance(component_subclass, type)
-            and (issubclass(component_subclass, Component) or is_library_class(component_subclass))
+            and (
+                issubclass(component_subclass, Component)
+                or is_library_class(component_subclass)
+                or is_tune_class(component_subclass)
+            )
         ):
             raise TypeError(f"{component_subclass!r} is no Component subclass; a Schema describes a component")
         target = public_target(component_subclass)

@@ -75,6 +75,11 @@ def is_library_class(value: Any) -> bool:
     return _derives(value, LIBRARY_BASES)
 
 
+def is_tune_class(value: Any) -> bool:
+    """Whether ``value`` is one of Ray Tune's schedulers or searchers."""
+    return _derives(value, RAY_BASES)
+
+
 def _imported(target: str, module_name: str, qualname: str, extensions: Extensions) -> tuple[Any, str | None]:
     top = module_name.partition(".")[0]
     named = any(module_name == name or module_name.startswith(name + ".") for name in extensions)
@@ -105,7 +110,7 @@ def _imported(target: str, module_name: str, qualname: str, extensions: Extensio
         top == "flambe" and owner_top == "flambe" and isinstance(found, type) and issubclass(found, Registrable)
     ):
         return found, factory
-    allowed = _derives(found, RAY_BASES) if _inside(module_name, RAY_ROOMS) else is_library_class(found)
+    allowed = is_tune_class(found) if _inside(module_name, RAY_ROOMS) else is_library_class(found)
     if allowed and factory is None and (owner_top == top or _inside(module_name, TORCH_ROOMS)):
         return found, None
     raise refused(target)

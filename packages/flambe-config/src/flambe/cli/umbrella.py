@@ -81,6 +81,7 @@ def front(context: click.Context) -> None:
 @click.option("-s", "--secrets", metavar="FILE", help="INI file; default ~/.flambe/secrets.ini.")
 @click.option("--num-cpus", type=float, metavar="N", help="CPUs of each variant.")
 @click.option("--num-gpus", type=float, metavar="N", help="GPUs of each variant.")
+@click.option("--plan", is_flag=True, help="Say what would run and what is taken from earlier results; run nothing.")
 @click.option("--show", is_flag=True, help="Print the pipe that would run, and run nothing.")
 @click.option("-v", "--verbose", is_flag=True, help="Say more.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
@@ -95,6 +96,7 @@ def run(
     secrets: str | None,
     num_cpus: float | None,
     num_gpus: float | None,
+    plan: bool,
     show: bool,
     verbose: bool,
     quiet: bool,
@@ -110,6 +112,8 @@ def run(
         hand_on(secrets)
     if debug and cluster is not None:
         raise UsageError("--debug works on this machine only", hint="Leave out --cluster.")
+    if plan and cluster is not None:
+        raise UsageError("--plan looks at the results on this machine", hint="Leave out --cluster.")
     spec = compile_file(file, overrides, argv=sys.argv, install=install_extensions)
     spec.debug = spec.debug or debug
     amounts = {kind: n for kind, n in (("cpus", num_cpus), ("gpus", num_gpus)) if n is not None}
@@ -118,6 +122,10 @@ def run(
     if job is not None:
         spec.name = job
     name, arguments = tool_for(spec, cluster=cluster, file=file)
+    if plan:
+        if name not in ("train", "tune"):
+            raise UsageError(f"flambe {name} makes no plan", hint="Leave out --plan.")
+        name, arguments = "tune", ["-", "--plan"]
     if cluster is not None:
         arguments += ["--secrets", secrets] if secrets is not None else []
         arguments += ["--follow"] if attach else []
@@ -156,7 +164,7 @@ def _submit() -> click.Command:
     params = [copy.copy(param) for param in run.params]
     for param in params:
         if isinstance(param, click.Option):
-            param.hidden = param.hidden or param.name == "debug"
+            param.hidden = param.hidden or param.name in ("debug", "plan")
             if param.name == "cluster":
                 param.help = "The cluster to run on.  [required]"
         elif param.name == "overrides":

@@ -10,6 +10,7 @@ import click
 
 from flambe.cli.door import enter, standing_options
 from flambe.cli.given import given_options, install_for
+from flambe.errors import UsageError
 
 NAME = "flambe-tune"
 
@@ -87,6 +88,10 @@ def command(
 
     setup_global_logging()
     text = read_text(words[0] if words else "-", what="spec")
+    if words and words[0].endswith((".yaml", ".yml")) and not text.lstrip().startswith("{"):
+        plan = " --plan" if plan_only else ""
+        way = f"flambe-compile {words[0]} | {NAME}{plan}, or flambe {words[0]}{plan}"
+        raise UsageError(f"{words[0]} is a config, and {NAME} reads specs", hint=f"Write {way}.")
     settings = Settings(runner, workers, address, output_dir, force, step_limit, store)
     specs = _specs(text, seed)
     for spec in specs:
@@ -220,6 +225,8 @@ def _best(run: str) -> int:
     name="stop",
     context_settings=_HELP_NAMES,
     help="""Ask the process of a run on this machine to end; what it has done is kept, and its command goes on from there.
+
+Exit codes: 0 it was asked, 2 no run directory, 4 it does not run, or not on this machine.
 
 \b
 Example:

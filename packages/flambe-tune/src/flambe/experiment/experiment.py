@@ -142,12 +142,19 @@ class Experiment(ClusterRunnable):
         )
 
     def run(
-        self, force: bool = False, verbose: bool = False, debug: bool = False, workers: int | None = None, **kwargs: Any
+        self,
+        force: bool = False,
+        verbose: bool = False,
+        debug: bool = False,
+        workers: int | None = None,
+        store: str | None = None,
+        **kwargs: Any,
     ) -> Summary:
         """Run it; an unfinished run of the same experiment goes on where it was.
 
         force: begin a new run directory and reuse nothing (nothing is deleted). debug: one unit after another in one
-        process. workers: CPUs to use, all by default.
+        process. workers: CPUs to use, all by default. store: a folder or address (``s3://…``) where machines share results,
+        by default that of FLAMBE_STORE.
         Raises ConfigFaults for arguments that a class does not take, UnsuccessfulRunnableError when a variant failed.
         """
         from flambe.cli.console import set_level
@@ -157,6 +164,7 @@ class Experiment(ClusterRunnable):
 
         set_level(verbose=verbose)
         settings = Settings(runner=LOCAL if debug or self.debug else AUTO, workers=workers, force=force)
+        settings.store = store or os.environ.get("FLAMBE_STORE") or None
         spec = self.spec()
         check_arguments(spec)
         spec.debug = spec.debug or debug
