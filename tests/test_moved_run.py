@@ -18,6 +18,7 @@ RECORD = Path(__file__).resolve().parents[1] / "packages/flambe-config/tests/rec
 
 def test_a_moved_run_goes_on_is_asked_and_is_shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", [str(RECORD), *sys.path])
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     from experiments import runs, stopped_after
     from store_toys import spec_of, toys_at
 
