@@ -7,7 +7,7 @@ import json
 import random
 import subprocess
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ import pytest
 from flambe.experiment import Controller
 from flambe.experiment.simulation import SimulatedPool
 from flambe.pipeline import plan_units
+from flambe.pipeline.plan import PlannedSearch
+from flambe.pipeline.reason import Reasons
 from flambe.record.keeper import Keeper
 from flambe.record.ledger import fold, read_events
 from flambe.record.result import ResultStore
@@ -223,6 +225,16 @@ class Lab:
         """Return (stage, what ``--plan`` says of it) → how many units."""
         planned = plan_units(spec, self.folder / spec.name / "exp.next", ResultStore(self.folder))
         return Counter((row["stage"], row["action"]) for row in (one.row() for one in planned))
+
+    def why(self, spec: Spec) -> dict[str, set[str]]:
+        """Return stage → what ``--plan`` says of why its units run."""
+        reasons, found = Reasons(self.folder / spec.name, spec), defaultdict[str, set[str]](set)
+        for one in plan_units(spec, self.folder / spec.name / "exp.next", ResultStore(self.folder)):
+            if isinstance(one, PlannedSearch):
+                found[one.stage].add(reasons.why_search(one))
+            elif one.action == "run":
+                found[one.unit.stage].add(reasons.why(one.unit, one.needs_that_run))
+        return found
 
 
 @pytest.fixture

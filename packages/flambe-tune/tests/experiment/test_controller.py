@@ -222,6 +222,10 @@ def test_a_stage_with_a_scheduler_is_not_reused_in_part(lab):
     spec = _spec(ASHA)
     spec.stages[2].body["lr"] = {"$grid": [0.1, 0.2]}
     assert {stage for stage, action in lab.plan(spec) if action == "run"} == {"train", "evaluate"}
+    together = "not all variants of train are as they were in exp.0, and what decides about them rests on all"
+    assert lab.why(spec)["train"] == {together}
+    changed = lab.why(_spec({**ASHA, "grace_period": 2}))
+    assert changed["train"] == {"the scheduler of train.grace_period was 1, is 2 (in exp.0)"}
     lab.run(spec)
     assert {unit.partition("/")[0] for unit, step in lab.pools[1].ran} == {"train", "evaluate"}
 

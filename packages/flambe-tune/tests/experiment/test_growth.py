@@ -182,6 +182,13 @@ def test_a_search_that_is_another_one_is_not_taken(labs, change):
     else:
         spec.seed = 5
     assert lab.plan(spec)["train", "search"] == 1
+    assert lab.why(spec)["train"] == {
+        {
+            "search": "the search of train.trial_budget was 5, is 6 (in exp.0)",
+            "scheduler": "the scheduler of train.grace_period was 1, is 2 (in exp.0)",
+            "seed": "seed was 0 in exp.0, is 5",
+        }.get(change, "not all variants of train are as they were in exp.0, and what decides about them rests on all")
+    }
     _run(lab, spec)
     reused, events = _reused(lab, 1)
     assert "train" not in reused

@@ -85,7 +85,13 @@ def test_a_search_is_planned_as_what_it_is(bench, plan):
     spec.stages[1].search = search
     rows, end = plan(spec)
     assert end["counts"] == {"run": 1, "search": 2}
-    assert rows["climb", None] == {"stage": "climb", "search": "climb", "at_most": 7, "action": "search"}
+    assert rows["climb", None] == {
+        "stage": "climb",
+        "search": "climb",
+        "at_most": 7,
+        "action": "search",
+        "why": "no run had this stage",
+    }
     assert rows["judge", None]["search"] == "climb"
 
 

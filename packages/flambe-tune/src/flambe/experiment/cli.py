@@ -159,7 +159,7 @@ def _plan(spec: Any, settings: Any) -> int:
     from flambe.experiment.check import check_spec
     from flambe.experiment.session import earlier_results
     from flambe.pipeline.graph import StageGraph
-    from flambe.pipeline.plan import RUN, PlannedUnit, plan_units
+    from flambe.pipeline.plan import RUN, PlannedSearch, plan_units
     from flambe.pipeline.reason import Reasons
 
     check_spec(spec, StageGraph(spec))
@@ -170,7 +170,9 @@ def _plan(spec: Any, settings: Any) -> int:
     with earlier_results(spec, settings) as store:
         for planned in plan_units(spec, output / spec.name / "exp.next", store):
             counts[planned.action] = counts.get(planned.action, 0) + 1
-            if isinstance(planned, PlannedUnit) and planned.action == RUN:
+            if isinstance(planned, PlannedSearch):
+                planned = planned._replace(why="--force" if settings.force else reasons.why_search(planned))
+            elif planned.action == RUN:
                 why = "--force" if settings.force else reasons.why(planned.unit, planned.needs_that_run)
                 planned = planned._replace(why=why)
                 stage = planned.unit.stage

@@ -56,16 +56,17 @@ class PlannedUnit(NamedTuple):
 
 class PlannedSearch(NamedTuple):
     """A stage whose variants are not known before a search has made them. search: the stage of that search; at_most: how many
-    choices it makes."""
+    choices it makes. why: it has to, as far as somebody found out."""
 
     stage: str
     search: str
     at_most: int
     action: str = SEARCH
+    why: str | None = None
 
     def row(self) -> dict[str, Any]:
         """Return it as JSON-able data."""
-        return self._asdict()
+        return {name: value for name, value in self._asdict().items() if value is not None}
 
 
 class Store(Protocol):

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from flambe.compile.search import Filler
 from flambe.errors import ConfigError
+from flambe.pipeline.plan import PlannedSearch
 from flambe.record import layout
 from flambe.record.declared import by_content
 from flambe.record.inputs import input_holds
@@ -122,14 +123,42 @@ class Reasons:
             return "it is run for its effect"
         if self._spec.resume is not None:
             return "resume names other stages"
+        paths = layout.RunPaths(run.root).unit(unit.stage, plan["variant"])
+        if not checkpoint_is_whole(paths.checkpoint):
+            return f"its files in {name} are gone or damaged"
+        if self._spec.stage(unit.stage).scheduler is not None:
+            return self._scheduled(run, unit.stage)
         if not run.state.done[f"{unit.stage}/{plan['variant']}"].get("complete", True):
             return f"stopped early in {name}, so it is no whole result"
-        paths = layout.RunPaths(run.root).unit(unit.stage, plan["variant"])
-        return (
-            f"its files in {name} are gone or damaged"
-            if not checkpoint_is_whole(paths.checkpoint)
-            else "its stage has a scheduler"
+        return f"its result in {name} is not as it was"
+
+    def why_search(self, planned: PlannedSearch) -> str:
+        """Return what keeps the stages that a search makes from being taken from an earlier run, in a few words."""
+        for run in self._runs:
+            if any(event["stage"] == planned.stage for event in run.state.planned.values()):
+                before, now = run.spec.stage(planned.search), self._spec.stage(planned.search)
+                found = _changed(before.search, now.search, f"the search of {planned.search}")
+                found = found or _changed(
+                    run.spec.stage(planned.stage).body, self._spec.stage(planned.stage).body, planned.stage
+                )
+                if found:
+                    return f"{found} (in {run.root.name})"
+                return self._scheduled(run, planned.search)
+        return "no run had this stage"
+
+    def _scheduled(self, run: Earlier, stage: str) -> str:
+        """Return what keeps a stage whose variants are decided about together from being taken from ``run``."""
+        name = run.root.name
+        found = _changed(
+            run.spec.stage(stage).scheduler, self._spec.stage(stage).scheduler, f"the scheduler of {stage}"
         )
+        if found:
+            return f"{found} (in {name})"
+        if run.spec.seed != self._spec.seed:
+            return f"seed was {run.spec.seed} in {name}, is {self._spec.seed}"
+        if stage not in run.state.settled:
+            return f"not all variants of {stage} were done in {name}, and what decides about them rests on all"
+        return f"not all variants of {stage} are as they were in {name}, and what decides about them rests on all"
 
 
 def _starts(state: LedgerState) -> tuple[dict[str, Event], set[str]]:
