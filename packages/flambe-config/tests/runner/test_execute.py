@@ -20,6 +20,7 @@ from flambe.record.layout import RunPaths
 from flambe.record.ledger import fold, read_events
 from flambe.record.metrics import read_metrics
 from flambe.record.run import CANCELLED, RunRecord, StageRecord, read_record
+from flambe.runner import handover
 from flambe.runner.execute import execute, execute_lines
 from flambe.runner.plan import concrete_units
 from flambe.runner.stage import StageRun, run_stage
@@ -61,24 +62,15 @@ def test_a_run_leaves_readable_stages_and_their_values(toy_spec):
 
 def test_the_result_digest_does_not_depend_on_the_folder_of_an_extension(toy_spec, toy, tmp_path):
     digests = []
-    for place, folder in (("a", toy), ("b", Path(shutil.copytree(toy, tmp_path / "another" / "toyext")))):
-        # In a process of its own each: one process holds one module of a name.
+    for place, folder in (("a", toy), ("b", Path(shutil.copytree(toy, tmp_path / "another" / "ext" / "toyext")))):
         spec = toy_spec()
         spec.environment.extensions["toyext"] = str(folder)
-        code = (
-            "import sys; from flambe.runner.execute import execute; from flambe.spec.codec import load_spec\n"
-            "spec = load_spec(sys.stdin.read()); rows = []\n"
-            "execute(spec, tool='test', on_unit=rows.append, output_dir=sys.argv[1]); print(rows[-1]['result_digest'])"
-        )
-        done = subprocess.run(
-            [sys.executable, "-c", code, str(tmp_path / place)],
-            input=dump_spec(spec), capture_output=True,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        digests.append(done.stdout.splitlines()[-1])
-        manifests = list((tmp_path / place).glob("**/manifest.json"))
-        assert manifests
-        assert not [path for path in manifests if str(tmp_path) in path.read_text()]
+        paths, rows, _ = run(spec, output_dir=tmp_path / place)
+        digests.append(rows[-1]["result_digest"])
+        assert Path(sys.modules.pop("toyext").__file__).parent == folder  # one process holds one module of a name
+        sys.path.remove(str(folder.parent))
+        handover._shared.clear()
+        assert list(paths.root.glob("**/manifest.json"))
     assert digests[0] == digests[1]
 
 
