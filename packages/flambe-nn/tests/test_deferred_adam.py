@@ -133,7 +133,7 @@ def test_what_is_read_is_up_to_date() -> None:
     row = int((optimizer.state[net.table.weight]["age"] > 20).nonzero()[0])
     stale = net.table.weight.detach()[row].clone()
     with torch.inference_mode():
-        looked_up = net.table(torch.tensor([row]))[0].clone()
+        looked_up = net.table(input=torch.tensor([row]))[0].clone()
     assert not torch.equal(stale, looked_up)
     saved = net.state_dict()["table.weight"].clone()
     assert torch.equal(saved[row], looked_up)

@@ -12,11 +12,17 @@ import torch
 from torch import Tensor, nn
 
 import flambe
+from flambe.build.encoding import Encoder
 from flambe.build.state import get_state, load_state, read_state, write_state
 from flambe.dataset.array import ArrayDataset
+from flambe.errors import ConfigError
 from flambe.learn import Evaluator, Trainer
-from flambe.learn.processes import drawn_so_far
+from flambe.learn.network import Network
+from flambe.learn.precision import Precision
+from flambe.learn.processes import Processes, drawn_so_far
+from flambe.learn.updates import Updates
 from flambe.metric import Accuracy
+from flambe.optim import DeferredAdam
 from flambe.runner.seeding import rng_state, seed_everything, set_rng_state
 from flambe.sampler import BaseSampler
 
@@ -125,6 +131,57 @@ def test_a_compiled_model_is_trained_as_a_plain_one() -> None:
     for one, other in zip(finish(compiled), finish(plain), strict=True):
         assert torch.allclose(one, other, atol=0.05)
     assert list(compiled.model.state_dict()) == list(plain.model.state_dict())
+
+
+class Words(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(50, 8, padding_idx=0, sparse=True)
+        self.outer = nn.Linear(8, 2)
+
+    def forward(self, data: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        return self.outer(self.table(data).mean(1)), target
+
+
+def words(device: str, **options: Any) -> Trainer:
+    torch.manual_seed(0)
+    ids = np.random.default_rng(0).zipf(1.5, size=(43, 6)).clip(max=49)
+    labels = ids.sum(1) % 2
+    net = Words().to(device)
+    return Trainer(
+        ArrayDataset((ids[:30], labels[:30]), (ids[30:], labels[30:])), BaseSampler(batch_size=8, seed=1), BaseSampler(seed=1), net,
+        nn.CrossEntropyLoss(), nn.CrossEntropyLoss(), DeferredAdam(net.parameters(), lr=0.01), device=device,
+        **{"max_steps": 2, "max_grad_norm": 0.5, **options},
+    )  # fmt: skip
+
+
+def test_deferred_adam_computes_what_it_does_on_the_cpu_and_goes_on_bit_for_bit(tmp_path: Path) -> None:
+    torch.use_deterministic_algorithms(False)  # torch has no deterministic sum of sparse gradients there
+    whole = finish(words("cuda"))
+    for one, other in zip(whole, finish(words("cpu")), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+    stopped = words("cuda", iter_per_checkpoint=3)
+    stopped.run()
+    write_state(tmp_path, get_state(stopped))
+    again = words("cuda", iter_per_checkpoint=3)
+    load_state(again, read_state(tmp_path))
+    for one, other in zip(finish(again), whole, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_sparse_gradients_of_several_gpus_are_refused() -> None:
+    net = Words().cuda()
+    processes, precision = Processes(0, 2), Precision("float32", "cuda")
+    with pytest.raises(ConfigError, match="table is an embedding of sparse: true, and NCCL does not add up"):
+        Updates(net, DeferredAdam(net.parameters()), Network(net, False, processes), precision, processes)
+
+
+def test_tied_weights_on_a_gpu_are_stored_once() -> None:
+    net = nn.ModuleList([nn.Linear(4, 4, bias=False), nn.Linear(4, 4, bias=False)]).cuda()
+    net[1].weight = net[0].weight
+    encoder = Encoder()
+    encoder.encode(dict(net.state_dict()), "")
+    assert len(encoder.tensors) == 1
 
 
 def test_models_are_saved_from_and_loaded_onto_a_gpu(tmp_path: Path) -> None:

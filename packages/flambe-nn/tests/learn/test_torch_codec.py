@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from flambe.build.encoding import Decoder, Encoder
 from flambe.errors import ConfigError, FlambeError
 from flambe.learn import TorchCodec
 from flambe.learn.torch_codec import _DTYPES
@@ -43,6 +44,19 @@ def test_every_type_comes_back(name: str) -> None:
             warnings.simplefilter("error")
             back = CODEC.to_value(Tensor(stored.dtype, stored.shape, data), "torch")
         assert same_bits(back, value)
+
+
+def test_a_tensor_that_has_to_be_copied_is_stored_once() -> None:
+    """As those of a GPU have to be: what is tied there stays tied."""
+    whole = torch.arange(12.0).view(3, 4)
+    column = whole.t()
+    other = (whole + 0).t()
+    encoder = Encoder()
+    tree = encoder.encode({"a": column, "b": whole.t(), "c": other, "d": whole.t()[1:], "e": whole}, "")
+    names = {key: node["$tensor"] for key, node in tree.items()}
+    assert names == {"a": "a", "b": "a", "c": "c", "d": "d", "e": "e"}
+    for key, value in Decoder(encoder.tensors).decode(tree).items():
+        assert torch.equal(value, {"a": column, "b": column, "c": other, "d": column[1:], "e": whole}[key])
 
 
 def test_every_torch_type_of_safetensors_is_covered() -> None:

@@ -152,10 +152,9 @@ class Encoder:
     def _put(self, tensor: Tensor, path: str, codec: str) -> Any:
         name = path or "value"
         # Whatever views the same memory in the same way is one tensor: tied weights are stored once, and stay tied.
-        # Every tensor is held in self.tensors until the end, so no address is used twice.
-        key = (
-            (tensor.dtype, tensor.shape, *address(tensor)) if tensor.data.nbytes else (tensor.dtype, tensor.shape, path)
-        )
+        # Every tensor is held in self.tensors until the end, and who saves holds what was copied, so no address is used twice.
+        where = (tensor.memory or address(tensor)) if tensor.data.nbytes else (path,)
+        key = (tensor.dtype, tensor.shape, *where)
         if key not in self._names:
             while name in self.tensors:
                 name += "~"

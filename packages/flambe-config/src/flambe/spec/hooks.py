@@ -29,11 +29,15 @@ if TYPE_CHECKING:
 
 
 class Tensor(NamedTuple):
-    """A tensor without its library. dtype: safetensors' name (``F32``, ``BF16``, ``I64``, …); data: C order."""
+    """A tensor without its library. dtype: safetensors' name (``F32``, ``BF16``, ``I64``, …); data: C order.
+
+    memory: what tells the memory that ``data`` is a copy of from all other; None where ``data`` is no copy.
+    """
 
     dtype: str
     shape: tuple[int, ...]
     data: memoryview
+    memory: tuple[Any, ...] | None = None
 
 
 class Codec(Protocol):

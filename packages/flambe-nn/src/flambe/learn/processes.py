@@ -95,9 +95,10 @@ def join() -> Processes:
     missing = [name for name in ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT") if name not in os.environ]
     if missing:
         raise UsageError(f"WORLD_SIZE is {started()} and {', '.join(missing)} is not set", hint=f"Start it with {HOW}.")
-    if torch.cuda.is_available():
+    device = os.environ.get("FLAMBE_DEVICE") or "cuda"
+    if torch.cuda.is_available() and device.startswith("cuda"):
         here, gpus = int(os.environ.get("LOCAL_WORLD_SIZE", "1")), torch.cuda.device_count()
-        if here > gpus and not os.environ.get("FLAMBE_DEVICE"):
+        if here > gpus and device == "cuda":
             raise UsageError(
                 f"{here} processes on this machine have {gpus} GPUs",
                 hint=f"Start {gpus} (--nproc-per-node), or pass --device cpu.",

@@ -81,7 +81,11 @@ class TorchCodec:
         plain = value.detach().resolve_conj().resolve_neg().cpu().contiguous()
         # numpy knows neither bfloat16 nor the 8-bit floats, so every type goes as bytes.
         octets: Any = plain.view(-1).view(torch.uint8).numpy() if plain.numel() else b""
-        return Tensor(name, tuple(plain.shape), memoryview(octets))
+        copied = plain.data_ptr() != value.data_ptr()
+        memory = (
+            (str(value.device), value.data_ptr(), value.stride(), value.is_conj(), value.is_neg()) if copied else None
+        )
+        return Tensor(name, tuple(plain.shape), memoryview(octets), memory)
 
     def to_value(self, tensor: Tensor, like: str) -> torch.Tensor:
         """Return a CPU tensor.

@@ -43,7 +43,17 @@ class Updates:
         if isinstance(optimizer, DeferredAdam):
             optimizer.attach(model)
         elif isinstance(optimizer, _DENSE):
-            _refuse_sparse(model, type(optimizer).__name__)
+            _refuse_sparse(
+                model,
+                f"{type(optimizer).__name__} takes no sparse gradients",
+                "Use !DeferredAdam, whose weights are those of Adam, or leave out sparse: true.",
+            )
+        if processes.several and any(parameter.is_cuda for parameter in model.parameters()):
+            _refuse_sparse(
+                model,
+                "NCCL does not add up the sparse gradients of several GPUs",
+                "Leave out sparse: true, or start one process.",
+            )
 
     def make(
         self,
@@ -129,11 +139,11 @@ def _norm(tensors: Iterable[Tensor]) -> Tensor:
     return torch.linalg.vector_norm(torch.stack(parts)) if parts else torch.zeros(())
 
 
-def _refuse_sparse(model: nn.Module, optimizer: str) -> None:
-    """Raise ConfigError for an embedding whose gradients an optimizer does not take: before the first step, not in it."""
+def _refuse_sparse(model: nn.Module, why: str, hint: str) -> None:
+    """Raise ConfigError for an embedding whose gradients something does not take: before the first step, not in it."""
     for name, module in model.named_modules():
         if isinstance(module, nn.Embedding | nn.EmbeddingBag) and module.sparse and module.weight.requires_grad:
             raise ConfigError(
-                f"{name or 'the model'} is an embedding of sparse: true, and {optimizer} takes no sparse gradients",
-                hint="Use !DeferredAdam, whose weights are those of Adam, or leave out sparse: true.",
+                f"{name or 'the model'} is an embedding of sparse: true, and {why}",
+                hint=hint,
             )

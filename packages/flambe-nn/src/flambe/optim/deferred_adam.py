@@ -72,7 +72,7 @@ class DeferredAdam(torch.optim.Adam):
         for module in model.modules():
             if isinstance(module, nn.Embedding | nn.EmbeddingBag) and module.sparse and module.weight in new:
                 _refuse_decay(ours[module.weight])
-                module.register_forward_pre_hook(self._before_lookup)
+                module.register_forward_pre_hook(self._before_lookup, with_kwargs=True)
                 module.register_state_dict_pre_hook(self._before_saving)
                 self._attached.add(module.weight)
 
@@ -193,12 +193,13 @@ class DeferredAdam(torch.optim.Adam):
         return table.to(parameter.device, parameter.dtype)
 
     @torch.no_grad()
-    def _before_lookup(self, module: Any, arguments: tuple[Any, ...]) -> None:
+    def _before_lookup(self, module: Any, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
         if torch.compiler.is_compiling():
             raise RuntimeError("DeferredAdam cannot be used with compile_model: true; use torch.optim.Adam")
         group = self._behind(module.weight)
         if group is not None:
-            self._catch_up(module.weight, group, arguments[0].unique())
+            rows = arguments[0] if arguments else named["input"]
+            self._catch_up(module.weight, group, rows.unique())
 
     @torch.no_grad()
     def _before_saving(self, module: Any, prefix: str, keep_vars: bool) -> None:
@@ -218,6 +219,7 @@ class DeferredAdam(torch.optim.Adam):
         for state in self.state.values():
             if "age" in state:
                 state["age"] = state["age"].to(torch.uint8)  # torch makes all state of the parameter's type
+                state["step"] = state["step"].cpu()  # and moves the count to its device, where it would be waited for
 
 
 def _root(squares: Tensor) -> Tensor:

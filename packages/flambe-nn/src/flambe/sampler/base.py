@@ -203,16 +203,16 @@ class BaseSampler(Sampler):
         return np.sort(np.random.default_rng([seed % 2**64]).permutation(total)[:examples])
 
     def _load(self, collate: _Collate, batches: list[Indices]) -> Iterator[tuple[Tensor, ...]]:
+        pin = self.pin_memory and torch.cuda.is_available()
         if self.n_workers > 0:
             yield from DataLoader(
                 collate,  # type: ignore[arg-type]  # anything with __getitem__ will do
                 batch_size=None,
                 sampler=batches,
                 num_workers=self.n_workers,
-                pin_memory=self.pin_memory,
+                pin_memory=pin,
             )
             return
-        pin = self.pin_memory and torch.cuda.is_available()
         for indices in batches:
             batch = collate[indices]
             yield tuple(tensor.pin_memory() for tensor in batch) if pin else batch
