@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from flambe.errors import MachineError, UsageError
+from flambe.pipeline.settled_key import grown_key
 from flambe.record.ledger import fold, read_events
 from flambe.record.result import ResultStore
 from flambe.record.shared_store import SharedStore
@@ -155,3 +156,14 @@ def test_results_that_were_there_before_the_store_are_put_there_too(bench, tmp_p
     assert [row["reused"] for row in rows] == [True] * 3
     rows, _, _ = bench.tune(spec, "--store", store, "--output-dir", str(tmp_path / "elsewhere"))
     assert [row["reused"] for row in rows] == [True] * 3
+
+
+def test_a_search_over_data_is_known_by_what_is_in_it(tmp_path):
+    def key(folder, text):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "words.txt").write_text(text)
+        body = {"$new": "m:T", "lr": {"$uniform": [0, 1]}, "path": {"$file": str(tmp_path / folder / "words.txt")}}
+        stage = Stage(name="train", body=body, search={"$new": "flambe.search:RandomSearch", "trial_budget": 3})
+        return grown_key(Spec(name="x", stages=[stage]), [stage], {})
+
+    assert key("here", "words") == key("there", "words") != key("changed", "wordS")
