@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -9,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 import flambe
+from flambe.errors import ArgumentError
 from flambe.learn import Evaluator
-from flambe.metric import Accuracy
+from flambe.metric import Accuracy, Perplexity
 from flambe.sampler import BaseSampler
 
 
@@ -54,6 +56,30 @@ def test_running_again_and_a_block_name(logged: list[Any]) -> None:
     evaluator.run(block_name="late")
     assert [tag for tag, _, _ in logged] == ["Eval Accuracy", "late Eval Accuracy"]
     assert logged[0][1] == logged[1][1]
+
+
+def test_more_metrics_see_the_same_predictions(logged: list[Any]) -> None:
+    loss = nn.CrossEntropyLoss()
+    both = Evaluator(Data(), Threshold(), Accuracy(), device="cpu", extra_metrics=[loss, Perplexity()])
+    both.run()
+    alone = Evaluator(Data(), Threshold(), loss, device="cpu")
+    alone.run()
+    assert [tag for tag, _, _ in logged] == [
+        "Eval Accuracy",
+        "Eval CrossEntropyLoss",
+        "Eval Perplexity",
+        "Eval CrossEntropyLoss",
+    ]
+    assert both.metric() == logged[0][1]
+    assert logged[1][1] == alone.metric() == pytest.approx(math.log(logged[2][1]))
+    assert not both.lower_is_better
+
+
+def test_a_split_without_examples() -> None:
+    data = Data()
+    data.test = []
+    with pytest.raises(ArgumentError, match="the Data has no examples in its split 'test'"):
+        Evaluator(data, Threshold(), Accuracy(), device="cpu").run()
 
 
 def test_default_sampler_keeps_the_order() -> None:

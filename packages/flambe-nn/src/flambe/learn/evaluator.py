@@ -1,8 +1,8 @@
-"""``Evaluator``: a metric of a model over one split."""
+"""``Evaluator``: metrics of a model over one split."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, get_args
 
 import torch
@@ -31,8 +31,9 @@ class Evaluator(Stateful):
     device: default ``cuda`` if there is one, else ``cpu``.
     lower_is_better: whether a smaller ``metric_fn`` is better, for ``reduce``. Losses and metrics that say so need not
         be told.
+    extra_metrics: more metrics to log, of the same predictions.
 
-    Logs ``Eval <metric>``.
+    Logs ``Eval <metric>`` for each.
 
     Raises
     ------
@@ -49,6 +50,7 @@ class Evaluator(Stateful):
         eval_data: Split = "test",
         device: str | None = None,
         lower_is_better: bool = False,
+        extra_metrics: Sequence[Measure] | None = None,
     ) -> None:
         super().__init__()
         if eval_data not in get_args(Split):
@@ -61,8 +63,10 @@ class Evaluator(Stateful):
         self.device = default_device(device)
         self.lower_is_better = lower_is_better or is_lower_better(metric_fn)
         self.model.to(self.device)
-        if isinstance(metric_fn, nn.Module):
-            metric_fn.to(self.device)
+        self.extra_metrics = list(extra_metrics or ())
+        for function in (metric_fn, *self.extra_metrics):
+            if isinstance(function, nn.Module):
+                function.to(self.device)
         self.eval_metric: float | None = None
 
     def _batch_to_device(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -78,8 +82,11 @@ class Evaluator(Stateful):
         self.model.eval()
         with torch.inference_mode():
             data = check_split(self.dataset, self.eval_data)
-            (self.eval_metric,) = validate([self.metric_fn], self.eval_sampler, data, self._predict)
-        flambe.log(f"{f'{block_name} ' if block_name else ''}{self.metric_name}", self.eval_metric, 0)
+            metrics = [self.metric_fn, *self.extra_metrics]
+            values = validate(metrics, self.eval_sampler, data, self._predict)
+        self.eval_metric = values[0]
+        for metric, value in zip(metrics, values, strict=True):
+            flambe.log(f"{f'{block_name} ' if block_name else ''}Eval {metric_label(metric)}", value, 0)
         return False
 
     def metric(self) -> float | None:
