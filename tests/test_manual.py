@@ -13,6 +13,7 @@ from flambe.experiment import run_experiment
 from flambe.experiment.session import Settings, Summary
 from flambe.pipeline.plan import plan_units
 from flambe.record.result import ResultStore
+from flambe.record.run import StageRecord, read_record
 from flambe.spec.nodes import Spec
 
 SEEDS = Path(__file__).parent.parent / "packages/flambe-config/tests/compile/seeds"
@@ -37,6 +38,28 @@ SMALL = [
     ("iter_per_step: 50", "iter_per_step: 1"),
 ]  # fmt: skip
 
+OWN = [("my_module: /path/to/my_package\n---\n", "")]
+MODEL = """model_A: !TextClassifier
+    embedder: !Embedder
+      embedding: !torch.Embedding
+        num_embeddings: !@ dataset_A.text.vocab_size
+        embedding_dim: 8
+      encoder: !PooledRNNEncoder {input_size: 8, hidden_size: 8}
+    output_layer: !SoftmaxLayer
+      input_size: 8
+      output_size: !@ dataset_A.label.vocab_size
+"""
+TINY_MODEL = """!TextClassifier
+          embedder: !Embedder
+            embedding: !torch.Embedding
+              num_embeddings: !@ b0.text.vocab_size
+              embedding_dim: 8
+            encoder: !PooledRNNEncoder {input_size: 8, hidden_size: 8}
+          output_layer: !SoftmaxLayer
+            input_size: 8
+            output_size: !@ b0.label.vocab_size
+"""
+
 pytestmark = pytest.mark.slow
 
 
@@ -50,13 +73,14 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _spec(desk: Path, name: str, *changes: tuple[str, str]) -> Spec:
     text = (SEEDS / f"{name}.yaml").read_text()
-    if "max_steps" not in text:
+    if "max_steps" not in text + "".join(new for _, new in changes):
         changes = (
             *changes,
             ("val_sampler: !BaseSampler", "val_sampler: !BaseSampler\n    max_steps: 1\n    iter_per_step: 1"),
         )
     for old, new in (*SMALL, *changes):
         text = text.replace(old, new)
+    assert "/path/to" not in text
     return compile_text(f"tiny: {desk}/tiny.py\n---\n{text}", name="manual")
 
 
@@ -99,6 +123,58 @@ def test_inheritance_reduce_and_resume_of_chapter_6(desk: Path) -> None:
     assert _plan(desk, listed) == {
         ("dataset", "reuse"): 1, ("model", "run"): 6, ("trainer", "run"): 12, ("other_trainer", "run"): 12,
     }  # fmt: skip
+
+
+def test_training_on_one_dataset_and_fine_tuning_on_another_of_chapter_6(desk: Path) -> None:
+    changes = [
+        ("!my_module.SomeDataset\n", "!tiny.SST\n    transform: {text: !TextField {}, label: !LabelField {}}\n"),
+        ("model_A: !my_module.SomeModel\n", MODEL),
+    ]
+    summary, units = _run(desk, _spec(desk, "001-6.1-pipeline", *OWN, *changes))
+    stages = ("dataset_A", "model_A", "trainer", "dataset_B", "fine_tunning", "eval")
+    assert units == dict.fromkeys(stages, 1)
+    needs = {stage: set(read_record(summary.run / f"stages/{stage}/0/run.json", StageRecord).needs) for stage in stages}
+    assert needs["fine_tunning"] == {"trainer", "dataset_B"}
+    assert needs["eval"] == {"trainer", "dataset_A"}
+
+
+def test_a_grid_of_fields_and_a_file_of_the_experiment_of_chapter_6(desk: Path) -> None:
+    changes = [
+        ("!my_module.SomeDataset\n", "!tiny.SST\n"),
+        ("!my_module.SomeTextField", "!TextField"),
+        ("!my_module.SomeOtherTextField {{}}", "!TextField {lower: true}"),
+    ]
+    summary, units = _run(desk, _spec(desk, "001-6.3-components", *OWN, *changes))
+    assert units == {"dataset": 2}
+    own = {"tiny": str(desk / "tiny.py")}
+    folders = [summary.run / "stages/dataset" / row["variant"] / "checkpoint" for row in summary.rows]
+    lower = {flambe.load(folder, extensions=own).text.lower for folder in folders}
+    assert lower == {True, False}
+    (desk / "train.csv").write_text("text,label\na good film,1\na bad film,0\n")
+    (desk / "embeddings.txt").write_text("good 1 0\nbad 0 1\n")
+    changes = [("path/to/", f"{desk}/"), ("TextField\n", "TextField\n        embeddings_format: glove\n")]
+    summary, _ = _run(desk, _spec(desk, "001-6.5-resources", *changes))
+    text = flambe.load(summary.run / "stages/dataset/0/checkpoint").text
+    assert text.embedding_matrix[text.vocab["good"]].tolist() == [1, 0]
+
+
+def test_a_scheduler_of_chapter_6(desk: Path) -> None:
+    changes = [
+        (
+            "!ext.TCProcessor\n        dataset: !ext.SSTDataset\n",
+            "!tiny.SST\n      transform: {text: !TextField {}, label: !LabelField {}}\n",
+        ),
+        ("ext: /path/to/extension\n---\n", ""),
+        ("!ext.SomeModel\n", TINY_MODEL),
+        ("[32, 64, 128]", "[2, 4, 8]"),
+        ("!ray.HyperBandScheduler", "!ray.HyperBandScheduler {max_t: 3}"),
+        ("val_sampler: !BaseSampler", "val_sampler: !BaseSampler\n        max_steps: 3\n        iter_per_step: 1"),
+    ]
+    summary, units = _run(desk, _spec(desk, "001-6.6-scheduler", *changes))
+    assert units == {"b0": 1, "b1": 3, "b2": 3}
+    assert {row["step"] for row in summary.rows if row["stage"] == "b1"} <= {1, 2, 3}
+    again, _ = _run(desk, _spec(desk, "001-6.6-scheduler", *changes))
+    assert all(row["reused"] for row in again.rows)
 
 
 def test_a_script_with_a_grid_of_chapter_13(desk: Path) -> None:

@@ -52,6 +52,7 @@ def test_the_documented_errors_are_kinds_of_ours() -> None:
         "ResourceError",
         "TagError",
         "ParsingRunnableError",
+        "ParsingExperimentError",
         "NonExistentResourceError",
         "ExistentResourceError",
     ):

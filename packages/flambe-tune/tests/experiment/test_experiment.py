@@ -12,7 +12,7 @@ import pytest
 from flambe.build.component import Component
 from flambe.build.link import Link
 from flambe.build.schema import Schema
-from flambe.errors import ConfigError
+from flambe.errors import ConfigError, UsageError
 from flambe.experiment import ClusterResource, Experiment, GridSearchOptions, SampledUniformSearchOptions
 from flambe.runnable.error import ParsingRunnableError, UnsuccessfulRunnableError
 
@@ -116,6 +116,15 @@ def test_what_is_refused(tmp_path, changes, error, text):
         _experiment(tmp_path, **changes).parse()
 
 
+def test_to_begin_anew_and_to_resume_at_once_is_refused(tmp_path):
+    for resume, named in (("part", "part"), (["part", "whole"], "part, whole")):
+        with pytest.raises(
+            UsageError, match=rf"--force takes no earlier result, and resume: {named} says whose to take"
+        ):
+            _experiment(tmp_path, resume=resume).run(force=True)
+    assert not list(tmp_path.rglob("run.json"))
+
+
 def test_a_pipeline_that_is_no_mapping(tmp_path):
     with pytest.raises(TypeError, match="the pipeline is a list, expected a mapping"):
         _experiment(tmp_path, pipeline=[])
@@ -209,7 +218,9 @@ def test_search_and_pipeline_of_1_0():
     from flambe.pipeline import Pipeline
     from flambe.search import GridSearch, Search, choice
 
-    search = Search(Schema(Part, size=choice([1, 2])), GridSearch(), cpus_per_trial=2, gpus_per_trial=0.5).spec()
+    search = Search(
+        Schema(Part, size=choice([1, 2])), GridSearch(), cpus_per_trial=2, gpus_per_trial=0.5, refresh_waitime=5.0
+    ).spec()
     assert [(stage.name, stage.resources) for stage in search.stages] == [("part", {"cpus": 2, "gpus": 0.5})]
     stages = {"part": Schema(Part, size=choice([1, 2])), "whole": Schema(Whole, part=Link(("part",)))}
     spec = Pipeline("two", stages, reduce={"part": 1}, gpus_per_trial={"whole": 1}).spec()

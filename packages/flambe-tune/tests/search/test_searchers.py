@@ -136,7 +136,7 @@ def test_a_searcher_of_tune_takes_its_budget(tmp_path: Path, capsys):
     )
     text = (
         f"toys: {tmp_path}/toys.py\n---\n!Search\ntask: !toys.Toy {{lr: !uniform [0, 1]}}\n"
-        "algorithm: !ray.OptunaSearch {trial_budget: 9, max_concurrent: 2}\n"
+        "algorithm: !ray.OptunaSearch {trial_budget: 9, max_concurrent: 2}\nrefresh_waitime: 30.0\n"
     )
     compiled = compile_text(text, name="t")
     assert compiled.stages[0].search == {**OPTUNA, "trial_budget": 9, "max_concurrent": 2}

@@ -59,6 +59,10 @@ class ParsingRunnableError(RunnableFileError):
     """A config is no valid description of a run."""
 
 
+ParsingExperimentError = ParsingRunnableError
+"""Its name in the manual of 0.4.5."""
+
+
 class TagError(RunnableFileError):
     """A config has a tag that nothing stands for."""
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from flambe.compile.trials import GRID_SEARCH, RANDOM_SEARCH, algorithm_name, check_search
 from flambe.compile.tune_arguments import unheeded
-from flambe.errors import ConfigError, did_you_mean
+from flambe.errors import ConfigError, UsageError, did_you_mean
 from flambe.pipeline.graph import StageGraph
 from flambe.search.budget import read_budget
 from flambe.search.tune_adapter import check_scheduler, is_population
@@ -44,6 +44,16 @@ def check_spec(spec: Spec, graph: StageGraph) -> None:
             raise ConfigError(f"resume names {name!r}, which is no stage", hint=did_you_mean(name, graph.stages))
     if spec.ordering not in ("step", "arrival"):
         raise ConfigError(f"ordering is {spec.ordering!r}", expected="step or arrival")
+
+
+def check_force(spec: Spec, *, force: bool) -> None:
+    """Refuse to begin anew, and to take what ``resume`` names from earlier runs, at once. Raises UsageError."""
+    if force and spec.resume is not None:
+        named = spec.resume if isinstance(spec.resume, str) else ", ".join(spec.resume)
+        raise UsageError(
+            f"--force takes no earlier result, and resume: {named} says whose to take",
+            hint="Leave --force out, or take resume out of the file (~resume).",
+        )
 
 
 def why_not_repeatable(spec: Spec) -> str | None:

@@ -156,13 +156,14 @@ def _plan(spec: Any, settings: Any) -> int:
     from pathlib import Path
 
     from flambe.cli.streams import emit
-    from flambe.experiment.check import check_spec
+    from flambe.experiment.check import check_force, check_spec
     from flambe.experiment.session import earlier_results
     from flambe.pipeline.graph import StageGraph
     from flambe.pipeline.plan import RUN, PlannedSearch, plan_units
     from flambe.pipeline.reason import Reasons
 
     check_spec(spec, StageGraph(spec))
+    check_force(spec, force=settings.force)
     output = Path(settings.output_dir or spec.output_dir).expanduser().absolute()
     reasons = Reasons(output / spec.name, spec)
     counts: dict[str, int] = {}

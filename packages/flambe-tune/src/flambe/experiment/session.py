@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flambe.errors import FlambeError, UsageError
-from flambe.experiment.check import check_spec, why_not_repeatable, without_effect
+from flambe.experiment.check import check_force, check_spec, why_not_repeatable, without_effect
 from flambe.experiment.controller import Controller
 from flambe.experiment.environment import ray_environment, usable_cpus
 from flambe.experiment.outcome import Outcome
@@ -110,6 +110,7 @@ def run_experiment(
     settings = settings or Settings()
     shown = display or Display()
     check_spec(spec, StageGraph(spec))
+    check_force(spec, force=settings.force)
     with catch_signals() as interrupt, earlier_results(spec, settings) as store:
         keeper = Keeper.open(spec, tool=tool, argv=list(argv), output_dir=settings.output_dir, fresh=settings.force)
         root = keeper.paths.root
