@@ -1,5 +1,6 @@
 """The heartbeat: it beats beside the event loop, and a bad moment of the disk or the ledger does not end it."""
 
+import os
 import threading
 import time
 
@@ -49,7 +50,7 @@ def test_counts_may_be_taken_while_units_are_added(tmp_path):
 def test_it_goes_on_after_the_disk_was_full_for_a_moment(tmp_path, monkeypatch):
     monkeypatch.setattr(run, "HEARTBEAT_S", 0.001)
     keeper = opened(tmp_path)
-    before = keeper.paths.record.stat().st_ino
+    before = keeper.paths.record.open("rb")  # held, so that no later file gets its inode
     real, failed = run.replace_file, []
 
     def full(path, data, *, durable=False):
@@ -62,6 +63,7 @@ def test_it_goes_on_after_the_disk_was_full_for_a_moment(tmp_path, monkeypatch):
     until(lambda: len(failed) == 3)
     first = read_record(keeper.paths.record, RunRecord).time.heartbeat
     until(lambda: read_record(keeper.paths.record, RunRecord).time.heartbeat != first)
-    assert keeper.paths.record.stat().st_ino != before
+    with before:
+        assert keeper.paths.record.stat().st_ino != os.fstat(before.fileno()).st_ino
     keeper.close(run.COMPLETE)
     assert read_record(keeper.paths.record, RunRecord).status == run.COMPLETE
