@@ -13,11 +13,10 @@ import signal
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
-from flambe.errors import ConfigError, FlambeError
+from flambe.errors import FlambeError
 from flambe.record import layout, run
 from flambe.record.artifacts import sweep_artifacts
 from flambe.record.claim import NEXT, Wish
@@ -30,15 +29,15 @@ from flambe.record.pulse import Pulse
 from flambe.record.reference import move_references
 from flambe.record.refused import DiskRefused, on_disk
 from flambe.record.result import Found, artifacts_digest, copy_result, exports_digest, run_digest, unit_digest
-from flambe.record.run import RunRecord, StageRecord, read_record, write_record
+from flambe.record.run import RunRecord, StageRecord, write_record
 from flambe.record.scratch import Scratch
 from flambe.record.streams import Streams
+from flambe.record.unit_records import UnitRecords
 from flambe.runner.unit import StepReport, Unit
 from flambe.spec.digest import spec_digest
 from flambe.spec.nodes import Spec, is_concrete
 
 _SYNC_EVERY_S = 0.2
-_NO_INPUTS: list[dict[str, Any]] = []
 _RESULT = (layout.ARTIFACTS, layout.ARTIFACT_INDEX, layout.EXPORT_TENSORS, layout.EXPORTS, layout.CHECKPOINT)
 """What a result is made of, in the order in which it is taken into its unit's folder."""
 
@@ -51,9 +50,7 @@ class Keeper:
         self.spec = opening.spec
         self.record = opening.record
         self.ledger = opening.ledger
-        self._begun = set(opening.begun)
-        self._units: dict[str, StageRecord] = {}
-        self._inputs: dict[str, list[dict[str, Any]]] = {}  # of results, by unit
+        self._units = UnitRecords(self.paths, self.state, opening.begun)
         self._streams = Streams(self.paths)
         self._scratch = Scratch(self.paths.scratch)
         self._pulse = Pulse(self.paths.record, self.record, self.state.counts)
@@ -113,7 +110,7 @@ class Keeper:
         """
         try:
             for unit in list(self.state.running):
-                self._set_status(unit, run.CANCELLED, reason=reason)
+                self._units.set_status(unit, run.CANCELLED, reason=reason)
             counts = self.state.counts()
             finished = status in (run.COMPLETE, run.FAILED)
             digest = run_digest(spec_digest(self.spec, placed=False), self.state) if finished else None
@@ -126,7 +123,7 @@ class Keeper:
             self.record.result_digest = digest
             self.record.exit = run.Exit(code={run.COMPLETE: 0, run.FAILED: 1}.get(status), error=error)
             if status == run.FAILED and self.spec.kind == "function" and len(self.state.planned) == 1:
-                only = self._record_of(next(iter(self.state.planned)))
+                only = self._units.find(next(iter(self.state.planned)))
                 self.record.exit = (only.exit if only is not None else None) or self.record.exit
             if status == run.CANCELLED and reason is not None and reason in signal.Signals.__members__:
                 self.record.exit.signal, self.record.exit.code = reason, 128 + signal.Signals[reason]
@@ -166,7 +163,7 @@ class Keeper:
         again: it goes on from what an attempt of this process has left.
         """
         folder = self.paths.unit(unit.stage, unit.variant)
-        resumes = self._resumes_of(unit.id)
+        resumes = self._units.resumes(unit.id)
         stays = again or resumes > 0
         if not _is_new(folder.root):
             # A torn commit may have left parts of a result. Lists go before what they list.
@@ -181,14 +178,13 @@ class Keeper:
                 sweep_artifacts(folder.root)
             else:
                 self._streams.cut(unit.id, self.state.reports.get(unit.id, ()), from_step)
-        inputs = joined(self._inputs_above(unit.id), self._inputs_so_far(unit.id) if from_step else [])
+        inputs = joined(self._units.inputs_above(unit.id), self._units.inputs(unit.id) if from_step else [])
         record = StageRecord(
             stage=unit.stage, variant=unit.variant, params=unit.params, key=unit.key, seed=unit.seed, step=from_step,
             attempt=attempt, time=run.Times(started=run.now()), needs={s: Path(f).name for s, f in unit.needs.items()},
             inputs=inputs, resumes=resumes,
         )  # fmt: skip
-        self._units[unit.id] = record
-        write_record(folder.record, record)
+        self._units.begin(unit.id, record)
         self.ledger.append("start", unit=unit.id, attempt=attempt, worker=worker, from_step=from_step)
         return self._scratch.make(self.state.running[unit.id])
 
@@ -199,7 +195,7 @@ class Keeper:
         A report of an attempt that is over is refused with FlambeError.
         """
         self._check_attempt(unit, attempt)
-        record = self._units[unit.id]
+        record = self._units.running(unit.id)
         folder = self.paths.unit(unit.stage, unit.variant)
         self._streams.append(unit.id, report.streams)
         if step_source is not None:
@@ -213,7 +209,7 @@ class Keeper:
             offsets=self._streams.offsets(unit.id),
         )  # fmt: skip
         if report.more:
-            write_record(folder.record, record)  # else the commit, which comes next, writes it
+            self._units.write(unit.id)  # else the commit, which comes next, writes it
         if step_source is not None:
             self._steps.drop_old(unit.id)
 
@@ -225,7 +221,7 @@ class Keeper:
     @on_disk
     def pause(self, unit: Unit, step: int) -> None:
         """Record that a unit waits with its state in ``steps/``."""
-        self._set_status(unit.id, run.PAUSED)
+        self._units.set_status(unit.id, run.PAUSED)
         self.ledger.append("pause", unit=unit.id, step=step)
 
     @on_disk
@@ -247,7 +243,7 @@ class Keeper:
                 self._take(source / name, folder.root / name)
         # A program may have left something running that works in this folder.
         self._scratch.give_back(source, keep=not unit.is_program)
-        record = self._units[unit.id]
+        record = self._units.running(unit.id)
         record.status, record.complete = run.COMPLETE, complete
         record.step, record.metric, record.metric_name = report.step, report.metric, report.metric_name
         record.lower_is_better, record.inputs = report.lower_is_better, joined(record.inputs, report.inputs)
@@ -255,8 +251,8 @@ class Keeper:
         if self.spec.kind == "function" and is_concrete(self.spec):
             self.record.result = report.result
         record.time.ended = run.now()
-        write_record(folder.record, record)
-        self._inputs[unit.id] = record.inputs or _NO_INPUTS
+        self._units.write(unit.id)
+        self._units.keep_inputs(unit.id, record)
         event = self.ledger.append(
             "commit", unit=unit.id, attempt=attempt, key=unit.key, step=report.step, complete=complete,
             metric=report.metric, lower_is_better=report.lower_is_better,
@@ -277,7 +273,7 @@ class Keeper:
         folder = self.paths.unit(unit.stage, unit.variant)
         # Where they lie here: the other run may be one of another folder, or another machine.
         here = joined(
-            self._inputs_above(unit.id), [declared_input(path, digest) for path, digest in unit.files.items()]
+            self._units.inputs_above(unit.id), [declared_input(path, digest) for path, digest in unit.files.items()]
         )
         besides = [input_here(one) for one in found.record.inputs if "declared" not in one]
         record = msgspec.structs.replace(
@@ -286,11 +282,11 @@ class Keeper:
             reused_from=found.address or os.path.relpath(found.folder, self.paths.root),
             inputs=joined(here, besides),
         )  # fmt: skip
-        self._inputs[unit.id] = record.inputs or _NO_INPUTS
+        self._units.keep_inputs(unit.id, record)
         if found.folder.resolve() != folder.root.resolve():
             aside = self._scratch.place(unit.id, "reuse")
             copy_result(found.folder, aside)
-            move_references(aside, self._above(unit.id), moved_files(found.record.inputs, here))
+            move_references(aside, self.state.above(unit.id), moved_files(found.record.inputs, here))
             write_record(aside / layout.RUN, record)
             # All at once: a torn copy would be files that belong to the other run too.
             shutil.rmtree(folder.root, ignore_errors=True)
@@ -320,13 +316,13 @@ class Keeper:
         """
         if streams:
             self._streams.append(unit.id, streams)
-        record = self._record_of(unit.id)
+        record = self._units.find(unit.id)
         if record is not None:
             record.exit = end
         by = end.signal if final and end is not None and end.signal in run.ENDING else None
         status = run.CREATED if not final else run.FAILED if by is None else run.CANCELLED
         # The record first, as everywhere: should this process die in between, the next attempt writes it again.
-        self._set_status(unit.id, status, reason=by, error=error)
+        self._units.set_status(unit.id, status, reason=by, error=error)
         more = {} if by is None else {"signal": by}
         self.ledger.append("fail", unit=unit.id, attempt=attempt, error=error, final=final, **more)
         if final:
@@ -335,7 +331,7 @@ class Keeper:
     @on_disk
     def prune(self, unit: Unit, why: str) -> None:
         """Record that a unit is not wanted any more."""
-        self._set_status(unit.id, run.PRUNED, reason=why)
+        self._units.set_status(unit.id, run.PRUNED, reason=why)
         self.ledger.append("prune", unit=unit.id, why=why)
 
     @on_disk
@@ -370,21 +366,6 @@ class Keeper:
         if running is None or running["attempt"] != attempt:
             raise FlambeError(f"attempt {attempt} of {unit.id} is over; what it hands in is refused")
 
-    def _set_status(self, unit: str, status: str, *, reason: str | None = None, error: str | None = None) -> None:
-        record = self._record_of(unit)
-        if record is None:
-            return  # it never began
-        record.status, record.status_reason, record.error = status, reason, error
-        if status in run.FINISHED:
-            record.time.ended = run.now()
-        write_record(self.paths.folder(unit).record, record)
-
-    def _record_of(self, unit: str) -> StageRecord | None:
-        if unit not in self._units:
-            with contextlib.suppress(FileNotFoundError, ConfigError):
-                self._units[unit] = read_record(self.paths.folder(unit).record, StageRecord)
-        return self._units.get(unit)
-
     def _take(self, made: Path, place: Path) -> None:
         """Take a part of a result into its unit's folder, where a function's own logger may have written others."""
         beside = self.spec.kind == "function" and place.exists()
@@ -396,41 +377,9 @@ class Keeper:
         else:
             take(made, place)
 
-    def _resumes_of(self, unit: str) -> int:
-        """Return how often a unit was gone on with by ``--resume``; another attempt of the same process is not counted again."""
-        goes_on = unit in self._begun
-        self._begun.discard(unit)
-        record = self._record_of(unit) if goes_on or unit in self._units else None
-        return (0 if record is None else record.resumes) + goes_on
-
     def _forget(self, unit: str) -> None:
-        """Let go of a unit that has ended: of thousands only the ledger stays in memory."""
-        self._units.pop(unit, None)
+        self._units.forget(unit)
         self._streams.forget(unit)
-
-    def _inputs_so_far(self, unit: str) -> list[dict[str, Any]]:
-        record = self._record_of(unit)
-        return record.inputs if record is not None else []
-
-    def _inputs_above(self, unit: str) -> list[dict[str, Any]]:
-        """Return what was read for the results that a unit rests on: when that has changed, the unit's own result is stale too."""
-        found: list[dict[str, Any]] = []
-        for need in self.state.planned[unit]["needs"].values():
-            if need not in self._inputs:  # an earlier process made it
-                self._inputs[need] = self._inputs_so_far(need) or _NO_INPUTS
-            found = joined(found, self._inputs[need])
-        return found
-
-    def _above(self, unit: str) -> dict[str, str]:
-        """Return stage → variant of everything that a unit needs, itself or through others."""
-        found: dict[str, str] = {}
-        todo = [unit]
-        while todo:
-            for stage, need in self.state.planned.get(todo.pop(), {"needs": {}})["needs"].items():
-                if stage not in found:
-                    found[stage] = need.partition("/")[2]
-                    todo.append(need)
-        return found
 
     def _sync_sometimes(self) -> None:
         if time.monotonic() - self._last_sync > _SYNC_EVERY_S:

@@ -106,6 +106,17 @@ class LedgerState:
             self.running.clear()
             self.closed = event
 
+    def above(self, unit: str) -> dict[str, str]:
+        """Return stage → variant of everything that a unit needs, itself or through others."""
+        found: dict[str, str] = {}
+        todo = [unit]
+        while todo:
+            for stage, need in self.planned.get(todo.pop(), {"needs": {}})["needs"].items():
+                if stage not in found:
+                    found[stage] = need.partition("/")[2]
+                    todo.append(need)
+        return found
+
     def is_planned(self, unit: str, key: str, needs: Iterable[str]) -> bool:
         """Whether a unit is expected with a key, and nothing that it needs (ids) has begun anew since."""
         planned = self.planned.get(unit)
