@@ -11,11 +11,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from flambe.record.content import TREE, content_digest
-from flambe.spec.digest import file_digest
 
 Input = dict[str, Any]
 
-_HOME, _CACHE, _DATA = "~/", "cache:", "data:"
+_DATA, _CACHE, _HOME = "data:", "cache:", "~/"
 """What a place begins with that does not start at the working folder."""
 
 
@@ -25,7 +24,7 @@ def describe_input(path: str, *, at_most: int | None = None, place: str | None =
     place: see ``place_of``.
     """
     stat = os.stat(path)
-    digest = file_digest(path) if at_most is None or stat.st_size <= at_most else None
+    digest = content_digest(path) if at_most is None or stat.st_size <= at_most else None
     described = {"path": path, "size": stat.st_size, "mtime_ns": stat.st_mtime_ns, "sha256": digest}
     return described if place is None else {**described, "place": place}
 
@@ -44,7 +43,7 @@ def declared_input(path: str, digest: str) -> Input:
     return {**described, "declared": found == digest}
 
 
-def covered(read: Mapping[str, Any], declared: Mapping[str, Any]) -> bool:
+def _covered(read: Mapping[str, Any], declared: Mapping[str, Any]) -> bool:
     """Whether what was ``read`` is the content of a ``declared`` input, or lies in it."""
     if not declared.get("declared"):
         return False
@@ -59,7 +58,7 @@ def joined(earlier: list[Input], more: list[Input]) -> list[Input]:
     known = {tuple(described.values()) for described in earlier}
     declared = [described for described in earlier if "declared" in described]
     fresh = (described for described in more if tuple(described.values()) not in known)
-    return [*earlier, *(one for one in fresh if "declared" in one or not any(covered(one, top) for top in declared))]
+    return [*earlier, *(one for one in fresh if "declared" in one or not any(_covered(one, top) for top in declared))]
 
 
 def moved_files(there: Iterable[Mapping[str, Any]], here: Iterable[Mapping[str, Any]]) -> dict[str, str]:
