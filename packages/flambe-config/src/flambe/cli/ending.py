@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import os
 import signal
+import sys
 from collections.abc import Callable
+from typing import NoReturn
 
 from flambe.cli.console import set_level, tell
 from flambe.cli.streams import ClosedPipe, claim_stdout, close_quietly
@@ -64,3 +68,11 @@ def run_to_end(run: Callable[[], object], name: str, *, writes_data: bool = True
         close_quietly(claim_stdout())
     _running = False
     return code
+
+
+def end_at_once(code: int) -> NoReturn:
+    """End this process when all its work is done, and take nothing down: a library's threads may crash in what is going away."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, or none
+            stream.flush()
+    os._exit(code)

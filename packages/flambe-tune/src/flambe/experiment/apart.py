@@ -49,7 +49,7 @@ def apart(leader: int) -> Iterator[None]:
     """
     before = os.getpgrp()
     # Our group must not be empty while we are away, or nobody could come back to it. It also hears what we miss.
-    stand_in = subprocess.Popen(_WAIT, stdin=subprocess.PIPE)
+    stand_in = subprocess.Popen(_WAIT, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)  # it dies with a traceback
     heard: int | None = None
     try:
         with with_our_handlers():

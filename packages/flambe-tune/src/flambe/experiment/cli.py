@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from flambe.cli.door import enter, standing_options
+from flambe.cli.ending import end_at_once
 from flambe.cli.given import given_options, install_for
 from flambe.errors import UsageError
 
@@ -272,7 +273,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if place < len(words) and words[place] in _DESK:
         word = words.pop(place)
         return enter(_DESK[word], f"{NAME} {word}", words)
-    return enter(command, NAME, argv)
+    code = enter(command, NAME, argv)
+    if argv is None and "ray" in sys.modules:
+        end_at_once(code)  # after a signal Ray's threads crash one of some ten processes that end otherwise
+    return code
 
 
 if __name__ == "__main__":
