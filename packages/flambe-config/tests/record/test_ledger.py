@@ -40,6 +40,28 @@ def test_expected_is_done_plus_failed_plus_pruned_plus_pending(tmp_path):
     assert [ledger.state.status_of(unit) for unit in "abcde"] == ["done", "failed", "running", "pruned", "pending"]
 
 
+@pytest.mark.parametrize("kind", ["plan", "start", "fail", "prune"])
+def test_stages_that_are_settled_stay_so_until_something_happens_in_one_of_them(tmp_path, kind):
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+    for unit in ("model/1", "train/1", "other/1"):
+        ledger.append("plan", unit=unit, stage=unit.partition("/")[0], variant="1", params={}, key="k", needs={})
+    ledger.append("settle", stages=["model", "train"], key="s")
+    rest = {
+        "stage": "",
+        "variant": "1",
+        "params": {},
+        "key": "k",
+        "needs": {},
+        "attempt": 1,
+        "worker": "w",
+        "from_step": 0,
+    }
+    ledger.append(kind, unit="other/1", **rest, error="x", final=True, why="x")
+    assert {stage: event["key"] for stage, event in ledger.state.settled.items()} == {"model": "s", "train": "s"}
+    ledger.append(kind, unit="model/1", **rest, error="x", final=True, why="x")
+    assert ledger.state.settled == {} == fold(read_events(ledger.path)).settled
+
+
 def test_a_torn_last_line_is_ignored_by_readers_and_cut_by_the_next_writer(tmp_path):
     path = tmp_path / "ledger.jsonl"
     ledger = Ledger(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -14,6 +15,7 @@ from flambe.experiment.session import Settings, run_experiment
 from flambe.pipeline.reason import Reasons
 from flambe.record.declared import forget_files
 from flambe.record.keeper import Keeper
+from flambe.record.ledger import fold, read_events
 from flambe.runner.plan import concrete_units
 from flambe.spec.codec import dump_spec
 
@@ -126,6 +128,29 @@ def test_a_plan_names_the_file_that_has_changed(bench):
     ledger.write_text("".join(json.dumps({k: v for k, v in line.items() if k != "files"}) + "\n" for line in lines))
     spec.stages[1].body["mark"] = {"$file": str(data)}
     assert why()[1] == "files were told by their paths when exp.0 was made, and are by their content now"
+
+
+def test_a_plan_says_which_run_goes_on_and_what_stays_in_it(bench, plan, labs, monkeypatch):
+    asha = {"$new": "ray.tune.schedulers:ASHAScheduler", "max_t": 4, "grace_period": 1, "reduction_factor": 2}
+    spec = bench.spec(rates=4, steps=4, scheduler=asha)
+    (lab,) = labs(
+        1,
+        steps=lambda unit: 4 if unit.stage == "climb" else 1,
+        metric=lambda unit, step: step - unit.params.get("climb.rate", 0),
+    )
+    lab.folder = bench.folder / "out"
+    assert lab.run(spec, slots=1, kill_at=40) is None
+    # The process that began it is this one.
+    monkeypatch.undo()
+    record = lab.folder / "climb/exp.0/run.json"
+    record.write_text(record.read_text().replace(f'"pid": {os.getpid()}', '"pid": 999999999'))
+    state = fold(read_events(record.with_name("ledger.jsonl")))
+    stopped = [unit for unit, event in state.done.items() if unit.startswith("climb") and not event["complete"]]
+    rows, end = plan(spec)
+    assert end["continues"] == str(record.parent)
+    assert stopped
+    assert {rows["climb", unit.partition("/")[2]]["action"] for unit in stopped} == {"reuse"}
+    assert end["counts"]["reuse"] == len(state.done)
 
 
 def test_a_config_in_place_of_a_spec_is_told_how_to_go_on(tmp_path):

@@ -159,8 +159,9 @@ def _plan(spec: Any, settings: Any) -> int:
     from flambe.cli.streams import emit
     from flambe.experiment.check import check_force, check_spec
     from flambe.experiment.session import earlier_results
+    from flambe.pipeline.continued import Continued
     from flambe.pipeline.graph import StageGraph
-    from flambe.pipeline.plan import RUN, PlannedSearch, plan_units
+    from flambe.pipeline.plan import RUN, PlannedSearch, PlannedUnit, plan_units
     from flambe.pipeline.reason import Reasons
 
     check_spec(spec, StageGraph(spec))
@@ -169,8 +170,11 @@ def _plan(spec: Any, settings: Any) -> int:
     reasons = Reasons(output / spec.name, spec)
     counts: dict[str, int] = {}
     seconds: dict[str, float] = {}
+    continued = None if settings.force else Continued.find(output / spec.name, spec)
     with earlier_results(spec, settings) as store:
         for planned in plan_units(spec, output / spec.name / "exp.next", store):
+            if continued is not None and isinstance(planned, PlannedUnit):
+                planned = continued.seen(planned)
             counts[planned.action] = counts.get(planned.action, 0) + 1
             if isinstance(planned, PlannedSearch):
                 planned = planned._replace(why="--force" if settings.force else reasons.why_search(planned))
@@ -181,6 +185,8 @@ def _plan(spec: Any, settings: Any) -> int:
                 seconds[stage] = seconds.get(stage, 0.0) + (reasons.seconds(stage) or 0.0)
             emit(_json(planned.row()))
     end: dict[str, Any] = {"name": spec.name, "output_dir": str(output / spec.name), "counts": counts}
+    if continued is not None:
+        end["continues"] = str(continued.root)
     if any(seconds.values()):
         # As long as units of these stages took before, one after another.
         end["worker_seconds"] = {stage: round(taken, 1) for stage, taken in seconds.items() if taken}
