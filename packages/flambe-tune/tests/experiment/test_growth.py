@@ -90,7 +90,7 @@ def test_a_search_plans_its_units_as_it_goes(labs):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("search", "scheduler"),
-    [(OPTUNA, None), (OPTUNA, ASHA), (BOHB, None)],
+    [(OPTUNA, None), (OPTUNA, ASHA), ({**BOHB, "step_budget": 40}, None)],
     ids=["optuna", "optuna and asha", "bohb"],
 )
 def test_workers_orders_and_crashes_change_nothing(labs, search, scheduler):
@@ -135,7 +135,7 @@ def _reused(lab, index):
 )
 def test_a_search_that_has_ended_is_taken_as_a_whole(labs, search, scheduler):
     (lab,) = labs(1)
-    search = {**search, **({"step_budget": 40} if search is BOHB else {"trial_budget": 6})}
+    search = {**search, **({"step_budget": 30} if search is BOHB else {"trial_budget": 4})}
     _, first = _run(lab, _spec(search, scheduler=scheduler, seeds=[1, 2]))
     spec = _spec(search, scheduler=scheduler, seeds=[1, 2])
     planned = lab.plan(spec)
