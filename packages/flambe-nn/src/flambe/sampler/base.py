@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from flambe.dataset.column import Column, ListColumn, pad_nested
-from flambe.sampler.sampler import Sampler
+from flambe.sampler.seeded import SeededSampler
 
 Indices = npt.NDArray[np.int64]
 
@@ -22,7 +22,7 @@ Indices = npt.NDArray[np.int64]
 BUCKET = 50
 
 
-class BaseSampler(Sampler):
+class BaseSampler(SeededSampler):
     """Batches of examples, padded to the longest one on every level.
 
     The order of epoch e depends on the seed and e alone, so a run can go on at any batch of any epoch at once
@@ -84,8 +84,7 @@ class BaseSampler(Sampler):
         self.downsample_max_samples = downsample_max_samples
         self.drop_last = drop_last
         self.bucket = BUCKET if bucket is True else int(bucket)
-        self.seed = int(torch.randint(2**62, ()).item()) if seed is None else seed
-        self._epochs_sampled = 0
+        super().__init__(seed)
 
     def sample(self, data: Sequence[Any], n_epochs: int = 1) -> Iterator[tuple[Tensor, ...]]:
         """Give ``n_epochs`` epochs of batches (-1: without end).
@@ -216,18 +215,6 @@ class BaseSampler(Sampler):
         for indices in batches:
             batch = collate[indices]
             yield tuple(tensor.pin_memory() for tensor in batch) if pin else batch
-
-    def _state(self, state_dict: Any, prefix: str, local_metadata: dict[str, Any]) -> Any:
-        """The seed, which may have been drawn."""
-        state_dict[prefix + "seed"] = self.seed
-        state_dict[prefix + "epochs_sampled"] = self._epochs_sampled
-        return state_dict
-
-    def _load_state(self, state_dict: Any, prefix: str, local_metadata: dict[str, Any], strict: bool,
-                    missing_keys: list[Any], unexpected_keys: list[Any], error_msgs: list[Any]) -> None:  # fmt: skip
-        """Take the seed back."""
-        self.seed = int(state_dict.get(prefix + "seed", self.seed))
-        self._epochs_sampled = int(state_dict.get(prefix + "epochs_sampled", 0))
 
 
 class _Collate:

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from flambe.sampler.base import collate_fn
-from flambe.sampler.sampler import Sampler
+from flambe.sampler.seeded import SeededSampler
 
 
-class EpisodicSampler(Sampler):
+class EpisodicSampler(SeededSampler):
     """Few-shot episodes over two columns, source and class.
 
     An episode has some classes, support examples of each, and queries that are none of the support.
@@ -51,8 +51,7 @@ class EpisodicSampler(Sampler):
         self.n_classes = n_classes
         self.pad_index = pad_index
         self.balance_query = balance_query
-        self.seed = int(torch.randint(2**62, ()).item()) if seed is None else seed
-        self._epochs_sampled = 0
+        super().__init__(seed)
 
     def sample(self, data: Sequence[Any], n_epochs: int = 1) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
         """Give episodes: ``(query [Q, S], query label [Q], support [N, T], support label [N])``, labels 0 to K - 1.
@@ -136,15 +135,3 @@ class EpisodicSampler(Sampler):
     def _join(self, data: Sequence[Any], pairs: list[tuple[int, int]]) -> tuple[Tensor, Tensor]:
         (source,) = collate_fn([(data[place][0],) for place, _ in pairs], self.pad_index)
         return source, torch.tensor([label for _, label in pairs])
-
-    def _state(self, state_dict: Any, prefix: str, local_metadata: dict[str, Any]) -> Any:
-        """The seed, which may have been drawn."""
-        state_dict[prefix + "seed"] = self.seed
-        state_dict[prefix + "epochs_sampled"] = self._epochs_sampled
-        return state_dict
-
-    def _load_state(self, state_dict: Any, prefix: str, local_metadata: dict[str, Any], strict: bool,
-                    missing_keys: list[Any], unexpected_keys: list[Any], error_msgs: list[Any]) -> None:  # fmt: skip
-        """Take the seed back."""
-        self.seed = int(state_dict.get(prefix + "seed", self.seed))
-        self._epochs_sampled = int(state_dict.get(prefix + "epochs_sampled", 0))
