@@ -213,6 +213,21 @@ def test_show_as_text_has_the_facts_and_the_table(home: Path) -> None:
     assert "n_layers=2,dropout=0.1,lr=0.003" in done.stdout
 
 
+def test_show_says_what_a_variant_of_a_population_became(tmp_path: Path) -> None:
+    run = sst_run(tmp_path).paths.root
+    donor, unit = (f"train/n_layers=1,dropout=0.1,lr={lr}" for lr in (0.001, 0.003))
+    taken = {"step": 4, "donor": donor, "donor_step": 4, "choice": {"optimizer.lr": 0.002}}
+    event = {"n": 10**6, "t": "2026-11-20T06:00:00Z", "event": "decision", "unit": unit, "decision": "exploit", **taken}
+    with (run / "ledger.jsonl").open("a") as ledger:
+        ledger.write(json.dumps(event) + "\n")
+    [whole] = lines(report("show", run))
+    (found,) = (one for one in whole["units"] if one["unit"] == unit)
+    assert found["takeovers"] == [taken]
+    assert found["params.train.optimizer.lr"] == 0.002
+    said = f"{unit}: now lr=0.002, from step 4 of {donor.removeprefix('train/')}"
+    assert said in report("show", run, "--format", "table").stdout.splitlines()
+
+
 def test_curves_come_as_rows(home: Path) -> None:
     rows = lines(report("curve", home / "sst" / "exp.0", "-m", "Training/Loss", "-w", "best and stage == 'train'"))
     assert [row["step"] for row in rows] == [100 * step for step in range(1, 21)]

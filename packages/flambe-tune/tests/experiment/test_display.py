@@ -39,6 +39,24 @@ def test_the_table_of_choices_over_seeds():
     ]
 
 
+def test_tables_say_what_a_variant_of_a_population_became():
+    taken = [
+        {"step": 2, "donor": "train/lr=0.3", "donor_step": 2, "choice": {"lr": 0.1}},
+        {"step": 4, "donor": "train/lr=0.05", "donor_step": 4, "choice": {"lr": 0.03}},
+    ]
+    row = {"stage": "train", "variant": "lr=0.0001", "metric": 0.5, "step": 6, "seconds": 1.0, "status": "COMPLETE"}
+    rows = [{**row, "reused": False, "takeovers": taken}, {**row, "variant": "lr=0.05", "reused": True}]
+    assert variants_table(rows).splitlines()[1:] == [
+        "train  lr=0.0001  0.5000     6      1.0  now lr=0.03, from step 4 of lr=0.05",
+        "train  lr=0.05    0.5000     6      1.0  reused",
+    ]
+    best = {"run": "x", "best": {"train": {**rows[0], "folder": "x/stages/train/lr=0.0001"}}}
+    assert best_table(best).splitlines() == [
+        "stage  metric  variant                                         folder",
+        "train  0.5000  lr=0.0001  now lr=0.03, from step 4 of lr=0.05  x/stages/train/lr=0.0001",
+    ]
+
+
 def test_the_table_of_variants():
     rows = [
         ROW,

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from flambe.errors import ConfigError
+from flambe.reading.reader import Reader
 from flambe.record.ledger import read_events
 from flambe.spec.nodes import Environment, Spec, Stage
 
@@ -98,6 +99,31 @@ def test_the_worst_go_on_from_the_best(some):
     assert record.counts["failed"] == 0
 
 
+def test_every_record_has_the_parameters_that_something_was_made_with(some):
+    (lab,) = some(1)
+    spec = _spec()
+    spec.stages[1].reduce = None
+    lab.run(spec)
+    assert {action for _, action in lab.plan(spec)} == {"reuse"}
+    _, second = lab.run(spec)
+    assert second.counts["reused"] == second.counts["done"]
+    for index in (0, 1):
+        run = lab.folder / f"x/exp.{index}"
+        last = {event["unit"]: event for event in _events(lab, index) if event.get("decision") == "exploit"}
+        assert last
+        (read,) = Reader(run, index=None)
+        recorded = {unit.id: unit for unit in read.units()}
+        for unit, event in last.items():
+            record = json.loads((run / "stages" / unit / "run.json").read_text())
+            assert record["params"] == recorded[unit].params == {"train.lr": event["choice"]["lr"]}
+            expected = {"step": event["step"], "donor": event["donor"], "donor_step": event["donor_step"]}
+            assert record["takeovers"][-1] == recorded[unit].takeovers[-1] == {**expected, "choice": event["choice"]}
+            # Its name says where it began; what rests on it has what it became.
+            assert recorded[unit.replace("train/", "evaluate/")].params == record["params"]
+        names = {unit.id for unit in recorded.values() if f"lr={unit.params.get('train.lr')}" != unit.variant}
+        assert len(names) >= 4
+
+
 @pytest.mark.parametrize("synch", [False, True], ids=["as they come to their turn", "synch"])
 def test_workers_orders_and_crashes_change_nothing(some, synch):
     scheduler = {**PBT, "synch": synch}
@@ -176,9 +202,12 @@ VALLEY_PBT = {**PBT, "perturbation_interval": 1, "hyperparam_mutations": {"rate"
 @pytest.mark.slow
 def test_only_a_population_finds_the_way(bench):
     _, alone, _ = bench.tune(_valley(bench, None), "--runner", "local")
-    _, together, _ = bench.tune(_valley(bench, VALLEY_PBT), "--runner", "local", "--workers", "2")
+    rows, together, _ = bench.tune(_valley(bench, VALLEY_PBT), "--runner", "local", "--workers", "2")
     assert alone["best"]["metric"] < 12 < 14 < together["best"]["metric"]
     # A rate that was registered, and so came with the donor's state, is the chosen one all the same.
+    (ended,) = (row for row in rows if row["variant"] == together["best"]["variant"])
+    assert ended["takeovers"] == together["best"]["takeovers"]
+    assert ended["params"] == together["best"]["params"] == {"valley.rate": ended["takeovers"][-1]["choice"]["rate"]}
     best = Path(together["run"]) / "stages/valley/best"
     seen = json.loads((best.resolve() / "checkpoint/state.json").read_text())
     assert len(set(json.dumps(seen).split("seen")[1].split("]")[0].split(","))) > 1

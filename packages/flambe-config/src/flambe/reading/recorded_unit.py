@@ -35,7 +35,7 @@ class RecordedUnit:
     """One variant of one stage, as far as it came.
 
     best: the best of its stage so far. kept: whether later stages see it, once its stage was reduced.
-    params: full dotted path → plain value; chosen: the same in node form. needs: stage → unit.
+    params: full dotted path → plain value; chosen: the same in node form. takeovers: as in its record. needs: stage → unit.
     path: its folder, None when its name is no file name; place: the same as a text, which thousands of units are read by.
     seconds: of its attempts together, until it ended or until now; of a lost one until the last word of its run.
     """
@@ -51,6 +51,7 @@ class RecordedUnit:
         self.status = PENDING
         self.params: dict[str, Any] = {}
         self.chosen: dict[str, Any] = {}
+        self.takeovers: list[dict[str, Any]] = []
         self.needs: dict[str, str] = {}
         self.key = ""
         self.seed: int | None = None
@@ -180,6 +181,7 @@ class RecordedUnit:
     def _take_record(self, record: StageRecord) -> None:
         self.status = record.status
         self._take_params(record.params)
+        self.takeovers = record.takeovers
         self.needs, self.key, self.seed = record.needs, record.key, record.seed
         self.metric, self.metric_name, self.lower_is_better = record.metric, record.metric_name, record.lower_is_better
         self.step, self.complete, self.attempt, self.error = record.step, record.complete, record.attempt, record.error
@@ -190,7 +192,8 @@ class RecordedUnit:
         self.status = _STATUS[state.status_of(self.id)]
         if "signal" in state.failed.get(self.id, ()):  # somebody ended it
             self.status = CANCELLED
-        self._take_params(plan.get("params") or {})
+        self._take_params(state.made_with(self.id))
+        self.takeovers = state.taken_over(self.id)
         self.needs, self.key = {str(s): str(u) for s, u in (plan.get("needs") or {}).items()}, str(plan.get("key", ""))
         self.started, self._work = work.started.get(self.id, self.started), work
         self.attempt = state.attempts.get(self.id, self.attempt)

@@ -151,7 +151,7 @@ class Keeper:
         above = dict(needs) if needs is not None else {s: f"{s}/{Path(f).name}" for s, f in unit.needs.items()}
         if anew or not self.state.is_planned(unit.id, unit.key, above.values()):
             self.ledger.append(
-                "plan", unit=unit.id, stage=unit.stage, variant=unit.variant, params=unit.params, key=unit.key,
+                "plan", unit=unit.id, stage=unit.stage, variant=unit.variant, params=unit.made_with, key=unit.key,
                 needs=above, **({"code": unit.code} if unit.code else {}), **({"files": unit.files} if unit.files else {}),
             )  # fmt: skip
 
@@ -180,7 +180,8 @@ class Keeper:
                 self._streams.cut(unit.id, self.state.reports.get(unit.id, ()), from_step)
         inputs = joined(self._units.inputs_above(unit.id), self._units.inputs(unit.id) if from_step else [])
         record = StageRecord(
-            stage=unit.stage, variant=unit.variant, params=unit.params, key=unit.key, seed=unit.seed, step=from_step,
+            stage=unit.stage, variant=unit.variant, params=unit.made_with, key=unit.key, seed=unit.seed, step=from_step,
+            takeovers=self.state.taken_over(unit.id),
             attempt=attempt, time=run.Times(started=run.now()), needs={s: Path(f).name for s, f in unit.needs.items()},
             inputs=inputs, resumes=resumes,
         )  # fmt: skip
@@ -256,7 +257,7 @@ class Keeper:
         event = self.ledger.append(
             "commit", unit=unit.id, attempt=attempt, key=unit.key, step=report.step, complete=complete,
             metric=report.metric, lower_is_better=report.lower_is_better,
-            digest=unit_digest(folder.root, params=unit.params, step=report.step, complete=complete),
+            digest=unit_digest(folder.root, params=unit.made_with, step=report.step, complete=complete),
             exports=exports_digest(folder), artifacts=artifacts_digest(folder),
         )  # fmt: skip
         self._forget(unit.id)
@@ -277,7 +278,7 @@ class Keeper:
         )
         besides = [input_here(one) for one in found.record.inputs if "declared" not in one]
         record = msgspec.structs.replace(
-            found.record, stage=unit.stage, variant=unit.variant, params=unit.params, key=unit.key, seed=unit.seed,
+            found.record, stage=unit.stage, variant=unit.variant, params=unit.made_with, key=unit.key, seed=unit.seed,
             attempt=0, needs={s: Path(f).name for s, f in unit.needs.items()},
             reused_from=found.address or os.path.relpath(found.folder, self.paths.root),
             inputs=joined(here, besides),
@@ -296,7 +297,7 @@ class Keeper:
         return self.ledger.append(
             "reuse", unit=unit.id, key=unit.key, source=record.reused_from, step=record.step, complete=record.complete,
             metric=found.event.get("metric", record.metric), lower_is_better=record.lower_is_better,
-            digest=unit_digest(folder.root, params=unit.params, step=record.step, complete=record.complete),
+            digest=unit_digest(folder.root, params=unit.made_with, step=record.step, complete=record.complete),
             exports=exports_digest(folder), artifacts=artifacts_digest(folder),
         )  # fmt: skip
 

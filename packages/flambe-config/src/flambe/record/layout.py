@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -188,6 +188,17 @@ def variant_name(params: Mapping[str, Any]) -> str:
         cut = name.encode()[: _LONGEST - 9].decode(errors="ignore")
         name = f"{cut}~{_short_hash(repr(sorted(map(str, params.items()))))}"
     return name
+
+
+def became(takeovers: Sequence[Mapping[str, Any]]) -> str:
+    """Return what a variant of a population is since it took over the state of another, whose name says what it began as:
+    ``now lr=0.03, from step 4 of lr=0.05``. takeovers: as in its record; nothing is said where there are none.
+    """
+    if not takeovers:
+        return ""
+    last = takeovers[-1]
+    donor = str(last["donor"]).partition("/")[2]
+    return f"now {variant_name(shown_params(last['choice']))}, from step {last['donor_step']} of {donor}"
 
 
 def _shortest_names(paths: list[str]) -> dict[str, str]:

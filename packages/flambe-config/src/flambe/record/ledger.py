@@ -27,6 +27,9 @@ from flambe.record.run import now
 Event = dict[str, Any]
 
 EXPECTED, DONE, REUSED, FAILED, PRUNED, PENDING = "expected", "done", "reused", "failed", "pruned", "pending"
+EXPLOIT = "exploit"
+TAKEOVER = ("step", "donor", "donor_step", "choice")
+"""What a record tells of such a decision."""
 
 _UNSETTLING = frozenset({"plan", "start", "fail", "prune"})
 
@@ -36,7 +39,7 @@ class LedgerState:
     """What the events so far amount to.
 
     done holds the ``commit`` or ``reuse`` event of a unit, steps the last step whose checkpoint was kept, failures how many
-    of its attempts raised, running the ``start`` event of an attempt that has not ended, settled the ``settle`` event of a stage
+    of its attempts raised, takeovers its decisions ``exploit``, running the ``start`` event of an attempt that has not ended, settled the ``settle`` event of a stage
     in which nothing has happened since. A unit is in at most one of done, failed, pruned: the one that came last. A ``plan`` with another key (its code has changed) begins its unit anew.
     """
 
@@ -48,6 +51,7 @@ class LedgerState:
     failed: dict[str, Event] = field(default_factory=dict)
     pruned: dict[str, Event] = field(default_factory=dict)
     reports: dict[str, list[Event]] = field(default_factory=dict)
+    takeovers: dict[str, list[Event]] = field(default_factory=dict)
     attempts: dict[str, int] = field(default_factory=dict)
     steps: dict[str, int] = field(default_factory=dict)
     failures: dict[str, int] = field(default_factory=dict)
@@ -73,7 +77,7 @@ class LedgerState:
             self.planned[unit] = event
             self._leave(unit)
             # What came so far was of another key.
-            for known in (self.reports, self.steps, self.failures):
+            for known in (self.reports, self.takeovers, self.steps, self.failures):
                 known.pop(unit, None)
         elif kind == "start":
             self._leave(unit)
@@ -84,6 +88,8 @@ class LedgerState:
             self.reports.setdefault(unit, []).append(event)
             if event.get("kept"):
                 self.steps[unit] = event["step"]
+        elif kind == "decision" and event.get("decision") == EXPLOIT:
+            self.takeovers.setdefault(unit, []).append(event)
         elif kind == "pause":
             self._leave(unit)
             self.paused[unit] = event
@@ -116,6 +122,19 @@ class LedgerState:
                     found[stage] = need.partition("/")[2]
                     todo.append(need)
         return found
+
+    def made_with(self, unit: str) -> dict[str, Any]:
+        """Return the parameters that the result of a unit is made with: those that it began with, as takeovers have changed them."""
+        plan = self.planned[unit]
+        params: dict[str, Any] = plan.get("params") or {}
+        for event in self.takeovers.get(unit, ()):
+            params = {**params, **{f"{plan['stage']}.{path}": value for path, value in event["choice"].items()}}
+        return params
+
+    def taken_over(self, unit: str) -> list[dict[str, Any]]:
+        """Return what a unit has taken over, in the words of its record; a process that went on may have written one again."""
+        by_step = {event["step"]: event for event in self.takeovers.get(unit, ())}
+        return [{name: event[name] for name in TAKEOVER} for event in by_step.values()]
 
     def is_planned(self, unit: str, key: str, needs: Iterable[str]) -> bool:
         """Whether a unit is expected with a key, and nothing that it needs (ids) has begun anew since."""

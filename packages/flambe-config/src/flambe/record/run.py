@@ -145,7 +145,9 @@ NOT_FINITE = ("NaN", "Infinity", "-Infinity")
 class StageRecord(msgspec.Struct, omit_defaults=True, kw_only=True):
     """``run.json`` of one variant of one stage.
 
-    params: full dotted path → value, own and inherited. key: name of the result (see ``flambe.record.result``).
+    params: full dotted path → value, own and inherited: those that the result is made with, where a population has changed what the
+    name of the variant says. takeovers: ``step``, ``donor``, ``donor_step`` and ``choice`` of each time that it did, as in the ledger.
+    key: name of the result (see ``flambe.record.result``).
     step: number of ``run()`` calls done. metric: last value of ``metric()``; lower_is_better: its direction.
     inputs: files read for it, and for what it rests on, with digests. reused_from: folder of the earlier result this one was taken from. result: what a function
     returned, in node form. exit: how a function ended that failed: the code it gave to ``sys.exit``, or the signal it died of.
@@ -176,6 +178,7 @@ class StageRecord(msgspec.Struct, omit_defaults=True, kw_only=True):
     result: Any = None
     exit: Exit | None = None
     resumes: int = 0
+    takeovers: list[dict[str, Any]] = []
 
 
 _Record = TypeVar("_Record", RunRecord, StageRecord)

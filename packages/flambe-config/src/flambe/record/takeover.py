@@ -15,6 +15,7 @@ import msgspec
 
 from flambe.record.keeper import Keeper
 from flambe.record.layout import EXPLORED
+from flambe.record.ledger import EXPLOIT
 from flambe.record.refused import on_disk
 from flambe.runner.unit import Unit
 
@@ -33,7 +34,7 @@ class Takeovers:
         choice: its own parameters from now on. key: the name of what comes of it.
         """
         self._keeper.ledger.append(
-            "decision", unit=unit.id, step=step, decision="exploit", donor=donor.id, donor_step=donor_step,
+            "decision", unit=unit.id, step=step, decision=EXPLOIT, donor=donor.id, donor_step=donor_step,
             choice=dict(choice), key=key,
         )  # fmt: skip
         self.carry(unit, step, donor, donor_step, choice)

@@ -51,6 +51,7 @@ def make_unit(
         variant=variant_name(by_name(everything, declared_files(everything))),
         body=stage.body,
         params=everything,
+        explored={path: value for need in needs.values() for path, value in need.explored.items()},
         key=stage_key(
             body,
             needs=keys,

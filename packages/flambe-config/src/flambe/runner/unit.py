@@ -17,6 +17,7 @@ class Unit(msgspec.Struct, kw_only=True):
     """One variant of one stage.
 
     body: concrete node. params: full dotted path → value, own and inherited. key: name of the result.
+    explored: those of ``params`` that have another value since a population changed them, own and inherited.
     needs: linked stage → folder of its committed result. exports: ``$link`` nodes of later stages into this one.
     resources: ``{"cpus": 1, "gpus": 0}``; cpus is also the number of threads. extensions: module → source.
     code: module → digest of the local code that the key covers; a process that has other code refuses the unit.
@@ -36,6 +37,7 @@ class Unit(msgspec.Struct, kw_only=True):
     variant: str
     body: Any
     params: dict[str, Any] = {}
+    explored: dict[str, Any] = {}
     key: str
     seed: int
     needs: dict[str, str] = {}
@@ -59,6 +61,11 @@ class Unit(msgspec.Struct, kw_only=True):
     @property
     def id(self) -> str:
         return f"{self.stage}/{self.variant}"
+
+    @property
+    def made_with(self) -> dict[str, Any]:
+        """The parameters that its result is made with: its name has those that it began with."""
+        return {**self.params, **self.explored} if self.explored else self.params
 
     @property
     def is_program(self) -> bool:

@@ -81,10 +81,12 @@ def ls(paths: tuple[str, ...], units: bool | None, form: str | None, **options: 
 )
 def show(path: str, form: str | None) -> None:
     """Show one run: its state, its stages and the variants of each."""
+    from flambe.record.layout import became
     from flambe.report.rows import UNIT_TABLE, cell, json_line, render_table
 
     run = _one_run(path)
-    row, units = run.row(), [unit.row() for unit in run.units()]
+    row, recorded = run.row(), run.units()
+    units = [unit.row() for unit in recorded]
     for problem in run.problems():
         say(f"flambe-report: warning: {problem}")
     _name_logs(run)
@@ -92,7 +94,10 @@ def show(path: str, form: str | None) -> None:
         needs = run.needs()
         whole = json.loads(json_line(row, list(row)))
         whole["stages"] = [{"name": name, "needs": needs[name]} for name in run.stages()]
-        whole["units"] = [json.loads(json_line(unit, list(unit))) for unit in units]
+        whole["units"] = [
+            json.loads(json_line(unit, list(unit))) | ({"takeovers": one.takeovers} if one.takeovers else {})
+            for one, unit in zip(recorded, units, strict=True)
+        ]
         emit_json(whole)
         return
     width = max(map(len, row))
@@ -100,6 +105,9 @@ def show(path: str, form: str | None) -> None:
         emit(f"{name:<{width}}  {cell(name, value)}")
     emit("")
     emit(render_table(units, UNIT_TABLE))
+    for one in recorded:
+        if one.takeovers:
+            emit(f"{one.id}: {became(one.takeovers)}")
     _explain_star(units)
 
 

@@ -49,10 +49,12 @@ def best(run: str) -> dict[str, Any]:
             plan = state.planned[candidate.unit]
             stages[stage] = {
                 "variant": plan["variant"],
-                "params": shown_params(plan["params"]),
+                "params": shown_params(state.made_with(candidate.unit)),
                 "metric": candidate.metric,
                 "folder": str(RunPaths(Path(run)).unit(stage, plan["variant"]).root),
             }
+            if taken := state.taken_over(candidate.unit):
+                stages[stage]["takeovers"] = taken
     return {"run": run, "best": stages}
 
 

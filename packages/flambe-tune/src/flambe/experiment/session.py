@@ -124,7 +124,7 @@ def run_experiment(
                     keeper.note(f"{work.unit.id}: {work.phase.value} after step {work.step}{metric}")
                     if store is not None and work.phase is Phase.DONE and not work.scheduled and work.unit.reuse:
                         store.offer(keeper.paths.folder(work.unit.id).root, keeper.state.done[work.unit.id])
-                    summary.rows.append(row_of(root, work))
+                    summary.rows.append(row_of(keeper, work))
                     if on_row is not None:
                         with interruptible():  # nobody may be reading it
                             on_row(summary.rows[-1])
@@ -167,7 +167,7 @@ def run_experiment(
         reason = signal.Signals(number).name if outcome.stopped and number is not None else None
         record = keeper.close(status, reason=reason)
     summary.status, summary.counts, summary.result_digest = status, record.counts, record.result_digest
-    summary.best = _best(controller, outcome, root)
+    summary.best = _best(controller, outcome)
     summary.choices = [_choice(works) for works in outcome.choices]
     summary.signal = interrupt.number
     return summary
@@ -220,19 +220,21 @@ def make_pool(settings: Settings, spec: Spec, count: int, root: Path) -> Pool:
     return RayPool(settings.workers, run_root=root, address=settings.address)
 
 
-def row_of(root: Path, work: Work) -> Row:
+def row_of(keeper: Keeper, work: Work) -> Row:
     """Return the line of output of a variant that has ended."""
     row: Row = {
-        "run": str(root),
+        "run": str(keeper.paths.root),
         "stage": work.stage,
         "variant": work.unit.variant,
-        "params": shown_params(work.unit.params),
+        "params": shown_params(work.unit.made_with),
         "status": {Phase.DONE: COMPLETE}.get(work.phase, work.phase.name),
         "metric": work.metric,
         "step": work.step,
         "seconds": round(work.seconds, 3),
         "reused": work.reused,
     }
+    if taken := keeper.state.taken_over(work.unit.id):
+        row["takeovers"] = taken
     if work.phase is Phase.DONE and not work.complete:
         row["stopped_early"] = True
     if work.lower_is_better:
@@ -257,9 +259,9 @@ def _choice(works: Sequence[Work]) -> Row:
     }
 
 
-def _best(controller: Controller, outcome: Outcome, root: Path) -> Row | None:
+def _best(controller: Controller, outcome: Outcome) -> Row | None:
     for stage in reversed(list(controller.graph.stages)):
         if stage in outcome.best:
-            row = row_of(root, controller.works[outcome.best[stage]])
-            return {name: row[name] for name in ("stage", "variant", "params", "metric")}
+            row = row_of(controller.keeper, controller.works[outcome.best[stage]])
+            return {name: row[name] for name in ("stage", "variant", "params", "metric", "takeovers") if name in row}
     return None

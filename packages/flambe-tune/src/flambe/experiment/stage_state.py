@@ -7,11 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
-
-from flambe.compile.search import Filler
 from flambe.experiment.growth import Growth
 from flambe.experiment.work import Work
+from flambe.pipeline.explored import explored
 from flambe.pipeline.variants import Variant
 from flambe.record.ledger import Event
 from flambe.search.schedule import StageSchedule
@@ -50,4 +48,4 @@ class StageState:
 
     def explore(self, work: Work, choice: Mapping[str, Any], key: str) -> None:
         """Let a unit of it go on as another choice for the stage. key: of what comes of it."""
-        work.unit = msgspec.structs.replace(work.unit, body=Filler(self.stage.body)(dict(choice)), key=key)
+        work.unit = explored(work.unit, self.stage.body, choice, key)

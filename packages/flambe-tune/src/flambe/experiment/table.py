@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from flambe.record.layout import variant_name
+from flambe.record.layout import became, variant_name
 from flambe.record.run import COMPLETE
 
 Row = Mapping[str, Any]
@@ -72,10 +72,12 @@ def best_table(best: Row) -> str:
     """Return the answer of ``desk.best`` as text: a line for each stage that has a metric. Nothing is cut."""
     if not best["best"]:
         return f"{best['run']}: no stage has a metric yet"
-    lines = [("stage", "metric", "variant", "folder")]
+    lines = [("stage", "metric", "variant", "", "folder")]
     for stage, row in best["best"].items():
-        lines.append((stage, number(row["metric"]), row["variant"], row["folder"]))
-    return _columns(lines, "lrll", None)
+        lines.append((stage, number(row["metric"]), row["variant"], became(row.get("takeovers", ())), row["folder"]))
+    if not any(line[3] for line in lines):
+        return _columns([(*line[:3], line[4]) for line in lines], "lrll", None)
+    return _columns(lines, "lrlll", None)
 
 
 def number(value: float) -> str:
@@ -93,7 +95,8 @@ def _rank(row: Row) -> tuple[bool, float]:
 def _said(row: Row) -> str:
     if row["status"] != COMPLETE:
         return row.get("error") or ""
-    return "reused" if row["reused"] else "stopped early" if row.get("stopped_early") else ""
+    said = "reused" if row["reused"] else "stopped early" if row.get("stopped_early") else ""
+    return ", ".join(filter(None, (said, became(row.get("takeovers", ())))))
 
 
 def _columns(lines: Sequence[Sequence[str]], sides: str, width: int | None) -> str:

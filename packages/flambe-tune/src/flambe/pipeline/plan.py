@@ -9,11 +9,13 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 from flambe.compile.trials import searched_together
+from flambe.pipeline.explored import explored
 from flambe.pipeline.graph import StageGraph
 from flambe.pipeline.grown import GrownVariants, stages_of, units_again
 from flambe.pipeline.reduce import Candidate, best_of, group_of
 from flambe.pipeline.settled_key import grown_key, listed_key
 from flambe.pipeline.variants import Variant, choices_of, expand
+from flambe.record.ledger import EXPLOIT
 from flambe.record.result import Found
 from flambe.record.settled import Settled
 from flambe.runner.plan import make_unit
@@ -42,7 +44,7 @@ class PlannedUnit(NamedTuple):
             "stage": self.unit.stage,
             "variant": self.unit.variant,
             "action": self.action,
-            "params": self.unit.params,
+            "params": self.unit.made_with,
             "key": self.unit.key,
         }
         if self.source is not None:
@@ -147,7 +149,17 @@ class _Planner:
             settled = self._find_settled([name], listed_key(self._spec, stage, units.values()))
             taken = {} if settled is None else {unit.key: unit.found for unit in settled.units}
             found = {variant: taken.get(unit.key) for variant, unit in units.items()}
+            if settled is not None:
+                self._explore(stage, units, settled)
         self._plan_units(name, found)
+
+    def _explore(self, stage: Stage, units: Mapping[Variant, Unit], settled: Settled) -> None:
+        """Let the units of a population be what they have become: what rests on them has that in its key."""
+        variants = {unit.id: variant for variant, unit in units.items()}
+        for event in settled.decisions:
+            variant = variants.get(event["unit"])
+            if event["decision"] == EXPLOIT and variant is not None:
+                self._unit_of[variant] = explored(self._unit_of[variant], stage.body, event["choice"], event["key"])
 
     def _plan_search(self, search: _Search, outside: Iterable[str]) -> None:
         leader = search.leader.name
