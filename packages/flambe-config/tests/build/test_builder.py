@@ -257,6 +257,19 @@ def test_what_a_constructor_raises_keeps_its_text(scope: Scope) -> None:
     assert any("while building stage" in note and "Picky(n=3)" in note for note in caught.value.__notes__)
 
 
+def test_what_a_constructor_says_of_an_argument_is_told_there() -> None:
+    class Sized(Component):
+        def __init__(self, size: int = 1) -> None:
+            raise ValueError(f"size must be above 0, got {size}" if size < 1 else "there is no room")
+
+    places = {("stage",): Position("exp.yaml", 7, 3), ("stage", "size"): Position("exp.yaml", 8, 9)}
+    scope = Scope(stage="stage", position=places.get)
+    for size, place in ((0, "8:9"), (2, "7:3")):
+        with pytest.raises(BuildError) as caught:
+            build({"$new": target_of(Sized), "size": size}, scope=scope)
+        assert str(caught.value).startswith(f"exp.yaml:{place}: stage: ")
+
+
 def test_an_abstract_class_names_what_it_lacks(scope: Scope) -> None:
     class Abstract(Component, abc.ABC):
         @abc.abstractmethod

@@ -44,7 +44,9 @@ TUPLE = "$tuple"
 
 
 class BuildError(ConfigError):
-    """An object that cannot be built from its config."""
+    """An object that cannot be built from its config. argument: the one that the constructor's own error begins with."""
+
+    argument: str | None = None
 
 
 def build(node: Any, *, scope: Scope, path: Path | None = None) -> Any:
@@ -164,16 +166,21 @@ def _new(node: dict[str, Any], scope: Scope, path: Path) -> Any:
     values, origins = build_arguments(owner, given, scope, path)
     args = tuple(values[key] for key in values if isinstance(key, int))
     kwargs = {key: value for key, value in values.items() if isinstance(key, str)}
-    return construct(
-        owner,
-        factory,
-        args,
-        kwargs,
-        target=_class_target(node[NEW], factory),
-        origins=origins,
-        path=path,
-        position=position,
-    )
+    try:
+        return construct(
+            owner,
+            factory,
+            args,
+            kwargs,
+            target=_class_target(node[NEW], factory),
+            origins=origins,
+            path=path,
+            position=position,
+        )
+    except BuildError as error:
+        if error.argument in values:
+            error.position = scope.where((*path, error.argument)) or position
+        raise
 
 
 def build_arguments(
@@ -306,8 +313,10 @@ def _constructor_error(
                 expected=f"{name}{signature.replace(parameters=shown)}",
                 hint=hint,
             )
-    kind = type(error).__name__
-    return BuildError(f"{title}: {text} raised {kind}: {error}", position=position)
+    raised = BuildError(f"{title}: {text} raised {type(error).__name__}: {error}", position=position)
+    # "batch_size must be at least 1, got 0": the first word is what it is about.
+    raised.argument = str(error).partition(" ")[0].strip("'\"`:,") or None
+    return raised
 
 
 class _Written(str):
