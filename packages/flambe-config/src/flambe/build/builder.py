@@ -178,7 +178,7 @@ def _new(node: dict[str, Any], scope: Scope, path: Path) -> Any:
             position=position,
         )
     except BuildError as error:
-        if error.argument in values:
+        if error.argument is not None and error.argument in values:
             error.position = scope.where((*path, error.argument)) or position
         raise
 
