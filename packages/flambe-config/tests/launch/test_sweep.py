@@ -131,14 +131,6 @@ def test_what_refers_to_a_search_follows_it(project: Any) -> None:
     assert (project.folder / "logs/x-lr/exp.0/stages/main/lr=2/run.json").is_file()
 
 
-def test_it_is_tried_again(project: Any) -> None:
-    body = "import os\nos.write(os.open('tries', os.O_CREAT | os.O_WRONLY | os.O_APPEND), b'x')\nraise OSError('again')"
-    project.main(body)
-    project.start("__run__.__retries__=2", "seed=1,2", code=1)
-    assert (project.folder / "tries").read_text() == "x" * 6
-    assert {unit.attempt for unit in variants(project).values()} == {3}
-
-
 @pytest.mark.parametrize("words", [("seed=1",), ("seed=1,2",)])
 def test_what_is_tried_again_goes_on_from_what_it_had_kept(project: Any, words: tuple[str, ...]) -> None:
     project.main(
