@@ -103,18 +103,22 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Cost(NamedTuple):
-    """What a command took: seconds on the clock, seconds of processors (all its processes), most memory of its first one."""
+    """What a command took: seconds on the clock, seconds of processors (all its processes), most memory of its first one, and by how much
+    the one of the others that grew most grew in the second half of its life (for each that lived a quarter of the time)."""
 
     wall_s: float
     cpu_s: float
     rss_mb: float
+    other_grew_mb: float
     output: str
 
 
 def watch(command: list[str]) -> Cost:
     """Run a command to its end, and look at its processes twice a second: those of Ray are nobody's to wait for."""
     seen: dict[tuple[int, float], float] = {}
+    sizes: dict[tuple[int, float], list[int]] = {}
     most = 0.0
+    page_mb = resource.getpagesize() / 2**20
     ended = threading.Event()
     began = time.monotonic()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
@@ -128,8 +132,10 @@ def watch(command: list[str]) -> Cost:
                 if pid in tree or parent in tree:
                     tree.add(pid)
                     seen[pid, began_at] = seconds
+                    if pid != process.pid and pages:
+                        sizes.setdefault((pid, began_at), []).append(pages)
                 if pid == process.pid:
-                    most = max(most, pages * resource.getpagesize() / 2**20)
+                    most = max(most, pages * page_mb)
             if last:
                 return
 
@@ -140,7 +146,9 @@ def watch(command: list[str]) -> Cost:
     looking.join()
     if process.wait():
         raise SystemExit(f"{command[:4]} ended with {process.returncode}")
-    return Cost(time.monotonic() - began, sum(seen.values()), most, output)
+    wall_s = time.monotonic() - began
+    grew = [(lived[-1] - lived[len(lived) // 2]) * page_mb for lived in sizes.values() if len(lived) > wall_s / 2]
+    return Cost(wall_s, sum(seen.values()), most, max(grew, default=0.0), output)
 
 
 def _processes() -> list[tuple[int, int, int, float, int]]:
@@ -201,7 +209,12 @@ def raw(script: str, trials: int, *options: str) -> dict[str, float]:
 
 
 def _whole(cost: Cost, trials: int) -> dict[str, float]:
-    return {"cpu_ms_a_trial": cost.cpu_s / trials * 1000, "whole_s": cost.wall_s, "rss_mb": cost.rss_mb}
+    return {
+        "cpu_ms_a_trial": cost.cpu_s / trials * 1000,
+        "whole_s": cost.wall_s,
+        "rss_mb": cost.rss_mb,
+        "other_grew_mb": cost.other_grew_mb,
+    }
 
 
 def shared() -> dict[str, float]:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import socket
+import time
+
 import pytest
 
-from flambe.experiment.ray_servers import own_address
+from flambe.errors import MachineError
+from flambe.experiment.ray_servers import RayServers, own_address
 
 
 @pytest.mark.parametrize(
@@ -22,3 +26,13 @@ from flambe.experiment.ray_servers import own_address
 )
 def test_the_address_of_a_ray_is_ours_or_not(address, own):
     assert own_address(address) == own
+
+
+def test_a_ray_that_is_not_there_is_told_at_once():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+    began = time.monotonic()
+    with pytest.raises(MachineError, match=rf"cannot join the Ray at {address}: .*refused") as caught:
+        RayServers(address, cpus=1)
+    assert time.monotonic() - began < 10
+    assert "Is it running there" in caught.value.hint

@@ -11,6 +11,13 @@ from contextlib import contextmanager
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
+_QUIET = {
+    # Nobody asks our own Ray about its tasks; it would keep 5 kB of each.
+    "RAY_task_events_report_interval_ms": "0",
+    # What waits for an answer of servers on this machine that are gone need not do so for a minute.
+    "RAY_gcs_rpc_server_reconnect_timeout_s": "10",
+}
+
 
 def worker_environment(threads: int) -> dict[str, str]:
     """Return the environment of a worker process: fixed thread counts, and byte code may be written.
@@ -56,6 +63,7 @@ def ray_environment(*, embedded: bool) -> Iterator[None]:
         # Ray's processes take our environment with them.
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+        os.environ.update(_QUIET)
         # Makes 127.0.0.1 the address of the node and every server listen there only; Ray would take the host's own.
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
         if "ray" not in sys.modules:
@@ -63,8 +71,11 @@ def ray_environment(*, embedded: bool) -> Iterator[None]:
         elif os.environ.get("RAY_AUTH_MODE") == "token":
             os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
         set_threads(1)
-    elif "RAY_AUTH_TOKEN" in os.environ or "RAY_AUTH_TOKEN_PATH" in os.environ:
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
+    else:
+        # Of attempts to join; one takes up to 40 s.
+        os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "2")
+        if "RAY_AUTH_TOKEN" in os.environ or "RAY_AUTH_TOKEN_PATH" in os.environ:
+            os.environ.setdefault("RAY_AUTH_MODE", "token")
     try:
         yield
     finally:

@@ -22,6 +22,8 @@ from flambe.experiment.apart import apart, with_our_handlers
 _OBJECT_STORE_BYTES = 200_000_000
 _GONE_S, _CUT_S = 1.5, 20.0
 """After how long servers are given up whose machine refuses connections, or does not answer."""
+_JOIN_S = 10.0
+"""How long a Ray that is to be joined may take to answer."""
 _COUNT_S = 5.0
 """How often the resources of a Ray that is joined are counted: machines come and go."""
 
@@ -40,6 +42,12 @@ class RayServers:
             if address is None:
                 self._start(cpus, gpus)
             else:
+                # Ray would try for ten minutes.
+                if (
+                    address.rpartition(":")[2].isdigit()
+                    and (silent := _silence(address, timeout_s=_JOIN_S)) is not None
+                ):
+                    raise silent
                 own = own_address(address)
                 options = {} if own is None else {"_node_ip_address": own}
                 with with_our_handlers():
@@ -142,12 +150,19 @@ class RayServers:
     def _knock(self) -> tuple[str, OSError] | None:
         """Return which address does not answer and why, None when both do."""
         for address in (self._head, self._node):
-            host, _, port = address.rpartition(":")
-            try:
-                socket.create_connection((host, int(port)), timeout=1.0).close()
-            except OSError as error:
+            if (error := _silence(address, timeout_s=1.0)) is not None:
                 return address, error
         return None
+
+
+def _silence(address: str, timeout_s: float) -> OSError | None:
+    """Return why nothing answers at ``host:port``, None when something does."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=timeout_s).close()
+    except OSError as error:
+        return error
+    return None
 
 
 def own_address(address: str) -> str | None:
