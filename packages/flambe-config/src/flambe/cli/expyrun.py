@@ -44,6 +44,7 @@ def command(config: str, overrides: tuple[str, ...], debug: bool) -> None:
         num_cpus=None,
         num_gpus=None,
         show=False,
+        plan=False,
         verbose=level() == VERBOSE or not set(_VERBOSE).isdisjoint(overrides),
         quiet=level() == QUIET or not set(_QUIET).isdisjoint(overrides),
     )
