@@ -204,3 +204,20 @@ def test_every_variant_of_a_file_knows_the_places_that_its_first_line_says(toy_s
     execute_lines([dump_spec(spec).decode() for spec in specs], tool="test", on_unit=rows.append)
     errors = [row["error"] for row in rows if row.get("error")]
     assert [error[:14] for error in errors] == ["exp.yaml:7:5: "] * 2
+
+
+def test_what_a_part_raises_while_it_runs_is_at_that_part(toy_spec, toy, error_of):
+    breaks_with(toy, "type(self.model).odd = lambda self: {}['no']; self.model.odd()")
+    _, error = error_of(at(toy_spec(fail_at=1), walk=7, walk__model=8))
+    assert error.startswith("exp.yaml:8:5: walk.model (Model): KeyError: 'no' (")
+
+
+def test_a_stage_may_say_which_argument_is_wrong(toy_spec, toy, error_of):
+    breaks_with(toy, "raise flambe.errors.ArgumentError('too few', argument=['words'], hint='Add some.')")
+    _, error = error_of(at(toy_spec(fail_at=1), walk=7, walk__model=8, walk__words=9))
+    assert error.startswith("exp.yaml:9:5: too few. Add some.")
+
+
+def test_of_the_stage_itself_its_own_line_is_all_there_is_to_tell(toy_spec, error_of):
+    _, error = error_of(at(toy_spec(fail_at=1), walk=7))
+    assert error.startswith("ValueError: the toy broke as it was told to (toyext/__init__.py:")
