@@ -237,3 +237,36 @@ def test_a_dataclass_is_checked_by_its_fields(tmp_path: Path, tag: str, expected
     except ConfigFaults as error:
         found = [str(fault).partition(": ")[2] for fault in error.faults]
     assert found[-1:] == ([] if expected is None else [expected])
+
+
+# Stages that are reduced -------------------------------------------------------------------------------------------
+
+TRAINED = "data: !Words {transform: {}}\nmodel: !Encoder {input_size: !g [1, 2]}\ntrain: !Trainer {dataset: !@ data, model: !@ model}"
+
+
+@pytest.mark.parametrize(
+    ("stages", "stage", "fault"),
+    [
+        (TRAINED, "model", "8:3: reduce of 'model' has nothing to compare: Encoder has no metric(). Did you mean 'train', whose Trainer has one?"),
+        (TRAINED + "\ntest: !Tester {dataset: !@ data, model: !@ train.model}", "test", "9:3: reduce of 'test' has nothing to compare: Tester has no metric(). Did you mean 'train', whose Trainer has one?"),
+        ("a: !Encoder {input_size: !g [1, 2]}\nb: !Anything {x: !@ a}", "b", "7:3: reduce of 'b' has nothing to compare: Anything has no metric(). Give it one that returns a number."),
+        ("a: !Script {script: go.py, args: [!g [1, 2]]}", "a", "6:3: reduce of 'a' has nothing to compare: its Script has no metric_fn. Name the function that reads the number: 'metric_fn: module:function'."),
+    ],
+    ids=["earlier", "later", "none", "script"],
+)  # fmt: skip
+def test_what_measures_nothing_cannot_be_reduced(kit: Any, stages: str, stage: str, fault: str) -> None:
+    assert kit.faults(lambda: kit.pipeline(stages, f"reduce:\n  {stage}: 1\n")) == [fault]
+
+
+@pytest.mark.parametrize(
+    ("stages", "stage"),
+    [
+        (TRAINED, "train"),
+        ("a: !Encoder {input_size: 1}", "a"),  # one variant: nothing to leave out
+        ("a: !Encoder {input_size: !g [1]}", "a"),
+        ("a: !Encoder.load_from_path {path: !g [x, y]}", "a"),  # it may give an object of a class below
+        ("a: !Script {script: go.py, args: [!g [1, 2]], metric_fn: read:score}", "a"),
+    ],
+)
+def test_what_may_measure_something_can_be_reduced(kit: Any, stages: str, stage: str) -> None:
+    assert kit.pipeline(stages, f"reduce: {{{stage}: 1}}\n").stage(stage).reduce == 1

@@ -83,6 +83,13 @@ class Climber(Component):
         return self.height
 
 
+class Secretive(Climber):
+    """Tells nobody how high it is."""
+
+    def metric(self):
+        return None
+
+
 class Judge(Component):
     """Ten times the height of a climber."""
 

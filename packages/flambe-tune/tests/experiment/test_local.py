@@ -41,6 +41,16 @@ def test_a_pipeline_runs_and_a_second_run_reuses_all_of_it(bench):
     assert third["result_digest"] == run["result_digest"]
 
 
+def test_a_run_whose_reduce_has_nothing_to_compare_failed(bench):
+    spec = bench.spec(rates=3, steps=1)
+    spec.stages[1].body["$new"] = "toys:Secretive"
+    _, run, words = bench.tune(spec, "--runner", "local", code=1)
+    assert (run["status"], run["best"]) == ("FAILED", None)
+    assert "stage climb: reduce keeps none, for no variant has a metric()" in words
+    reason = json.loads((Path(run["run"]) / "run.json").read_text())["status_reason"]
+    assert reason == "reduce of climb kept none: metric() gave no number for any variant, so later stages did not run"
+
+
 _AGAIN = """
 import json, sys, time
 from flambe.experiment.cli import main

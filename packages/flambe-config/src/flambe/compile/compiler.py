@@ -210,6 +210,10 @@ def _compile(
             names = [text for key, _ in body.items if (text := text_of(key))] if isinstance(body, Mapping) else []
     checker = Checker(lowering.library, lowering.places, lowering.keys)
     checker.check([Body(*check) for check in checks], names)
+    if any(stage.reduce for stage in spec.stages):
+        from flambe.compile.reduce_check import check_reduced
+
+        check_reduced(spec.stages, checker)
     # One fault a place: what a wrong reference could not give has others.
     faults += [one for one in (*lowering.faults, *checker.faults) if one.position is None or one.position not in noted]
     noticed = [*warnings, *lowering.warnings, *checker.warnings]

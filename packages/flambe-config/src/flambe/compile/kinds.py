@@ -223,6 +223,20 @@ class Kinds:
             return found.name, target.attr[0], public, not is_open
         return None
 
+    def own(self, node: Any, method: str) -> tuple[str, bool] | None:
+        """Return the class of what a ``$new`` node makes, and whether it has this method beside what every component has.
+
+        None where the source does not tell.
+        """
+        type_ = self.yields(node)
+        found = self._class(type_[1]) if head(type_) == "exact" else None
+        if found is None:
+            return None
+        order, complete = self._order(found)
+        own = [one.item for one in order if isinstance(one.item, Class) and (one.module, one.name) not in _COMPONENTS]
+        has = any(method in known for one in own for known in (one.methods, one.names, one.attributes, one.aliases))
+        return (found.name, has) if complete or has else None
+
     # Classes -------------------------------------------------------------------------------------------------------
 
     def _class(self, name: str) -> Found | None:

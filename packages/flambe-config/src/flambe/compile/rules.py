@@ -52,6 +52,7 @@ RULES = {
     "missing-parameter": "The experiment needs this parameter.",
     "invalid-parameter": "The parameter cannot have this value.",
     "unknown-stage": "The parameter names a stage that is not in the pipeline.",
+    "no-metric": "The stage is reduced, and nothing measures its variants.",
     "invalid-name": "The name has characters that the names of files and links cannot have.",
     "duplicate-name": "Two things that links can name have the same name.",
     "not-a-component": "A stage is a tag with its arguments.",

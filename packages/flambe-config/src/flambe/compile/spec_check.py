@@ -7,6 +7,7 @@ import os
 from flambe.compile.check import Body, Checker
 from flambe.compile.extensions import import_root
 from flambe.compile.library import Library
+from flambe.compile.reduce_check import check_reduced
 from flambe.errors import ConfigFaults
 from flambe.spec.nodes import Spec
 
@@ -19,6 +20,7 @@ _RULES = frozenset(
         "duplicate-argument",
         "type-mismatch",
         "link-missing",
+        "no-metric",
     }
 )
 
@@ -35,6 +37,7 @@ def check_arguments(spec: Spec) -> None:
             library.add_root(module.partition(".")[0], root)
     checker = Checker(library, {}, {})
     checker.check([Body(stage.body, ("stages", at), stage.name) for at, stage in enumerate(spec.stages)])
+    check_reduced(spec.stages, checker)
     faults = [fault for fault in checker.faults if fault.rule in _RULES]
     if faults:
         raise ConfigFaults(faults)

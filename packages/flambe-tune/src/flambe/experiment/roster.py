@@ -301,7 +301,8 @@ class Roster:
         best = kept[0].unit.id if kept and (ranking or len(state.works) == 1) else None
         self._keeper.reduce(name, [work.unit.id for work in kept], best)
         state.survivors = [work.variant for work in sorted(kept, key=lambda one: one.place)]
-        return bool(done) and not kept
+        state.unreduced = bool(done) and not kept
+        return state.unreduced
 
     def key_after(self, donor: Work, step: int, work: Work, choice: Mapping[str, Any]) -> str:
         """Return the key of what a unit makes of the state that ``donor`` had after ``step`` steps."""

@@ -162,9 +162,10 @@ def run_experiment(
             raise
         finally:
             shown.end()
-        status = CANCELLED if outcome.stopped else FAILED if outcome.failed else COMPLETE
+        failed = outcome.failed or outcome.unreduced
+        status = CANCELLED if outcome.stopped else FAILED if failed else COMPLETE
         number = interrupt.number
-        reason = signal.Signals(number).name if outcome.stopped and number is not None else None
+        reason = signal.Signals(number).name if outcome.stopped and number is not None else outcome.why_failed
         record = keeper.close(status, reason=reason)
     summary.status, summary.counts, summary.result_digest = status, record.counts, record.result_digest
     summary.best = _best(controller, outcome)

@@ -24,6 +24,8 @@ class StageState:
     works: list[Work] = field(default_factory=list)
     expanded: bool = False
     finished: bool = False
+    unreduced: bool = False
+    """Whether it was to be reduced, and nothing said which of its variants are good."""
     open: int = 0
     survivors: list[Variant] = field(default_factory=list)
     schedule: StageSchedule | None = None
