@@ -23,7 +23,16 @@ HERE = Path(__file__).resolve().parent
 @pytest.mark.slow
 def test_a_share_of_the_faults():
     done = subprocess.run(
-        [sys.executable, HERE / "faults.py", "--only", "continued,sweep resumed,save,index again", "--count", "28", "--seed", "11"],
+        [
+            sys.executable,
+            HERE / "faults.py",
+            "--only",
+            "continued,sweep resumed,save,index again",
+            "--count",
+            "28",
+            "--seed",
+            "11",
+        ],
         capture_output=True,
         text=True,
         check=False,

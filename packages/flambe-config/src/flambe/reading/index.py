@@ -190,7 +190,8 @@ class Index:
             yield
         except UnicodeEncodeError:
             pass  # a name that is no text
-        except (sqlite3.Error, msgspec.MsgspecError, UnicodeDecodeError) as error:  # the words of a fault may be torn too
+        except (sqlite3.Error, msgspec.MsgspecError, UnicodeDecodeError) as error:
+            # Even the words of a fault may be torn.
             if (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF not in _NO_FAULT:
                 self._remove()
 
