@@ -9,7 +9,7 @@ from typing import Any
 
 from flambe.experiment.growth import Growth
 from flambe.experiment.work import Work
-from flambe.pipeline.explored import explored
+from flambe.pipeline.population import explored
 from flambe.pipeline.variants import Variant
 from flambe.record.ledger import Event
 from flambe.search.schedule import StageSchedule

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 from flambe.compile.trials import searched_together
-from flambe.pipeline.explored import explored
 from flambe.pipeline.graph import StageGraph
 from flambe.pipeline.grown import GrownVariants, stages_of, units_again
+from flambe.pipeline.population import explored
 from flambe.pipeline.reduce import Candidate, best_of, group_of
 from flambe.pipeline.settled_key import grown_key, listed_key
 from flambe.pipeline.variants import Variant, choices_of, expand
