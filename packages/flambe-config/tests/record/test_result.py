@@ -3,12 +3,13 @@
 import json
 import os
 import shutil
+from importlib.metadata import version
 
 import msgspec
 import pytest
 
 from flambe.record import run
-from flambe.record.code import forget_code
+from flambe.record.code import code_of, forget_code
 from flambe.record.keeper import Keeper
 from flambe.record.layout import RunPaths
 from flambe.record.metrics import metric_line
@@ -271,6 +272,13 @@ def test_a_key_covers_the_code_that_a_stage_can_reach_and_no_other(code):
     forget_code()
     assert key(body, extensions={**extensions, "more": "/nowhere"}) == base
     assert key(body, extensions=dict(reversed(extensions.items()))) == base
+
+
+def test_a_key_covers_the_version_of_a_distribution_that_has_another_name_than_its_module():
+    assert code_of(["yaml", "msgspec"], {}) == {
+        "msgspec": f"msgspec {version('msgspec')}",
+        "yaml": f"yaml PyYAML {version('PyYAML')}",
+    }
 
 
 def test_a_key_does_not_depend_on_where_code_lies(code, tmp_path):

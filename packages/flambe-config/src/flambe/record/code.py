@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Iterable, Mapping
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
 from types import ModuleType
 
@@ -150,6 +150,10 @@ def _version(module: str, source: str | None) -> str:
     if source is not None and source.startswith("git+"):
         return source  # with its commit, which says more than a version
     number = _installed(module)
+    if number is None and source is None and module not in sys.stdlib_module_names:
+        # sklearn is of scikit-learn. Who brings what is said in a file of every distribution: a tenth of a second.
+        numbers = {name: _installed(name) for name in packages_distributions().get(module, ())}
+        number = ",".join(f"{name} {numbers[name]}" for name in sorted(numbers)) or None
     return (source or module) if number is None else f"{module} {number}"
 
 
