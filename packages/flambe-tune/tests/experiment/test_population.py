@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from flambe.errors import ConfigError
+from flambe.experiment.session import LOCAL, Settings, run_experiment
 from flambe.reading.reader import Reader
 from flambe.record.ledger import read_events
 from flambe.spec.nodes import Environment, Spec, Stage
@@ -201,14 +202,14 @@ VALLEY_PBT = {**PBT, "perturbation_interval": 1, "hyperparam_mutations": {"rate"
 
 @pytest.mark.slow
 def test_only_a_population_finds_the_way(bench):
-    _, alone, _ = bench.tune(_valley(bench, None), "--runner", "local")
-    rows, together, _ = bench.tune(_valley(bench, VALLEY_PBT), "--runner", "local", "--workers", "2")
-    assert alone["best"]["metric"] < 12 < 14 < together["best"]["metric"]
+    alone = run_experiment(_valley(bench, None), Settings(LOCAL))
+    together = run_experiment(_valley(bench, VALLEY_PBT), Settings(LOCAL, workers=2))
+    assert alone.best["metric"] < 12 < 14 < together.best["metric"]
     # A rate that was registered, and so came with the donor's state, is the chosen one all the same.
-    (ended,) = (row for row in rows if row["variant"] == together["best"]["variant"])
-    assert ended["takeovers"] == together["best"]["takeovers"]
-    assert ended["params"] == together["best"]["params"] == {"valley.rate": ended["takeovers"][-1]["choice"]["rate"]}
-    best = Path(together["run"]) / "stages/valley/best"
+    (ended,) = (row for row in together.rows if row["variant"] == together.best["variant"])
+    assert ended["takeovers"] == together.best["takeovers"]
+    assert ended["params"] == together.best["params"] == {"valley.rate": ended["takeovers"][-1]["choice"]["rate"]}
+    best = together.run / "stages/valley/best"
     seen = json.loads((best.resolve() / "checkpoint/state.json").read_text())
     assert len(set(json.dumps(seen).split("seen")[1].split("]")[0].split(","))) > 1
 
@@ -216,10 +217,10 @@ def test_only_a_population_finds_the_way(bench):
 @pytest.mark.slow
 def test_a_population_that_was_killed_ends_as_one_that_was_not(bench, benches):
     whole, broken = benches("whole"), benches("broken")
-    _, expected, _ = whole.tune(_valley(whole, VALLEY_PBT), "--runner", "local", "--workers", "2")
+    expected = run_experiment(_valley(whole, VALLEY_PBT), Settings(LOCAL, workers=2))
     spec = _valley(broken, VALLEY_PBT)
     ledger = Path(spec.output_dir) / spec.name / "exp.0/ledger.jsonl"
-    for more in (8, 20, 12):
+    for more in (20, 12):
         process = subprocess.Popen(
             broken.command(spec, "--runner", "local", "--workers", "2"), stdout=subprocess.DEVNULL
         )
@@ -228,6 +229,6 @@ def test_a_population_that_was_killed_ends_as_one_that_was_not(bench, benches):
             time.sleep(0.02)
         process.send_signal(signal.SIGKILL)
         process.wait()
-    _, ended, _ = broken.tune(spec, "--runner", "local", "--workers", "1")
-    assert ended["result_digest"] == expected["result_digest"]
-    assert sum(event["event"] == "open" for event in read_events(Path(ended["run"]) / "ledger.jsonl")) > 1
+    ended = run_experiment(spec, Settings(LOCAL))
+    assert ended.result_digest == expected.result_digest
+    assert sum(event["event"] == "open" for event in read_events(ended.run / "ledger.jsonl")) > 1
