@@ -269,6 +269,37 @@ def test_files_that_are_no_tables(tmp_path: Path) -> None:
     assert TabularDataset.from_path(str(latin), encoding="latin-1").raw.tolist() == [["é"]]
 
 
+QUOTES = '"hello there\tx\nhe said "no"\ty\n5" nail\tx\n'
+
+
+def test_quotes_may_be_plain_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    read = TabularDataset.from_path
+    file = write(tmp_path, "said.tsv", "text\tlabel\n" + QUOTES)
+    cells = [line.split("\t") for line in QUOTES.splitlines()]
+    assert read(file, quotechar=None).raw.tolist() == cells
+    assert len(TabularDataset.autogen(file, quotechar=None)) == len(cells)
+    assert capsys.readouterr().err == ""
+    assert len(read(file)) == 2
+    assert capsys.readouterr().err == (
+        f"warning: {file}: quotes (\") make one row of 2 lines, of which each could be one; the first begins 'hello there\\tx'. "
+        "Where quotes are plain text: `quotechar: null`\n"
+    )
+    unclosed = write(tmp_path, "open.tsv", 'text\tlabel\n"hello there\tx\n')
+    with pytest.raises(
+        ConfigError, match='begins with " is never closed; where quotes are plain text: `quotechar: null`'
+    ):
+        read(unclosed)
+    with pytest.raises(ValueError, match="quotechar must be one character, or null .*, got ''"):
+        read(file, quotechar="")
+
+
+def test_text_of_several_lines_is_no_fault(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = write(tmp_path, "reviews.csv", "text,label\n'A film, in colour.\n\nI liked it, mostly, and so.',1\nno,0\n")
+    data = TabularDataset.from_path(file, sep=",", quotechar="'")
+    assert data.raw[0].tolist() == ["A film, in colour.\n\nI liked it, mostly, and so.", 1]
+    assert capsys.readouterr().err == ""
+
+
 NEWS = "topic,text\na,one two\nb,three\na,four\n"
 
 

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from flambe.cli.console import say
 from flambe.dataset.location import locate
 from flambe.errors import ConfigError, did_you_mean
 from flambe.runner.environment import note_input
 
-Where = Mapping[str | int, Any]
+if TYPE_CHECKING:
+    import pandas
 
+Where = Mapping[str | int, Any]
+QUOTE = '"'
+
+# What pandas says of a quote without an end, in C and in Python.
+_UNCLOSED = ("EOF inside string", "unexpected end of data")
 _SIGNS = ((",", "commas", "','"), ("\t", "tabs", '"\\t"'), (";", "semicolons", "';'"), ("|", "bars", "'|'"))
 
 
@@ -25,10 +33,12 @@ def read_table(
     columns: list[str] | list[int] | None,
     encoding: str | None,
     where: Where | None = None,
+    quotechar: str | None = QUOTE,
 ) -> tuple[list[tuple[str, ...]], list[str] | None]:
     """Read a file, or the files of a folder (sorted by name, hidden ones left out), as rows of text.
 
-    Nothing is guessed: ``NA``, ``1.50`` and ``007`` stay what is written, and an empty cell is an empty text.
+    Nothing is guessed: ``NA``, ``1.50`` and ``007`` stay what is written, and an empty cell is an empty text. A cell that begins
+    with ``quotechar`` goes on to the next one, over separators and line ends; where that made one row of several it is said.
 
     Returns
     -------
@@ -36,7 +46,7 @@ def read_table(
 
     Raises
     ------
-    ValueError: mixed or unknown ``columns`` or ``where``.
+    ValueError: mixed or unknown ``columns`` or ``where``; a ``quotechar`` that is no single character.
     ConfigError: there is no such file, or it is no table in this encoding.
     """
     import pandas
@@ -46,6 +56,8 @@ def read_table(
         or all(isinstance(column, int) and not isinstance(column, bool) for column in columns)
     ):
         raise ValueError(f"columns must be all names or all numbers, got {columns}")
+    if quotechar is not None and len(quotechar) != 1:
+        raise ValueError(f"quotechar must be one character, or null where quotes are plain text, got {quotechar!r}")
     files = _files(path)
     rows: list[tuple[str, ...]] = []
     names: list[str] | None = None
@@ -61,15 +73,22 @@ def read_table(
                 dtype=str,
                 keep_default_na=False,
                 na_filter=False,
+                quotechar=quotechar or QUOTE,
+                quoting=csv.QUOTE_NONE if quotechar is None else csv.QUOTE_MINIMAL,
                 engine="python" if sep is None else "c",
             )
         except pandas.errors.EmptyDataError:
             continue
         except (pandas.errors.ParserError, UnicodeError) as error:
+            unclosed = any(words in str(error) for words in _UNCLOSED)
             raise ConfigError(
                 f"{file} is not a table separated by {sep!r} in {encoding}: {error}",
-                hint="Check sep, header and encoding",
+                hint=f"A cell that begins with {quotechar} is never closed; where quotes are plain text: `quotechar: null`"
+                if unclosed
+                else "Check sep, header and encoding",
             ) from error
+        if sep is not None and quotechar is not None:
+            _tell_of_joined_rows(file, frame, sep, quotechar)
         found = None if header is None else [str(name) for name in frame.columns]
         for column, wanted in (where or {}).items():
             values = {str(value) for value in (wanted if isinstance(wanted, (list, tuple)) else [wanted])}
@@ -120,6 +139,21 @@ def separator_hint(path: str, sep: str | None, encoding: str | None) -> str | No
         if sign in line and sign != sep:
             return f"The first line of {file} has {name}: `sep: {written}`?"
     return None
+
+
+def _tell_of_joined_rows(file: Path, frame: pandas.DataFrame, sep: str, quotechar: str) -> None:
+    """Warn of rows that only a quote makes: without it each of their lines would be a row by itself."""
+    columns = [frame.iloc[:, each].tolist() for each in range(frame.shape[1])]
+    if not any("\n" in "".join(column) for column in columns):
+        return
+    lines = [sep.join(row).split("\n") for row in zip(*columns, strict=True)]
+    joined = [row for row in lines if len(row) > 1 and all(line.count(sep) == len(columns) - 1 > 0 for line in row)]
+    if joined:
+        rows = "one row" if len(joined) == 1 else f"{len(joined)} rows"
+        say(
+            f"warning: {file}: quotes ({quotechar}) make {rows} of {sum(map(len, joined))} lines, of which each could be one; "
+            f"the first begins {joined[0][0][:60]!r}. Where quotes are plain text: `quotechar: null`"
+        )
 
 
 def _files(path: str) -> list[Path]:

@@ -15,7 +15,7 @@ from flambe.dataset.column import ListColumn, column_from_state
 from flambe.dataset.dataset import Dataset
 from flambe.dataset.prepared import set_up
 from flambe.dataset.raw import RawTable
-from flambe.dataset.table_file import Where, numbers_where_possible, read_table, separator_hint
+from flambe.dataset.table_file import QUOTE, Where, numbers_where_possible, read_table, separator_hint
 from flambe.dataset.transform import Transform, check_header, hooks_of, text_columns
 from flambe.dataset.view import DataView, Hook
 
@@ -110,6 +110,7 @@ class TabularDataset(Dataset):
         encoding: str | None = "utf-8",
         transform: Transform | None = None,
         where: Where | None = None,
+        quotechar: str | None = QUOTE,
     ) -> Self:
         """Read files; a folder stands for its files, sorted and joined.
 
@@ -125,6 +126,8 @@ class TabularDataset(Dataset):
         encoding: of the files.
         transform: see the class.
         where: keep only rows with these values: column name (or number) to a value, or to a list of values.
+        quotechar: a cell that begins with it ends with the next one, and may hold separators and line ends. None: quotes are
+            plain text, as in most TSV files of running text.
 
         Raises
         ------
@@ -132,7 +135,7 @@ class TabularDataset(Dataset):
         ConfigError: a file is missing or is no table.
         """
         paths = {"train": train_path, "val": val_path, "test": test_path}
-        tables, names = _read_all(cls, paths, sep, header, columns, encoding, where)
+        tables, names = _read_all(cls, paths, sep, header, columns, encoding, where, quotechar)
         text = _columns_as_text(transform, names, tables["train"].shape[1], train_path, sep, encoding)
         tables = numbers_where_possible(tables, text)
         return cls._from_tables(tables, names, transform)
@@ -152,6 +155,7 @@ class TabularDataset(Dataset):
         encoding: str | None = "utf-8",
         transform: Transform | None = None,
         where: Where | None = None,
+        quotechar: str | None = QUOTE,
     ) -> Self:
         """Read one file and draw test and validation rows from it.
 
@@ -172,7 +176,8 @@ class TabularDataset(Dataset):
         for name, ratio in (("test_ratio", test_ratio), ("val_ratio", val_ratio)):
             if ratio is not None and not 0 <= ratio < 1:
                 raise ValueError(f"{name} must be in [0, 1), got {ratio}")
-        tables, names = _read_all(cls, {"train": data_path, "test": test_path}, sep, header, columns, encoding, where)
+        paths = {"train": data_path, "test": test_path}
+        tables, names = _read_all(cls, paths, sep, header, columns, encoding, where, quotechar)
         text = _columns_as_text(transform, names, tables["train"].shape[1], data_path, sep, encoding)
         tables = numbers_where_possible(tables, text)
         rows = tables["train"]
@@ -208,6 +213,7 @@ class TabularDataset(Dataset):
         columns: list[str] | list[int] | None = None,
         encoding: str | None = "utf-8",
         where: Where | None = None,
+        quotechar: str | None = QUOTE,
     ) -> tuple[list[tuple[Any, ...]], list[str] | None]:
         """Read a file or a folder of them; a subclass with another form of file overrides this.
 
@@ -215,7 +221,7 @@ class TabularDataset(Dataset):
         -------
         Rows of text, and the names of the columns or None.
         """
-        return read_table(path, sep, header, columns, encoding, where)
+        return read_table(path, sep, header, columns, encoding, where, quotechar)
 
     @property
     def train(self) -> DataView:
@@ -379,14 +385,17 @@ def _read_all(
     columns: list[str] | list[int] | None,
     encoding: str | None,
     where: Where | None,
+    quotechar: str | None,
 ) -> tuple[dict[str, npt.NDArray[np.object_]], list[str] | None]:
     tables: dict[str, npt.NDArray[np.object_]] = {}
     names: list[str] | None = None
     for split, path in paths.items():
         if path is None:
             continue
-        # Without `where` the call is the documented one, so that subclasses written against it work.
+        # What came later is given only where it is used, so that subclasses written against the first signature work.
         options: dict[str, Any] = {} if where is None else {"where": where}
+        if quotechar != QUOTE:
+            options["quotechar"] = quotechar
         rows, found = cls._load_file(path, sep=sep, header=header, columns=columns, encoding=encoding, **options)
         if not rows:
             raise ValueError(f"{path} has no rows" + (" that `where` keeps" if where else ""))

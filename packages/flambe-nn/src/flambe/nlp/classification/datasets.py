@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from flambe.dataset.source_file import SourceFile
-from flambe.dataset.table_file import Where
+from flambe.dataset.table_file import QUOTE, Where
 from flambe.dataset.tabular import TabularDataset, Transform
 from flambe.errors import ConfigError, FlambeError
 
@@ -43,8 +43,9 @@ class _LabelledLines(TabularDataset):
         columns: list[str] | list[int] | None = None,
         encoding: str | None = "utf-8",
         where: Where | None = None,
+        quotechar: str | None = QUOTE,
     ) -> tuple[list[tuple[Any, ...]], list[str] | None]:
-        """Read a file; ``sep``, ``header``, ``columns`` and ``where`` have no meaning in this format.
+        """Read a file; ``sep``, ``header``, ``columns``, ``where`` and ``quotechar`` have no meaning in this format.
 
         Raises
         ------
@@ -130,9 +131,10 @@ class TRECDataset(_LabelledLines):
         columns: list[str] | list[int] | None = None,
         encoding: str | None = "latin-1",
         where: Where | None = None,
+        quotechar: str | None = QUOTE,
     ) -> tuple[list[tuple[Any, ...]], list[str] | None]:
         """Read a file in latin-1; see the base."""
-        return super()._load_file(path, sep, header, columns, encoding, where)
+        return super()._load_file(path, sep, header, columns, encoding, where, quotechar)
 
 
 class NewsGroupDataset(TabularDataset):
