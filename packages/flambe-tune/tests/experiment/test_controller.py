@@ -217,6 +217,19 @@ def test_a_longer_grid_runs_only_what_is_new(lab):
     assert record.counts["reused"] >= 1 + 3 + 9
 
 
+def test_what_a_reduce_may_keep_next_time_is_no_new_choice(lab):
+    lab.run(_spec(reduce=1))
+    spec = _spec(reduce=1)
+    spec.stages[2].body["epochs"] = 4
+    assert lab.why(spec) == {
+        "train": {"train.epochs was added (in exp.0)"},
+        "evaluate": {"it rests on train, which runs anew"},
+    }
+    spec = _spec(reduce=1)
+    spec.stages[2].body["lr"] = {"$grid": [0.1, 0.2, 0.4]}
+    assert lab.why(spec)["train"] == {"not tried in exp.0: train.lr=0.4"}
+
+
 def test_a_stage_with_a_scheduler_is_not_reused_in_part(lab):
     lab.run(_spec(ASHA))
     spec = _spec(ASHA)

@@ -10,7 +10,7 @@ from rich.console import Console
 from flambe.experiment import ProgressState, desk
 from flambe.experiment.cli import main
 from flambe.experiment.display import LiveTable, span
-from flambe.experiment.table import best_table, choices_table, status_table, variants_table
+from flambe.experiment.table import best_table, choices_table, plan_table, status_table, variants_table
 from flambe.experiment.work import Phase, Work
 from flambe.pipeline import Variant
 from flambe.runner.unit import Unit
@@ -36,6 +36,32 @@ def test_the_table_of_choices_over_seeds():
         "stage     choice      metric over seeds",
         "train     n=3,lr=0.1  0.5000 ± 0.0312 (3)",
         "evaluate              0.2500 (1)",
+    ]
+
+
+def test_the_table_of_a_plan():
+    def row(stage, action, why=None, **more):
+        return {"stage": stage, "variant": "0", "action": action, **({"why": why} if why else {}), **more}
+
+    rows = [
+        row("data", "reuse"),
+        row("fit", "run", "seed was 1 in exp.0, is 2"), row("fit", "run", "failed in exp.0"),
+        row("fit", "run", "failed in exp.0"), row("fit", "reuse"),
+        {"stage": "tuned", "search": "tuned", "at_most": 20, "action": "search", "why": "no run had this stage"},
+    ]  # fmt: skip
+    end = {"name": "x", "output_dir": "out/x", "counts": {}, "worker_seconds": {"fit": 3.0, "tuned": 1000.5}}
+    assert plan_table(rows, end).splitlines() == [
+        "stage  run  search  reuse  why",
+        "data     ·       ·      1",
+        "fit      3       ·      1  failed in exp.0 (2)",
+        "                           seed was 1 in exp.0, is 2 (1)",
+        "tuned    ·    ≤ 20      ·  no run had this stage",
+        "As before it takes 1,003.5 s of one worker.",
+    ]
+    assert plan_table(rows[:1], {**end, "continues": "out/x/exp.1", "worker_seconds": {}}).splitlines() == [
+        "stage  reuse  why",
+        "data       1",
+        "It goes on with out/x/exp.1.",
     ]
 
 

@@ -7,7 +7,11 @@ import signal
 
 import pytest
 
+from flambe.errors import ConfigError
+from flambe.experiment import desk
+from flambe.experiment.preview import Preview
 from flambe.experiment.session import LOCAL, Display, Settings, run_experiment
+from flambe.experiment.table import status_table
 from flambe.experiment.work import Phase
 from flambe.record.keeper import Keeper
 from flambe.record.run import RunRecord, read_record
@@ -44,6 +48,40 @@ def test_a_second_signal_does_not_tear_the_close(bench, monkeypatch, number):
     assert (record.status, record.status_reason) == ("CANCELLED", number.name)
     assert (record.exit.code, record.exit.signal) == (128 + number, number.name)
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+ASHA = {"$new": "ray.tune.schedulers:ASHAScheduler", "max_t": 2, "grace_period": 1, "reduction_factor": 3}
+POPULATION = {"$new": "ray.tune.schedulers:PopulationBasedTraining", "perturbation_interval": 2}
+
+
+@pytest.mark.parametrize(
+    ("change", "scheduler", "message"),
+    [
+        ({}, {**ASHA, "grace_period": 5}, "ASHAScheduler refuses its arguments: .*grace_period"),
+        ({}, {**POPULATION, "quantile_fraction": 0.9}, "quantile_fraction"),
+        ({"size": {"$grid": [3, 4]}}, POPULATION, "rests on 2 different variants of the stages above"),
+    ],
+)
+def test_a_scheduler_that_cannot_be_is_refused_before_anything_runs(bench, change, scheduler, message):
+    spec = bench.spec(scheduler=scheduler)
+    spec.stages[0].body.update(change)
+    with pytest.raises(ConfigError, match=message):
+        Preview(spec, Settings(LOCAL))
+    rows = []
+    with pytest.raises(ConfigError, match=message):
+        run_experiment(spec, Settings(LOCAL), on_row=rows.append)
+    assert rows == []
+
+
+def test_a_run_that_is_refused_has_failed_and_says_why(bench):
+    spec = bench.spec()
+    spec.stages[2].resources = {"gpus": 64}
+    with pytest.raises(ConfigError, match="stage 'judge' asks for 64 gpus"):
+        run_experiment(spec, Settings(LOCAL))
+    status = desk.status(str(bench.folder / "out/climb/exp.0"))
+    assert (status["status"], status["counts"]["done"]) == ("FAILED", 0)
+    assert status["reason"].startswith("stage 'judge' asks for 64 gpus, there are ")
+    assert status_table(status).splitlines()[-1] == f"FAILED: {status['reason']}"
 
 
 def test_a_signal_that_comes_when_all_is_done_spoils_nothing(bench, monkeypatch):

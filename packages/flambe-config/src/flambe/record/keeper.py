@@ -134,10 +134,10 @@ class Keeper:
             self.ledger.close()
         return self.record
 
-    def give_up(self, error: BaseException) -> None:
-        """End the run as cancelled because of ``error``, as far as the disk allows: the error itself is what is told."""
+    def give_up(self, error: BaseException, status: str = run.CANCELLED) -> None:
+        """End the run because of ``error``, as far as the disk allows: the error itself is what is told."""
         with contextlib.suppress(DiskRefused):
-            self.close(run.CANCELLED, reason=str(error) or type(error).__name__)
+            self.close(status, reason=str(error) or type(error).__name__)
 
     # -- units --------------------------------------------------------------------------------------------------------
 

@@ -42,7 +42,7 @@ def make_unit(
     # A function is never taken from an earlier run, and its code is copied: nothing asks for what is in the folder of it.
     files = {} if spec.kind == "function" else declared_files(stage.body)
     body = by_content(stage.body, files)
-    resources = {_plural(name): value for name, value in (stage.resources or spec.devices or {}).items()}
+    resources = resources_of(spec, stage)
     keys = {name: unit.key for name, unit in needs.items()}
     exports = exports_of(spec, stage.name)
     paths = RunPaths(Path(run_root))
@@ -159,6 +159,11 @@ def concrete_units(spec: Spec, run_root: Path | str) -> list[Unit]:
         needs = {name: units[name] for name in stages_needed(stage)}
         units[stage.name] = make_unit(spec, stage, own, needs, run_root)
     return list(units.values())
+
+
+def resources_of(spec: Spec, stage: Stage) -> dict[str, float]:
+    """Return what each unit of a stage asks for: ``{"cpus": 1, "gpus": 0}``, as far as the spec says."""
+    return {_plural(name): value for name, value in (stage.resources or spec.devices or {}).items()}
 
 
 def _plural(name: str) -> str:

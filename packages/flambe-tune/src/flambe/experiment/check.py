@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from flambe.compile.trials import GRID_SEARCH, RANDOM_SEARCH, algorithm_name, check_search
 from flambe.compile.tune_arguments import unheeded
 from flambe.errors import ConfigError, UsageError, did_you_mean
 from flambe.pipeline.graph import StageGraph
+from flambe.pipeline.plan import plan_units
 from flambe.search.budget import read_budget
 from flambe.search.tune_adapter import check_scheduler, is_population
 from flambe.spec.nodes import NEW, Spec, Stage
@@ -23,10 +25,10 @@ def check_spec(spec: Spec, graph: StageGraph) -> None:
     """
     for index, stage in enumerate(spec.stages):
         if stage.scheduler is not None:
-            with _placed(spec, "stages", index, "scheduler"):
+            with placed(spec, "stages", index, "scheduler"):
                 check_scheduler(stage.scheduler, stage.name)
         if stage.search is not None and algorithm_name(stage) not in (GRID_SEARCH, RANDOM_SEARCH):
-            with _placed(spec, "stages", index, "search"):
+            with placed(spec, "stages", index, "search"):
                 read_budget(stage)
                 if is_population(stage.scheduler):
                     raise ConfigError(
@@ -35,7 +37,7 @@ def check_spec(spec: Spec, graph: StageGraph) -> None:
                     )
         gpus = (stage.resources or spec.devices or {}).get("gpus", 0)
         if gpus > 1 and gpus != int(gpus):
-            with _placed(spec, "stages", index):
+            with placed(spec, "stages", index):
                 what = f"stage {stage.name!r} asks for {gpus:g} gpus"
                 raise ConfigError(what, expected="a part of one (0.5), or whole ones")
     check_search(spec)
@@ -44,6 +46,16 @@ def check_spec(spec: Spec, graph: StageGraph) -> None:
             raise ConfigError(f"resume names {name!r}, which is no stage", hint=did_you_mean(name, graph.stages))
     if spec.ordering not in ("step", "arrival"):
         raise ConfigError(f"ordering is {spec.ordering!r}", expected="step or arrival")
+
+
+def check_populations(spec: Spec) -> None:
+    """Refuse a population whose variants cannot take over states from each other, before the stages above it have run.
+
+    Raises ConfigError.
+    """
+    if any(is_population(stage.scheduler) for stage in spec.stages):
+        for _ in plan_units(spec, Path(spec.output_dir), None):
+            pass
 
 
 def check_force(spec: Spec, *, force: bool) -> None:
@@ -58,7 +70,7 @@ def check_force(spec: Spec, *, force: bool) -> None:
 
 def why_not_repeatable(spec: Spec) -> str | None:
     """Return what keeps an equal run from deciding alike; None where nothing does."""
-    deciding = [stage.name for stage in spec.stages if stage.scheduler is not None or _learns(stage)]
+    deciding = [stage.name for stage in spec.stages if stage.scheduler is not None or learns(stage)]
     if spec.ordering != "arrival" or not deciding:
         return None
     return (
@@ -79,12 +91,13 @@ def without_effect(spec: Spec) -> list[str]:
     ]
 
 
-def _learns(stage: Stage) -> bool:
+def learns(stage: Stage) -> bool:
+    """Whether a stage has a search that chooses by results."""
     return algorithm_name(stage) not in ("", GRID_SEARCH, RANDOM_SEARCH)
 
 
 @contextmanager
-def _placed(spec: Spec, *path: str | int) -> Iterator[None]:
+def placed(spec: Spec, *path: str | int) -> Iterator[None]:
     """Let an error say where the config has what it is about."""
     try:
         yield

@@ -154,43 +154,16 @@ def _run(spec: Any, settings: Any) -> int:
 
 
 def _plan(spec: Any, settings: Any) -> int:
-    from pathlib import Path
+    from flambe.cli.streams import data_is_terminal, emit
+    from flambe.experiment.preview import Preview
+    from flambe.experiment.table import plan_table
 
-    from flambe.cli.streams import emit
-    from flambe.experiment.check import check_force, check_spec
-    from flambe.experiment.session import earlier_results
-    from flambe.pipeline.continued import Continued
-    from flambe.pipeline.graph import StageGraph
-    from flambe.pipeline.plan import RUN, PlannedSearch, PlannedUnit, plan_units
-    from flambe.pipeline.reason import Reasons
-
-    check_spec(spec, StageGraph(spec))
-    check_force(spec, force=settings.force)
-    output = Path(settings.output_dir or spec.output_dir).expanduser().absolute()
-    reasons = Reasons(output / spec.name, spec)
-    counts: dict[str, int] = {}
-    seconds: dict[str, float] = {}
-    continued = None if settings.force else Continued.find(output / spec.name, spec)
-    with earlier_results(spec, settings) as store:
-        for planned in plan_units(spec, output / spec.name / "exp.next", store):
-            if continued is not None and isinstance(planned, PlannedUnit):
-                planned = continued.seen(planned)
-            counts[planned.action] = counts.get(planned.action, 0) + 1
-            if isinstance(planned, PlannedSearch):
-                planned = planned._replace(why="--force" if settings.force else reasons.why_search(planned))
-            elif planned.action == RUN:
-                why = "--force" if settings.force else reasons.why(planned.unit, planned.needs_that_run)
-                planned = planned._replace(why=why)
-                stage = planned.unit.stage
-                seconds[stage] = seconds.get(stage, 0.0) + (reasons.seconds(stage) or 0.0)
-            emit(_json(planned.row()))
-    end: dict[str, Any] = {"name": spec.name, "output_dir": str(output / spec.name), "counts": counts}
-    if continued is not None:
-        end["continues"] = str(continued.root)
-    if any(seconds.values()):
-        # As long as units of these stages took before, one after another.
-        end["worker_seconds"] = {stage: round(taken, 1) for stage, taken in seconds.items() if taken}
-    emit(_json(end))
+    preview = Preview(spec, settings)
+    if data_is_terminal():
+        emit(plan_table(preview.rows, preview.end, width=_width()))
+    else:
+        for row in (*preview.rows, preview.end):
+            emit(_json(row))
     return 0
 
 

@@ -18,6 +18,7 @@ from flambe.cli.console import VERBOSE, say
 from flambe.errors import FlambeError
 from flambe.experiment.check import check_spec
 from flambe.experiment.crew import Crew
+from flambe.experiment.deciders import check_deciders
 from flambe.experiment.outcome import Outcome, outcome_of
 from flambe.experiment.pool import COMMIT, STEP, Failed, Pool, Reported, Task
 from flambe.experiment.roster import Roster, Store
@@ -26,6 +27,7 @@ from flambe.experiment.stage_state import StageState
 from flambe.experiment.work import ENDED, ON_A_WORKER, Phase, Work
 from flambe.pipeline.graph import StageGraph
 from flambe.record.keeper import Keeper
+from flambe.runner.plan import resources_of
 from flambe.runner.unit import StepReport
 from flambe.search.schedule import Verdict
 from flambe.search.tune_adapter import CONTINUE, PAUSE, STOP, Algorithm
@@ -82,6 +84,8 @@ class Controller:
         self._asked_to_stop = asked_to_stop
         self._stop = False
         self._last_stage: int | None = None
+        self._has_started = False
+        self._makes_algorithms = algorithm is None
 
     # -- the loop -----------------------------------------------------------------------------------------------------
 
@@ -233,6 +237,8 @@ class Controller:
         return True
 
     def _start(self, work: Work) -> None:
+        if not self._has_started:
+            self._check_later_stages()
         worker = self._crew.seat(work)
         if work.is_new_attempt:
             work.attempt += 1
@@ -240,6 +246,15 @@ class Controller:
         self._owners.setdefault(work.unit.key, work)
         work.scratch = str(self.keeper.start(work.unit, work.attempt, worker, work.step))
         self._submit(work)
+
+    def _check_later_stages(self) -> None:
+        """Look, before the first unit runs, at what could keep those of a later stage from it hours later."""
+        self._has_started = True
+        later = [state.stage for state in self._states.values() if not state.finished]
+        for stage in later:
+            self._crew.check(f"stage {stage.name!r}", resources_of(self.spec, stage))
+        if self._makes_algorithms:
+            check_deciders(self.spec, {stage.name for stage in later})
 
     def _submit(self, work: Work) -> None:
         resume = str(self._roster.folder(work).step(work.step)) if work.step else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from flambe.errors import ConfigError
 from flambe.experiment.pool import Failed, Pool, PoolEvent, Task
@@ -56,18 +56,24 @@ class Crew:
         """
         if self._on and (work.alone or any(other.alone for other in self._on.values())):
             return False
+        self.check(work.unit.id, work.unit.resources)
         capacity = self._made().capacity()
-        for name, amount in self._cost(work).items():
+        for name, amount in self._cost(work.unit.resources).items():
+            if self._used.get(name, 0.0) + amount > capacity[name] + 1e-9:
+                return False
+        return self._made().has_room(work.unit)
+
+    def check(self, what: str, resources: Mapping[str, float]) -> None:
+        """Raise ConfigError for something, a unit or a stage, that asks for more than all workers have together."""
+        capacity = self._made().capacity()
+        for name, amount in self._cost(resources).items():
             if amount > capacity.get(name, 0.0):
                 raise ConfigError(
-                    f"{work.unit.id} asks for {amount:g} {name}, there are {capacity.get(name, 0.0):g}",
+                    f"{what} asks for {amount:g} {name}, there are {capacity.get(name, 0.0):g}",
                     hint="Ask for less (devices, resources), or raise --workers."
                     if name == "cpus"
                     else "Ask for less (devices, resources). What is hidden by CUDA_VISIBLE_DEVICES does not count.",
                 )
-            if self._used.get(name, 0.0) + amount > capacity[name] + 1e-9:
-                return False
-        return self._made().has_room(work.unit)
 
     def held(self) -> list[Work]:
         """Return the units that keep a worker while they wait for a decision, the farthest from its turn first."""
@@ -79,7 +85,7 @@ class Crew:
         worker = self._made().claim(work.unit)
         self._ends.pop(work.unit.id, None)
         self._on[work.unit.id] = work
-        for name, amount in self._cost(work).items():
+        for name, amount in self._cost(work.unit.resources).items():
             self._used[name] = self._used.get(name, 0.0) + amount
         return worker
 
@@ -118,7 +124,7 @@ class Crew:
     def leave(self, work: Work) -> None:
         """A unit has left its worker: it committed or failed."""
         del self._on[work.unit.id]
-        for name, amount in self._cost(work).items():
+        for name, amount in self._cost(work.unit.resources).items():
             self._used[name] -= amount
 
     def close(self) -> None:
@@ -131,8 +137,7 @@ class Crew:
             self._pool = self._make_pool(self._at_once())
         return self._pool
 
-    def _cost(self, work: Work) -> dict[str, float]:
-        resources = work.unit.resources
+    def _cost(self, resources: Mapping[str, float]) -> dict[str, float]:
         if "slots" in self._made().capacity():
             return {"slots": 1.0, **({"gpus": float(resources["gpus"])} if resources.get("gpus") else {})}
         return {"cpus": float(resources.get("cpus", 1)), "gpus": float(resources.get("gpus", 0))}

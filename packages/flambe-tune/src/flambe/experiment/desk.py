@@ -15,7 +15,8 @@ from flambe.record.run import RunRecord, is_alive, read_record, status_of, this_
 
 
 def status(run: str) -> dict[str, Any]:
-    """Return the state of a run, the counts of its units, in all and by stage, and what failed (unit → error)."""
+    """Return the state of a run, the reason for it if there is one, the counts of its units, in all and by stage, and what
+    failed (unit → error)."""
     record, state = _open(run)
     stages: dict[str, dict[str, int]] = {}
     for unit, event in state.planned.items():
@@ -23,7 +24,15 @@ def status(run: str) -> dict[str, Any]:
         name = state.status_of(unit)
         counts[name] = counts.get(name, 0) + 1
     failed = {unit: event["error"] for unit, event in state.failed.items()}
-    return {"run": run, "status": status_of(record), "counts": state.counts(), "stages": stages, "failed": failed}
+    reason = {} if record.status_reason is None else {"reason": record.status_reason}
+    return {
+        "run": run,
+        "status": status_of(record),
+        **reason,
+        "counts": state.counts(),
+        "stages": stages,
+        "failed": failed,
+    }
 
 
 def best(run: str) -> dict[str, Any]:

@@ -10,13 +10,13 @@ import msgspec
 
 from flambe.compile.search import dimensions
 from flambe.compile.trials import searched_together
-from flambe.errors import ConfigError
 from flambe.experiment.growth import Growth, GrowthRulings
 from flambe.experiment.recall import Recall
 from flambe.experiment.stage_state import StageState
 from flambe.experiment.work import Phase, Work
 from flambe.pipeline.graph import StageGraph
 from flambe.pipeline.grown import GrownVariants, stages_of, units_again
+from flambe.pipeline.population import check_population
 from flambe.pipeline.reduce import Candidate, best_of, group_of
 from flambe.pipeline.settled_key import grown_key, listed_key
 from flambe.pipeline.variants import Variant, choices_of, expand
@@ -29,7 +29,7 @@ from flambe.record.settled import Settled
 from flambe.runner.plan import make_unit
 from flambe.runner.unit import Unit
 from flambe.search.budget import is_own, read_budget, scheduler_of
-from flambe.search.population import PopulationAdapter, mutations
+from flambe.search.population import PopulationAdapter
 from flambe.search.proposer import Proposer, make_proposer
 from flambe.search.schedule import Keen, StageSchedule
 from flambe.search.space import Space
@@ -119,7 +119,7 @@ class Roster:
             self._enlist(variant)
         self._recall.give_up_others(state)
         if is_population(state.stage.scheduler):
-            _check_population(state)
+            check_population(self._spec, state.stage, state.survivors)
         settled = None
         if state.stage.scheduler is not None:
             settled = self._settled([name], listed_key(self._spec, state.stage, [work.unit for work in state.works]))
@@ -383,15 +383,3 @@ class Roster:
                 extensions=extensions,
             )
         return SchedulerAdapter(stage.scheduler, lower_is_better=lower_is_better, seed=seed, extensions=extensions)
-
-
-def _check_population(state: StageState) -> None:
-    """Raise ConfigError for variants that cannot take over states from each other, and for mutations that cannot be."""
-    mutations(state.stage.scheduler, dimensions(state.stage.body))
-    bases = {tuple((name, one.index) for name, one in work.variant.above.items()) for work in state.works}
-    if len(bases) > 1 or any(work.variant.seed is not None for work in state.works):
-        what = f"{len(bases)} different variants of the stages above" if len(bases) > 1 else "several seeds"
-        raise ConfigError(
-            f"the population of stage {state.stage.name!r} rests on {what}, whose states do not fit each other",
-            hint="Reduce those stages to one variant (reduce: 1), or search in this stage only.",
-        )

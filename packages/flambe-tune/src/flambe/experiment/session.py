@@ -10,8 +10,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flambe.errors import FlambeError, UsageError
-from flambe.experiment.check import check_force, check_spec, why_not_repeatable, without_effect
+from flambe.errors import ConfigError, FlambeError, UsageError
+from flambe.experiment.check import check_force, check_populations, check_spec, why_not_repeatable, without_effect
 from flambe.experiment.controller import Controller
 from flambe.experiment.environment import ray_environment, usable_cpus
 from flambe.experiment.outcome import Outcome
@@ -111,6 +111,7 @@ def run_experiment(
     shown = display or Display()
     check_spec(spec, StageGraph(spec))
     check_force(spec, force=settings.force)
+    check_populations(spec)
     with catch_signals() as interrupt, earlier_results(spec, settings) as store:
         keeper = Keeper.open(spec, tool=tool, argv=list(argv), output_dir=settings.output_dir, fresh=settings.force)
         root = keeper.paths.root
@@ -158,7 +159,8 @@ def run_experiment(
             except Stopped:
                 outcome = Outcome(stopped=True)
         except BaseException as error:
-            keeper.give_up(error)
+            # The same command would be refused again; after anything else it goes on.
+            keeper.give_up(error, FAILED if isinstance(error, ConfigError) else CANCELLED)
             raise
         finally:
             shown.end()

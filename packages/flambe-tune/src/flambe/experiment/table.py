@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from flambe.pipeline.plan import REUSE, RUN, SEARCH
 from flambe.record.layout import became, variant_name
 from flambe.record.run import COMPLETE
 
@@ -12,7 +14,9 @@ Row = Mapping[str, Any]
 
 MOST = 10
 """How many variants of a stage are listed, and how many of its failed ones."""
+_REASONS = 3
 _NARROWEST = 40
+_ACTIONS = (RUN, SEARCH, REUSE)
 
 
 def variants_table(rows: Iterable[Row], *, width: int = 120, most: int | None = MOST) -> str:
@@ -63,8 +67,35 @@ def status_table(status: Row, *, width: int = 120) -> str:
     text = [f"{status['run']}: {status['status']}, {counts['done']:,} of {counts['expected']:,} done"]
     text.append(_columns(lines, "l" + "r" * len(shown), width))
     text += [f"{unit} failed: {error}" for unit, error in list(status["failed"].items())[:MOST]]
+    if status.get("reason"):
+        text.append(f"{status['status']}: {status['reason']}")
     if status["status"] in ("LOST", "CANCELLED"):
         text.append("The command that began it goes on where it was.")
+    return "\n".join(text)
+
+
+def plan_table(rows: Sequence[Row], end: Row, *, width: int = 120) -> str:
+    """Return what ``--plan`` says (``flambe.experiment.preview``) as text: a line for each stage and each reason why it runs."""
+    shown = [action for action in _ACTIONS if any(row["action"] == action for row in rows)]
+    lines = [("stage", *shown, "why")]
+    for stage in dict.fromkeys(row["stage"] for row in rows):
+        mine = [row for row in rows if row["stage"] == stage]
+        counts = Counter(row["action"] for row in mine)
+        reasons = Counter(row["why"] for row in mine if "why" in row)
+        cells = [str(counts[action] or "·") for action in shown]
+        if counts[SEARCH]:
+            cells[shown.index(SEARCH)] = f"≤ {mine[0]['at_most']}"
+        several = len(reasons) > 1
+        said = [f"{why} ({count})" if several else why for why, count in reasons.most_common(_REASONS)] or [""]
+        if len(reasons) > _REASONS:
+            said.append(f"… and {len(reasons) - _REASONS:,} other reasons")
+        lines.append((stage, *cells, said[0]))
+        lines += [("", *("" for _ in shown), more) for more in said[1:]]
+    text = [_columns(lines, "l" + "r" * len(shown) + "l", width)]
+    if "continues" in end:
+        text.append(f"It goes on with {end['continues']}.")
+    if end.get("worker_seconds"):
+        text.append(f"As before it takes {sum(end['worker_seconds'].values()):,.1f} s of one worker.")
     return "\n".join(text)
 
 

@@ -11,7 +11,7 @@ import msgspec
 from flambe.compile.trials import searched_together
 from flambe.pipeline.graph import StageGraph
 from flambe.pipeline.grown import GrownVariants, stages_of, units_again
-from flambe.pipeline.population import explored
+from flambe.pipeline.population import check_population, explored
 from flambe.pipeline.reduce import Candidate, best_of, group_of
 from flambe.pipeline.settled_key import grown_key, listed_key
 from flambe.pipeline.variants import Variant, choices_of, expand
@@ -21,6 +21,7 @@ from flambe.record.settled import Settled
 from flambe.runner.plan import make_unit
 from flambe.runner.unit import Unit
 from flambe.search.budget import read_budget, scheduler_of
+from flambe.search.tune_adapter import is_population
 from flambe.spec.nodes import Spec, Stage
 
 RUN, REUSE, SEARCH = "run", "reuse", "search"
@@ -141,6 +142,8 @@ class _Planner:
             needs = {need: self._unit_of[variant.above[need]] for need in variant.needs}
             units[variant] = make_unit(self._spec, concrete, variant.params, needs, self._root)
         self._unit_of.update(units)
+        if is_population(stage.scheduler):
+            check_population(self._spec, stage, units)
         found: dict[Variant, Found | None] = dict.fromkeys(units)
         if stage.scheduler is None:
             if self._store is not None and self.graph.may_reuse(name):

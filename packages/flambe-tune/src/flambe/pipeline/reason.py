@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache, cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -65,6 +65,10 @@ class Reasons:
                     (one for one in plans if unit.params == one["params"] or unit.variant == one["variant"]), None
                 )
                 if same is None:
+                    known = any(_own(unit.params, unit.stage) == _own(one["params"], unit.stage) for one in plans)
+                    if needs_that_run and known:
+                        # Which variants a reduce keeps is not known before they ran: it is no choice that is new.
+                        return _rests_on(needs_that_run)
                     return (
                         f"not tried in {run.root.name}: {_nearest(unit.params, [event['params'] for event in plans])}"
                     )
@@ -101,7 +105,7 @@ class Reasons:
         if before is not None and before != now and (found := _changed(before, now, unit.stage)):
             return f"{found} (in {name})"
         if needs_that_run:
-            return f"it rests on {', '.join(needs_that_run)}, which runs anew"
+            return _rests_on(needs_that_run)
         if run.spec.seed != self._spec.seed and SEED not in unit.params:
             return f"seed was {run.spec.seed} in {name}, is {self._spec.seed}"
         code = plan.get("code", {})
@@ -161,6 +165,15 @@ class Reasons:
         return f"not all variants of {stage} are as they were in {name}, and what decides about them rests on all"
 
 
+def _rests_on(stages: Iterable[str]) -> str:
+    return f"it rests on {', '.join(stages)}, which runs anew"
+
+
+def _own(params: Mapping[str, Any], stage: str) -> dict[str, Any]:
+    """Return the parameters of a stage itself, by their paths inside it."""
+    return {path.removeprefix(f"{stage}."): value for path, value in params.items() if path.startswith(f"{stage}.")}
+
+
 def _starts(state: LedgerState) -> tuple[dict[str, Event], set[str]]:
     """Return the last ``start`` event of each unit, and the units that were the first on a worker then."""
     starts: dict[str, Event] = {}
@@ -182,11 +195,8 @@ def _time(event: Event) -> datetime.datetime:
 
 def _body(spec: Spec, plan: Mapping[str, Any]) -> Any:
     stage = str(plan["stage"])
-    own = {
-        path.removeprefix(f"{stage}."): value for path, value in plan["params"].items() if path.startswith(f"{stage}.")
-    }
     try:
-        return Filler(spec.stage(stage).body)(own)
+        return Filler(spec.stage(stage).body)(_own(plan["params"], stage))
     except KeyError:
         return None
 
