@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from flambe.build.link import ORDER_RULE
-from flambe.compile import compile_text
+from flambe.compile import compile_file, compile_text
 from flambe.errors import ConfigFaults
 
 
@@ -250,7 +250,7 @@ TRAINED = "data: !Words {transform: {}}\nmodel: !Encoder {input_size: !g [1, 2]}
         (TRAINED, "model", "8:3: reduce of 'model' has nothing to compare: Encoder has no metric(). Did you mean 'train', whose Trainer has one?"),
         (TRAINED + "\ntest: !Tester {dataset: !@ data, model: !@ train.model}", "test", "9:3: reduce of 'test' has nothing to compare: Tester has no metric(). Did you mean 'train', whose Trainer has one?"),
         ("a: !Encoder {input_size: !g [1, 2]}\nb: !Anything {x: !@ a}", "b", "7:3: reduce of 'b' has nothing to compare: Anything has no metric(). Give it one that returns a number."),
-        ("a: !Script {script: go.py, args: [!g [1, 2]]}", "a", "6:3: reduce of 'a' has nothing to compare: its Script has no metric_fn. Name the function that reads the number: 'metric_fn: module:function'."),
+        ("a: !Script {script: go, args: [!g [1, 2]]}", "a", "6:3: reduce of 'a' has nothing to compare: its Script has no metric_fn. Name the function that reads the number: 'metric_fn: module:function'."),
     ],
     ids=["earlier", "later", "none", "script"],
 )  # fmt: skip
@@ -265,8 +265,64 @@ def test_what_measures_nothing_cannot_be_reduced(kit: Any, stages: str, stage: s
         ("a: !Encoder {input_size: 1}", "a"),  # one variant: nothing to leave out
         ("a: !Encoder {input_size: !g [1]}", "a"),
         ("a: !Encoder.load_from_path {path: !g [x, y]}", "a"),  # it may give an object of a class below
-        ("a: !Script {script: go.py, args: [!g [1, 2]], metric_fn: read:score}", "a"),
+        ("a: !Script {script: go, args: [!g [1, 2]], metric_fn: read:score}", "a"),
     ],
 )
 def test_what_may_measure_something_can_be_reduced(kit: Any, stages: str, stage: str) -> None:
     assert kit.pipeline(stages, f"reduce: {{{stage}: 1}}\n").stage(stage).reduce == 1
+
+
+# Programs ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder ``configs`` beside the working folder, with a program, what reads its metric, and a config that names them."""
+    folder = tmp_path / "configs"
+    folder.mkdir()
+    (folder / "train.py").touch()
+    (folder / "read.py").write_text("def score(folder): return 1\n")
+    (tmp_path / "cwd").mkdir()
+    monkeypatch.chdir(tmp_path / "cwd")
+    text = "read: ./read.py\n---\n!Experiment\npipeline:\n  a: !Script {script: train, metric_fn: read:score}\n"
+    (folder / "e.yaml").write_text(text)
+    return folder / "e.yaml"
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("a.script=./trian.py", "there is no program ./trian.py in {cwd}, where the text of a script begins"),
+        ("a.script=!g [train, ./trian.py]", "there is no program ./trian.py in {cwd}, where the text of a script begins"),
+        ("a.script=!file ./trian.py", "there is no file {folder}/trian.py. Did you mean 'train.py'?"),
+        ("a.metric_fn=read:scor", "read has no function 'scor', which metric_fn names. Did you mean 'score'?"),
+        ("a.metric_fn=score", "metric_fn of Script is 'score'; expected module:function"),
+    ],
+)  # fmt: skip
+def test_a_program_and_what_reads_its_metric_are_looked_for(program: Path, override: str, said: str) -> None:
+    with pytest.raises(ConfigFaults) as caught:
+        compile_file(program, [override])
+    (fault,) = caught.value.faults
+    assert fault.rule in ("missing-file", "missing-function")
+    assert str(fault).endswith(said.format(cwd=Path.cwd(), folder=program.parent))
+
+
+def test_a_program_beside_the_config_is_named_from_there(program: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    compile_file(program, ["a.script=./train.py"])
+    assert "From the folder of this file, wherever it is run: !file ./train.py" in capsys.readouterr().err
+    assert compile_file(program, ["a.script=!file ./train.py"]).stages[0].body["script"] == {
+        "$file": str(program.parent / "train.py")
+    }
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("seed", ["", "seed: 3", "seed: !seeds 2"])
+@pytest.mark.parametrize("value", ["'{seed}'", "!@ seed"])
+def test_who_wants_the_seed_is_told_how_a_program_gets_it(kit: Any, seed: str, value: str) -> None:
+    if (seed, value) == ("seed: 3", "'{seed}'"):  # a reference to a number
+        assert kit.pipeline(f"a: !Anything {{x: {value}}}", seed).stages[0].body["x"] == 3
+    else:
+        (fault,) = kit.faults(lambda: kit.pipeline(f"a: !Anything {{x: {value}}}", seed))
+        assert fault.endswith(
+            "a program gets it with 'seed_arg: seed' in its !Script, or from the variable FLAMBE_SEED."
+        )

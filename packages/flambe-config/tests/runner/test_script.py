@@ -153,6 +153,53 @@ def test_a_file_and_values_of_other_stages(folder: Path) -> None:
     assert "alone ['alone.py', '0.75']" in (root / "stages/stage_1/0/outputs.log").read_text()
 
 
+def test_what_reads_the_metric_is_found_before_the_program_runs(folder: Path) -> None:
+    root, rows = run(
+        spec(folder, {"script": "my_project.train", "output_dir_arg": "out", "metric_fn": "my_project.scores:scor"})
+    )
+    assert "my_project.scores has no scor. Did you mean 'score'?" in rows[0]["error"]
+    assert "given" not in (root / "stages/stage_0/0/outputs.log").read_text()
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("    raise ValueError('no score')", "ValueError: no score"),
+        ("    return '0.5'", "metric_fn returned '0.5', a str; expected a number or None"),
+    ],
+    ids=["raises", "text"],
+)
+def test_what_a_program_wrote_stays_when_its_metric_cannot_be_read(folder: Path, source: str, said: str) -> None:
+    (folder / "installable/my_project/scores.py").write_text(f"def score(folder):\n{source}\n")
+    root, rows = run(
+        spec(folder, {"script": "my_project.train", "output_dir_arg": "out", "metric_fn": "my_project.scores:score"})
+    )
+    assert rows[0]["status"] == "FAILED"
+    assert said in rows[0]["error"]
+    assert (root / "stages/stage_0/0/artifacts/score.txt").read_text() == "0\n"
+
+
+def test_a_metric_that_is_text_is_refused(folder: Path) -> None:
+    source = "class Teller:\n    def run(self): return False\n    def metric(self): return '0.5'\n"
+    (folder / "installable/my_project/scores.py").write_text(source)
+    given = spec(folder, {})
+    given.stages[0].body = {"$new": "my_project.scores:Teller"}
+    _, rows = run(given)
+    assert "metric() of Teller returned '0.5', a str; expected a number or None" in rows[0]["error"]
+
+
+def test_a_program_gets_the_seed_of_its_unit(folder: Path) -> None:
+    (folder / "seeded.py").write_text("import os\nimport sys\nprint('seed', os.environ['FLAMBE_SEED'], sys.argv[1:])\n")
+    seeds = []
+    for seed in (1, 2):
+        root, _ = run(spec(folder, {"script": "seeded.py", "seed_arg": "seed"}, seed=seed))
+        unit = json.loads((root / "stages/stage_0/0/run.json").read_text())
+        seeds.append(unit["seed"] % 2**32)
+        log = (root / "stages/stage_0/0/outputs.log").read_text()
+        assert log.startswith(f"seed {seeds[-1]} ['--seed', '{seeds[-1]}']\n")
+    assert seeds[0] != seeds[1]
+
+
 def test_a_result_is_taken_again_until_the_program_or_a_file_changes(folder: Path) -> None:
     (folder / "data.csv").write_text("1")
     given = spec(folder, {"script": "my_project.train", "args": ["data.csv"], "output_dir_arg": "out"})
@@ -193,7 +240,7 @@ def test_how_it_fails(folder: Path, arguments: dict[str, Any], said: str) -> Non
 
 
 def test_from_python(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    script = Script("installable/my_project/scores.py", max_steps=2, metric_fn=lambda output: 7)
+    script = Script("installable/my_project/scores.py", seed_arg="seed", max_steps=2, metric_fn=lambda output: 7)
     assert (script.run(), script.run()) == (True, False)
     assert script.metric() == 7.0
     with pytest.raises(RunFailed, match="ended with exit code 2"):

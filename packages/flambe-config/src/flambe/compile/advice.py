@@ -11,6 +11,12 @@ from flambe.compile.yaml import plain_value
 from flambe.errors import did_you_mean
 from flambe.spec.nodes import CONTINUOUS, MAP, kind_of
 
+SEED = (
+    "Random numbers follow from the run's seed by themselves; a program gets it with 'seed_arg: seed' in its !Script, "
+    "or from the variable FLAMBE_SEED."
+)
+"""What to do for who wants the seed of the experiment as an argument."""
+
 
 def advice(node: Any, type_: Type) -> str | None:
     """Return what to do about a value that does not fit, where that is clear."""

@@ -214,6 +214,10 @@ def _compile(
         from flambe.compile.reduce_check import check_reduced
 
         check_reduced(spec.stages, checker)
+    if any(stage.body.get(NEW) == SCRIPT for stage in spec.stages):
+        from flambe.compile.script_check import check_scripts
+
+        check_scripts(spec.stages, checker, lowering.library, lowering.folder)
     # One fault a place: what a wrong reference could not give has others.
     faults += [one for one in (*lowering.faults, *checker.faults) if one.position is None or one.position not in noted]
     noticed = [*warnings, *lowering.warnings, *checker.warnings]

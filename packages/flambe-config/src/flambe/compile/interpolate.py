@@ -305,7 +305,11 @@ class Interpolation:
         last = path.rpartition(".")[2]
         same = [one for one in known if one.rpartition(".")[2] == last]
         hint = f"Did you mean '{{{same[0]}}}'?" if len(same) == 1 else did_you_mean(path, known)
-        if hint is None:
+        if path == "seed" and self._tree.tag is not None:
+            from flambe.compile.advice import SEED
+
+            hint = SEED
+        elif hint is None:
             hint = f"For the text itself write {{{{{path}}}}}, or !P before it."
         elif len(same) != 1:
             hint = hint.replace("mean '", "mean '{").replace("'?", "}'?")
@@ -315,6 +319,10 @@ class Interpolation:
     def _searched(self, path: str, tag: str) -> Searched:
         if self._tree.tag is None:  # the config of a function
             hint = "Write out the variants: flambe-compile FILE [OVERRIDE]... --expand | flambe exec"
+        elif path == "seed":
+            from flambe.compile.advice import SEED
+
+            hint = SEED
         else:
             hint = f"Write a link: !@ {_link(path)}"
         what = f"{{{path}}} names a search ({tag}), whose value only a variant knows"

@@ -42,6 +42,12 @@ class LinkCheck:
                     at, "link-unknown", f"the link {text!r} begins with {root!r}, which is no stage", hint=hint
                 )
                 return
+            if root == "seed":
+                from flambe.compile.advice import SEED
+
+                what = f"the link {text!r} begins with {root!r}, which is no stage"
+                self._checker.fault(at, "link-unknown", what, hint=SEED)
+                return
             self._checker.fault(
                 at,
                 "link-unknown",

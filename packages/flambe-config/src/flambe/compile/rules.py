@@ -77,7 +77,7 @@ RULES = {
     "unset-variable": "The environment has no such variable.",
     "secret-in-text": "A variable whose name says that it is a secret stands inside of longer text.",
     # Functions
-    "missing-function": "The function that __main__ names is not there, or takes other arguments.",
+    "missing-function": "The function that __main__ or metric_fn names is not there, or takes other arguments.",
     # Files
     "missing-file": "The file is not there.",
     "unknown-file": "No file is declared by this name.",

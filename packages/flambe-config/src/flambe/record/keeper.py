@@ -317,6 +317,8 @@ class Keeper:
         """
         if streams:
             self._streams.append(unit.id, streams)
+        if final and unit.is_program and unit.id in self.state.running:
+            self._keep_artifacts(unit)
         record = self._units.find(unit.id)
         if record is not None:
             record.exit = end
@@ -377,6 +379,13 @@ class Keeper:
                 index.write(made.read_bytes())
         else:
             take(made, place)
+
+    def _keep_artifacts(self, unit: Unit) -> None:
+        """Take what a program has written, perhaps for hours, before it failed, or what reads its metric did."""
+        made = self._scratch.of_attempt(self.state.running[unit.id])
+        for name in (layout.ARTIFACTS, layout.ARTIFACT_INDEX):
+            if (made / name).exists() and not (name == layout.ARTIFACTS and _is_empty(made / name)):
+                self._take(made / name, self.paths.unit(unit.stage, unit.variant).root / name)
 
     def _forget(self, unit: str) -> None:
         self._units.forget(unit)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from flambe.errors import UsageError
+from flambe.errors import RunFailed, UsageError
 
 _encode = msgspec.json.Encoder().encode
 _LONGEST_LINE = 1 << 16
@@ -49,6 +49,18 @@ def check_key(key: str) -> None:
         raise ValueError(f"the metric key {key!r} begins with '_', which is kept for our own keys")
     if key == "step":
         raise ValueError("the metric key 'step' is kept for the step of a line; call it otherwise")
+
+
+def metric_value(value: Any, source: str) -> float | None:
+    """Return what a metric is compared by. source: what gave it, for words. Raises RunFailed for what is no number: a text, say."""
+    if value is None:
+        return None
+    if not isinstance(value, str | bytes | bytearray):
+        try:
+            return float(value)
+        except (TypeError, ValueError):
+            pass  # told below, as a text is
+    raise RunFailed(f"{source} returned {value!r}, a {type(value).__qualname__}", expected="a number or None")
 
 
 def plain_number(value: Any) -> Any:

@@ -19,9 +19,11 @@ from flambe.build.trust import resolve
 from flambe.errors import ConfigError, RunFailed
 from flambe.logging.log import METRICS_VARIABLE, current_buffer
 from flambe.record.code import local_places
+from flambe.record.metrics import metric_value
 from flambe.runnable.environment import get_env
 from flambe.runner.environment import active, note_input
 
+SEED_VARIABLE = "FLAMBE_SEED"
 _GRACE_S = 10.0
 _SHOWN_LINES = 3
 # The child asks to be ended with this process, then becomes the program: it is found by nobody else when we are killed.
@@ -39,17 +41,20 @@ class Script(Component):
 
     Parameters
     ----------
-    script: a module that can be run (of an extension, say), or the path of a Python file.
+    script: a module that can be run (of an extension, say), or the path of a Python file: text begins at the working folder,
+        ``!file`` at the YAML file.
     args: positional arguments as a list; or a mapping, which stands for ``kwargs``.
     kwargs: name → value, given as ``--name value``. None and True give ``--name`` alone, False nothing, a list several words;
         a name that begins with ``-`` stays as it is.
     output_dir_arg: name of an argument that gets the folder for what the program writes.
+    seed_arg: name of an argument that gets the program's seed: a whole number below 2**32 that follows from the run's seed.
     max_steps: how often the program is run, a step each; once by default.
     metric_fn: called with that folder after each run; returns what variants are compared by. A function, or ``module:function``.
     pos_args, keyword_args: other names of ``args`` and ``kwargs``.
     lower_is_better: direction of the metric.
 
-    The program finds the folder as ``flambe.get_env().output_path`` too, and ``flambe.log`` in it logs to the unit.
+    The program finds the folder as ``flambe.get_env().output_path`` too, its seed in the variable ``FLAMBE_SEED``, and
+    ``flambe.log`` in it logs to the unit.
     """
 
     def __init__(
@@ -63,6 +68,7 @@ class Script(Component):
         pos_args: Sequence[Any] | None = None,
         keyword_args: Mapping[str, Any] | None = None,
         lower_is_better: bool = False,
+        seed_arg: str | None = None,
     ) -> None:
         super().__init__()
         self.script = script
@@ -73,6 +79,7 @@ class Script(Component):
             positional, named = (), positional
         self.words = [*map(_positional, positional or ()), *_options(named or {})]
         self.output_dir_arg = output_dir_arg
+        self.seed_arg = seed_arg
         self.max_steps = 1 if max_steps is None else max_steps
         self.metric_fn = metric_fn
         self.lower_is_better = lower_is_better
@@ -81,7 +88,7 @@ class Script(Component):
         self.register_attrs("steps_done", "_metric")
 
     def run(self) -> bool:
-        """Run the program once. True while it is to be run again.
+        """Run the program once. True while it is to be run again. What reads its metric is found before it begins.
 
         Raises RunFailed with the last lines of its stderr when it ends with another exit code than 0, ConfigError when there is no
         such program.
@@ -91,11 +98,15 @@ class Script(Component):
         command = [sys.executable, *self._program(), *self.words]
         if self.output_dir_arg is not None:
             command += _options({self.output_dir_arg: str(output)})
+        seed = _seed()
+        if self.seed_arg is not None:
+            command += _options({self.seed_arg: seed})
+        score = None if self.metric_fn is None else self._metric_function()
         self._note_inputs()
         with _metrics() as metrics:
-            _run(command, self.script, {**_surroundings(), **metrics})
-        if self.metric_fn is not None:
-            self._metric = float(self._metric_function()(str(output)))
+            _run(command, self.script, {**_surroundings(), SEED_VARIABLE: seed, **metrics})
+        if score is not None:
+            self._metric = metric_value(score(str(output)), "metric_fn")
         self.steps_done += 1
         return self.steps_done < self.max_steps
 
@@ -200,6 +211,12 @@ def _word(value: Any, what: str) -> str:
     if not isinstance(value, str | int | float | os.PathLike):
         raise ConfigError(f"{what} is a {type(value).__qualname__}", expected="text, a number, or a list of these")
     return os.fspath(value) if isinstance(value, os.PathLike) else str(value)
+
+
+def _seed() -> str:
+    """Return the seed of the running unit as every generator takes it; alone it is the one around us, or that of a run without one."""
+    running = active()
+    return os.environ.get(SEED_VARIABLE, "0") if running is None else str(running.unit.seed % 2**32)
 
 
 def _surroundings() -> dict[str, str]:

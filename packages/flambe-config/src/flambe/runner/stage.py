@@ -26,6 +26,7 @@ from flambe.record.artifacts import Artifacts
 from flambe.record.code import check_imported
 from flambe.record.inputs import Input, declared_input, joined
 from flambe.record.layout import ARTIFACTS, CHECKPOINT, METRICS, OUTPUTS, STEPS, TENSORBOARD
+from flambe.record.metrics import metric_value
 from flambe.record.refused import kept_in
 from flambe.runnable.environment import CWD_VARIABLES, as_text, get_env, swap
 from flambe.runnable.function import Function
@@ -281,7 +282,7 @@ class StageRun:
     def _metric(self) -> float | None:
         metric = getattr(self.component, "metric", None)
         value = metric() if callable(metric) else None
-        return None if value is None else float(value)
+        return metric_value(value, f"metric() of {type(self.component).__qualname__}")
 
     def _save_step(self) -> None:
         folder = self.folder / STEPS / str(self.steps_done)

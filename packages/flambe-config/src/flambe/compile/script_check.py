@@ -1,0 +1,61 @@
+"""The check of ``!Script``: its program is there, and so is the function that reads its metric."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from flambe.compile.extensions import near_file
+from flambe.errors import did_you_mean
+from flambe.spec.nodes import GRID, NEW, SCRIPT, Stage, kind_of
+
+if TYPE_CHECKING:
+    from flambe.compile.check import Checker
+    from flambe.compile.library import Library
+    from flambe.compile.lowering import Where
+
+
+def check_scripts(stages: Sequence[Stage], checker: Checker, library: Library, folder: str) -> None:
+    """Note programs and metric functions that are not there. folder: of the YAML file, where people look for a path to begin."""
+    for index, stage in enumerate(stages):
+        if stage.body.get(NEW) != SCRIPT:
+            continue
+        at: Where = ("stages", index, "body")
+        for place, script in _texts(stage.body.get("script"), (*at, "script")):
+            _program(script, place, checker, folder)
+        for place, function in _texts(stage.body.get("metric_fn"), (*at, "metric_fn")):
+            _function(function, place, checker, library)
+
+
+def _texts(node: Any, at: Where) -> Iterator[tuple[Where, str]]:
+    if isinstance(node, str):
+        yield at, node
+    elif kind_of(node) == GRID:
+        for index, option in enumerate(node[GRID]):
+            yield from _texts(option, (*at, GRID, index))
+
+
+def _program(script: str, at: Where, checker: Checker, folder: str) -> None:
+    path = os.path.expanduser(script)
+    # An absolute one may be of another machine, a module of another environment.
+    if not (script.endswith(".py") or "/" in script) or os.path.isabs(path) or os.path.isfile(path):
+        return
+    what = f"there is no program {script} in {os.getcwd()}, where the text of a script begins"
+    if os.path.isfile(os.path.join(folder, path)):
+        checker.warn(at, "missing-file", f"{what}. From the folder of this file, wherever it is run: !file {script}")
+    else:
+        checker.fault(at, "missing-file", what, hint=near_file(os.path.abspath(path)))
+
+
+def _function(target: str, at: Where, checker: Checker, library: Library) -> None:
+    module, colon, name = target.partition(":")
+    if not colon:
+        what = f"metric_fn of Script is {target!r}"
+        checker.fault(at, "missing-function", what, expected="module:function")
+    elif library.module(module) is not None and not library.may_export(module, name):
+        hint = did_you_mean(name, library.names(module))
+        checker.fault(at, "missing-function", f"{module} has no function {name!r}, which metric_fn names", hint=hint)
+
+
+__all__ = ["check_scripts"]
