@@ -14,7 +14,15 @@ from torch import nn
 import flambe
 from flambe.errors import ConfigError
 from flambe.metric import Perplexity
-from flambe.nlp.language_modeling import CorpusSampler, Enwiki8, LanguageModel, LMField, PTBDataset, Wiki103
+from flambe.nlp.language_modeling import (
+    CorpusDataset,
+    CorpusSampler,
+    Enwiki8,
+    LanguageModel,
+    LMField,
+    PTBDataset,
+    Wiki103,
+)
 from flambe.nn import Embedder, Embeddings, MixtureOfSoftmax, RNNEncoder, SoftmaxLayer, TransformerEncoder
 from flambe.tokenizer import CharTokenizer
 
@@ -119,6 +127,32 @@ def test_wiki103_and_enwik8(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         Enwiki8()
 
 
+def test_a_text_file_of_ones_own(tmp_path: Path) -> None:
+    text = tmp_path / "mine.txt"
+    text.write_text(" one two \n\nthree\n")
+    (tmp_path / "more").mkdir()
+    for name in ("b", "a"):
+        (tmp_path / "more" / name).write_text(f"{name} four\n")
+    data = CorpusDataset(str(text), str(tmp_path / "more"), end_of_line_token="EOL", transform={"text": LMField()})
+    assert data.raw.tolist() == [["one two EOL three EOL"], ["a four EOL b four EOL"]]
+    assert data.test.is_empty()
+    ids, following = next(CorpusSampler(batch_size=2, unroll_size=2).sample(data.train))
+    assert ids.tolist() == [[2, 3], [4, 5]]
+    assert following.tolist() == [[3, 4], [5, 4]]
+    flambe.save(data, str(tmp_path / "saved"))
+    text.unlink()
+    assert torch.equal(flambe.load(str(tmp_path / "saved")).train[0][0], data.train[0][0]), "no file is read again"
+    assert CorpusDataset(str(tmp_path / "more"), split_by_line=True).train.raw.tolist() == [["a four"], ["b four"]]
+    with pytest.raises(ConfigError, match=r"mine.txt does not exist. A relative path"):
+        CorpusDataset(str(text))
+    text.write_bytes("é".encode("latin-1"))
+    with pytest.raises(ConfigError, match=r"mine.txt is not in utf-8: .*Check encoding"):
+        CorpusDataset(str(text))
+    text.write_text("\n")
+    with pytest.raises(ConfigError, match=r"mine.txt has no text"):
+        CorpusDataset(str(text))
+
+
 def test_a_corpus_in_parallel_streams() -> None:
     text = torch.arange(23)
     data = [(text[:-1], text[1:])]
@@ -131,7 +165,7 @@ def test_a_corpus_in_parallel_streams() -> None:
     assert [b.tolist() for b, _ in sampler.iterate(data, start=(1, 1), n_epochs=2)] == [batches[3][0].tolist()]
     assert [b.size(1) for b, _ in CorpusSampler(2, 4, drop_last=False).sample(data)] == [4, 4, 3]
     assert CorpusSampler(2, 4, downsample=0.5).length(data) == 1
-    with pytest.raises(ValueError, match="here are 2; give the dataset split_by_line: false"):
+    with pytest.raises(ValueError, match="here are 2. Read files of text with `!CorpusDataset"):
         sampler.sample(data * 2)
     with pytest.raises(ValueError, match="a text of 22 tokens is too short for 8 streams of 4"):
         CorpusSampler(8, 4).sample(data)

@@ -58,7 +58,7 @@ def read_table(
         raise ValueError(f"columns must be all names or all numbers, got {columns}")
     if quotechar is not None and len(quotechar) != 1:
         raise ValueError(f"quotechar must be one character, or null where quotes are plain text, got {quotechar!r}")
-    files = _files(path)
+    files = files_of(path)
     rows: list[tuple[str, ...]] = []
     names: list[str] | None = None
     for file in files:
@@ -130,7 +130,7 @@ def numbers_where_possible(
 def separator_hint(path: str, sep: str | None, encoding: str | None) -> str | None:
     """Return what to say about a file of which ``sep`` makes a single column: the other sign that its first line has."""
     try:
-        file = _files(path)[0]
+        file = files_of(path)[0]
     except (ConfigError, IndexError):
         return None  # a subclass reads something else
     with file.open(encoding=encoding, errors="replace") as stream:
@@ -156,7 +156,8 @@ def _tell_of_joined_rows(file: Path, frame: pandas.DataFrame, sep: str, quotecha
         )
 
 
-def _files(path: str) -> list[Path]:
+def files_of(path: str) -> list[Path]:
+    """Return the file at ``path``, or those of the folder there, by name and without hidden ones. Raises as ``locate``."""
     place = locate(path)
     if place.is_dir():
         return sorted(file for file in place.iterdir() if file.is_file() and not file.name.startswith("."))

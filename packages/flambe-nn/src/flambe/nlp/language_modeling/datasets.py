@@ -1,44 +1,18 @@
-"""Datasets for language models. Each has one column, ``text``."""
+"""Published datasets for language models. Each has one column, ``text``."""
 
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import ClassVar
 
 from flambe.dataset.source_file import SourceFile
-from flambe.dataset.tabular import TabularDataset, Transform
+from flambe.dataset.tabular import Transform
 from flambe.errors import ConfigError
-
-Texts = Mapping[str, str]
-
-
-class _Corpus(TabularDataset):
-    """Running text in three splits: a row each, or a row a line."""
-
-    def __init__(
-        self, split_by_line: bool, end_of_line_token: str | None, cache: bool, transform: Transform | None
-    ) -> None:
-        texts = self._texts()
-        rows = {name: [(row,) for row in _rows(text, split_by_line, end_of_line_token)] for name, text in texts.items()}
-        super().__init__(
-            rows["train"], rows["val"], rows["test"], cache=cache, named_columns=["text"], transform=transform
-        )
-
-    @classmethod
-    def _texts(cls) -> Texts:
-        """Return the text of ``train``, ``val`` and ``test``."""
-        raise TypeError(f"{cls.__name__} must implement _texts()")
+from flambe.nlp.language_modeling.corpus import Corpus
 
 
-def _rows(text: str, split_by_line: bool, end_of_line_token: str | None) -> Iterable[str]:
-    end = "" if end_of_line_token is None else f" {end_of_line_token}"
-    lines = [line.strip() + end for line in text.split("\n") if line.strip()]
-    return lines if split_by_line else [" ".join(lines)]
-
-
-class PTBDataset(_Corpus):
+class PTBDataset(Corpus):
     """The Penn Treebank as Mikolov prepared it: 10,000 words; one column ``text``.
 
     Files are looked for as ``ptb/train.txt`` (``valid.txt``, ``test.txt``) below ``FLAMBE_DATA``, then in the user's
@@ -61,16 +35,13 @@ class PTBDataset(_Corpus):
         split_by_line: bool = True,
         end_of_line_token: str | None = None,
     ) -> None:
-        super().__init__(split_by_line, end_of_line_token, cache, transform)
-
-    @classmethod
-    def _texts(cls) -> Texts:
         names = {"train": "train.txt", "val": "valid.txt", "test": "test.txt"}
-        files = {split: SourceFile("ptb", name, cls.PTB_URL + name).fetch() for split, name in names.items()}
-        return {split: file.read_text(encoding="utf-8") for split, file in files.items()}
+        files = {split: SourceFile("ptb", name, self.PTB_URL + name).fetch() for split, name in names.items()}
+        texts = {split: file.read_text(encoding="utf-8") for split, file in files.items()}
+        super().__init__(texts, split_by_line, end_of_line_token, cache, transform)
 
 
-class Wiki103(_Corpus):
+class Wiki103(Corpus):
     """WikiText-103 (Merity et al. 2017): 103 million words of good Wikipedia articles; one column ``text``.
 
     ``wikitext-103/wikitext-103-v1.zip`` is looked for below ``FLAMBE_DATA``, then in the user's cache, then downloaded.
@@ -94,19 +65,15 @@ class Wiki103(_Corpus):
         end_of_line_token: str | None = "<eol>",  # noqa: S107
         remove_headers: bool = False,
     ) -> None:
-        self.remove_headers = remove_headers
-        super().__init__(split_by_line, end_of_line_token, cache, transform)
-
-    def _texts(self) -> Texts:  # type: ignore[override]  # which texts there are depends on an argument
         path = SourceFile("wikitext-103", "wikitext-103-v1.zip", self.WIKI_URL).fetch()
         names = {"train": "wiki.train.tokens", "val": "wiki.valid.tokens", "test": "wiki.test.tokens"}
         texts = {split: _member(path, f"wikitext-103/{name}").decode() for split, name in names.items()}
-        if self.remove_headers:
+        if remove_headers:
             texts = {split: "\n".join(filter(_is_no_title, text.split("\n"))) for split, text in texts.items()}
-        return texts
+        super().__init__(texts, split_by_line, end_of_line_token, cache, transform)
 
 
-class Enwiki8(_Corpus):
+class Enwiki8(Corpus):
     """The first hundred million bytes of Wikipedia (Hutter 2006), for models of characters; one column ``text``.
 
     Split as is usual: 90, 5 and 5 million bytes. ``enwik8/enwik8.zip`` is looked for below ``FLAMBE_DATA``, then in the
@@ -131,15 +98,12 @@ class Enwiki8(_Corpus):
         end_of_line_token: str | None = None,
         num_eval_symbols: int = 5_000_000,
     ) -> None:
-        self.num_eval_symbols = num_eval_symbols
-        super().__init__(split_by_line, end_of_line_token, cache, transform)
-
-    def _texts(self) -> Texts:  # type: ignore[override]  # how long they are depends on an argument
         path = SourceFile("enwik8", "enwik8.zip", self.ENWIKI_URL).fetch()
-        text, held = _member(path, "enwik8").decode("latin-1"), self.num_eval_symbols
+        text, held = _member(path, "enwik8").decode("latin-1"), num_eval_symbols
         if not 0 < 2 * held < len(text):
             raise ValueError(f"num_eval_symbols is {held}, and the text has {len(text)} bytes")
-        return {"train": text[: -2 * held], "val": text[-2 * held : -held], "test": text[-held:]}
+        texts = {"train": text[: -2 * held], "val": text[-2 * held : -held], "test": text[-held:]}
+        super().__init__(texts, split_by_line, end_of_line_token, cache, transform)
 
 
 def _member(path: Path, name: str) -> bytes:

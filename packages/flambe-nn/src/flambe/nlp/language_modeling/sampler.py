@@ -72,7 +72,8 @@ class CorpusSampler(Sampler):
         """Number of batches in an epoch. Raises ValueError as ``sample``."""
         if len(data) != 1:
             raise ValueError(
-                f"a corpus is one example with the whole text, and here are {len(data)}; give the dataset split_by_line: false"
+                f"a corpus is one example with the whole text, and here are {len(data)}. Read files of text with "
+                "`!CorpusDataset {train_path: …, val_path: …}`; PTBDataset, Wiki103 and Enwiki8 need `split_by_line: false`"
             )
         positions = self._positions(len(data[0][0]))
         return positions // self.unroll_size if self.drop_last else -(-positions // self.unroll_size)
