@@ -42,7 +42,7 @@ _TAKES: Mapping[type, str] = {
 """What losses of torch take: their own errors may not say it."""
 
 # Errors that say what they have to, and what the twin takes may be just too much.
-_PASS = (FlambeError, torch.OutOfMemoryError)
+_PASS = (FlambeError, torch.cuda.OutOfMemoryError)
 
 
 def try_first_batches(trainer: Trainer) -> None:
@@ -57,7 +57,7 @@ def try_first_batches(trainer: Trainer) -> None:
     twin = _twin(trainer)
     if twin is None:
         return
-    with leaving_no_trace(), suppress(torch.OutOfMemoryError):
+    with leaving_no_trace(), suppress(torch.cuda.OutOfMemoryError):
         if _is_own(twin, "_train_step"):
             twin.model.train()
             _Trial(twin, "train", twin.train_sampler).train()
