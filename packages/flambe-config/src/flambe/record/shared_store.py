@@ -2,8 +2,9 @@
 
 A result is one file, ``KEY.tar``: the folder of its unit and the event that committed it. What a scheduler or a search has decided
 about as a whole is one file too: a numbered folder for each unit that is no result of its own, and a list. A file is there as a whole
-or not at all, and nothing ever changes one, so any number of runs may read and write at once, and whoever needs the room may delete. Taking one opens no pickle and imports nothing:
-its files are checked by their digests, as those of an earlier run are.
+or not at all, and nothing changes one, so any number of runs may read and write at once, and whoever needs the room may delete.
+One that cannot be taken (it was cut, or what was read for it has changed since) is replaced by the next result of its key.
+Taking one opens no pickle and imports nothing: its files are checked by their digests, as those of an earlier run are.
 """
 
 from __future__ import annotations
@@ -69,6 +70,12 @@ class SharedStore:
         found = self._nearer.find(key)
         if found is not None or key not in self._keys:
             return found
+        taken = self._taken(key)
+        if taken is None:
+            self._keys.discard(key)
+        return taken
+
+    def _taken(self, key: str) -> Found | None:
         folder = self._fetch(key)
         if folder is None:
             return None
@@ -81,11 +88,17 @@ class SharedStore:
 
     def find_settled(self, key: str) -> Settled | None:
         """Return stages that were settled under this key, all of whose results are whole, with inputs that are unchanged here."""
-        from flambe.record.settled import Settled, SettledUnit
-
         found = self._nearer.find_settled(key)
         if found is not None or key not in self._keys:
             return found
+        settled = self._taken_settled(key)
+        if settled is None:
+            self._keys.discard(key)
+        return settled
+
+    def _taken_settled(self, key: str) -> Settled | None:
+        from flambe.record.settled import Settled, SettledUnit
+
         folder = self._fetch(key)
         if folder is None:
             return None
@@ -142,7 +155,7 @@ class SharedStore:
                 file = self._folder / f"{key}{_END}"
             else:
                 self._scheme.download(f"{self.address}/{key}{_END}", file.parent)
-            with tarfile.open(file) as archive:
+            with tarfile.open(file, "r:") as archive:
                 archive.extractall(folder, filter="data")
         except (OSError, tarfile.TarError, FlambeError) as error:
             self._warn(key, error)
@@ -150,7 +163,7 @@ class SharedStore:
         return folder
 
     def _warn(self, key: str, error: Exception) -> None:
-        say(f"{self.address}/{key}{_END} cannot be taken: {error}")
+        say(f"{self.address}/{key}{_END} cannot be taken, and will be replaced: {error}")
 
     def _found(self, folder: Path, event: Event, key: str, *, in_part: bool = False) -> Found | None:
         record = ResultStore.whole(folder, event, in_part=in_part)
