@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -132,6 +133,16 @@ def test_a_reader_follows_a_run_that_goes_on(tmp_path: Path) -> None:
     assert recorded.row()["best"] == "train/n_layers=10"
     keeper.close(COMPLETE)
     assert recorded.status == "COMPLETE"
+
+
+def test_what_diverged_is_never_the_best(tmp_path: Path) -> None:
+    keeper = swept(tmp_path)
+    ten = unit("train", "n_layers=10", **{"model.n_layers": 10})
+    keeper.commit(ten, 1, keeper.paths.scratch, StepReport(step=2, more=False, metric=math.inf, metric_name="Accuracy"))
+    recorded = next(iter(Reader(tmp_path)))
+    assert {one.id: one.metric for one in recorded.units()}["train/n_layers=10"] == math.inf
+    assert recorded.row()["best"] != "train/n_layers=10"
+    keeper.close(COMPLETE)
 
 
 def test_the_link_best_decides_and_reducing_tells_what_was_kept(tmp_path: Path) -> None:

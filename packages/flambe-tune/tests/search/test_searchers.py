@@ -66,6 +66,22 @@ def test_choices_get_better(node, lower):
     assert sum(losses[20:]) < 0.8 * sum(losses[:20])
 
 
+@pytest.mark.parametrize("node", [OPTUNA, KDE], ids=["optuna", "kde"])
+@pytest.mark.parametrize("lower", [True, False], ids=["lower is better", "higher is better"])
+def test_what_diverges_is_chosen_less_and_less(node, lower):
+    body = {"$new": "m:T", "lr": {"$uniform": [0, 1]}, "bad": {"$grid": [False, True]}}
+    adapter = SearcherAdapter(node, Space({"train": dimensions(body)}), seed=3)
+    bad = []
+    for index in range(40):
+        (choice,) = adapter.suggest(index)
+        bad.append(choice["bad"])
+        metric = math.nan if choice["bad"] else choice["lr"] - 7
+        adapter.result(index, 1, metric, lower_is_better=lower)
+        adapter.complete(index, 2, metric, lower_is_better=lower)
+    assert sum(bad[:10]) >= 3
+    assert sum(bad[20:]) <= 5  # half of them, where the search hears nothing
+
+
 @pytest.mark.slow
 def test_a_gaussian_process_needs_few_choices():
     two = {name: FLAT[name] for name in ("$new", "lr", "shift")}

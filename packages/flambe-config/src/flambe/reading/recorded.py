@@ -25,6 +25,7 @@ from flambe.reading.watched import LedgerTail, Watched
 from flambe.reading.work_time import seconds_between
 from flambe.record import layout
 from flambe.record.ledger import LedgerState
+from flambe.record.rank import is_comparable, rank
 from flambe.record.run import (
     CANCELLED,
     COMPLETE,
@@ -319,8 +320,12 @@ class RecordedRun:
             for unit in units:
                 if unit.variant == chosen and is_file_name(stage):
                     return unit
-        done = [unit for unit in units if unit.status == COMPLETE and unit.metric is not None]
-        return min(done, key=lambda unit: (unit.metric or 0.0) * (1 if unit.lower_is_better else -1), default=None)
+        ranked = [
+            (rank(unit.metric, lower_is_better=bool(unit.lower_is_better)), place)
+            for place, unit in enumerate(units)
+            if unit.status == COMPLETE and is_comparable(unit.metric, lower_is_better=bool(unit.lower_is_better))
+        ]
+        return units[min(ranked)[1]] if ranked else None
 
 
 def _names(event: dict[str, Any]) -> tuple[str, str]:

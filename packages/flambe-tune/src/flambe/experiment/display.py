@@ -12,6 +12,7 @@ from flambe.cli.console import NORMAL, VERBOSE, level, rich_console, say, stderr
 from flambe.experiment.session import Display
 from flambe.experiment.table import cut, number
 from flambe.experiment.work import Phase, Work
+from flambe.record.rank import is_comparable
 from flambe.spec.nodes import Spec
 
 _COLUMNS = {
@@ -71,7 +72,7 @@ class LiveTable(Display):
         row[now] += 1
         if work.phase is Phase.DONE and not work.reused:
             self._took.setdefault(work.stage, []).append(work.seconds)
-        if work.metric is not None and work.metric == work.metric:
+        if work.metric is not None and is_comparable(work.metric, lower_is_better=work.lower_is_better):
             best = self._best.get(work.stage)
             if best is None or (work.metric < best[0] if work.lower_is_better else work.metric > best[0]):
                 self._best[work.stage] = (work.metric, work.unit.variant)

@@ -8,7 +8,7 @@ many as there are seeds and variants of what was settled before. The search is t
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from flambe.errors import FlambeError
 from flambe.experiment.work import Work
@@ -99,9 +99,9 @@ class Growth:
         for choice in [choice for choice, left in self._open.items() if not left]:
             del self._open[choice]
             ends = [self._ends[position] for position in self._all[choice]]
-            metrics = [metric for _, metric in ends if metric is not None and math.isfinite(metric)]
+            metrics = [metric for _, metric in ends if metric is not None]
             # The lucky seeds of a choice that often diverges say little: one that failed is a failed choice.
-            mean = math.fsum(metrics) / len(metrics) if metrics and len(metrics) == len(ends) else None
+            mean = _mean(metrics) if metrics and len(metrics) == len(ends) else None
             step = max((step for step, _ in ends), default=0)
             self._proposer.complete(choice, step, mean, lower_is_better=lower_is_better)
 
@@ -124,6 +124,11 @@ class Growth:
     def _is_spent(self) -> bool:
         steps = self._budget.steps
         return self._asked >= self._budget.trials or (steps is not None and self._steps_in_all() >= steps)
+
+
+def _mean(metrics: Sequence[float]) -> float:
+    """Return a mean; NaN where one of them is no finite number."""
+    return math.fsum(metrics) / len(metrics) if all(map(math.isfinite, metrics)) else math.nan
 
 
 class GrowthRulings(Keen):

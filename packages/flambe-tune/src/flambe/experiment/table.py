@@ -8,6 +8,7 @@ from typing import Any
 
 from flambe.pipeline.plan import REUSE, RUN, SEARCH
 from flambe.record.layout import became, variant_name
+from flambe.record.rank import rank
 from flambe.record.run import COMPLETE
 
 Row = Mapping[str, Any]
@@ -117,10 +118,7 @@ def number(value: float) -> str:
 
 
 def _rank(row: Row) -> tuple[bool, float]:
-    metric = row["metric"]
-    if metric is None or metric != metric:
-        return (True, 0.0)
-    return (False, metric if row.get("lower_is_better") else -metric)
+    return rank(row["metric"], lower_is_better=row.get("lower_is_better", False))
 
 
 def _said(row: Row) -> str:

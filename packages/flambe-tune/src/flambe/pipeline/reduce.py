@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from flambe.record.rank import is_comparable
 from flambe.spec.digest import digest_of
 from flambe.spec.nodes import SEED
 
@@ -30,7 +31,7 @@ class Candidate:
 
     @property
     def is_comparable(self) -> bool:
-        return self.done and self.metric is not None and not math.isnan(self.metric)
+        return self.done and is_comparable(self.metric, lower_is_better=self.lower_is_better)
 
 
 class Spread(NamedTuple):
@@ -44,7 +45,7 @@ class Spread(NamedTuple):
 def best_of(candidates: Iterable[Candidate], count: int | None) -> list[Candidate]:
     """Return the ``count`` best, best first; all comparable ones when ``count`` is None.
 
-    A variant that failed or has no metric (NaN counts as none) never wins: it is not returned at all. Equal metrics
+    A variant that failed or has no metric (NaN counts as none, and so does the infinity on the good side) never wins: it is not returned at all. Equal metrics
     are told apart by order, so that the answer never depends on timing.
     The direction is that of the metric (``lower_is_better``).
 

@@ -8,6 +8,7 @@ that are to end in the state ``TERMINATED`` (``flambe.search.trial``).
 from __future__ import annotations
 
 import inspect
+import math
 import traceback
 from collections.abc import Collection, Mapping
 from typing import Any, Protocol
@@ -149,11 +150,12 @@ class AlgorithmAdapter:
         return self._left({TrialState.TERMINATED, TrialState.ERROR}, TrialState.TERMINATED)
 
     def complete(self, index: int, step: int, metric: float | None, *, lower_is_better: bool) -> None:
-        """Let the algorithm see the end of a choice; without a metric it counts as failed."""
+        """Let the algorithm see the end of a choice; without a metric that is a finite number it counts as failed."""
         trial = self._trials[self._names[index]]
-        if metric is not None and step > self._steps[index]:
+        failed = metric is None or not math.isfinite(metric)
+        if metric is not None and not failed and step > self._steps[index]:
             trial.metrics.append(-metric if lower_is_better else metric)
-        trial.state = TrialState.ERROR if metric is None else TrialState.TERMINATED
+        trial.state = TrialState.ERROR if failed else TrialState.TERMINATED
 
     def _left(self, states: Collection[TrialState], state: TrialState) -> list[int]:
         left = sorted(index for index in self._paused if self._trials[self._names[index]].state in states)

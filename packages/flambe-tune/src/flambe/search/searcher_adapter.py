@@ -43,7 +43,7 @@ _LEAST_OF_ZOOPT = 3
 """Choices below which ZOOpt ends the process."""
 _DRAWS_OF_ZOOPT = 100
 _WAITS_FOR_ALL = frozenset({_ZOOPT})
-"""What waits for the result of a choice that failed, for ever: it is told the worst one so far."""
+"""What waits for the result of a choice that failed, for ever: it is told the worst one so far, or none."""
 
 
 class SearcherAdapter:
@@ -62,6 +62,8 @@ class SearcherAdapter:
         self._random = RandomState(seed)
         self._name = class_name(str(node[NEW]))
         self._worst: float | None = None
+        self._diverged: list[tuple[int, int]] = []
+        """Choices, with their steps, that are told when there is a worst result."""
         # Libraries draw while they are imported, which happens once in a process: outside.
         kind = None if str(node[NEW]).startswith(OURS) else _resolved(str(node[NEW]), extensions or {})
         with self._random.installed(), _quiet():
@@ -97,15 +99,30 @@ class SearcherAdapter:
                 self._searcher.on_trial_result(_name(index), self._result(step, metric, lower_is_better))
 
     def complete(self, index: int, step: int, metric: float | None, *, lower_is_better: bool) -> None:
-        """Tell the last result of a choice; without a finite metric it counts as failed."""
-        failed = metric is None or not math.isfinite(metric)
-        result = None if metric is None or failed else self._result(step, metric, lower_is_better)
-        if failed and self._name in _WAITS_FOR_ALL:
-            failed, result = False, {TIME: step, METRIC: 0.0 if self._worst is None else self._worst}
+        """Tell the last result of a choice; without one it counts as failed. One that is no finite number, as of training that
+        diverged, is told as the worst there was so far, and as soon as there is one: a search that heard nothing of it would
+        choose alike again.
+        """
+        if metric is not None and math.isfinite(metric):
+            self._tell_end(index, self._result(step, metric, lower_is_better))
+            for other, steps in self._diverged:
+                self._tell_end(other, self._as_worst(steps))
+            self._diverged.clear()
+        elif self._name in _WAITS_FOR_ALL or (metric is not None and self._worst is not None):
+            self._tell_end(index, self._as_worst(step))
+        elif metric is not None:
+            self._diverged.append((index, step))
+        else:
+            self._tell_end(index, None)
+
+    def _tell_end(self, index: int, result: Mapping[str, Any] | None) -> None:
         with self._at_work("hearing of an end"):
             if self._name in _LEARNS_BETWEEN and result is not None:
                 self._searcher.on_trial_result(_name(index), result)
-            self._searcher.on_trial_complete(_name(index), result=result, error=failed)
+            self._searcher.on_trial_complete(_name(index), result=result, error=result is None)
+
+    def _as_worst(self, step: int) -> dict[str, Any]:
+        return {TIME: step, METRIC: 0.0 if self._worst is None else self._worst, "hyperband_info": {"budget": step}}
 
     def ruling(self, index: int) -> str:
         """Return that a choice goes on: what ends it is a scheduler, if anything does."""

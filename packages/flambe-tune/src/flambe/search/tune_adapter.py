@@ -230,10 +230,11 @@ class SchedulerAdapter:
 
     def _result(self, step: int, metric: float | None, *, required: bool) -> dict[str, Any]:
         result: dict[str, Any] = {TIME: step}
-        if metric is not None and not math.isnan(metric):
+        if metric is not None and math.isfinite(metric):
             result[METRIC] = metric
         elif metric is not None or required:
-            # Tune's schedulers sort by the metric and fail on None: nothing measured is the worst there is.
+            # Tune's schedulers sort by the metric, fail on None and interpolate: nothing measured is the worst there is, and so is
+            # an infinity on either side.
             result[METRIC] = self._worst
         return result
 
