@@ -64,7 +64,7 @@ def read_table(
     for file in files:
         note_input(file)
         try:
-            frame = pandas.read_csv(  # type: ignore[call-overload]  # its stubs know the words of header one by one
+            frame = pandas.read_csv(  # type: ignore[call-overload, misc]  # its stubs know the words of header one by one
                 file,
                 sep=sep,
                 header=header,
