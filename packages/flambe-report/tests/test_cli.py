@@ -181,6 +181,7 @@ def test_rows_that_nothing_matches_are_told(home: Path) -> None:
     for args, words in (
         (("ls", home, "-w", "status == 'x'"), "0 of 2 runs match"),
         (("ls", home, "-w", "status == 'x'", "--agg", "count(name)"), "0 of 2 runs match"),
+        (("ls", home, "-w", "stage == 'dataset'"), "0 of 2 runs match, but 2 units do: add --units"),
         (("ls", home / "sst" / "exp.0", "-w", "status == 'x'"), "0 of 15 units match"),
         (("curve", home, "-w", "status == 'x'"), "0 of 28 units match"),
         (("ls", home / "sst" / "exp.0", "-w", "stage == 'dataset'", "--best", "min(metric)"), "none of 1 has min(metric)"),

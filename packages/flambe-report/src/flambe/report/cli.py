@@ -67,8 +67,8 @@ def ls(paths: tuple[str, ...], units: bool | None, form: str | None, **options: 
     found = listing(reader, Request(units=units, **options))
     _tell_problems(reader, found=bool(found.rows))
     if not found.rows and len(reader):
-        none = f"none of {found.matched} has {options['best']}" if found.matched else no_match(reader, units=units)
-        say(f"flambe-report: {none}")
+        none = f"none of {found.matched} has {options['best']}" if found.matched else ""
+        say(f"flambe-report: {none or no_match(reader, options['where'], units=units)}")
     is_table = write_rows(found.rows, found.columns, form, table=found.table, whole=bool(options["columns"]))
     if is_table and units and "metric" in found.table and not options["agg"]:
         _explain_star(found.rows)
@@ -170,7 +170,7 @@ def curve(paths: tuple[str, ...], names: tuple[str, ...], where: str, form: str 
     rows = curve_rows(reader, where, names)
     _tell_problems(reader, found=bool(rows))
     if where and not rows and len(reader) and not reader.select(where, units=True):
-        say(f"flambe-report: {no_match(reader, units=True)}")
+        say(f"flambe-report: {no_match(reader, where, units=True)}")
     if form == "plot" or (form is None and data_is_terminal()):
         for line in plots(rows):
             emit(line)

@@ -70,10 +70,14 @@ def listing(reader: Reader, request: Request) -> Listing:
     return _plain(rows, request, matched)
 
 
-def no_match(reader: Reader, *, units: bool) -> str:
-    """Return what to say where there are runs and a query is true of none of them."""
+def no_match(reader: Reader, where: str, *, units: bool) -> str:
+    """Return what to say where there are runs and a query is true of none of them, or of their units."""
     count = len(reader.select(units=True)) if units else len(reader)
-    return f"0 of {counted(count, 'unit' if units else 'run')} match" if count else "no unit is recorded yet"
+    if not count:
+        return "no unit is recorded yet"
+    said = f"0 of {counted(count, 'unit' if units else 'run')} match"
+    meant = 0 if units else len(reader.select(where, units=True))
+    return f"{said}, but {counted(meant, 'unit')} {'does' if meant == 1 else 'do'}: add --units" if meant else said
 
 
 def _plain(rows: list[Row], request: Request, matched: int) -> Listing:
