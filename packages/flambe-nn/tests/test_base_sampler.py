@@ -16,6 +16,7 @@ from torch.nn.utils.rnn import pad_sequence
 from flambe.dataset import TabularDataset
 from flambe.dataset.column import ListColumn, RaggedColumn, offsets_of, pack
 from flambe.field import LabelField, TextField
+from flambe.learn.batches import BatchStream
 from flambe.sampler import BaseSampler, Sampler
 from flambe.sampler.base import collate_fn
 
@@ -159,8 +160,10 @@ def test_bad_parameters(options: Any, message: str) -> None:
 def test_faults_are_told_at_the_call() -> None:
     with pytest.raises(ValueError, match="no examples"):
         BaseSampler().sample([])
-    with pytest.raises(ValueError, match="drop_last leaves no batch: there are 3 examples and batch_size is 4"):
+    with pytest.raises(ValueError, match="with drop_last nothing is left of 3 examples, fewer than batch_size 4"):
         BaseSampler(4, drop_last=True).iterate(numbers(3))
+    with pytest.raises(ValueError, match="with drop_last nothing is left of 3 examples"):
+        BatchStream(BaseSampler(4, drop_last=True)).open(numbers(3))
     with pytest.raises(ValueError, match="pad_index has 3 values, but the examples have 2 columns"):
         next(BaseSampler(pad_index=(0, 0, 0)).sample(numbers(3)))
     rows = TabularDataset([("text", 1), ("more", 2)])

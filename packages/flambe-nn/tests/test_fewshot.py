@@ -37,7 +37,7 @@ def test_scores_are_minus_the_distance_to_class_means(distance: str) -> None:
 
 
 def test_what_is_missing_is_named() -> None:
-    with pytest.raises(ValueError, match="give prototypes, or support and support_label"):
+    with pytest.raises(ValueError, match="a batch has no support: give the trainer or evaluator an `!EpisodicSampler"):
         model()(torch.ones(1, 2, dtype=torch.long))
     with pytest.raises(ValueError, match="class 1 has no support example"):
         model().compute_prototypes(torch.zeros(2, 8), torch.tensor([0, 2]))

@@ -82,6 +82,17 @@ def test_a_split_without_examples() -> None:
         Evaluator(data, Threshold(), Accuracy(), device="cpu").run()
 
 
+def test_a_sampler_that_refuses_a_split() -> None:
+    evaluator = Evaluator(Data(), Threshold(), Accuracy(), BaseSampler(batch_size=31, drop_last=True), device="cpu")
+    with pytest.raises(ArgumentError) as refused:
+        evaluator.run()
+    assert str(refused.value) == (
+        "eval_sampler (BaseSampler) makes no batch of the split 'test': with drop_last nothing is left of 30 examples, fewer than "
+        "batch_size 31"
+    )
+    assert refused.value.argument == ("eval_sampler",)
+
+
 def test_default_sampler_keeps_the_order() -> None:
     sampler = Evaluator(Data(), Threshold(), Accuracy(), device="cpu").eval_sampler
     assert (sampler.batch_size, sampler.shuffle) == (16, False)

@@ -117,7 +117,8 @@ UNFIT = {
         "[3, 4] int64, [3] int64); expected what TextClassifier.forward(data, target=None) takes"
     ),
     (TRAIN, "train_sampler: !BaseSampler {batch_size: 40, drop_last: true}"): (
-        "11:20: train.train_sampler (BaseSampler): ValueError: drop_last leaves no batch: there are 24 examples and batch_size is 40"
+        "11:20: train_sampler (BaseSampler) makes no batch of the split 'train': with drop_last nothing is left of 24 examples, fewer "
+        "than batch_size 40"
     ),
     ("      val_path: val.tsv\n", ""): (
         "7:14: the TabularDataset has no examples in its split 'val'. Give it some, or another data set that has val."

@@ -6,12 +6,15 @@ import os
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from flambe.errors import ArgumentError
 from flambe.learn.processes import ALONE, Processes, started
+from flambe.runner.culprit import frames_of, owners
 
 
 class BatchStream:
@@ -56,7 +59,8 @@ class BatchStream:
         if self._source is not None:
             return
         if hasattr(self.sampler, "iterate"):
-            start = divmod(self.consumed, self.sampler.length(data))
+            # Of a sampler that makes no batch `iterate` says why.
+            start = divmod(self.consumed, self.sampler.length(data) or 1)
             if self._processes.several:
                 # It may have been drawn, and every process draws its own unless a seed was set before.
                 self.sampler.seed = self._processes.broadcast(self.sampler.seed)
@@ -107,6 +111,19 @@ def one_pass(sampler: Any, data: Any) -> Iterator[Any]:
     if hasattr(sampler, "iterate"):
         return iter(sampler.iterate(data, start=(0, 0), n_epochs=1))
     return iter(sampler.sample(data, n_epochs=1))
+
+
+@contextmanager
+def naming_split(split: str, sampler: Any, argument: str) -> Iterator[None]:
+    """Turn the ValueError by which ``sampler`` itself refuses a split into an ``ArgumentError`` of ``argument`` that names it."""
+    try:
+        yield
+    except ValueError as error:
+        *_, innermost = frames_of(error)
+        if owners(innermost)[0] is not sampler:
+            raise
+        what = f"{argument} ({type(sampler).__qualname__}) makes no batch of the split {split!r}: {error}"
+        raise ArgumentError(what, argument=[argument]) from error
 
 
 def default_device(device: object | None) -> str:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 import flambe
 from flambe.build.stateful import Stateful
-from flambe.learn.batches import default_device, to_device
+from flambe.learn.batches import default_device, naming_split, to_device
 from flambe.learn.contracts import AnySplit, Batches, Measure, Split
 from flambe.learn.first_batches import check_split
 from flambe.learn.tally import is_lower_better, metric_label
@@ -26,7 +26,7 @@ class Evaluator(Stateful):
     dataset: has the splits ``train``, ``val`` and ``test``.
     model: called with all tensors of a batch, returns (prediction, target).
     metric_fn: called with (prediction, target); a ``flambe.metric.Metric`` or a torch loss.
-    eval_sampler: default: batches of 16 in the order of the data.
+    eval_sampler: default: batches of 16 in the order of the data. A few-shot model needs an ``EpisodicSampler``.
     eval_data: ``train``, ``val`` or ``test``.
     device: default ``cuda`` if there is one, else ``cpu``.
     lower_is_better: whether a smaller ``metric_fn`` is better, for ``reduce``. Losses and metrics that say so need not
@@ -38,7 +38,7 @@ class Evaluator(Stateful):
     Raises
     ------
     ValueError: for another ``eval_data``, and in ``run`` when the sampler makes no batch.
-    ArgumentError: in ``run``, when the split is empty.
+    ArgumentError: in ``run``, when the split is empty, or the sampler refuses it.
     """
 
     def __init__(
@@ -83,7 +83,8 @@ class Evaluator(Stateful):
         with torch.inference_mode():
             data = check_split(self.dataset, self.eval_data)
             metrics = [self.metric_fn, *self.extra_metrics]
-            values = validate(metrics, self.eval_sampler, data, self._predict)
+            with naming_split(self.eval_data, self.eval_sampler, "eval_sampler"):
+                values = validate(metrics, self.eval_sampler, data, self._predict)
         self.eval_metric = values[0]
         for metric, value in zip(metrics, values, strict=True):
             flambe.log(f"{f'{block_name} ' if block_name else ''}Eval {metric_label(metric)}", value, 0)

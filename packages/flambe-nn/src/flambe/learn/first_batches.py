@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from flambe.build.made import signature_of
 from flambe.errors import ArgumentError, FlambeError
-from flambe.learn.batches import one_pass
+from flambe.learn.batches import naming_split, one_pass
 from flambe.learn.bounds import Argument, Bounds
 from flambe.learn.network import Network
 from flambe.learn.optimization import check_optimization
@@ -157,10 +157,12 @@ class _Trial:
             self._blame(error)
 
     def _drawn(self, sampler: Any) -> Any:
-        batch = next(one_pass(sampler, self._data), None)
+        argument = f"{self._split}_sampler"
+        with naming_split(self._split, sampler, argument):
+            batch = next(one_pass(sampler, self._data), None)
         if batch is None:
-            what = f"{type(sampler).__qualname__} makes no batch of {self._split}"
-            raise ArgumentError(what, argument=[f"{self._split}_sampler"])
+            what = f"{argument} ({type(sampler).__qualname__}) makes no batch of the split {self._split!r}"
+            raise ArgumentError(what, argument=[argument])
         return batch
 
     def _before_call(self, model: nn.Module, given: tuple[Any, ...]) -> None:

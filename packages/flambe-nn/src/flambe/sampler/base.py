@@ -184,8 +184,8 @@ class BaseSampler(SeededSampler):
             raise ValueError("there are no examples to sample from")
         if self.length(data) == 0:
             raise ValueError(
-                f"drop_last leaves no batch: there are {self._n_examples(len(data))} examples "
-                f"and batch_size is {self.batch_size}"
+                f"with drop_last nothing is left of {self._n_examples(len(data))} examples, fewer than batch_size "
+                f"{self.batch_size}"
             )
 
     def _n_examples(self, total: int) -> int:

@@ -67,7 +67,10 @@ class PrototypicalTextClassifier(Module):
         """
         if prototypes is None:
             if support is None or support_label is None:
-                raise ValueError("give prototypes, or support and support_label")
+                raise ValueError(
+                    "a batch has no support: give the trainer or evaluator an `!EpisodicSampler {n_support: …, n_query: …, "
+                    "n_episodes: …}` (train_sampler, val_sampler, eval_sampler); in Python, prototypes or support and support_label"
+                )
             prototypes = self.compute_prototypes(self.embedder(support), support_label)
         scores: Tensor = -self.distance_module(self.embedder(query), prototypes)
         return scores if query_label is None else (scores, query_label)
