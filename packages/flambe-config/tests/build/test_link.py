@@ -80,6 +80,15 @@ def test_a_malformed_link_is_refused(text: str, fault: str) -> None:
     assert caught.value.exit_code == 2
 
 
+def test_a_link_that_is_made_of_text_is_read_as_in_yaml() -> None:
+    link = Link("outer[inner].size")
+    assert (link.schematic_path, link.attr_path) == (["outer", "inner"], ["size"])
+    assert Link("outer", ["inner", "size"]) == Link(["outer"], ["inner", "size"]) == Link("outer.inner", ["size"])
+    assert FunctionCallLink("outer.double").link_target == FunctionCallLink(["outer"], ["double"]).link_target
+    with pytest.raises(MalformedLinkError, match="has a bracket that is never closed"):
+        Link("outer[inner")
+
+
 def test_a_link_without_a_root_is_refused() -> None:
     with pytest.raises(MalformedLinkError, match="has no root"):
         create_link_str([])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import sys
 import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -99,11 +100,26 @@ def test_resources_behind_urls_are_fetched_on_request(tmp_path, monkeypatch):
     assert (tmp_path / "fetched/words__words.txt").read_text() == "a"
 
 
+def test_an_object_is_as_good_as_its_schema(tmp_path, monkeypatch):
+    module = "from flambe.build import Component\nclass Piece(Component):\n    def __init__(self, size):\n        self.size = size\n"
+    (tmp_path / "piece_of_mine.py").write_text(module)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    piece = importlib.import_module("piece_of_mine").Piece
+    schema = _experiment(tmp_path, pipeline={"part": Schema(piece, size=2)}, reduce={}).spec()
+    built = _experiment(tmp_path, pipeline={"part": piece(size=2)}, reduce={}).spec()
+    assert built.stages == schema.stages
+    assert built.environment == schema.environment
+    assert built.environment.extensions == {"piece_of_mine": str(tmp_path / "piece_of_mine.py")}
+
+
 @pytest.mark.parametrize(
     ("changes", "error", "text"),
     [
         ({"name": "a b"}, ParsingRunnableError, "the name 'a b' cannot be used"),
         ({"name": "a" * 60 + "!"}, ParsingRunnableError, "cannot be used"),
+        ({"seed": "a"}, ParsingRunnableError, "seed is 'a'; expected an integer, 0 or more, or several of them"),
+        ({"seed": [1, -1]}, ParsingRunnableError, r"seed is \[1, -1\]; expected an integer, 0 or more, or several of them"),
+        ({"seed": []}, ParsingRunnableError, r"seed is \[\]; expected an integer, 0 or more, or several of them"),
         ({"pipeline": {"part": 3}, "reduce": {}}, ValueError, "the stage 'part' is a int, expected a Schema"),
         ({"reduce": {"hole": 1}}, ParsingRunnableError, "reduce names 'hole', which is no stage. Did you mean 'whole'?"),
         ({"resources": {"part": "."}}, ParsingRunnableError, "the stage 'part' has the name of a resource"),

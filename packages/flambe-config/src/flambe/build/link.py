@@ -201,7 +201,8 @@ class Link(Registrable):
 
     Parameters
     ----------
-    schematic_path: the root and the keys down the config (``["model", "encoder"]``).
+    schematic_path: the root and the keys down the config (``["model", "encoder"]``); or text as ``!@`` has it
+        (``"model[encoder].rnn.hidden_size"``).
     attr_path: attributes of the built object at that place (``["rnn", "hidden_size"]``).
     target: the ``Schema`` (or object) of the root; may be set later, but before the link is called.
     local: kept from version 0.4, where it told Tune's links from global ones; changes nothing here.
@@ -213,11 +214,14 @@ class Link(Registrable):
 
     def __init__(
         self,
-        schematic_path: Sequence[str | int],
+        schematic_path: Sequence[str | int] | str,
         attr_path: Sequence[str] | None = None,
         target: Any = None,
         local: bool = True,
     ) -> None:
+        if isinstance(schematic_path, str):
+            schematic_path, attributes = parse_link_str(schematic_path)
+            attr_path = [*attributes, *(attr_path or ())]
         if not schematic_path:
             raise _malformed("", "has no root")
         self.schematic_path: list[str | int] = list(schematic_path)

@@ -89,7 +89,9 @@ class Experiment(ClusterRunnable):
         self.stop_on_failure = stop_on_failure
         self.merge_plot = merge_plot
         self.user_provider = user_provider
-        self.seeds = [] if isinstance(seed, int) else list(seed)
+        self.seeds = [] if isinstance(seed, int | str) else list(seed)
+        if not all(isinstance(one, int) and one >= 0 for one in self.seeds or [seed]):
+            raise ParsingRunnableError(f"seed is {seed!r}", expected="an integer, 0 or more, or several of them")
         self.seed: int = seed if isinstance(seed, int) else self.seeds[0]
         self.inject_extensions(dict(extensions or {}))
 
@@ -128,7 +130,10 @@ class Experiment(ClusterRunnable):
                     reduce=self.reduce.get(stage),
                     scheduler=nodes.plain(self.schedulers.get(stage), stage),
                     search=nodes.plain(self.search.get(stage), stage),
-                    seedless=isinstance(value, Schema) and getattr(value.component_subclass, "seedless", False),
+                    seedless=getattr(
+                        value.component_subclass if isinstance(value, Schema) else value, "seedless", False
+                    )
+                    is True,
                 )
                 for stage, value in self.pipeline.items()
             ],
@@ -161,6 +166,7 @@ class Experiment(ClusterRunnable):
         from flambe.compile.spec_check import check_arguments
         from flambe.experiment.display import choose_display
         from flambe.experiment.session import AUTO, LOCAL, Settings, run_experiment
+        from flambe.record.run import FAILED
 
         set_level(verbose=verbose)
         settings = Settings(runner=LOCAL if debug or self.debug else AUTO, workers=workers, force=force)
@@ -174,6 +180,8 @@ class Experiment(ClusterRunnable):
                 f"{summary.counts['failed']} variants failed: see {summary.run}",
                 hint="flambe-report ls shows their errors.",
             )
+        if summary.status == FAILED:
+            raise UnsuccessfulRunnableError(f"{summary.reason}: see {summary.run}")
         return summary
 
     def refuse_unknown_stages(self, *parameters: str) -> None:
@@ -250,10 +258,11 @@ class _Nodes:
         if isinstance(value, Schema):
             self._extensions.update(value.aggregate_extensions_metadata())
             node = self._writer.stage(value, (stage,))
-            for module, file in modules_in(node).items():
-                self._extensions.setdefault(module, file)
-            return self._walk(node)
-        return self._walk(self._writer.node_of(value, (stage,)))
+        else:
+            node = self._writer.node_of(value, (stage,))
+        for module, file in modules_in(node).items():
+            self._extensions.setdefault(module, file)
+        return self._walk(node)
 
     def _walk(self, node: Any) -> Any:
         if kind_of(node) == LINK and node[LINK][0] in self._files:

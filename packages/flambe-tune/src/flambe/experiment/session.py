@@ -58,7 +58,7 @@ class Settings:
 class Summary:
     """How a run ended. signal: the one that came meanwhile, too late perhaps to stop it. best: the best variant of the last stage with a metric.
 
-    choices: of a run with several seeds, the metric of each choice over them (mean, deviation, number), best first by stage.
+    reason: why the run as a whole ended so, where there is one beside its variants. choices: of a run with several seeds, the metric of each choice over them (mean, deviation, number), best first by stage.
     """
 
     run: Path
@@ -69,6 +69,7 @@ class Summary:
     choices: list[Row] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
     signal: int | None = None
+    reason: str | None = None
 
     def row(self) -> Row:
         """Return the last line of the command's output."""
@@ -172,7 +173,7 @@ def run_experiment(
     summary.status, summary.counts, summary.result_digest = status, record.counts, record.result_digest
     summary.best = _best(controller, outcome)
     summary.choices = [_choice(works) for works in outcome.choices]
-    summary.signal = interrupt.number
+    summary.signal, summary.reason = interrupt.number, reason
     return summary
 
 
