@@ -90,6 +90,60 @@ def test_weights_come_from_the_saved_component(bert: str, tmp_path: Path) -> Non
     assert bool((next(flambe.load(str(tmp_path / "saved")).parameters()) == 0.5).all())
 
 
+@pytest.mark.parametrize("options", ["", "pool: true", "add_pooling_layer: false, hidden_dropout_prob: 0.25"])
+def test_a_saved_embedder_needs_no_folder(
+    bert: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: str
+) -> None:
+    from flambe.compile import yaml
+
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(bert, "bert")
+    embedder = yaml.load(f"!BertEmbedder {{alias: bert, {options}}}\n")()
+    embedder.save("saved")
+    shutil.rmtree("bert")
+    loaded = flambe.load("saved")
+    ids = torch.tensor([[2, 5, 9, 3, 0]])
+    with torch.no_grad():
+        torch.testing.assert_close(loaded.eval()(ids), embedder.eval()(ids), rtol=0, atol=0)
+    assert (loaded.alias, loaded.hidden_dropout_prob) == ("bert", embedder.hidden_dropout_prob)
+    # What was loaded may be saved, and loaded, again.
+    loaded.save("again")
+    assert flambe.load("again").get_state().keys() == embedder.get_state().keys()
+
+
+def test_a_saved_field_needs_no_folder(bert: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(bert, "bert")
+    field = BertTextField("bert", max_len_truncate=4)
+    field.save("before")
+    text = "good fine bad poor"
+    ids = field.process(text).tolist()
+    field.save("saved")
+    shutil.rmtree("bert")
+    loaded = flambe.load("saved")
+    assert loaded.process(text).tolist() == ids
+    assert (loaded.alias, loaded.vocab_size, loaded.padding_idx) == ("bert", len(WORDS), 0)
+    loaded.save("again")
+    # Neither what it was used for nor where it was read is part of it.
+    states = {Path(place, "state.json").read_text() for place in ("before", "saved", "again")}
+    assert len(states) == 1
+
+
+def test_a_saved_tokenizer_writes_nowhere_else(bert: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"called '../mine'; expected a plain name"):
+        BertTextField.restore({"alias": "bert"}, {"tokenizer": {"../mine": "text"}})
+
+
+def test_an_architecture_as_data() -> None:
+    pytest.importorskip("transformers")
+    small = {"model_type": "bert", "vocab_size": 9, "hidden_size": 4, "num_hidden_layers": 1, "num_attention_heads": 2}
+    assert BertEmbedder("small", config=small, intermediate_size=5)(torch.tensor([[1, 2]])).shape == (1, 2, 4)
+    with pytest.raises(ValueError, match="model_type is 'no'; expected one that transformers knows, such as 'bert'"):
+        BertEmbedder("small", config={"model_type": "no"})
+    with pytest.raises(ValueError, match="model_type is 'bert'; expected 'roberta'"):
+        RobertaEmbedder("small", config=small)
+
+
 REUSE = """
 !Experiment
 name: reuse

@@ -5,34 +5,38 @@ Shapes: B batch, S longest sequence, H hidden size.
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Mapping
 from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor
 
-from flambe.nlp.transformers.package import pretrained
+from flambe.nlp.transformers.package import config_of, model_of, options_of, pretrained
 from flambe.nn.module import Module
 
 
 class PretrainedTransformerEmbedder(Module):
     """A pretrained encoder, to be trained further.
 
-    The weights are in a saved component; the architecture is read by its alias again, so that the folder, or the model
-    of the hub, has to be there when it is loaded.
+    A saved embedder has the weights and, as its argument ``config``, the architecture: neither the folder nor the hub is asked when it
+    is loaded. A subclass with a constructor of its own that names no ``config`` reads its alias again.
 
     Parameters
     ----------
-    alias: name of a model of the Hugging Face hub, or a folder that ``save_pretrained()`` wrote.
+    alias: name of a model of the Hugging Face hub, or a folder that ``save_pretrained()`` wrote. With ``config`` a mere name.
     cache_dir: where downloads are kept; default that of transformers.
     padding_idx: id that marks padding, which is then not attended to; default the model's own.
     pool: give one vector a text, what the model's own pooler makes of the first position.
+    config: the architecture as data, the content of a ``config.json`` (``model_type: bert``, ``hidden_size: 64``, …). Nothing is read
+        then: the weights are drawn at random, or those of the saved component.
     kwargs: for the model, such as ``hidden_dropout_prob``.
 
     Attributes of the model's configuration are attributes of the embedder: ``!@ teacher[embedder].hidden_size``.
 
     Raises
     ------
-    ValueError: there is no such model, or ``pool`` is asked of a model without a pooler.
+    ValueError: there is no such model, ``config`` is of none that transformers knows, or ``pool`` is asked of a model without a pooler.
     ConfigError: transformers is not installed.
     """
 
@@ -44,10 +48,14 @@ class PretrainedTransformerEmbedder(Module):
         cache_dir: str | None = None,
         padding_idx: int | None = None,
         pool: bool = False,
+        config: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__()
-        self.embedder = pretrained("AutoModel", alias, self.family, {"cache_dir": cache_dir, **kwargs})
+        if config is None:
+            self.embedder = pretrained("AutoModel", alias, self.family, {"cache_dir": cache_dir, **kwargs})
+        else:
+            self.embedder = model_of(config, self.family, kwargs)
         self.alias = alias
         self.pool = pool
         self.padding_idx = self.embedder.config.pad_token_id if padding_idx is None else padding_idx
@@ -56,6 +64,15 @@ class PretrainedTransformerEmbedder(Module):
                 f"{alias!r} ({self.embedder.config.model_type}) has no pooler; leave pool away and put the embedder "
                 "below an Embedder with a pooling, such as !AvgPooling"
             )
+
+    def saved_arguments(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Say the architecture by ``config``, so that nothing has to be read where the component is loaded."""
+        if "config" not in inspect.signature(type(self)).parameters:
+            return arguments
+        own = inspect.signature(PretrainedTransformerEmbedder).parameters
+        named = {name: value for name, value in arguments.items() if name in own and name != "cache_dir"}
+        rest = {name: value for name, value in arguments.items() if name not in own}
+        return {**named, "config": config_of(self.embedder), **options_of(self.embedder, rest)}
 
     def __getattr__(self, name: str) -> Any:
         """Attributes of the model's configuration."""

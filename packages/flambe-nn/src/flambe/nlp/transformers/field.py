@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import chain
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -12,14 +13,14 @@ from torch import Tensor
 
 from flambe.dataset.column import RaggedColumn, offsets_of
 from flambe.field.field import Field, as_text
-from flambe.nlp.transformers.package import pretrained
+from flambe.nlp.transformers.package import files_of, pretrained, tokenizer_of
 
 
 class PretrainedTransformerField(Field):
     """Cut text into the word pieces that a pretrained model was trained with.
 
-    The vocabulary comes with the tokenizer: nothing is learnt from the data. A saved field keeps the alias, so that
-    the folder, or the model of the hub, has to be there when it is loaded.
+    The vocabulary comes with the tokenizer: nothing is learnt from the data. A saved field has the tokenizer's files in its state:
+    neither the folder nor the hub is asked when it is loaded. A subclass with a constructor of its own reads its alias again.
 
     Parameters
     ----------
@@ -46,11 +47,38 @@ class PretrainedTransformerField(Field):
         add_special_tokens: bool = True,
         **kwargs: Any,
     ) -> None:
+        tokenizer = pretrained("AutoTokenizer", alias, self.family, {"cache_dir": cache_dir, **kwargs})
+        self._arrange(tokenizer, alias, cache_dir, max_len_truncate, add_special_tokens)
+
+    def _arrange(
+        self,
+        tokenizer: Any,
+        alias: str,
+        cache_dir: str | None = None,
+        max_len_truncate: int | None = None,
+        add_special_tokens: bool = True,
+        **kwargs: Any,
+    ) -> None:
         self.alias = alias
         self.cache_dir = cache_dir
         self.max_len_truncate = max_len_truncate
         self.add_special_tokens = add_special_tokens
-        self._tokenizer = pretrained("AutoTokenizer", alias, self.family, {"cache_dir": cache_dir, **kwargs})
+        self._tokenizer = tokenizer
+
+    def _state(self, state_dict: Any, prefix: str, local_metadata: dict[str, Any]) -> Any:
+        """Add the files of the tokenizer."""
+        state_dict[prefix + "tokenizer"] = files_of(self._tokenizer)
+        return state_dict
+
+    @classmethod
+    def restore(cls, arguments: Mapping[str, Any], state: Mapping[str, Any]) -> Self:
+        """Make a saved field of the tokenizer in its state. One that was saved without it reads its alias."""
+        files = state.get("tokenizer")
+        if files is None or cls.__init__ is not PretrainedTransformerField.__init__:
+            return super().restore(arguments, state)
+        made = cls.__new__(cls)
+        made._arrange(tokenizer_of(files), *arguments.get("$args", ()), **_named(arguments))
+        return made
 
     @property
     def padding_idx(self) -> int | None:
@@ -87,3 +115,7 @@ class PretrainedTransformerField(Field):
             verbose=False,
         )
         return cast("list[list[int]]", encoded["input_ids"])
+
+
+def _named(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in arguments.items() if name != "$args"}
