@@ -50,6 +50,13 @@ def _run(algorithm, space, *, steps=1, workers=4):
     return trials
 
 
+@pytest.mark.parametrize("algorithm", [GridSearch(), RandomSearch(3), BayesOptKDE(3)])
+def test_trials_have_the_names_of_their_space(algorithm):
+    space = {"x.lr": choice([0.1, 0.01]), "lr": choice([1, 2])}
+    trials = _run(algorithm, space)
+    assert all(set(trial.params) == set(space) for trial in trials.values())
+
+
 def test_a_grid_is_every_choice_once():
     trials = _run(GridSearch(), {"lr": choice([0.1, 0.01]), "kind": choice({"a": 1, "b": "x"}), "n": quniform(1, 3, 3)})
     assert len(trials) == 12 == len({json.dumps(trial.params) for trial in trials.values()})

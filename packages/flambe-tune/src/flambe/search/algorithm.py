@@ -159,7 +159,8 @@ class Hyperband(Algorithm):
 
     Its brackets do not wait for their last variant: they are those of Tune's ``AsyncHyperBandScheduler``.
 
-    step_budget: steps of all variants together; when so many are done, no other variant begins.
+    step_budget: steps of all variants together; when so many are done, no other variant begins. Those that have begun
+        go on (``step_budget / max_steps`` of them at most), so up to twice as many steps are made in the end.
     max_steps: of one variant.
     min_steps: before a variant may end.
     drop_rate: one of so many goes on at each halving.
@@ -182,7 +183,8 @@ class Hyperband(Algorithm):
 class BOHB(Algorithm):
     """``Hyperband`` with the choices of ``BayesOptKDE`` (https://arxiv.org/abs/1807.01774).
 
-    step_budget: steps of all variants together; when so many are done, no other variant begins.
+    step_budget: steps of all variants together; when so many are done, no other variant begins. Those that have begun
+        go on (``step_budget / max_steps`` of them at most), so up to twice as many steps are made in the end.
     max_steps: of one variant.
     min_steps: before a variant may end.
     drop_rate: one of so many goes on at each halving.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -84,7 +85,12 @@ class Loop:
             if found is None and self._open:
                 return None  # it waits for results
         self._is_over = found is None
-        return None if found is None else {name: unescape(value) for name, value in found[0].items()}
+        return None if found is None else {self._given(name): unescape(value) for name, value in found[0].items()}
+
+    def _given(self, name: str) -> str:
+        """Return the name of a choice as the space has it, where a dot is any other letter."""
+        top, dot, inner = re.fullmatch(r"((?:\\\.|[^.])*)(\.?)(.*)", name).groups()  # type: ignore[union-attr]
+        return top.replace("\\.", ".") + dot + inner
 
     def _hear(self, name: str, trial: Trial) -> None:
         index, step, metric = self._open[name], len(trial.metrics), trial.metric
