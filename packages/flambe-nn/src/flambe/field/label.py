@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from flambe.cli.console import say
 from flambe.dataset.column import DenseColumn, RaggedColumn, offsets_of
 from flambe.errors import did_you_mean
 from flambe.field.field import Field
@@ -20,7 +21,7 @@ class LabelField(Field):
     """Number labels.
 
     Labels are text. Numbers become text the same way everywhere: 1 and 1.0 are both ``"1"``; None and NaN are
-    ``"nan"``.
+    ``"nan"``. Numbers that are to be predicted as numbers (a regression) are for a ``NumberField``.
 
     Parameters
     ----------
@@ -92,6 +93,9 @@ class LabelField(Field):
                         place = self.vocab[label] = len(self.vocab)
                         self._counts.append(0)
                     self._counts[place] += 1
+        if not self.fixed and _are_measures(self.vocab):
+            some = ", ".join(list(self.vocab)[:3])
+            say(f"warning: LabelField makes classes of numbers ({some}, …); a regression reads them with !NumberField")
 
     def process(self, example: Any) -> Tensor:
         """Label to id, 0-d int64; with multilabel_sep to ``[labels of the example]``; with one_hot to ``[labels]``.
@@ -153,6 +157,18 @@ class LabelField(Field):
             return
         self.vocab = {label: place for place, label in enumerate(state_dict[prefix + "labels"])}
         self._counts = list(state_dict[prefix + "label_counts"])
+
+
+def _are_measures(labels: Iterable[str]) -> bool:
+    """Whether labels look like measurements: numbers, most of them with a fraction."""
+    fractions = total = 0
+    for label in labels:
+        try:
+            fractions += not float(label).is_integer()
+        except (ValueError, OverflowError):
+            return False
+        total += 1
+    return total > 2 and 2 * fractions > total
 
 
 def label_text(value: Any) -> str:
