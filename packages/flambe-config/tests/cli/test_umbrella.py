@@ -221,6 +221,8 @@ def test_a_word_starts_its_tool(tools: Path) -> None:
         (["xx.yaml"], "flambe: error: cannot read xx.yaml: No such file or directory. Did you mean 'x.yaml'?"),
         (["import", "."], "Usage: flambe import [OPTIONS] DIR\nflambe import: error: Missing option '--from'. Choose from: hydra, mlxp, expyrun"),
         (["x.yaml", "-d", "-c", "c"], "flambe: error: --debug works on this machine only. Leave out --cluster."),
+        (["x.yaml", "--workers", "2"], "flambe: error: override '--workers 2': there is no key 'workers'. flambe-tune has this option: flambe-compile x.yaml | flambe-tune --workers 2"),
+        (["x.yaml", "--store=s3://a b"], "flambe: error: override '--store=s3://a b': there is no key 'store'. flambe-tune has this option: flambe-compile x.yaml | flambe-tune '--store=s3://a b'"),
         (["x.yaml", "sed=1"], "flambe: error: override 'sed=1': there is no key 'sed'. Did you mean 'seed'?"),
         (["run", "nowhere.yaml"], "flambe run: error: cannot read nowhere.yaml: No such file or directory"),
     ],

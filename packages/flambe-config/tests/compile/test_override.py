@@ -116,6 +116,7 @@ def test_a_value_from_a_file(tmp_path: Path) -> None:
         (["a.rate=1,2,"], "override 'a.rate=1,2,': '1,2,' has nothing at a comma; expected V1,V2. Write a.rate=1,2, or '' for an empty text."),
         (["a.nothing=1,,2"], "override 'a.nothing=1,,2': '1,,2' has nothing at a comma; expected V1,V2. Write a.nothing=1,2, or '' for an empty text."),
         (["--a.many", "5,6,"], "override '--a.many 5,6,': '5,6,' has nothing at a comma; expected V1,V2. Write --a.many=5,6, or '' for an empty text."),
+        (["a.size=!g 1, 2"], "override 'a.size=!g 1, 2': '!g 1, 2' is a list without brackets. Write a.size=1,2, or '!g [1, 2]'."),
         (["a.word=choice()"], "override 'a.word=choice()': 'choice()' has nothing at a comma; expected V1,V2"),
         (["+a.x=!Encoder {input_size: z}"], "override '+a.x=!Encoder {input_size: z}': input_size of Encoder is the text 'z'; expected an integer"),
     ],

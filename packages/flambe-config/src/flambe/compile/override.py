@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 
 _FORM = re.compile(r"(?P<sign>\+{0,2}|~|--)(?P<path>(?!-)[^=\s+~][^=\s]*?)(?:=(?P<value>.*))?\Z", re.S)
 
+_OF_TUNE = ("workers", "runner", "address", "step-limit", "store")
+"""Options of ``flambe-tune`` that people give to what compiles for it."""
+
 
 class OverridePosition(Position):
     """The place of a value that was written on the command line."""
@@ -259,7 +262,7 @@ def _unknown(node: Mapping, key: str, override: Override, path: list[str]) -> Co
     if deeper is not None:
         hint = f"Did you mean {_shown([*path[:-1], *deeper])!r}?"
     if hint is None and override.sign == "--":
-        hint = _option_meant(override.path)
+        hint = _option_meant(override)
     expected = None if hint or not known or key in parameters else f"one of {', '.join(known)}"
     if hint is None and override.sign == "":
         hint = f"+{override.text} would add it."
@@ -267,11 +270,17 @@ def _unknown(node: Mapping, key: str, override: Override, path: list[str]) -> Co
     return override.error(f"{where} no key {key!r}", expected=expected, hint=hint)
 
 
-def _option_meant(path: list[str]) -> str | None:
-    """Return the option of the command that a word with two dashes is near to; it comes here when it is none."""
+def _option_meant(override: Override) -> str | None:
+    """Return the option that a word with two dashes is, or is near to: of the command, where it comes when it is none, or of flambe-tune."""
     import click  # what reads dashes has it loaded
 
-    context = click.get_current_context(silent=True)
+    path, context = override.path, click.get_current_context(silent=True)
+    if path[0] in _OF_TUNE and len(path) == 1:
+        import shlex
+
+        file = str(context.params.get("file") or "FILE") if context is not None else "FILE"
+        words = [override.text] if "=" in override.text else override.text.split(" ", 1)
+        return f"flambe-tune has this option: {shlex.join(['flambe-compile', file])} | flambe-tune {shlex.join(words)}"
     options = [name for param in context.command.params for name in param.opts] if context is not None else []
     return did_you_mean(f"--{path[0]}", [name for name in options if name.startswith("--")]) if len(path) == 1 else None
 

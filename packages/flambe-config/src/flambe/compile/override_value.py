@@ -36,6 +36,7 @@ def override_value(override: Override, present: Node | None) -> Node:
     if len(values) == 1 and span is None and listed is None:
         return _typed(override, text, present)
     _refuse_gaps(override, values)
+    _refuse_tag(override, values)
     grid = Sequence("!g", override.position)
     grid.items = [_typed(override, value, present) for value in values]
     return grid
@@ -60,6 +61,16 @@ def _refuse_gaps(override: Override, values: list[str]) -> None:
         given, written = override.value or "", f"{override.sign}{'.'.join(override.path)}={left}"
         hint = f"Write {written}, or '' for an empty text." if left else None
         raise override.error(f"{given!r} has nothing at a comma", "malformed-override", expected="V1,V2", hint=hint)
+
+
+def _refuse_tag(override: Override, values: list[str]) -> None:
+    """Raise the error of ``!g V1,V2``, whose tag would be that of the first value only."""
+    tagged = re.match(r"!(g|choice)\s+(?![\[{])(\S.*)", values[0])
+    if tagged is not None and len(values) > 1:
+        given, path = [tagged[2], *values[1:]], ".".join(override.path)
+        hint = f"Write {override.sign}{path}={','.join(given)}, or '!{tagged[1]} [{', '.join(given)}]'."
+        what = f"{override.value!r} is a list without brackets"
+        raise override.error(what, "malformed-override", hint=hint)
 
 
 def _pair_value(override: Override, text: str, present: Node | None) -> Node:
