@@ -11,6 +11,7 @@ from torch import Tensor, nn
 import flambe
 from flambe.build.stateful import Stateful
 from flambe.learn.batches import default_device, naming_split, to_device
+from flambe.learn.class_order import tell_class_order
 from flambe.learn.contracts import AnySplit, Batches, Measure, Split
 from flambe.learn.first_batches import check_split
 from flambe.learn.tally import is_lower_better, metric_label
@@ -83,6 +84,7 @@ class Evaluator(Stateful):
         with torch.inference_mode():
             data = check_split(self.dataset, self.eval_data)
             metrics = [self.metric_fn, *self.extra_metrics]
+            tell_class_order(self.dataset, metrics)
             with naming_split(self.eval_data, self.eval_sampler, "eval_sampler"):
                 values = validate(metrics, self.eval_sampler, data, self._predict)
         self.eval_metric = values[0]

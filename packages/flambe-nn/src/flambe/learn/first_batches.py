@@ -19,6 +19,7 @@ from flambe.build.made import signature_of
 from flambe.errors import ArgumentError, FlambeError
 from flambe.learn.batches import naming_split, one_pass
 from flambe.learn.bounds import Argument, Bounds
+from flambe.learn.class_order import tell_class_order
 from flambe.learn.network import Network
 from flambe.learn.optimization import check_optimization
 from flambe.learn.processes import ALONE
@@ -49,6 +50,7 @@ def try_first_batches(trainer: Trainer) -> None:
     """Raise ``ArgumentError`` for what cannot train, or can make nothing of the first batch of a split."""
     for split in ("train", "val"):
         check_split(trainer.dataset, split)
+    tell_class_order(trainer.dataset, [trainer.metric_fn, *trainer.extra_validation_metrics])
     # With patience it may be fewer.
     steps = trainer.max_steps if trainer.patience is None else None
     iterations = None if steps is None else steps * trainer.iterations

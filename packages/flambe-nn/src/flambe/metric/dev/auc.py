@@ -9,7 +9,8 @@ from flambe.metric.metric import Metric
 
 
 class AUC(Metric):
-    """Area under the ROC curve up to a false-positive rate, as a share of what is possible there.
+    """Area under the ROC curve of two classes up to a false-positive rate, as a share of what is possible there. ``MultiClassAUC``
+    is that of several.
 
     Parameters
     ----------

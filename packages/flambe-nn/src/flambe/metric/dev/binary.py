@@ -12,7 +12,9 @@ from flambe.metric.metric import Metric
 
 
 class BinaryMetric(Metric):
-    """Base of metrics on thresholded probabilities.
+    """Base of metrics of two classes, on thresholded probabilities of class 1.
+
+    Class 1 is the second label of a ``LabelField``, which numbers labels by first appearance unless its ``labels`` says the order.
 
     It streams: ``compute_binary`` depends on four counts alone (predicted × true), and those are what is kept. A
     probability that is NaN makes the metric NaN: it is on neither side of the threshold.
@@ -68,7 +70,7 @@ class BinaryMetric(Metric):
 
 
 class BinaryAccuracy(BinaryMetric):
-    """Share of right classes; 0 of nothing."""
+    """Share of right classes, of two, by the probability of class 1; 0 of nothing. ``Accuracy`` is that of any number of classes."""
 
     def compute_binary(self, pred: Tensor, target: Tensor) -> Tensor:
         """``[N]`` and ``[N]`` to a share."""
@@ -81,7 +83,8 @@ class _OneClass(BinaryMetric):
     Parameters
     ----------
     threshold: a probability above it is class 1.
-    positive_label: the class that is looked at, 0 or 1.
+    positive_label: the class that is looked at, 0 or 1: the id of its label. A ``LabelField`` numbers labels by first appearance;
+        ``labels: ['0', '1']`` fixes the order.
     """
 
     def __init__(self, threshold: float = 0.5, positive_label: Literal[0, 1] = 1) -> None:
@@ -99,7 +102,7 @@ class _OneClass(BinaryMetric):
 
 
 class BinaryPrecision(_OneClass):
-    """Of what was predicted ``positive_label``, the share that is; 0 when nothing was."""
+    """Precision, of two classes: of what was predicted ``positive_label``, the share that is; 0 when nothing was."""
 
     def compute_binary(self, pred: Tensor, target: Tensor) -> Tensor:
         """``[N]`` and ``[N]`` to a share."""
@@ -108,7 +111,7 @@ class BinaryPrecision(_OneClass):
 
 
 class BinaryRecall(_OneClass):
-    """Of what is ``positive_label``, the share that was predicted so; 0 when nothing is."""
+    """Recall, of two classes: of what is ``positive_label``, the share that was predicted so; 0 when nothing is."""
 
     def compute_binary(self, pred: Tensor, target: Tensor) -> Tensor:
         """``[N]`` and ``[N]`` to a share."""
@@ -117,7 +120,7 @@ class BinaryRecall(_OneClass):
 
 
 class F1(_OneClass):
-    """Harmonic mean of precision and recall for ``positive_label``; 0 when both are.
+    """Harmonic mean of precision and recall for ``positive_label``, one of two classes; 0 when both are.
 
     Parameters
     ----------

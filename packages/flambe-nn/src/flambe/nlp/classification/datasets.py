@@ -76,7 +76,8 @@ class SSTDataset(_LabelledLines):
 
     Parameters
     ----------
-    binary: labels 0 and 1 (6,920 training sentences), or five classes 0 to 4 (``stsa.fine.*``).
+    binary: labels 0 (negative) and 1 (6,920 training sentences), or five classes 0 to 4 (``stsa.fine.*``). They are classes 0
+        and 1 with ``!LabelField {labels: ['0', '1']}``; by first appearance the label 1 is class 0.
     phrases: train on phrases too (``…phrases.train``).
     cache, transform: as in ``TabularDataset``.
     """
