@@ -50,6 +50,18 @@ def test_a_split(split: str, expected: float, logged: list[Any]) -> None:
     assert logged == [("Eval Accuracy", evaluator.metric(), 0)]
 
 
+class ScoresOnly(nn.Module):
+    def forward(self, data: Tensor, target: Tensor) -> Tensor:
+        return data
+
+
+def test_scores_without_their_target_are_told() -> None:
+    # Two rows of scores would be unpacked as a prediction and a target.
+    evaluator = Evaluator(Data(), ScoresOnly(), nn.MSELoss(), BaseSampler(batch_size=2), device="cpu")
+    with pytest.raises(ArgumentError, match=r"model \(ScoresOnly\) gives a tensor \[2, 2\] float32; expected \(pred"):
+        evaluator.run()
+
+
 def test_running_again_and_a_block_name(logged: list[Any]) -> None:
     evaluator = Evaluator(Data(), Threshold(), Accuracy(), BaseSampler(batch_size=7), device="cpu")
     evaluator.run()

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import flambe
-from flambe.errors import ArgumentError
+from flambe.errors import ArgumentError, RunFailed
 from flambe.learn import Trainer
 from flambe.metric import Accuracy
 from flambe.sampler import BaseSampler
@@ -86,6 +86,48 @@ def weights(trainer: Trainer) -> dict[str, Tensor]:
 
 def equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+class ScoresOnly(Net):
+    def forward(self, data: Tensor, target: Tensor | None = None) -> Any:
+        return super().forward(data)
+
+
+@pytest.mark.parametrize("size", [2, 8])
+def test_scores_without_their_target_are_told(size: int) -> None:
+    # Two rows of scores would be unpacked as a prediction and a target.
+    trainer = make(net=ScoresOnly(), sampler={"batch_size": size})
+    said = rf"model \(ScoresOnly\), with the first batch of train, gives a tensor \[{size}, 2\] float32"
+    with pytest.raises(ArgumentError, match=rf"{said}; expected \(prediction, target\). Its forward\(data, target\)"):
+        trainer.run()
+
+
+class Diverging(nn.CrossEntropyLoss):
+    """Is NaN from its third call in training on."""
+
+    calls = 0
+
+    def forward(self, pred: Tensor, target: Tensor) -> Tensor:
+        loss = super().forward(pred, target)
+        self.calls += loss.requires_grad
+        return loss * (float("nan") if self.calls > 3 else 1)
+
+
+def test_one_line_tells_that_the_loss_is_nan(capsys: pytest.CaptureFixture[str]) -> None:
+    trainer = make(loss_fn=Diverging(), max_steps=2, iter_per_step=5, log_interval=1)
+    while trainer.run():
+        pass
+    warnings = [line for line in capsys.readouterr().err.splitlines() if "NaN" in line]
+    assert len(warnings) == 1
+    assert warnings[0].startswith("warning: Training/Loss is NaN at iteration 4. A smaller lr")
+    assert warnings[0].endswith("stop_on_nan: true ends the run where this happens.")
+
+
+def test_a_loss_of_nan_ends_the_run_where_that_is_asked_for(logged: dict[str, Any]) -> None:
+    trainer = make(loss_fn=Diverging(), iter_per_step=5, log_interval=2, stop_on_nan=True)
+    with pytest.raises(RunFailed, match="Training/Loss is NaN at iteration 4"):
+        trainer.run()
+    assert [at for at, _ in logged["Training/Loss"]] == [2, 4]
 
 
 # --- against a loop written by hand ---

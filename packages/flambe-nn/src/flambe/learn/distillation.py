@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 
 from flambe.learn.batches import default_device
 from flambe.learn.contracts import Batches, Measure, Schedule, Score, Training, TrainSplit
+from flambe.learn.pair import pair_of
 from flambe.learn.precision import PrecisionName
 from flambe.learn.tally import Tally
 from flambe.learn.trainer import Batch, Trainer
@@ -78,6 +79,7 @@ class DistillationTrainer(Trainer):
         patience: int | None = None,
         prefetch: int = 0,
         iter_per_checkpoint: int | None = None,
+        stop_on_nan: bool = False,
     ) -> None:
         if not 0 <= alpha_kl <= 1:
             raise ValueError(f"alpha_kl is {alpha_kl}; expected a share between 0 and 1")
@@ -94,7 +96,7 @@ class DistillationTrainer(Trainer):
             extra_training_metrics=extra_training_metrics,
             extra_training_metrics_log_interval=extra_training_metrics_log_interval, log_interval=log_interval,
             precision=precision, compile_model=compile_model, patience=patience, prefetch=prefetch,
-            iter_per_checkpoint=iter_per_checkpoint,
+            iter_per_checkpoint=iter_per_checkpoint, stop_on_nan=stop_on_nan,
         )  # fmt: skip
         self.teacher_model = teacher_model
         self.teacher_columns = teacher_columns
@@ -120,7 +122,8 @@ class DistillationTrainer(Trainer):
 
     def _compute_batch(self, batch: Batch, metrics: Sequence[Tally] = ()) -> Tensor:
         """Return the loss of a batch (on the device), after counting the student's predictions in ``metrics``."""
-        scores, target = self.network(*_chosen(batch, self.student_columns))  # [B, C]
+        gave = self.network(*_chosen(batch, self.student_columns))
+        scores, target = pair_of(gave, self.model, "student_model")  # [B, C]
         pred = log_softmax(scores, dim=-1)
         for metric in metrics:
             metric.add(pred.detach(), target)
@@ -152,7 +155,8 @@ class DistillationTrainer(Trainer):
 
     def _predict(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return the student's log-probabilities and the target of a batch (not on the device yet)."""
-        scores, target = self.network(*_chosen(self._batch_to_device(batch), self.student_columns))
+        gave = self.network(*_chosen(self._batch_to_device(batch), self.student_columns))
+        scores, target = pair_of(gave, self.model, "student_model")
         return log_softmax(scores, dim=-1), target
 
     def _kept(self) -> dict[str, Any]:

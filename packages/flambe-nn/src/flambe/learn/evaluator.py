@@ -14,6 +14,7 @@ from flambe.learn.batches import default_device, naming_split, to_device
 from flambe.learn.class_order import tell_class_order
 from flambe.learn.contracts import AnySplit, Batches, Measure, Split
 from flambe.learn.first_batches import check_split
+from flambe.learn.pair import pair_of
 from flambe.learn.tally import is_lower_better, metric_label
 from flambe.learn.validation import validate
 from flambe.sampler import BaseSampler
@@ -39,7 +40,7 @@ class Evaluator(Stateful):
     Raises
     ------
     ValueError: for another ``eval_data``, and in ``run`` when the sampler makes no batch.
-    ArgumentError: in ``run``, when the split is empty, or the sampler refuses it.
+    ArgumentError: in ``run``, when the split is empty or the model gives no (prediction, target), or the sampler refuses it.
     """
 
     def __init__(
@@ -75,8 +76,7 @@ class Evaluator(Stateful):
         return to_device(batch, self.device)
 
     def _predict(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
-        pred, target = self.model(*self._batch_to_device(batch))
-        return pred, target
+        return pair_of(self.model(*self._batch_to_device(batch)), self.model)
 
     def run(self, block_name: str | None = None) -> bool:
         """Evaluate. ``block_name`` is put before the log tag. Returns False: one step is all."""

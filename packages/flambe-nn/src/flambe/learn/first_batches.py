@@ -22,6 +22,7 @@ from flambe.learn.bounds import Argument, Bounds
 from flambe.learn.class_order import tell_class_order
 from flambe.learn.network import Network
 from flambe.learn.optimization import check_optimization
+from flambe.learn.pair import BOTH, NoPair, shape_of, shown
 from flambe.learn.processes import ALONE
 from flambe.learn.tally import tally
 from flambe.learn.twin import leaving_no_trace, twin_of
@@ -116,7 +117,7 @@ class _Trial:
             loss = twin._compute_loss(twin._batch_to_device(self._batch))
         if not isinstance(loss, Tensor) or loss.numel() != 1:
             hint = "Set reduction: mean." if getattr(twin.loss_fn, "reduction", "mean") != "mean" else None
-            self._refuse(("loss_fn",), f"gives {_shown(loss)}", expected="a tensor with one number", hint=hint)
+            self._refuse(("loss_fn",), f"gives {shown(loss)}", expected="a tensor with one number", hint=hint)
         if not loss.requires_grad:
             if not any(parameter.requires_grad for parameter in twin.model.parameters()):
                 self._refuse(self._path_of(twin.model), "has no weights that may be trained (requires_grad is false)")
@@ -155,7 +156,7 @@ class _Trial:
     ) -> None:
         for hook in self._hooks:
             hook.remove()
-        if isinstance(error, Exception) and not isinstance(error, _PASS):
+        if isinstance(error, NoPair) or (isinstance(error, Exception) and not isinstance(error, _PASS)):
             self._blame(error)
 
     def _drawn(self, sampler: Any) -> Any:
@@ -177,7 +178,7 @@ class _Trial:
             path = (f"{self._split}_sampler",) if made else self._path_of(model)
             plain = [one.replace(annotation=one.empty) for one in signature.parameters.values()]
             takes = f"what {type(model).__qualname__}.forward{inspect.Signature(plain)} takes"
-            self._refuse(path, f"{'makes' if made else 'gets'} {_shown(given)}", expected=takes, cause=error)
+            self._refuse(path, f"{'makes' if made else 'gets'} {shown(given)}", expected=takes, cause=error)
 
     def _after_call(self, model: nn.Module, given: tuple[Any, ...], gave: Any) -> None:
         self._gave = gave
@@ -192,13 +193,13 @@ class _Trial:
         culprit = culprit_of(error, self._parts)
         if culprit is not None:
             self._fails(culprit.path, culprit.value, _tensors_given(error, culprit.value), error)
-        if isinstance(error, TypeError | ValueError) and "unpack" in str(error):
-            hint = "No column of the dataset is a target." if len(self._bounds.batch) == 1 else None
+        if isinstance(error, NoPair) or (isinstance(error, TypeError | ValueError) and "unpack" in str(error)):
+            hint = "No column of the dataset is a target." if len(self._bounds.batch) == 1 else BOTH
             path = self._path_of(self._twin.model)
-            self._refuse(path, f"gives {_shown(self._gave)}", expected="(prediction, target)", hint=hint, cause=error)
+            self._refuse(path, f"gives {shown(self._gave)}", expected="(prediction, target)", hint=hint, cause=error)
 
     def _fails(self, path: Argument, part: Any, given: Sequence[Tensor], error: Exception) -> NoReturn:
-        shapes = f", given {' and '.join(map(_shape, given))}" if given else ""
+        shapes = f", given {' and '.join(map(shape_of, given))}" if given else ""
         said = f"fails{shapes}: {type(error).__name__}: {str(error).rstrip('.')}"
         self._refuse(path, said, expected=_TAKES.get(type(part)), cause=error)
 
@@ -253,18 +254,6 @@ def _tensors_given(error: Exception, part: Any) -> list[Tensor]:
         if tensors := [one for one in flat if isinstance(one, Tensor)]:
             return tensors
     return []
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, Tensor):
-        return f"a tensor {_shape(value)}"
-    if isinstance(value, list | tuple) and all(isinstance(one, Tensor) for one in value):
-        return f"{len(value)} tensors ({', '.join(map(_shape, value))})"
-    return f"a {type(value).__qualname__}"
-
-
-def _shape(tensor: Tensor) -> str:
-    return f"{list(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}"
 
 
 __all__ = ["check_split", "try_first_batches"]

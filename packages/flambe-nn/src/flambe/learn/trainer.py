@@ -17,8 +17,10 @@ from flambe.learn.batches import BatchStream, default_device, one_pass, to_devic
 from flambe.learn.best import Best
 from flambe.learn.contracts import Batches, Measure, Schedule, Score, Training
 from flambe.learn.first_batches import try_first_batches
+from flambe.learn.nan_watch import NanWatch
 from flambe.learn.network import Network
 from flambe.learn.optimizer_state import copied, like, plain
+from flambe.learn.pair import pair_of
 from flambe.learn.precision import Precision, PrecisionName
 from flambe.learn.processes import Processes
 from flambe.learn.progress_bar import progress_bar
@@ -68,6 +70,7 @@ class Trainer(Stateful):
     prefetch: batches that a thread prepares ahead. Of use where making one takes as long as the model does.
     iter_per_checkpoint: return from ``run()``, after which a checkpoint is written, after so many iterations also in the middle
         of a step; default: only between steps.
+    stop_on_nan: end the run with an error where a loss is NaN that is logged. Without it a warning tells of the first one.
 
     Logs ``Training/Loss`` (mean since the last log), ``Training/Gradient_Norm`` (before clipping) and
     ``Training/Parameter_Norm`` against the iterations made, and ``Validation/Loss``, ``Validation/<metric>`` and
@@ -87,6 +90,7 @@ class Trainer(Stateful):
     ------
     ValueError: for lengths below one, ``batches_per_iter`` above one without ``drop_last``, ``LBFGS``, and a sampler that
         cannot do what ``prefetch`` or several processes need.
+    RunFailed: a loss is NaN, with ``stop_on_nan``.
     UsageError: several processes were started and not brought together.
     ArgumentError: in the first ``run``, for a split without examples, an optimizer without the model's parameters, a schedule of
         another optimizer, and for what fails with the first batch: a sampler, the model, the loss or a metric.
@@ -120,6 +124,7 @@ class Trainer(Stateful):
         patience: int | None = None,
         prefetch: int = 0,
         iter_per_checkpoint: int | None = None,
+        stop_on_nan: bool = False,
     ) -> None:
         super().__init__()
         for name, value in [
@@ -168,6 +173,7 @@ class Trainer(Stateful):
         self.patience = patience
         self.prefetch = prefetch
         self.iter_per_checkpoint = iter_per_checkpoint
+        self.stop_on_nan = stop_on_nan
 
         # Parameters keep their identity when they move, so the optimizer made before holds the right ones.
         self.model.to(self.device)
@@ -185,6 +191,7 @@ class Trainer(Stateful):
         self._paused = False
         self._finished = False
         self._best = Best(self.lower_is_better)
+        self._nan_watch = NanWatch(stop_on_nan)
         self._batches = self._stream(train_sampler)
         self._training_tallies = [tally(metric) for metric in self.extra_training_metrics]
 
@@ -208,7 +215,7 @@ class Trainer(Stateful):
 
     def _compute_batch(self, batch: Batch, metrics: Sequence[Tally] = ()) -> Tensor:
         """Return the loss of a batch (on the device), after counting its predictions in ``metrics``."""
-        pred, target = self.network(*batch)
+        pred, target = pair_of(self.network(*batch), self.model)
         for metric in metrics:
             metric.add(pred.detach(), target)
         loss: Tensor = self.loss_fn(pred, target)
@@ -220,8 +227,7 @@ class Trainer(Stateful):
 
     def _predict(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return (prediction, target) of a batch (not on the device yet), for validation."""
-        pred, target = self.network(*self._batch_to_device(batch))
-        return pred, target
+        return pair_of(self.network(*self._batch_to_device(batch)), self.model)
 
     def _aggregate_preds(self, data_iterator: Iterable[Batch]) -> tuple[Tensor, Tensor]:
         """Return the predictions and targets of all batches, each joined along the first dimension.
@@ -248,8 +254,10 @@ class Trainer(Stateful):
                 norm = self._update(parameters, is_logged)
                 self._iteration = iteration
                 if is_logged and norm is not None:
-                    for name, value in self._updates.tell(norm, parameters).items():
+                    values = self._updates.tell(norm, parameters)
+                    for name, value in values.items():
                         flambe.log(f"Training/{name}", value, made + iteration)
+                    self._nan_watch.see("Training/Loss", values["Loss"], f"iteration {made + iteration}")
                 if self._training_tallies and (iteration % metric_interval == 0 or iteration == iterations):
                     for metric, counted in zip(self.extra_training_metrics, self._training_tallies, strict=True):
                         flambe.log(f"Training/{metric_label(metric)}", counted.value(), made + iteration)
@@ -295,6 +303,7 @@ class Trainer(Stateful):
             flambe.log(f"Best/{name}", self._best.metric, self._step)
         for metric, one in zip(self.extra_validation_metrics, extra, strict=True):
             flambe.log(f"Validation/{metric_label(metric)}", one, self._step)
+        self._nan_watch.see("Validation/Loss", loss, f"step {self._step}")
 
     # --- running ---
 
