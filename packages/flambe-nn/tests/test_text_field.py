@@ -112,6 +112,9 @@ def test_tokens_without_a_vector_share_unk(tmp_path: Path) -> None:
     assert field.process("is awesome rocks").tolist() == [2, 3, 1]
     assert field.embedding_matrix[0].tolist() == [0, 0]
     assert field.embedding_matrix[2:].tolist() == [[1, 2], [3, 4]]
+    assert field.embedding_dim == 2
+    with pytest.raises(ConfigError, match="this TextField has no word vectors. Give it `embeddings`"):
+        _ = ready().embedding_dim
 
 
 def test_unk_init_all_gives_each_a_vector(tmp_path: Path) -> None:

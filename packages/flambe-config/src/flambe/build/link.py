@@ -87,9 +87,12 @@ def parse_link_str(text: str) -> tuple[list[str | int], list[str]]:
         if piece["attr"] is not None:
             attrs.append(piece["attr"])
         elif attrs:
-            meant = create_link_str([*path, *attrs]) + link[at:]
             what = f"has brackets after an attribute, at character {at + 1}"
-            raise _malformed(link, what, at, hint=f"Brackets come first: {meant}.")
+            if re.fullmatch(r"-?\d+", piece["bare"] or ""):
+                hint = "A link takes no item of what an attribute gives: name an attribute that is this value (dataset.text.embedding_dim)."
+            else:
+                hint = f"Brackets come first: {create_link_str([*path, *attrs])}{link[at:]}."
+            raise _malformed(link, what, at, hint=hint)
         elif piece["bare"] is not None:
             if not piece["bare"]:
                 raise _malformed(link, f"has an empty key, at character {at + 1}", at)

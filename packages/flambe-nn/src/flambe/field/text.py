@@ -14,6 +14,7 @@ from torch import Tensor
 from flambe.build.registrable import registrable_factory
 from flambe.dataset.column import RaggedColumn, offsets_of
 from flambe.dataset.raw import TextArray
+from flambe.errors import ConfigError
 from flambe.field.field import Field, as_text
 from flambe.field.vectors import EmbeddingsFormat, read_vectors
 from flambe.field.words import read_words
@@ -32,7 +33,8 @@ class TextField(Field):
     tokenizer: text to tokens; default ``WordTokenizer``.
     lower: lower-case the text first.
     pad_token, unk_token, sos_token, eos_token: special tokens. sos and eos are put around each text when given.
-    embeddings: file of word vectors; ``setup`` then fills ``embedding_matrix`` for the tokens seen.
+    embeddings: file of word vectors; ``setup`` then fills ``embedding_matrix`` for the tokens seen. A model takes them from there:
+        ``embedding: !Embeddings.from_pretrained {embeddings: !@ dataset.text.embedding_matrix}``.
     embeddings_format: ``glove`` text; ``word2vec`` or ``fasttext``, text (`.vec`) or binary; ``gensim``, what its
         ``KeyedVectors.save`` wrote. fastText's binary models have a vector for every token.
     embeddings_binary: the word2vec or fastText file is binary.
@@ -152,6 +154,13 @@ class TextField(Field):
         if self.vocab is self._seen:
             return len(self._seen)
         return len(set(self.vocab.values()))
+
+    @property
+    def embedding_dim(self) -> int:
+        """Numbers in a vector of ``embeddings``. Raises ConfigError when there are none (yet)."""
+        if self.embedding_matrix is None:
+            raise ConfigError("this TextField has no word vectors", hint="Give it `embeddings`, a file of them")
+        return int(self.embedding_matrix.size(1))
 
     def setup(self, *data: npt.NDArray[Any]) -> None:
         """Number every token of ``data`` (arrays of texts), and read the vectors."""
