@@ -85,7 +85,7 @@ def page_data(reader: Reader, where: str = "") -> dict[str, Any]:
     problems. Raises as ``page`` does."""
     rows = reader.select(where, units=True)
     if not rows:
-        raise ConfigError(no_match(reader, units=True) if len(reader) else reader.emptiness)
+        raise ConfigError(no_match(reader, where, units=True) if len(reader) else reader.emptiness)
     runs = list({row.cells["run"]: row for row in rows}.values())
     stages: dict[str, list[Row]] = {}
     for row in rows:
