@@ -63,6 +63,7 @@ pipeline:
     assert [str(warning) for warning in compiled.warnings] == [
         "<t>:3:26: metric of ASHAScheduler is the text 'loss', which has no effect: it is what metric() of the stage returns",
         "<t>:3:40: mode of ASHAScheduler is the text 'min', which has no effect: which metrics are better the stage says itself (lower_is_better)",
+        "<t>:3:6: the scheduler of 'b' has nothing to decide: Anything has no run(), so every variant ends after one step",
     ]
     assert compiled.spec.stages[0].scheduler == {"$new": "ray.tune.schedulers:ASHAScheduler", "max_t": 3}
 

@@ -214,6 +214,10 @@ def _compile(
         from flambe.compile.reduce_check import check_reduced
 
         check_reduced(spec.stages, checker)
+    if any(stage.search is not None or stage.scheduler is not None for stage in spec.stages):
+        from flambe.compile.deciding_check import check_deciding
+
+        check_deciding(spec, checker)
     if any(stage.body.get(NEW) == SCRIPT for stage in spec.stages):
         from flambe.compile.script_check import check_scripts
 
