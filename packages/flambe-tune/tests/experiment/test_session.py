@@ -73,6 +73,25 @@ def test_a_scheduler_that_cannot_be_is_refused_before_anything_runs(bench, chang
     assert rows == []
 
 
+def test_a_run_beside_one_of_the_same_config_says_so(bench):
+    notes: list[str] = []
+
+    class Notes(Display):
+        def note(self, text):
+            notes.append(text)
+
+    spec = bench.spec()
+    spec.stages[2].resources = {"gpus": 64}  # it ends before anything runs
+    first = Keeper.open(spec, tool="test")
+    for expected in ([f"exp.0 of this config is going on (process {os.getpid()}); this run is another one"], []):
+        notes.clear()
+        with pytest.raises(ConfigError):
+            run_experiment(spec, Settings(LOCAL), display=Notes())
+        assert [note.partition(", and does again")[0] for note in notes] == expected
+        if not first.record.status_reason:
+            first.close("CANCELLED", reason="SIGINT")
+
+
 def test_a_run_that_is_refused_has_failed_and_says_why(bench):
     spec = bench.spec()
     spec.stages[2].resources = {"gpus": 64}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -135,6 +136,16 @@ def unfinished(home: Path, digest: str) -> Path | None:
         if record.spec_digest == digest:
             # Only the newest equal run counts: an older one was given up when the newer one began.
             return folder if record.status in CONTINUABLE and not run.is_alive(record) else None
+    return None
+
+
+def going_on(home: Path, digest: str) -> run.RunRecord | None:
+    """Return the newest run of an equal spec if a process is working on it now."""
+    for folder in sorted(home.glob("exp.*"), key=_index, reverse=True):
+        with contextlib.suppress(FileNotFoundError, ConfigError, FlambeVersionError):
+            record = run.read_record(folder / RUN, run.RunRecord)
+            if record.spec_digest == digest and run.is_alive(record):
+                return record
     return None
 
 

@@ -10,6 +10,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from flambe.errors import ConfigError, FlambeError, UsageError
 from flambe.experiment.check import check_force, check_populations, check_spec, why_not_repeatable, without_effect
 from flambe.experiment.controller import Controller
@@ -19,12 +21,14 @@ from flambe.experiment.pool import Pool
 from flambe.experiment.work import ENDED, Phase, Work
 from flambe.pipeline.graph import StageGraph
 from flambe.pipeline.reduce import spread_of
+from flambe.record.claim import going_on, home_of
 from flambe.record.keeper import Keeper
 from flambe.record.layout import shown_params
 from flambe.record.result import ResultStore
-from flambe.record.run import CANCELLED, COMPLETE, FAILED
+from flambe.record.run import CANCELLED, COMPLETE, FAILED, this_host
 from flambe.runner.debugger import offer_terminal
 from flambe.runner.interrupt import Stopped, catch_signals, interruptible
+from flambe.spec.digest import spec_digest
 from flambe.spec.nodes import SEED, Spec
 
 if TYPE_CHECKING:
@@ -113,6 +117,7 @@ def run_experiment(
     check_spec(spec, StageGraph(spec))
     check_force(spec, force=settings.force)
     check_populations(spec)
+    beside = _beside(spec, settings)
     with catch_signals() as interrupt, earlier_results(spec, settings) as store:
         keeper = Keeper.open(spec, tool=tool, argv=list(argv), output_dir=settings.output_dir, fresh=settings.force)
         root = keeper.paths.root
@@ -142,7 +147,7 @@ def run_experiment(
 
         shown.begin(root, spec)
         because = why_not_repeatable(spec)
-        for text in [*without_effect(spec), *([because] if because is not None else [])]:
+        for text in [*beside, *without_effect(spec), *([because] if because is not None else [])]:
             Observer().note(text)
         try:
             controller = Controller(
@@ -175,6 +180,20 @@ def run_experiment(
     summary.choices = [_choice(works) for works in outcome.choices]
     summary.signal, summary.reason = interrupt.number, reason
     return summary
+
+
+def _beside(spec: Spec, settings: Settings) -> list[str]:
+    """Return what is to be said of a run of an equal spec that somebody else is working on: this one begins beside it."""
+    if settings.output_dir is not None:
+        spec = msgspec.structs.replace(spec, output_dir=settings.output_dir)
+    record = going_on(home_of(spec), spec_digest(spec))
+    if record is None or record.host is None:
+        return []
+    where = "" if record.host.name == this_host().name else f" on {record.host.name}"
+    return [
+        f"exp.{record.index} of this config is going on (process {record.host.pid}{where}); "
+        "this run is another one, and does again what is not done there yet"
+    ]
 
 
 @contextmanager
