@@ -75,6 +75,12 @@ def test_mnist_faults(tmp_path: Path) -> None:
     ]:
         with pytest.raises(ConfigError, match=message):
             MNISTDataset.from_path(str(path), good, good, good)
+    with pytest.raises(ValueError, match="train has 10 images and 3 labels. Are both of the same split"):
+        MNISTDataset(IMAGES, LABELS[:3], IMAGES, LABELS)
+    with pytest.raises(
+        ValueError, match=r"test_labels have the shape \[10, 28, 28\]; expected \[N\]. Are images and labels swapped"
+    ):
+        MNISTDataset(IMAGES, LABELS, IMAGES, IMAGES)
 
 
 def test_digits_are_learnt() -> None:

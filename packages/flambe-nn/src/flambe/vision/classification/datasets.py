@@ -13,6 +13,7 @@ import torch
 
 from flambe.build.registrable import registrable_factory
 from flambe.dataset.array import ArrayDataset, draw
+from flambe.dataset.location import locate
 from flambe.dataset.source_file import SourceFile
 from flambe.errors import ConfigError
 from flambe.runner.environment import note_input
@@ -31,6 +32,10 @@ class MNISTDataset(ArrayDataset):
     train_images, test_images: ``[N, 28, 28]`` bytes. train_labels, test_labels: ``[N]``.
     val_ratio: share of the training images that becomes val.
     seed: of that draw; None is 0.
+
+    Raises
+    ------
+    ValueError: images and labels do not belong together.
     """
 
     # The first publisher no longer serves the files; this mirror is the one torchvision uses.
@@ -75,6 +80,8 @@ class MNISTDataset(ArrayDataset):
                 for name, file in self._FILES.items()
             }
         arrays = {name: np.asarray(array) for name, array in given.items()}
+        for split in ("train", "test"):
+            _check(split, arrays[f"{split}_images"], arrays[f"{split}_labels"])
         rest, val = draw(len(arrays["train_images"]), val_ratio or 0, seed)
         images, labels = _images(arrays["train_images"]), arrays["train_labels"].astype(np.int64)
         super().__init__(
@@ -101,10 +108,10 @@ class MNISTDataset(ArrayDataset):
         ConfigError: a file is missing or is none.
         """
         return cls(
-            train_images=cls._parse(Path(train_images_path).expanduser()),
-            train_labels=cls._parse(Path(train_labels_path).expanduser()),
-            test_images=cls._parse(Path(test_images_path).expanduser()),
-            test_labels=cls._parse(Path(test_labels_path).expanduser()),
+            train_images=cls._parse(locate(train_images_path)),
+            train_labels=cls._parse(locate(train_labels_path)),
+            test_images=cls._parse(locate(test_images_path)),
+            test_labels=cls._parse(locate(test_labels_path)),
             val_ratio=val_ratio,
             seed=seed,
         )
@@ -112,7 +119,7 @@ class MNISTDataset(ArrayDataset):
     @classmethod
     def _parse(cls, path: Path) -> Array:
         if not path.is_file():
-            raise ConfigError(f"{path} does not exist")
+            raise ConfigError(f"{path} is no file")
         note_input(path)
         try:
             data = gzip.decompress(path.read_bytes())
@@ -160,6 +167,19 @@ def get_dataset(images: Iterable[Any], labels: Iterable[Any]) -> list[tuple[torc
     """Arrays of images (bytes) and labels to a list of ``(image [1, …] float in [0, 1], label int64)``."""
     scaled = torch.from_numpy(_images(np.asarray(images)))
     return list(zip(scaled, torch.as_tensor(np.asarray(labels)).long(), strict=True))
+
+
+def _check(split: str, images: Array, labels: Array) -> None:
+    for name, array, dims, shape in (
+        (f"{split}_images", images, 3, "[N, 28, 28]"),
+        (f"{split}_labels", labels, 1, "[N]"),
+    ):
+        if array.ndim != dims:
+            raise ValueError(
+                f"{name} have the shape {list(array.shape)}; expected {shape}. Are images and labels swapped?"
+            )
+    if len(images) != len(labels):
+        raise ValueError(f"{split} has {len(images)} images and {len(labels)} labels. Are both of the same split?")
 
 
 def _images(images: Array) -> npt.NDArray[np.float32]:
