@@ -9,7 +9,16 @@ import pytest
 import torch
 from torch import nn
 
-from flambe.nn import AvgPooling, Embedder, Embeddings, LastPooling, MLPEncoder, PooledRNNEncoder, RNNEncoder
+from flambe.nn import (
+    AvgPooling,
+    CNNEncoder,
+    Embedder,
+    Embeddings,
+    LastPooling,
+    MLPEncoder,
+    PooledRNNEncoder,
+    RNNEncoder,
+)
 
 IDS = torch.tensor([[3, 1, 2], [4, 0, 0]])
 
@@ -139,3 +148,32 @@ def test_dropout_only_while_training() -> None:
     assert not torch.equal(embedder(IDS), embedder(IDS))
     embedder.eval()
     assert torch.equal(embedder(IDS), embedder(IDS))
+
+
+def convolutions(**options: Any) -> Embedder:
+    torch.manual_seed(0)
+    options = {"conv_dim": 1, "kernel_size": [3, 5], "padding": "same", "activation": nn.Tanh()} | options
+    return Embedder(Embeddings(5, 4), CNNEncoder(4, [6, 7], **options), "average").eval()
+
+
+def test_convolutions_over_words() -> None:
+    embedder = convolutions()
+    vectors = embedder(IDS)
+    assert vectors.shape == (2, 7)
+    assert embedder.output_size == 7
+    # Beside a longer text, and with more padding, a text is what it is alone.
+    torch.testing.assert_close(embedder(IDS[1:, :1]), vectors[1:])
+    torch.testing.assert_close(embedder(torch.nn.functional.pad(IDS, (0, 3))), vectors)
+    assert not embedder(torch.zeros(2, 0, dtype=torch.long)).any()
+    # By hand, for the text without padding.
+    states = embedder.encoder.cnn(embedder.embedding(IDS[:1]).transpose(1, 2))
+    torch.testing.assert_close(vectors[:1], states.mean(dim=-1))
+
+
+def test_convolutions_that_do_not_fit_text() -> None:
+    with pytest.raises(
+        ValueError, match="encoder has conv_dim 2, and text has one dimension; set conv_dim: 1, padding: sa"
+    ):
+        convolutions(conv_dim=2)
+    with pytest.raises(ValueError, match="block 0 of the CNNEncoder makes 1 positions of 3, .* set padding: same"):
+        convolutions(padding=0)(IDS)

@@ -16,7 +16,9 @@ _NORMS: dict[int, type[torch.nn.Module]] = {1: torch.nn.BatchNorm1d, 2: torch.nn
 
 
 class CNNEncoder(Module):
-    """Blocks of convolution, pooling, batch normalisation, activation and dropout. Shapes: B batch, C channels.
+    """Blocks of convolution, pooling, batch normalisation, activation and dropout. Shapes: B batch, C channels, S positions.
+
+    With ``conv_dim: 1`` and ``padding: same`` it is an encoder of text, below an ``Embedder``.
 
     Parameters
     ----------
@@ -27,7 +29,7 @@ class CNNEncoder(Module):
     activation, pooling: modules; each block has a copy of its own.
     dropout: at the end of each block.
     batch_norm: normalise.
-    stride, padding: of all convolutions.
+    stride, padding: of all convolutions. ``padding: same`` gives as many positions as come in.
 
     Attributes
     ----------
@@ -49,7 +51,7 @@ class CNNEncoder(Module):
         dropout: float = 0,
         batch_norm: bool = True,
         stride: int = 1,
-        padding: int = 0,
+        padding: int | Literal["same"] = 0,
     ) -> None:
         super().__init__()
         if conv_dim not in _CONVOLUTIONS:
@@ -59,6 +61,7 @@ class CNNEncoder(Module):
             raise ValueError(f"kernel_size has {len(kernels)} values for {len(channels)} blocks")
         if not channels:
             raise ValueError("channels must name at least one block")
+        self.conv_dim = conv_dim
         self.input_size = input_channels
         self.hidden_size = self.output_size = channels[-1]
         blocks = []
@@ -72,10 +75,30 @@ class CNNEncoder(Module):
             blocks.append(conv_block(convolution, activation, pooling, dropout, norm))
         self.cnn = torch.nn.Sequential(*blocks)
 
-    def forward(self, data: Tensor) -> Tensor:
-        """``data [B, input_channels, …]`` to ``[B, channels[-1], …]``."""
-        encoded: Tensor = self.cnn(data)
-        return encoded
+    def forward(self, data: Tensor, padding_mask: Tensor | None = None) -> Tensor:
+        """``data [B, input_channels, …]`` to ``[B, channels[-1], …]``.
+
+        padding_mask: ``[B, S]`` of ``data [B, input_channels, S]``, True where a position is real. Each block sees zeros at the others, as
+        beyond the end: a text is encoded alike beside a longer one.
+
+        Raises
+        ------
+        ValueError: with ``padding_mask``, when a block gives another number of positions than it gets.
+        """
+        if padding_mask is None:
+            encoded: Tensor = self.cnn(data)
+            return encoded
+        real = padding_mask.unsqueeze(1)  # [B, 1, S]
+        if data.size(-1) == 0:
+            return data.new_zeros(data.size(0), self.output_size, 0)
+        for number, block in enumerate(self.cnn):
+            before, data = data, block(torch.where(real, data, data.new_zeros(())))
+            if data.size(-1) != before.size(-1):
+                raise ValueError(
+                    f"block {number} of the CNNEncoder makes {data.size(-1)} positions of {before.size(-1)}, so nobody knows which of "
+                    "them are padding; set padding: same and leave out stride and pooling"
+                )
+        return data
 
 
 def conv_block(

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from flambe.build.registrable import registrable_factory
+from flambe.nn.cnn import CNNEncoder
 from flambe.nn.dropout import Dropout
 from flambe.nn.module import Module
 from flambe.nn.pooling import PoolingName, get_pooling
@@ -160,12 +161,17 @@ class Embedder(Module):
     Parameters
     ----------
     embedding: ids ``[B, S]`` to vectors ``[B, S, E]``.
-    encoder: vectors to states; gets ``padding_mask`` when its ``forward`` knows that name.
+    encoder: vectors to states; gets ``padding_mask`` when its ``forward`` knows that name. A ``CNNEncoder`` has ``conv_dim: 1`` and
+        ``padding: same``, and ``input_channels`` is the size of the vectors.
     pooling: states ``[B, S, H]`` to ``[B, H]``; a module, or ``first``, ``last``, ``sum``, ``average``. An encoder
         that pools by itself is left as it is.
     embedding_dropout: on the vectors.
     padding_idx: id that marks padding; None builds no mask.
     return_mask: give the mask back too.
+
+    Raises
+    ------
+    ValueError: the encoder is a ``CNNEncoder`` of images.
     """
 
     def __init__(
@@ -178,6 +184,10 @@ class Embedder(Module):
         return_mask: bool = False,
     ) -> None:
         super().__init__()
+        if isinstance(encoder, CNNEncoder) and encoder.conv_dim != 1:
+            raise ValueError(
+                f"encoder has conv_dim {encoder.conv_dim}, and text has one dimension; set conv_dim: 1, padding: same"
+            )
         self.embedding = embedding
         self.encoder = encoder
         self.pooling = get_pooling(pooling) if isinstance(pooling, str) else pooling
@@ -224,7 +234,10 @@ class Embedder(Module):
             options["padding_mask"] = mask
         if self.pooling is not None and isinstance(self.encoder, RNNEncoder):
             options["return_state"] = False
-        encoded = self.encoder(vectors, **options)
+        if isinstance(self.encoder, CNNEncoder):
+            encoded = self.encoder(vectors.transpose(1, 2), **options).transpose(1, 2)  # [B, E, S] to [B, H, S]
+        else:
+            encoded = self.encoder(vectors, **options)
         if self.pooling is not None:
             states = encoded[0] if isinstance(encoded, tuple) else encoded
             if states.dim() == 2:
