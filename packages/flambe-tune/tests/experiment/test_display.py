@@ -76,10 +76,12 @@ def test_tables_say_what_a_variant_of_a_population_became():
         "train  lr=0.0001  0.5000     6      1.0  now lr=0.03, from step 4 of lr=0.05",
         "train  lr=0.05    0.5000     6      1.0  reused",
     ]
-    best = {"run": "x", "best": {"train": {**rows[0], "folder": "x/stages/train/lr=0.0001"}}}
+    tested = {**row, "stage": "test", "explored": {"train.lr": 0.03}, "folder": "x/stages/test/lr=0.0001"}
+    best = {"run": "x", "best": {"train": {**rows[0], "folder": "x/stages/train/lr=0.0001"}, "test": tested}}
     assert best_table(best).splitlines() == [
         "stage  metric  variant                                         folder",
         "train  0.5000  lr=0.0001  now lr=0.03, from step 4 of lr=0.05  x/stages/train/lr=0.0001",
+        "test   0.5000  lr=0.0001  now lr=0.03                          x/stages/test/lr=0.0001",
     ]
 
 

@@ -120,7 +120,9 @@ def test_every_record_has_the_parameters_that_something_was_made_with(some):
             expected = {"step": event["step"], "donor": event["donor"], "donor_step": event["donor_step"]}
             assert record["takeovers"][-1] == recorded[unit].takeovers[-1] == {**expected, "choice": event["choice"]}
             # Its name says where it began; what rests on it has what it became.
-            assert recorded[unit.replace("train/", "evaluate/")].params == record["params"]
+            below = recorded[unit.replace("train/", "evaluate/")]
+            assert below.params == below.explored == record["params"]
+            assert below.takeovers == []
         names = {unit.id for unit in recorded.values() if f"lr={unit.params.get('train.lr')}" != unit.variant}
         assert len(names) >= 4
 

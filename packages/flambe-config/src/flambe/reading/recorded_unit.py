@@ -35,7 +35,8 @@ class RecordedUnit:
     """One variant of one stage, as far as it came.
 
     best: the best of its stage so far. kept: whether later stages see it, once its stage was reduced.
-    params: full dotted path → plain value; chosen: the same in node form. takeovers: as in its record. needs: stage → unit.
+    params: full dotted path → plain value; chosen: the same in node form. takeovers: as in its record; explored: the params that
+    they have changed, inherited ones too. needs: stage → unit.
     path: its folder, None when its name is no file name; place: the same as a text, which thousands of units are read by.
     seconds: of its attempts together, until it ended or until now; of a lost one until the last word of its run.
     """
@@ -52,6 +53,7 @@ class RecordedUnit:
         self.params: dict[str, Any] = {}
         self.chosen: dict[str, Any] = {}
         self.takeovers: list[dict[str, Any]] = []
+        self.explored: dict[str, Any] = {}
         self.needs: dict[str, str] = {}
         self.key = ""
         self.seed: int | None = None
@@ -193,7 +195,7 @@ class RecordedUnit:
         if "signal" in state.failed.get(self.id, ()):  # somebody ended it
             self.status = CANCELLED
         self._take_params(state.made_with(self.id))
-        self.takeovers = state.taken_over(self.id)
+        self.takeovers, self.explored = state.taken_over(self.id), state.explored(self.id)
         self.needs, self.key = {str(s): str(u) for s, u in (plan.get("needs") or {}).items()}, str(plan.get("key", ""))
         self.started, self._work = work.started.get(self.id, self.started), work
         self.attempt = state.attempts.get(self.id, self.attempt)

@@ -190,12 +190,12 @@ def variant_name(params: Mapping[str, Any]) -> str:
     return name
 
 
-def became(takeovers: Sequence[Mapping[str, Any]]) -> str:
-    """Return what a variant of a population is since it took over the state of another, whose name says what it began as:
-    ``now lr=0.03, from step 4 of lr=0.05``. takeovers: as in its record; nothing is said where there are none.
+def became(takeovers: Sequence[Mapping[str, Any]], explored: Mapping[str, Any]) -> str:
+    """Return what a variant is since a population has changed it or what it rests on, for its name says what that began as:
+    ``now lr=0.03, from step 4 of lr=0.05``. takeovers: as in its record. explored: the parameters that have changed.
     """
     if not takeovers:
-        return ""
+        return f"now {variant_name(shown_params(explored))}" if explored else ""
     last = takeovers[-1]
     donor = str(last["donor"]).partition("/")[2]
     return f"now {variant_name(shown_params(last['choice']))}, from step {last['donor_step']} of {donor}"

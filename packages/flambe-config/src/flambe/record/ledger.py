@@ -125,11 +125,20 @@ class LedgerState:
 
     def made_with(self, unit: str) -> dict[str, Any]:
         """Return the parameters that the result of a unit is made with: those that it began with, as takeovers have changed them."""
-        plan = self.planned[unit]
-        params: dict[str, Any] = plan.get("params") or {}
-        for event in self.takeovers.get(unit, ()):
-            params = {**params, **{f"{plan['stage']}.{path}": value for path, value in event["choice"].items()}}
-        return params
+        params: dict[str, Any] = self.planned[unit].get("params") or {}
+        return {**params, **self.explored(unit)} if self.takeovers else params
+
+    def explored(self, unit: str) -> dict[str, Any]:
+        """Return those parameters of a unit, own and inherited, that a population has changed: its name has what it began with."""
+        if not self.takeovers:
+            return {}
+        lineage = [unit, *(f"{stage}/{variant}" for stage, variant in self.above(unit).items())]
+        return {
+            f"{one.partition('/')[0]}.{path}": value
+            for one in lineage
+            for event in self.takeovers.get(one, ())
+            for path, value in event["choice"].items()
+        }
 
     def taken_over(self, unit: str) -> list[dict[str, Any]]:
         """Return what a unit has taken over, in the words of its record; a process that went on may have written one again."""

@@ -17,7 +17,7 @@ class Unit(msgspec.Struct, kw_only=True):
     """One variant of one stage.
 
     body: concrete node. params: full dotted path → value, own and inherited. key: name of the result.
-    explored: those of ``params`` that have another value since a population changed them, own and inherited.
+    explored: values of those of ``params`` that a population has chosen anew, own and inherited.
     needs: linked stage → folder of its committed result. exports: ``$link`` nodes of later stages into this one.
     resources: ``{"cpus": 1, "gpus": 0}``; cpus is also the number of threads. extensions: module → source.
     code: module → digest of the local code that the key covers; a process that has other code refuses the unit.

@@ -106,8 +106,8 @@ def show(path: str, form: str | None) -> None:
     emit("")
     emit(render_table(units, UNIT_TABLE))
     for one in recorded:
-        if one.takeovers:
-            emit(f"{one.id}: {became(one.takeovers)}")
+        if said := became(one.takeovers, one.explored):
+            emit(f"{one.id}: {said}")
     _explain_star(units)
 
 

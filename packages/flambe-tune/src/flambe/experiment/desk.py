@@ -64,6 +64,8 @@ def best(run: str) -> dict[str, Any]:
             }
             if taken := state.taken_over(candidate.unit):
                 stages[stage]["takeovers"] = taken
+            if changed := state.explored(candidate.unit):
+                stages[stage]["explored"] = shown_params(changed)
     return {"run": run, "best": stages}
 
 

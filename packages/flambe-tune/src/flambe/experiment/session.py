@@ -258,6 +258,8 @@ def row_of(keeper: Keeper, work: Work) -> Row:
     }
     if taken := keeper.state.taken_over(work.unit.id):
         row["takeovers"] = taken
+    if work.unit.explored:
+        row["explored"] = shown_params(work.unit.explored)
     if work.phase is Phase.DONE and not work.complete:
         row["stopped_early"] = True
     if work.lower_is_better:
@@ -286,5 +288,9 @@ def _best(controller: Controller, outcome: Outcome) -> Row | None:
     for stage in reversed(list(controller.graph.stages)):
         if stage in outcome.best:
             row = row_of(controller.keeper, controller.works[outcome.best[stage]])
-            return {name: row[name] for name in ("stage", "variant", "params", "metric", "takeovers") if name in row}
+            return {
+                name: row[name]
+                for name in ("stage", "variant", "params", "metric", "takeovers", "explored")
+                if name in row
+            }
     return None

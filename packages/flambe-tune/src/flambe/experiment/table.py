@@ -106,7 +106,7 @@ def best_table(best: Row) -> str:
         return f"{best['run']}: no stage has a metric yet"
     lines = [("stage", "metric", "variant", "", "folder")]
     for stage, row in best["best"].items():
-        lines.append((stage, number(row["metric"]), row["variant"], became(row.get("takeovers", ())), row["folder"]))
+        lines.append((stage, number(row["metric"]), row["variant"], _became(row), row["folder"]))
     if not any(line[3] for line in lines):
         return _columns([(*line[:3], line[4]) for line in lines], "lrll", None)
     return _columns(lines, "lrlll", None)
@@ -125,7 +125,11 @@ def _said(row: Row) -> str:
     if row["status"] != COMPLETE:
         return row.get("error") or ""
     said = "reused" if row["reused"] else "stopped early" if row.get("stopped_early") else ""
-    return ", ".join(filter(None, (said, became(row.get("takeovers", ())))))
+    return ", ".join(filter(None, (said, _became(row))))
+
+
+def _became(row: Row) -> str:
+    return became(row.get("takeovers", ()), row.get("explored", {}))
 
 
 def _columns(lines: Sequence[Sequence[str]], sides: str, width: int | None) -> str:

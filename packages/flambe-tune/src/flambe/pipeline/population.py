@@ -22,9 +22,7 @@ def explored(unit: Unit, body: Any, choice: Mapping[str, Any], key: str) -> Unit
     body: of its stage, with the search in it. choice: dotted path inside the stage → value. key: the name of what comes of it.
     """
     params = {f"{unit.stage}.{path}": value for path, value in choice.items()}
-    changed = {path: value for path, value in params.items() if unit.params.get(path) != value}
-    kept = {path: value for path, value in unit.explored.items() if path not in params}
-    return msgspec.structs.replace(unit, body=Filler(body)(dict(choice)), key=key, explored={**kept, **changed})
+    return msgspec.structs.replace(unit, body=Filler(body)(dict(choice)), key=key, explored={**unit.explored, **params})
 
 
 def check_population(spec: Spec, stage: Stage, variants: Iterable[Variant]) -> None:
