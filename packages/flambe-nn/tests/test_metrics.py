@@ -86,8 +86,16 @@ def test_binary_names_and_faults() -> None:
     assert float(BinaryAccuracy(threshold=0.3)(torch.tensor([0.4, 0.2]), torch.tensor([1, 1]))) == 0.5
     with pytest.raises(ValueError, match="positive_label must be 0 or 1, got 2"):
         BinaryPrecision(positive_label=2)
-    with pytest.raises(ValueError, match=r"pred has \[3\] values and target \[2\]"):
+    with pytest.raises(
+        ValueError, match=r"BinaryAccuracy: pred is \[3\] and target \[2\]; expected one score for each"
+    ):
         BinaryAccuracy()(torch.zeros(3), torch.zeros(2))
+    for metric, name in ((F1(), "PositiveF1"), (AUC(), "AUC")):
+        with pytest.raises(
+            ValueError,
+            match=rf"{name} is a metric of two classes .*: pred is \[4, 3\] and target \[4\]; of several .* Recall and",
+        ):
+            metric(torch.zeros(4, 3), torch.zeros(4))
 
 
 @given(st.integers(0, 10_000), st.sampled_from([0.1, 0.3, 0.5, 0.77, 1.0]))

@@ -153,14 +153,17 @@ UNFIT = {
     (METRIC, "metric_fn: !torch.BCELoss"): (
         f"19:16: metric_fn (BCELoss), with the first batch of val, fails, {GIVEN}: ValueError: Using a target size"
     ),
-    (METRIC, "metric_fn: !AUC"): "19:16: train.metric_fn (AUC): ValueError: pred has [9, 3] values and target [9]",
+    (METRIC, "metric_fn: !AUC"): (
+        "19:16: train.metric_fn (AUC): ValueError: AUC is a metric of two classes and takes one score an example, that of class 1: pred is "
+        "[9, 3] and target [9]; of several classes there are Accuracy, Recall and MultiClassAUC"
+    ),
     (LAST, f"{LAST}\n    extra_validation_metrics: [!Accuracy , !F1 ]"): (
-        f"22:44: extra_validation_metrics[1] (F1), with the first batch of val, fails, {GIVEN}: ValueError: pred has [4, 3] values and "
-        "target [4]"
+        f"22:44: extra_validation_metrics[1] (F1), with the first batch of val, fails, {GIVEN}: ValueError: PositiveF1 is a metric "
+        "of two classes and takes one score an example, that of class 1: pred is [4, 3] and target [4]; of several classes"
     ),
     (LAST, f"{LAST}\n    extra_training_metrics: [!Accuracy , !F1 ]"): (
-        f"22:42: extra_training_metrics[1] (F1), with the first batch of train, fails, {GIVEN}: ValueError: pred has [4, 3] values and "
-        "target [4]"
+        f"22:42: extra_training_metrics[1] (F1), with the first batch of train, fails, {GIVEN}: ValueError: PositiveF1 is a metric "
+        "of two classes and takes one score an example, that of class 1: pred is [4, 3] and target [4]; of several classes"
     ),
     ("output_size: 3", "output_size: 2"): (
         "17:64: the model gives scores of 2 classes, and train has the label 2; expected output_size of 3 or more. Link it to the labels: "

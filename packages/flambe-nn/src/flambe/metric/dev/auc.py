@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from flambe.metric.dev.binary import check_binary
 from flambe.metric.metric import Metric
 
 
@@ -32,8 +33,7 @@ class AUC(Metric):
         ------
         ValueError: they are not of one size.
         """
-        if pred.numel() != target.numel():
-            raise ValueError(f"pred has {list(pred.shape)} values and target {list(target.shape)}")
+        check_binary(self, pred, target)
         if pred.isnan().any():
             return torch.tensor(float("nan"))
         scores, order = pred.reshape(-1).double().sort(descending=True)
@@ -75,7 +75,9 @@ class MultiClassAUC(AUC):
         """
         hot = torch.nn.functional.one_hot(target, pred.size(1)) if target.dim() == 1 else target
         if hot.shape != pred.shape:
-            raise ValueError(f"pred is {list(pred.shape)} and target {list(target.shape)}; expected [N, C] and [N]")
+            raise ValueError(
+                f"{self}: pred is {list(pred.shape)} and target {list(target.shape)}; expected [N, C] and [N]"
+            )
         has_curve = [0 < int(column.sum()) < len(column) for column in hot.T]
         areas = [
             super(MultiClassAUC, self).compute(pred[:, c], hot[:, c]) for c, there in enumerate(has_curve) if there

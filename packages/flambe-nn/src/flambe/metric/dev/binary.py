@@ -64,8 +64,7 @@ class BinaryMetric(Metric):
 
     def _flat(self, pred: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         # Of [N, 1] and [N] a comparison would make [N, N] and never say so.
-        if pred.numel() != target.numel():
-            raise ValueError(f"pred has {list(pred.shape)} values and target {list(target.shape)}")
+        check_binary(self, pred, target)
         return pred.reshape(-1) > self.threshold, target.reshape(-1).bool()
 
 
@@ -136,6 +135,19 @@ class F1(_OneClass):
         predicted, true = self._of_label(pred), self._of_label(target)
         hits = (predicted & true).sum().float()
         return 2 * hits / (predicted.sum() + true.sum()).float().clamp(min=self.eps)
+
+
+def check_binary(metric: Metric, pred: Tensor, target: Tensor) -> None:
+    """Raise ValueError, which names ``metric``, unless there is one prediction for each target."""
+    if pred.numel() == target.numel():
+        return
+    shapes = f"pred is {list(pred.shape)} and target {list(target.shape)}"
+    if pred.dim() == 2 and len(pred) == len(target):
+        raise ValueError(
+            f"{metric} is a metric of two classes and takes one score an example, that of class 1: {shapes}; "
+            "of several classes there are Accuracy, Recall and MultiClassAUC"
+        )
+    raise ValueError(f"{metric}: {shapes}; expected one score for each target")
 
 
 def _share(part: Tensor, whole: Tensor | int) -> Tensor:

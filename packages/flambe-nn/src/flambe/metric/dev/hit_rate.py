@@ -59,7 +59,7 @@ class HitRate(Metric):
         # Other shapes would be broadcast, [N, C] with [1] say, and nobody would be told.
         if target.shape != pred.shape[:-1]:
             raise ValueError(
-                f"pred is {list(pred.shape)} and target {list(target.shape)}; expected a target of {list(pred.shape[:-1])}"
+                f"{self}: pred is {list(pred.shape)} and target {list(target.shape)}; expected a target of {list(pred.shape[:-1])}"
             )
         hits = self.is_hit(pred, target).double()
         return torch.where(pred.isnan().any(dim=-1), math.nan, hits)
