@@ -36,6 +36,11 @@ def test_forward() -> None:
 def test_an_embedder_that_does_not_pool_is_named() -> None:
     with pytest.raises(ValueError, match="give the embedder a `pooling`, or use PooledRNNEncoder"):
         model(pooled=False)(IDS)
+    # A single tensor of states (a transformer's) says as little, unless there is a label for each of them.
+    tagger = TextClassifier(Embeddings(9, 6), SoftmaxLayer(6, 2))
+    with pytest.raises(ValueError, match="a state for every position; .* or `pool: true` of a pretrained transformer"):
+        tagger(IDS, torch.tensor([0, 1]))
+    assert tagger(IDS, IDS)[0].shape == (2, 3, 2)
 
 
 def test_it_is_saved_part_by_part(tmp_path: Path) -> None:

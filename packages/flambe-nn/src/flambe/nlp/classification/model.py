@@ -34,13 +34,16 @@ class TextClassifier(Module):
 
         Raises
         ------
-        ValueError: the embedder gives more than one tensor, because it does not pool.
+        ValueError: the embedder gives a state for every position, because it does not pool, and ``target`` has no label for each.
         """
         encoded = self.embedder(data)
-        if not isinstance(encoded, Tensor):
+        is_pooled = isinstance(encoded, Tensor) and (
+            encoded.dim() < 3 or target is None or target.shape[:2] == encoded.shape[:2]
+        )
+        if not is_pooled:
             raise ValueError(
-                "the embedder gives a state for every position; a classifier needs one vector a text: "
-                "give the embedder a `pooling`, or use PooledRNNEncoder"
+                "the embedder gives a state for every position; a classifier needs one vector a text: give the embedder a `pooling`, "
+                "or use PooledRNNEncoder, or `pool: true` of a pretrained transformer"
             )
         scores = self.output_layer(self.drop(encoded))
         return scores if target is None else (scores, target)
