@@ -16,6 +16,7 @@ from flambe.compile.library import Library
 from flambe.compile.lowering import FAULT, FORMS, Lowering, Place, Where
 from flambe.compile.override import apply_overrides
 from flambe.compile.source import Class
+from flambe.compile.stages_check import check_stages
 from flambe.compile.tags import resolve
 from flambe.compile.yaml import LARGEST, Mapping, Node, bared, child, text_of
 from flambe.compile.yaml import Sequence as Many
@@ -210,18 +211,7 @@ def _compile(
             names = [text for key, _ in body.items if (text := text_of(key))] if isinstance(body, Mapping) else []
     checker = Checker(lowering.library, lowering.places, lowering.keys)
     checker.check([Body(*check) for check in checks], names)
-    if any(stage.reduce for stage in spec.stages):
-        from flambe.compile.reduce_check import check_reduced
-
-        check_reduced(spec.stages, checker)
-    if any(stage.search is not None or stage.scheduler is not None for stage in spec.stages):
-        from flambe.compile.deciding_check import check_deciding
-
-        check_deciding(spec, checker)
-    if any(stage.body.get(NEW) == SCRIPT for stage in spec.stages):
-        from flambe.compile.script_check import check_scripts
-
-        check_scripts(spec.stages, checker, lowering.library, lowering.folder)
+    check_stages(spec, checker, lowering.library, lowering.folder)
     # One fault a place: what a wrong reference could not give has others.
     faults += [one for one in (*lowering.faults, *checker.faults) if one.position is None or one.position not in noted]
     noticed = [*warnings, *lowering.warnings, *checker.warnings]

@@ -7,8 +7,7 @@ import os
 from flambe.compile.check import Body, Checker
 from flambe.compile.extensions import import_root
 from flambe.compile.library import Library
-from flambe.compile.reduce_check import check_reduced
-from flambe.compile.script_check import check_scripts
+from flambe.compile.stages_check import check_stages
 from flambe.errors import ConfigFaults
 from flambe.spec.nodes import Spec
 
@@ -40,8 +39,7 @@ def check_arguments(spec: Spec) -> None:
             library.add_root(module.partition(".")[0], root)
     checker = Checker(library, {}, {})
     checker.check([Body(stage.body, ("stages", at), stage.name) for at, stage in enumerate(spec.stages)])
-    check_reduced(spec.stages, checker)
-    check_scripts(spec.stages, checker, library, os.getcwd())
+    check_stages(spec, checker, library, os.getcwd())
     faults = [fault for fault in checker.faults if fault.rule in _RULES]
     if faults:
         raise ConfigFaults(faults)
