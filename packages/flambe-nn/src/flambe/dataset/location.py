@@ -33,9 +33,13 @@ def locate(path: str) -> Path:
     for place in places:
         if place.exists():
             return place
-    raise ConfigError(
-        f"{path} does not exist",
-        hint="Is it another version of the package?"
-        if path.startswith(PACKAGE)
-        else f"A relative path is looked for in the current folder, {Path.cwd()}",
-    )
+    if path.startswith(PACKAGE):
+        hint = "Is it another version of the package?"
+    elif places[0].is_absolute():
+        hint = "Written with `!file`, it is looked for before anything runs"
+    else:
+        hint = (
+            f"A relative path is looked for in the current folder, {Path.cwd()}. Written `!file ./{path.removeprefix('./')}` it begins at "
+            "the YAML file, and is looked for before anything runs"
+        )
+    raise ConfigError(f"{path} does not exist", hint=hint)

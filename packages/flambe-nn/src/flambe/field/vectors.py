@@ -37,7 +37,10 @@ def read_vectors(path: str, form: EmbeddingsFormat, binary: bool, wanted: Collec
     """
     file = Path(path).expanduser()
     if not file.is_file():
-        raise ConfigError(f"embeddings {path} do not exist", hint="Check the path; none is downloaded")
+        raise ConfigError(
+            f"embeddings {path} do not exist",
+            hint="None is downloaded; a path written `!file ./…` begins at the YAML file, and is looked for before anything runs",
+        )
     note_input(file)
     if form == "gensim":
         words, vectors = read_gensim(file)
