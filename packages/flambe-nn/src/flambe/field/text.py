@@ -32,7 +32,8 @@ class TextField(Field):
     ----------
     tokenizer: text to tokens; default ``WordTokenizer``.
     lower: lower-case the text first.
-    pad_token, unk_token, sos_token, eos_token: special tokens. sos and eos are put around each text when given.
+    pad_token, unk_token, sos_token, eos_token: special tokens. sos and eos are put around each text when given. Without a padding
+        token 0 is a word, and samplers pad with it unless their ``pad_index`` is another.
     embeddings: file of word vectors; ``setup`` then fills ``embedding_matrix`` for the tokens seen. A model takes them from there:
         ``embedding: !Embeddings.from_pretrained {embeddings: !@ dataset.text.embedding_matrix}``.
     embeddings_format: ``glove`` text; ``word2vec`` or ``fasttext``, text (`.vec`) or binary; ``gensim``, what its
