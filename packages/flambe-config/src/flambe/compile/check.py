@@ -162,7 +162,7 @@ class Checker:
                     near, hint = argument, f"Write '{argument}: {meant}'."
                 if near is not None:
                     misspelt.add(near)
-                elif (twin := nearest(key, [known for known in named if known in given])) is not None:
+                elif (twin := _misspelt(key, [known for known in named if known in given])) is not None:
                     hint = f"Did you mean {twin!r}, which is set already? Change it there, and take this away."
                 expected = None
                 if hint is None:
@@ -251,6 +251,13 @@ def _walk(node: Any, at: Where, config: Where) -> Iterator[tuple[Where, Where, A
     elif isinstance(node, list):
         for index, item in enumerate(node):
             yield from _walk(item, (*at, index), (*config, index))
+
+
+def _misspelt(key: Any, known: Sequence[str]) -> str | None:
+    """Return the name that is surely meant, which is asked more of than of a suggestion: it is there, and right as it is."""
+    from difflib import get_close_matches
+
+    return next(iter(get_close_matches(str(key), known, 1, cutoff=0.8)), None)
 
 
 def _holds_fault(node: Any) -> bool:

@@ -90,7 +90,8 @@ class Experiment(ClusterRunnable):
         self.merge_plot = merge_plot
         self.user_provider = user_provider
         self.seeds = [] if isinstance(seed, int | str) else list(seed)
-        if not all(isinstance(one, int) and one >= 0 for one in self.seeds or [seed]):
+        tried: list[Any] = self.seeds or [seed]
+        if not all(isinstance(one, int) and one >= 0 for one in tried):
             raise ParsingRunnableError(f"seed is {seed!r}", expected="an integer, 0 or more, or several of them")
         self.seed: int = seed if isinstance(seed, int) else self.seeds[0]
         self.inject_extensions(dict(extensions or {}))
