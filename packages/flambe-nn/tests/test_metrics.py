@@ -79,6 +79,19 @@ def test_binary_metrics_of_nothing_are_0() -> None:
     assert float(BinaryRecall(positive_label=0)(torch.ones(2), one)) == 0
 
 
+@pytest.mark.parametrize(
+    ("value", "shown"), [(torch.zeros(3), r"a tensor \[3\]"), ({"a": 1.0}, "a dict"), ("good", "a str")]
+)
+def test_a_metric_that_gives_no_number_is_named(value: Any, shown: str) -> None:
+    class Own(Metric):
+        def compute(self, pred: torch.Tensor, target: torch.Tensor) -> Any:
+            return value
+
+    state = Own().aggregate({}, torch.zeros(3), torch.zeros(3))
+    with pytest.raises(TypeError, match=f"Own gives {shown}; expected one number for all examples"):
+        Own().finalize(state)
+
+
 def test_binary_names_and_faults() -> None:
     assert str(BinaryPrecision()) == "PositiveBinaryPrecision"
     assert str(BinaryRecall(positive_label=0)) == "NegativeBinaryRecall"

@@ -64,6 +64,14 @@ def make_flat():
     return flat
 
 
+def hits(pred, target):
+    return pred.argmax(dim=1) == target
+
+
+def make_hits():
+    return hits
+
+
 def others():
     return [nn.Parameter(torch.zeros(2))]
 """
@@ -152,6 +160,12 @@ UNFIT = {
     ),
     (METRIC, "metric_fn: !torch.BCELoss"): (
         f"19:16: metric_fn (BCELoss), with the first batch of val, fails, {GIVEN}: ValueError: Using a target size"
+    ),
+    (METRIC, "metric_fn: !own.make_hits"): (
+        "19:16: metric_fn (hits), with the first batch of val, gives a tensor [4]; expected one number for all examples"
+    ),
+    (METRIC, "metric_fn: !torch.NLLLoss {reduction: none}"): (
+        "19:16: metric_fn (NLLLoss), with the first batch of val, gives a tensor [4]; expected one number for all examples: reduction: mean"
     ),
     (METRIC, "metric_fn: !AUC"): (
         "19:16: train.metric_fn (AUC): ValueError: AUC is a metric of two classes and takes one score an example, that of class 1: pred is "

@@ -7,6 +7,7 @@ and logs stay as they were. It costs two batches forward. What does not fit is t
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
@@ -26,10 +27,13 @@ from flambe.learn.pair import BOTH, NoPair, shape_of, shown
 from flambe.learn.processes import ALONE
 from flambe.learn.tally import tally
 from flambe.learn.twin import leaving_no_trace, twin_of
+from flambe.metric.metric import NoNumber
 from flambe.runner.culprit import culprit_of, frames_of, owners
 
 if TYPE_CHECKING:
     from flambe.learn.trainer import Trainer
+
+_logger = logging.getLogger(__name__)
 
 _CLASSES = "[N, C] and classes [N] (int64)"
 _TAKES: Mapping[type, str] = {
@@ -129,12 +133,20 @@ class _Trial:
         with self:
             pred, target = twin._predict_in_full(self._batch)
             for metric in (twin.loss_fn, twin.metric_fn, *twin.extra_validation_metrics):
+                counted = tally(metric)
                 try:
-                    tally(metric).add(pred, target)
+                    counted.add(pred, target)
                 except _PASS:
                     raise
                 except Exception as error:
                     self._fails(self._path_of(metric), metric, [pred, target], error)
+                try:
+                    counted.value()
+                except NoNumber as error:
+                    self._refuse(self._path_of(metric), f"gives {error.gave}", expected=error.expected, cause=error)
+                except Exception as error:
+                    # One batch may be too little for it (a class may be missing), where the split is not.
+                    _logger.debug("%s of one batch: %s", type(metric).__qualname__, error)
 
     def __enter__(self) -> None:
         twin, bounds = self._twin, self._bounds

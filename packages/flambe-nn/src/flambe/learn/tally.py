@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.loss import _Loss
 
+from flambe.metric.metric import number_of
+
 
 class Tally(Protocol):
     """One metric over many batches. can_merge: whether what several of them counted can be put together."""
@@ -52,7 +54,7 @@ class StreamTally:
             self.counted = counted
 
     def value(self) -> float:
-        return float(self.metric.finalize(self.counted))
+        return number_of(self.metric, self.metric.finalize(self.counted))
 
     def state(self) -> Any:
         return self.counted
@@ -120,7 +122,7 @@ class WholeTally:
         self.targets.append(target.detach())
 
     def value(self) -> float:
-        return float(self.metric(torch.cat(self.preds), torch.cat(self.targets)))
+        return number_of(self.metric, self.metric(torch.cat(self.preds), torch.cat(self.targets)))
 
     def state(self) -> Any:
         return {"preds": self.preds, "targets": self.targets}

@@ -28,6 +28,7 @@ from flambe.learn.tally import Tally, is_lower_better, metric_label, tally
 from flambe.learn.together import FINISH, STEP, told
 from flambe.learn.updates import Updates
 from flambe.learn.validation import validate
+from flambe.metric.metric import number_of
 
 Batch = tuple[Tensor, ...]
 
@@ -290,7 +291,7 @@ class Trainer(Stateful):
             else:
                 pred, target = self._aggregate_preds(one_pass(self.val_sampler, self.dataset.val))
                 # GPUs may differ in the last bit, and all processes have to decide alike.
-                values = self._processes.broadcast([float(metric(pred, target)) for metric in metrics])
+                values = self._processes.broadcast([number_of(metric, metric(pred, target)) for metric in metrics])
         loss, value, *extra = values
         self._best.offer(value, self._step, self.model)
         if self.scheduler is not None and self._step > 0:

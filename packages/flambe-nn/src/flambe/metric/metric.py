@@ -58,11 +58,31 @@ class Metric(Component):
         """Return the metric of everything that was aggregated; NaN of nothing."""
         if not state:
             return float("nan")
-        return float(self.compute(torch.cat(state["pred"]), torch.cat(state["target"])))
+        return number_of(self, self.compute(torch.cat(state["pred"]), torch.cat(state["target"])))
 
     def __str__(self) -> str:
         """The name under which it is logged."""
         return type(self).__name__
+
+
+class NoNumber(TypeError):
+    """A metric gave something else than one number. gave: what, in words; expected: what else."""
+
+    def __init__(self, name: str, gave: str, expected: str) -> None:
+        super().__init__(f"{name} gives {gave}; expected {expected}")
+        self.gave = gave
+        self.expected = expected
+
+
+def number_of(metric: Any, value: Any) -> float:
+    """Return what a metric gave as a number. Raises ``NoNumber``, which names the metric."""
+    try:
+        return float(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        name = str(metric) if isinstance(metric, Metric) else getattr(metric, "__name__", type(metric).__name__)
+        gave = f"a tensor {list(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
+        remedy = ": reduction: mean" if getattr(metric, "reduction", None) == "none" else ""
+        raise NoNumber(name, gave, f"one number for all examples{remedy}") from error
 
 
 class AverageableMetric(Metric):
