@@ -17,7 +17,8 @@ def test_right_arguments_are_no_fault(name: str) -> None:
 
     path = ZOO / f"{name}.yaml"
     compiled = compile_whole(path.read_text(), name=name, file=str(path), overrides=(), argv=())
-    assert compiled.warnings == []
+    # Models of scikit-learn have no steps: that their schedulers decide nothing is true, and not about arguments.
+    assert [one for one in compiled.warnings if "has nothing to decide" not in one.what] == []
 
 
 @pytest.mark.slow

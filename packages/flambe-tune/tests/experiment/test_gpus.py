@@ -101,7 +101,7 @@ def test_every_variant_sees_what_it_was_given(bench, monkeypatch):
     [
         (
             4,
-            r"climb/rate=1.0 asks for 4 gpus, there are 2. Ask for less .*What is hidden by CUDA_VISIBLE_DEVICES does not count",
+            r"stage 'climb' asks for 4 gpus, there are 2. Ask for less .*What is hidden by CUDA_VISIBLE_DEVICES does not count",
         ),
         (1.5, r"stage 'climb' asks for 1.5 gpus; expected a part of one \(0.5\), or whole ones"),
     ],
