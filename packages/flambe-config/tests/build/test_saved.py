@@ -514,6 +514,8 @@ def test_nobody_elses_class_is_imported_unasked(tmp_path: Path) -> None:
     )
     assert "holds a their_ext:Theirs" in refused
     assert 'extensions={"their_ext": "path/to/their_ext"}' in refused
+    # What a builder's YAML loads is allowed by its header.
+    assert "If you trust it: name it in the header of the YAML file, `their_ext: path/to/their_ext`, or" in refused
     assert refused.strip().endswith("3")
     assert not (package / "was_imported").exists()
     loaded = run("import flambe; print(flambe.load('it', extensions={'their_ext': './their_ext'}).double)", tmp_path)

@@ -350,7 +350,10 @@ def _remedy(manifest: Manifest, folder: Path) -> str:
     source = manifest.extensions.get(top) or "sha256:"
     # A digest tells which code it was; where that lies now, the reader of this message knows.
     source = f"path/to/{top}" if source.startswith("sha256:") else source
-    return f'If you trust it: flambe.load({str(folder)!r}, extensions={{"{top}": "{source}"}}).'
+    return (
+        f"If you trust it: name it in the header of the YAML file, `{top}: {source}`, or "
+        f'flambe.load({str(folder)!r}, extensions={{"{top}": "{source}"}}) in Python.'
+    )
 
 
 __all__ = ["load_component"]
