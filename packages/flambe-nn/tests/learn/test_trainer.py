@@ -113,14 +113,13 @@ class Diverging(nn.CrossEntropyLoss):
         return loss * (float("nan") if self.calls > 3 else 1)
 
 
-def test_one_line_tells_that_the_loss_is_nan(capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_line_tells_that_the_loss_is_nan(caplog: pytest.LogCaptureFixture) -> None:
     trainer = make(loss_fn=Diverging(), max_steps=2, iter_per_step=5, log_interval=1)
     while trainer.run():
         pass
-    warnings = [line for line in capsys.readouterr().err.splitlines() if "NaN" in line]
-    assert len(warnings) == 1
-    assert warnings[0].startswith("warning: Training/Loss is NaN at iteration 4. A smaller lr")
-    assert warnings[0].endswith("stop_on_nan: true ends the run where this happens.")
+    (line,) = [record.getMessage() for record in caplog.records if "NaN" in record.getMessage()]
+    assert line.startswith("Training/Loss is NaN at iteration 4. A smaller lr")
+    assert line.endswith("stop_on_nan: true ends the run where this happens.")
 
 
 def test_a_loss_of_nan_ends_the_run_where_that_is_asked_for(logged: dict[str, Any]) -> None:

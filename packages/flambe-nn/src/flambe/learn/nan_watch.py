@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import math
 
-from flambe.cli.console import say
 from flambe.errors import RunFailed
 
-_REMEDY = "A smaller lr or max_grad_norm may help, or the data has values that are none."
+_logger = logging.getLogger(__name__)
+
+_REMEDY = "A smaller lr or max_grad_norm may help, unless the data holds NaN."
 
 
 class NanWatch:
-    """Warns of the first loss that is NaN; with ``stop`` it ends the run there."""
+    """Tells of the first loss that is NaN; with ``stop`` it ends the run there."""
 
     def __init__(self, stop: bool) -> None:
         self.stop = stop
@@ -25,4 +27,5 @@ class NanWatch:
             raise RunFailed(f"{tag} is NaN at {when}", hint=_REMEDY)
         if not self._told:
             self._told = True
-            say(f"warning: {tag} is NaN at {when}. {_REMEDY} stop_on_nan: true ends the run where this happens.")
+            # Of a stage that is running, errors alone are shown beside its steps.
+            _logger.error("%s is NaN at %s. %s stop_on_nan: true ends the run where this happens.", tag, when, _REMEDY)

@@ -71,7 +71,7 @@ class Trainer(Stateful):
     prefetch: batches that a thread prepares ahead. Of use where making one takes as long as the model does.
     iter_per_checkpoint: return from ``run()``, after which a checkpoint is written, after so many iterations also in the middle
         of a step; default: only between steps.
-    stop_on_nan: end the run with an error where a loss is NaN that is logged. Without it a warning tells of the first one.
+    stop_on_nan: end the run with an error where a loss is NaN that is logged. Without it one line tells of the first.
 
     Logs ``Training/Loss`` (mean since the last log), ``Training/Gradient_Norm`` (before clipping) and
     ``Training/Parameter_Norm`` against the iterations made, and ``Validation/Loss``, ``Validation/<metric>`` and
