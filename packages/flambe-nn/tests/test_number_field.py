@@ -74,6 +74,19 @@ def test_classes_made_of_measurements_are_told(capsys: pytest.CaptureFixture[str
     assert capsys.readouterr().err == ""
 
 
+def test_a_warning_of_a_stage_is_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "rents.tsv").write_text("rent\n0.37\n1.52\n8.1\n")
+    monkeypatch.chdir(tmp_path)
+    stage = "!TabularDataset.from_path {train_path: rents.tsv, transform: {rent: !LabelField }}"
+    text = f"!Experiment\nname: rents\npipeline:\n  dataset: {stage}\n"
+    execute(
+        compile_whole(text, name="r", file="r.yaml", overrides=(), argv=()).spec, tool="test", on_unit=lambda row: None
+    )
+    assert "dataset/0: warning: LabelField makes classes of numbers (0.37, 1.52, 8.1, …)" in capfd.readouterr().err
+
+
 def test_a_regression(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(0)
     flats = np.stack([random.uniform(0.2, 2, 200), random.integers(1, 6, 200)], axis=1)

@@ -161,6 +161,20 @@ def test_a_failed_variant_blocks_nobody_and_never_wins(lab):
     assert all(count == 1 for count in Counter(lab.pools[0].ran).values())
 
 
+def test_a_warning_of_many_variants_is_told_once(lab, monkeypatch):
+    report = SimulatedPool._report
+
+    def warned(pool, unit, step, *, more):
+        made = report(pool, unit, step, more=more)
+        made.streams["outputs.log"] = f"a line\nwarning: {unit.stage} may be wrong\n".encode()
+        return made
+
+    monkeypatch.setattr(SimulatedPool, "_report", warned)
+    lab.run(_spec())
+    told = sorted(note.partition(": ")[2] for note in lab.notes if "warning" in note)
+    assert told == [f"warning: {stage} may be wrong" for stage in ("data", "evaluate", "model", "train")]
+
+
 def test_a_failure_that_passes_is_retried_from_the_last_step(some):
     calm, rough = some(2)
     _, whole = calm.run(_spec())

@@ -243,6 +243,8 @@ def _attempt(
         report = run.step()
         keeper.report(unit, attempt, report, run.folder / STEPS / str(report.step) if report.more else None)
         _tell(keeper, f"{unit.id}: {_words(report)}", launched)
+        for warning in () if run.is_echoed else report.warnings:
+            _tell(keeper, f"{unit.id}: {warning}")
         if not report.more:
             interrupt.check()
             return keeper.commit(unit, attempt, run.folder, run.commit())

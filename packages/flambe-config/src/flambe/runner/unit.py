@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from flambe.errors import Position
+from flambe.record.layout import OUTPUTS
 from flambe.spec.nodes import FUNCTION, NEW, SCRIPT, LinkTarget, Path
 from flambe.spec.origins import link_name, position_in, read_position
 
@@ -108,3 +109,11 @@ class StepReport(msgspec.Struct, kw_only=True):
     streams: dict[str, bytes] = {}
     inputs: list[dict[str, Any]] = []
     result: Any = None
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the unit printed as a line that begins with ``warning:``: people see that, and not only its ``outputs.log``."""
+        printed = self.streams.get(OUTPUTS, b"")
+        if b"warning: " not in printed:
+            return []
+        return [line.decode(errors="replace") for line in printed.splitlines() if line.startswith(b"warning: ")]

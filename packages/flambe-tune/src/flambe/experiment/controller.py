@@ -81,6 +81,7 @@ class Controller:
         self._count = itertools.count()
         self._owners: dict[str, Work] = {}
         self._news = False
+        self._warned: set[str] = set()
         self._asked_to_stop = asked_to_stop
         self._stop = False
         self._last_stage: int | None = None
@@ -296,6 +297,10 @@ class Controller:
             if report.more:
                 work.step = report.step
             self._hear(work, report)
+            for warning in report.warnings:
+                if warning not in self._warned:  # every variant may say it
+                    self._warned.add(warning)
+                    self._note(f"{work.unit.id}: {warning}")
         if event.result is not None:
             ended = self.keeper.commit(
                 work.unit, work.attempt, event.result_source, event.result, complete=event.report is not None
