@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Any, ClassVar, Self
 
@@ -15,8 +15,8 @@ from flambe.dataset.column import ListColumn, column_from_state
 from flambe.dataset.dataset import Dataset
 from flambe.dataset.prepared import set_up
 from flambe.dataset.raw import RawTable
-from flambe.dataset.table_file import QUOTE, Where, numbers_where_possible, read_table, separator_hint
-from flambe.dataset.transform import Transform, check_header, hooks_of, text_columns
+from flambe.dataset.table_file import QUOTE, Where, numbers_where_possible, read_table
+from flambe.dataset.transform import Transform, columns_as_text, hooks_of
 from flambe.dataset.view import DataView, Hook
 
 __all__ = ["DataView", "TabularDataset"]
@@ -136,7 +136,7 @@ class TabularDataset(Dataset):
         """
         paths = {"train": train_path, "val": val_path, "test": test_path}
         tables, names = _read_all(cls, paths, sep, header, columns, encoding, where, quotechar)
-        text = _columns_as_text(transform, names, tables["train"].shape[1], train_path, sep, encoding)
+        text = columns_as_text(transform, names, tables["train"].shape[1], train_path, sep, encoding)
         tables = numbers_where_possible(tables, text)
         return cls._from_tables(tables, names, transform)
 
@@ -178,7 +178,7 @@ class TabularDataset(Dataset):
                 raise ValueError(f"{name} must be in [0, 1), got {ratio}")
         paths = {"train": data_path, "test": test_path}
         tables, names = _read_all(cls, paths, sep, header, columns, encoding, where, quotechar)
-        text = _columns_as_text(transform, names, tables["train"].shape[1], data_path, sep, encoding)
+        text = columns_as_text(transform, names, tables["train"].shape[1], data_path, sep, encoding)
         tables = numbers_where_possible(tables, text)
         rows = tables["train"]
         order = np.random.default_rng(0 if seed is None else seed).permutation(len(rows))
@@ -355,26 +355,6 @@ def _as_array(rows: Iterable[Iterable[Any]], split: str) -> npt.NDArray[np.objec
     for place, column in enumerate(zip(*listed, strict=True)):
         array[:, place] = np.fromiter(column, dtype=object, count=len(listed))
     return array
-
-
-def _columns_as_text(
-    transform: Transform | None,
-    names: Sequence[str] | None,
-    cols: int,
-    path: str,
-    sep: str | None,
-    encoding: str | None,
-) -> set[int]:
-    """Return the columns of a file that stay text. Raises ValueError for a transform that does not fit to the file."""
-    try:
-        text = text_columns(transform, names, cols)
-    except ValueError as error:
-        hint = separator_hint(path, sep, encoding) if cols == 1 else None
-        if hint is None:
-            raise
-        raise ValueError(f"{error}. {hint}") from None
-    check_header(transform, names)
-    return text
 
 
 def _read_all(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from flambe.dataset.table_file import separator_hint
 from flambe.dataset.view import Hook
 from flambe.errors import did_you_mean
 from flambe.field.field import Field
@@ -27,7 +28,27 @@ def hooks_of(transform: Transform | None, names: Sequence[str] | None, cols: int
     }
 
 
-def text_columns(transform: Transform | None, names: Sequence[str] | None, cols: int) -> set[int]:
+def columns_as_text(
+    transform: Transform | None,
+    names: Sequence[str] | None,
+    cols: int,
+    path: str,
+    sep: str | None,
+    encoding: str | None,
+) -> set[int]:
+    """Return the columns of a file that stay text. Raises ValueError for a transform that does not fit to the file."""
+    try:
+        text = _text_columns(transform, names, cols)
+    except ValueError as error:
+        hint = separator_hint(path, sep, encoding) if cols == 1 else None
+        if hint is None:
+            raise
+        raise ValueError(f"{error}. {hint}") from None
+    _check_header(transform, names)
+    return text
+
+
+def _text_columns(transform: Transform | None, names: Sequence[str] | None, cols: int) -> set[int]:
     """Return the columns that a text or label field reads. Raises as ``hooks_of``."""
     places: set[int] = set()
     for field, place in hooks_of(transform, names, cols).values():
@@ -36,7 +57,7 @@ def text_columns(transform: Transform | None, names: Sequence[str] | None, cols:
     return places
 
 
-def check_header(transform: Transform | None, names: Sequence[str] | None) -> None:
+def _check_header(transform: Transform | None, names: Sequence[str] | None) -> None:
     """Refuse a transform that is written as if its names were those of the header, and would read other columns.
 
     The n-th field takes the n-th column whatever the two are called. When every field that says no column is called like a
