@@ -256,7 +256,10 @@ def test_a_folder_is_its_files_in_order(tmp_path: Path) -> None:
 
 
 def test_files_that_are_no_tables(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"nowhere.csv does not exist. A relative path .* Written `!file ./nowhere.csv` it begins at the YAML file"):
+    with pytest.raises(
+        ConfigError,
+        match=r"nowhere.csv does not exist. A relative path .* Written `!file ./nowhere.csv` it begins at the YAML file",
+    ):
         TabularDataset.from_path("nowhere.csv")
     with pytest.raises(ValueError, match="has no rows"):
         TabularDataset.from_path(write(tmp_path, "empty.csv", ""))
