@@ -6,8 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from flambe.compile.extensions import near_file
-from flambe.errors import did_you_mean
+from flambe.errors import did_you_mean, near_file
 from flambe.spec.nodes import GRID, NEW, SCRIPT, Stage, kind_of
 
 if TYPE_CHECKING:
