@@ -24,6 +24,7 @@ from flambe.reading.finding import may_hold_runs
 from flambe.reading.foreign import recognize, record_of
 from flambe.reading.index import Index, Listing
 from flambe.reading.inotify import Inotify, tells_all
+from flambe.reading.inside import entered
 from flambe.reading.known import GONE, HERE, Known, Stamp
 from flambe.reading.natural import natural
 from flambe.reading.whole_run import is_whole_run, record_in
@@ -170,18 +171,23 @@ class Catalog:
             self._walk_watched(self._watch, prefix, path, names, depth)
             return
         get, found, lstat = (self._known or {}).get, self._found, os.lstat
-        for name in names:
-            place = prefix + name
-            known = get(place)
-            if known is not None and known.ledger is None and not known.changing and not known.kind:
-                try:
-                    stat = lstat(f"{path}/{name}/run.json")
-                    if stat.st_mtime_ns == known.mtime and stat.st_ino == known.inode and stat.st_size == known.size:
-                        found[place] = known
-                        continue
-                except OSError:
-                    pass  # it went, or is told by whoever looks closer
-            self._walk(place, depth)
+        with entered(path) as folder:
+            for name in names:
+                place = prefix + name
+                known = get(place)
+                if known is not None and known.ledger is None and not known.changing and not known.kind:
+                    try:
+                        stat = lstat(f"{name}/run.json", dir_fd=folder)
+                        if (
+                            stat.st_mtime_ns == known.mtime
+                            and stat.st_ino == known.inode
+                            and stat.st_size == known.size
+                        ):
+                            found[place] = known
+                            continue
+                    except OSError:
+                        pass  # it went, or is told by whoever looks closer
+                self._walk(place, depth)
 
     def _is_local(self, path: str) -> bool:
         device = os.stat(path).st_dev

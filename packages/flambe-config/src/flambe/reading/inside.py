@@ -5,6 +5,7 @@ A link in it may lead anywhere, a pipe would wait for ever, and a file with a ho
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -72,6 +73,22 @@ def read_lines(path: str | os.PathLike[str]) -> Iterator[bytes]:
         os.close(descriptor)
 
 
+@contextlib.contextmanager
+def entered(path: str) -> Iterator[int]:
+    """Give the descriptor of a folder, from which the system finds what is below in less time; one of nothing where it cannot be
+    entered.
+    """
+    try:
+        descriptor = os.open(path, getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        yield -1
+        return
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
 def folders(path: str | os.PathLike[str]) -> list[str]:
     """Return the names of the folders in ``path`` that are no links; none where it is no folder."""
     try:
@@ -111,6 +128,7 @@ def leads_out(root: str, *names: str) -> bool:
 __all__ = [
     "LONGEST",
     "MOST",
+    "entered",
     "folders",
     "is_file_name",
     "leads_out",
