@@ -11,7 +11,7 @@ import click
 import pytest
 
 from flambe.cli.console import NORMAL, QUIET, VERBOSE, say, set_level
-from flambe.cli.door import Group, standing_options
+from flambe.cli.door import Group, enter, standing_options
 
 PROGRAM = textwrap.dedent(
     """
@@ -198,3 +198,14 @@ def test_standing_options(capfd):
     ):
         assert said(*words) == ["level 0"]
     assert said("hand-on", "ls", "-v", "-q") == ["ls -v -q"]
+
+
+def test_a_quiet_command_leaves_who_called_it_from_python_as_they_were(capsys):
+    @click.command()
+    @standing_options("flambe-config")
+    def toy():
+        say("of the command")
+
+    assert enter(toy, "toy", ["--quiet"]) == 0
+    say("of the caller")
+    assert capsys.readouterr().err == "of the caller\n"

@@ -67,6 +67,7 @@ def run_to_end(run: Callable[[], object], name: str, *, writes_data: bool = True
     if writes_data:
         close_quietly(claim_stdout())
     _running = False
+    set_level()  # whoever called it from Python goes on with their own
     return code
 
 
