@@ -95,12 +95,13 @@ def main() -> None:
     """Measure and print one JSON line."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--pairs", type=int, default=3)
+    parser.add_argument("--first", type=int, default=0, help="seed of the first pair")
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     data = Path(os.environ["FLAMBE_DATA"], "sst2").resolve()
     walls, processors, ours, theirs = [], [], [], []
-    for pair in range(arguments.pairs):
+    for pair in range(arguments.first, arguments.first + arguments.pairs):
         found: dict[str, tuple[float, float, str]] = {}
         for way in ("flambe", "script") if pair % 2 else ("script", "flambe"):
             with tempfile.TemporaryDirectory() as folder:
