@@ -9,7 +9,6 @@ from flambe.errors import ConfigError, UsageError
 from flambe.reading.inside import folders
 from flambe.reading.natural import natural
 from flambe.reading.whole_run import is_whole_run
-from flambe.record import run
 from flambe.record.layout import RUN, STAGES
 
 
@@ -38,6 +37,8 @@ def find_run(text: str, folder: Path) -> Path:
 
     Raises UsageError when there is none, or more than one.
     """
+    from flambe.record import run  # who only asks many runs starts without it
+
     if (Path(text) / RUN).is_file():
         return Path(text).absolute()
     found: list[Path] = []

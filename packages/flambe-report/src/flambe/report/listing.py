@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flambe.errors import UsageError, did_you_mean
 from flambe.reading.column_names import is_detail
-from flambe.reading.grouped import Label
 from flambe.reading.operand import AGE, ALIASES
 from flambe.reading.query import Query, parse
 from flambe.reading.reader import RUN_COLUMNS, UNIT_COLUMNS, Reader
@@ -15,6 +14,9 @@ from flambe.reading.row import Row
 from flambe.reading.runs import Cells, Runs, counted
 from flambe.report.expression import Expression, read_best, read_expressions
 from flambe.report.rows import RUN_TABLE, UNIT_TABLE, columns_of, sorted_rows
+
+if TYPE_CHECKING:
+    from flambe.reading.grouped import Label
 
 _FEW = 12
 """Columns that a message names."""

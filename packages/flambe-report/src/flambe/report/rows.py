@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import math
@@ -114,6 +113,8 @@ def finite(value: Any) -> Any:
 
 def csv_lines(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> Iterator[str]:
     """Yield the header and a line for each row (RFC 4180); lists are JSON, booleans ``true`` and ``false``."""
+    import csv
+
     for values in (columns, *([row.get(name) for name in columns] for row in rows)):
         line = io.StringIO()
         csv.writer(line, lineterminator="\n").writerow([_csv_cell(value) for value in values])
