@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Self
+
+from flambe.runner.cpus import usable_cpus
 
 _LEAST_BESIDE = 1 << 22
 _MOST_THREADS = 8
@@ -23,8 +24,7 @@ class Digester:
     """
 
     def __init__(self) -> None:
-        processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        self._threads = min(processors, _MOST_THREADS)
+        self._threads = min(usable_cpus(), _MOST_THREADS)
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="digest")
         self._begun: deque[Future[str]] = deque()
 

@@ -46,11 +46,6 @@ def log_from_info() -> None:
     logging.getLogger().setLevel(logging.INFO)
 
 
-def usable_cpus() -> int:
-    """Return how many CPUs this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 @contextmanager
 def ray_environment(*, embedded: bool) -> Iterator[None]:
     """Set the environment for a Ray that is started (embedded) or joined; afterwards it is as it was.

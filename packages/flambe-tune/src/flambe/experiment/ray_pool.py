@@ -19,13 +19,13 @@ from typing import Any
 import msgspec
 import ray
 
-from flambe.experiment.environment import usable_cpus
 from flambe.experiment.pool import Failed, PoolEvent, Task
 from flambe.experiment.ray_actor import UnitActor
 from flambe.experiment.ray_servers import RayServers
 from flambe.experiment.wear import CodeHeld
 from flambe.record.layout import RunPaths
 from flambe.record.parcel import pack
+from flambe.runner.cpus import usable_cpus
 from flambe.runner.unit import Unit
 
 PASSED = "FLAMBE_PASS_ENV"

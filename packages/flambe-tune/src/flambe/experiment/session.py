@@ -15,7 +15,7 @@ import msgspec
 from flambe.errors import ConfigError, FlambeError, UsageError
 from flambe.experiment.check import check_force, check_populations, check_spec, why_not_repeatable, without_effect
 from flambe.experiment.controller import Controller
-from flambe.experiment.environment import ray_environment, usable_cpus
+from flambe.experiment.environment import ray_environment
 from flambe.experiment.outcome import Outcome
 from flambe.experiment.pool import Pool
 from flambe.experiment.work import ENDED, Phase, Work
@@ -26,6 +26,7 @@ from flambe.record.keeper import Keeper
 from flambe.record.layout import shown_params
 from flambe.record.result import ResultStore
 from flambe.record.run import CANCELLED, COMPLETE, FAILED, this_host
+from flambe.runner.cpus import usable_cpus
 from flambe.runner.debugger import offer_terminal
 from flambe.runner.interrupt import Stopped, catch_signals, interruptible
 from flambe.spec.digest import spec_digest
