@@ -79,8 +79,7 @@ class Catalog:
             self._known, self._listings = self._index.load()
         if not self._looks and (self._known or not first):
             if first:
-                self._order = sorted(self._known.values(), key=lambda known: natural(known.path))
-                self._pieces = stretches(self._order)
+                self._line_up(sorted(self._known.values(), key=lambda known: natural(known.path)))
             return self._order
         self.problems = []
         before, listed = self._known, self._listings
@@ -97,12 +96,13 @@ class Catalog:
         gone = [place for place in before if place not in self._found] if before.keys() != self._found.keys() else []
         gone += [place for place in listed if place not in self._found and place not in self._seen]
         if first or relisted or gone or self.read > read:
-            self._order = list(self._found.values())
-            self._pieces = stretches(self._order)
-            self._columns = {}
+            self._line_up(list(self._found.values()))
         if relisted or gone or self._fresh:
             self._index.save(self._fresh, relisted, gone=gone, live=len(self._order))
         return self._order
+
+    def _line_up(self, order: list[Known]) -> None:
+        self._order, self._pieces, self._columns = order, stretches(order), {}
 
     def _hear(self) -> None:
         """Take in what the system tells of the folders that it watches; from the second look on, so that who asks once pays nothing."""
