@@ -129,9 +129,8 @@ class StageRun:
             # A reused process must be as good as a fresh one.
             began = time.monotonic()
             with large_import():
-                if (
-                    not self.unit.is_program
-                ):  # what knows nothing of us sets its libraries itself, and needs perhaps none
+                # What knows nothing of us sets its libraries itself, and needs perhaps none.
+                if not self.unit.is_program:
                     for codec in codecs().values():
                         codec.prepare(threads=self.unit.threads)
                 import_extensions(self.unit.extensions)
