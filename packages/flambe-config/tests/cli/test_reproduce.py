@@ -19,6 +19,7 @@ from flambe.errors import ConfigError, ProvenanceError
 from flambe.record.claim import Wish
 from flambe.record.keeper import Keeper
 from flambe.record.layout import RunPaths
+from flambe.record.opening import open_run
 from flambe.record.run import RunRecord, read_record
 from flambe.record.verdict import Tolerance, compare_metrics, compare_runs, compare_states
 from flambe.runner.execute import execute
@@ -366,7 +367,7 @@ def test_a_run_of_a_kept_config_names_the_run_that_it_is_of(project, tmp_path):
 def test_a_run_whose_copy_was_edited_goes_on_with_a_warning(project, capsys):
     root = project.run()
     (root / "my_code" / "rate.py").write_text("RATE = 3\n")
-    Keeper.open(compile_file("exp.yml"), tool="flambe exec", wish=Wish(resume=root)).close("COMPLETE")
+    Keeper(open_run(compile_file("exp.yml"), tool="flambe exec", wish=Wish(resume=root))).close("COMPLETE")
     (warning,) = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
     assert warning == f"warning: the code in {root} is not what was copied there, and runs as it is: my_code/rate.py"
 
@@ -388,7 +389,7 @@ def test_a_run_that_went_on_with_another_config_says_so(project, capsys):
     root = project.run()
     assert Reproduction(root).configs() == 1
     spec = compile_file("exp.yml", ["x=5"])
-    keeper = Keeper.open(spec, tool="flambe exec", wish=Wish(resume=root, allow_change=True))
+    keeper = Keeper(open_run(spec, tool="flambe exec", wish=Wish(resume=root, allow_change=True)))
     keeper.close("COMPLETE")
     assert Reproduction(root).configs() == 2
     reproduce_command.callback(str(root), 0.0, 0.0, (), False, str(root), None)

@@ -14,6 +14,7 @@ from flambe.errors import ConfigError
 from flambe.reading.query import parse
 from flambe.reading.reader import Reader
 from flambe.record.keeper import Keeper
+from flambe.record.opening import open_run
 from flambe.record.run import COMPLETE, Host, RunRecord, StageRecord, Times, now, this_host, write_record
 from flambe.runner.unit import StepReport, Unit
 from flambe.spec.nodes import GRID, LINK, NEW, Spec, Stage
@@ -36,7 +37,7 @@ def unit(stage: str, variant: str = "0", **params: Any) -> Unit:
 
 def swept(home: Path) -> Keeper:
     """A sweep of three: one done, one failed, one running; the last stage is not planned yet."""
-    keeper = Keeper.open(SPEC, tool="flambe-tune", output_dir=home)
+    keeper = Keeper(open_run(SPEC, tool="flambe-tune", output_dir=home))
     data = unit("data")
     keeper.plan(data)
     scratch = keeper.start(data, 1, "w0")

@@ -13,6 +13,7 @@ from store_toys import spec_of
 
 import flambe
 from flambe.record.keeper import Keeper
+from flambe.record.opening import open_run
 from flambe.record.parcel import pack
 from flambe.record.run import CANCELLED, COMPLETE
 from flambe.record.takeover import Takeovers
@@ -60,7 +61,7 @@ def bounded(spec: Spec, prepare: Callable[[Path], Any]) -> Scenario:
 
 def stopped_after(spec: Spec, steps: int) -> Callable[[Path], None]:
     def prepare(place: Path) -> None:
-        keeper = Keeper.open(spec, tool="flambe exec", output_dir=place)
+        keeper = Keeper(open_run(spec, tool="flambe exec", output_dir=place))
         walk = concrete_units(spec, keeper.paths.root)[0]
         keeper.plan(walk)
         scratch = keeper.start(walk, 1, "main")
@@ -77,7 +78,7 @@ def stopped_after(spec: Spec, steps: int) -> Callable[[Path], None]:
 
 def _kept(spec: Spec, place: Path, work: Callable[[Keeper], None]) -> int:
     """Let ``work`` write to the run of a spec, as a command does, and end it."""
-    keeper = Keeper.open(spec, tool="flambe exec", output_dir=place)
+    keeper = Keeper(open_run(spec, tool="flambe exec", output_dir=place))
     try:
         work(keeper)
     except BaseException as error:

@@ -13,6 +13,7 @@ from flambe.record import run
 from flambe.record.keeper import Keeper
 from flambe.record.layout import RunPaths
 from flambe.record.ledger import Ledger, read_events
+from flambe.record.opening import open_run
 from flambe.record.refused import DiskRefused
 from flambe.record.run import CANCELLED, RunRecord, read_record
 from flambe.spec.nodes import Spec, Stage
@@ -43,7 +44,7 @@ def test_a_share_of_the_faults():
 
 
 def opened(tmp_path):
-    return Keeper.open(Spec(name="toy", output_dir=str(tmp_path), stages=[Stage(name="a", body=1)]), tool="t")
+    return Keeper(open_run(Spec(name="toy", output_dir=str(tmp_path), stages=[Stage(name="a", body=1)]), tool="t"))
 
 
 def full(*_, **__):

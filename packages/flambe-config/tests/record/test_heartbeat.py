@@ -6,12 +6,13 @@ import time
 
 from flambe.record import run
 from flambe.record.keeper import Keeper
+from flambe.record.opening import open_run
 from flambe.record.run import RunRecord, read_record
 from flambe.spec.nodes import Spec, Stage
 
 
 def opened(tmp_path):
-    return Keeper.open(Spec(name="toy", output_dir=str(tmp_path), stages=[Stage(name="a", body=1)]), tool="t")
+    return Keeper(open_run(Spec(name="toy", output_dir=str(tmp_path), stages=[Stage(name="a", body=1)]), tool="t"))
 
 
 def until(condition):

@@ -12,6 +12,7 @@ from flambe.errors import ConfigError, FlambeError, ProvenanceError
 from flambe.record import run
 from flambe.record.keeper import Keeper
 from flambe.record.ledger import Ledger, fold, read_events
+from flambe.record.opening import open_run
 from flambe.record.refused import DiskRefused
 from flambe.record.result import ResultStore, run_digest
 from flambe.record.run import RunRecord, StageRecord, read_record
@@ -49,31 +50,31 @@ def finish(keeper, unit, attempt=1, **report):
 
 def test_finished_runs_are_numbered_and_unfinished_ones_continued(tmp_path):
     spec = spec_of(tmp_path)
-    first = Keeper.open(spec, tool="t")
+    first = Keeper(open_run(spec, tool="t"))
     assert first.paths.root.name == "exp.0"
     assert read_record(first.paths.record, RunRecord).status == run.RUNNING
     first.close(run.CANCELLED)
-    second = Keeper.open(spec, tool="t")
+    second = Keeper(open_run(spec, tool="t"))
     assert second.paths.root.name == "exp.0"
     second.close(run.COMPLETE)
-    third = Keeper.open(spec, tool="t")
+    third = Keeper(open_run(spec, tool="t"))
     assert third.paths.root.name == "exp.1"
-    other = Keeper.open(spec_of(tmp_path, seed=1), tool="t")
+    other = Keeper(open_run(spec_of(tmp_path, seed=1), tool="t"))
     assert other.paths.root.name == "exp.2"
     third.close(run.COMPLETE)
     other.close(run.COMPLETE)
 
 
 def test_a_live_run_is_not_continued_but_a_new_number_claimed(tmp_path):
-    first = Keeper.open(spec_of(tmp_path), tool="t")
-    second = Keeper.open(spec_of(tmp_path), tool="t")
+    first = Keeper(open_run(spec_of(tmp_path), tool="t"))
+    second = Keeper(open_run(spec_of(tmp_path), tool="t"))
     assert second.paths.root.name == "exp.1"
     first.close(run.COMPLETE)
     second.close(run.COMPLETE)
 
 
 def test_the_result_of_an_attempt_that_is_over_is_refused(tmp_path):
-    keeper = Keeper.open(spec_of(tmp_path), tool="t")
+    keeper = Keeper(open_run(spec_of(tmp_path), tool="t"))
     unit = concrete_units(keeper.spec, keeper.paths.root)[0]
     keeper.plan(unit)
     scratch = keeper.start(unit, 1, "w")
@@ -85,7 +86,7 @@ def test_the_result_of_an_attempt_that_is_over_is_refused(tmp_path):
 
 
 def test_streams_are_cut_back_to_what_the_checkpoint_recorded(tmp_path):
-    keeper = Keeper.open(spec_of(tmp_path), tool="t")
+    keeper = Keeper(open_run(spec_of(tmp_path), tool="t"))
     unit = concrete_units(keeper.spec, keeper.paths.root)[0]
     keeper.plan(unit)
     scratch = keeper.start(unit, 1, "w")
@@ -107,7 +108,7 @@ def test_streams_are_cut_back_to_what_the_checkpoint_recorded(tmp_path):
 
 
 def test_best_and_last_step_are_kept(tmp_path):
-    keeper = Keeper.open(spec_of(tmp_path), tool="t")
+    keeper = Keeper(open_run(spec_of(tmp_path), tool="t"))
     unit = concrete_units(keeper.spec, keeper.paths.root)[0]
     keeper.plan(unit)
     scratch = keeper.start(unit, 1, "w")
@@ -121,7 +122,7 @@ def test_best_and_last_step_are_kept(tmp_path):
 
 
 def test_a_thousand_steps_take_no_more_room_than_two(tmp_path):
-    keeper = Keeper.open(spec_of(tmp_path), tool="t")
+    keeper = Keeper(open_run(spec_of(tmp_path), tool="t"))
     unit = concrete_units(keeper.spec, keeper.paths.root)[0]
     keeper.plan(unit)
     scratch = keeper.start(unit, 1, "w")
@@ -147,13 +148,13 @@ def test_a_thousand_steps_take_no_more_room_than_two(tmp_path):
 def test_an_equal_result_is_found_by_key_and_survives_the_run_it_came_from(tmp_path):
     import shutil
 
-    keeper = Keeper.open(spec_of(tmp_path), tool="t")
+    keeper = Keeper(open_run(spec_of(tmp_path), tool="t"))
     count, follow = concrete_units(keeper.spec, keeper.paths.root)
     for unit in (count, follow):
         keeper.plan(unit)
         finish(keeper, unit, metric=0.5)
     first = keeper.close(run.COMPLETE)
-    again = Keeper.open(spec_of(tmp_path), tool="t")
+    again = Keeper(open_run(spec_of(tmp_path), tool="t"))
     store = ResultStore(tmp_path / "out")
     for unit in concrete_units(again.spec, again.paths.root):
         found = store.find(unit.key)
@@ -170,7 +171,7 @@ def test_an_equal_result_is_found_by_key_and_survives_the_run_it_came_from(tmp_p
 
 
 def test_a_torn_result_is_not_reused(tmp_path):
-    keeper = Keeper.open(spec_of(tmp_path), tool="t")
+    keeper = Keeper(open_run(spec_of(tmp_path), tool="t"))
     unit = concrete_units(keeper.spec, keeper.paths.root)[0]
     keeper.plan(unit)
     scratch = keeper.start(unit, 1, "w")
@@ -199,12 +200,12 @@ def test_a_key_changes_with_parameters_seed_and_what_a_stage_needs(tmp_path):
 
 
 def test_a_second_writer_of_an_unfinished_run_is_refused(tmp_path):
-    keeper = Keeper.open(spec_of(tmp_path), tool="t")
+    keeper = Keeper(open_run(spec_of(tmp_path), tool="t"))
     record = read_record(keeper.paths.record, RunRecord)
     record.time.heartbeat = "2020-01-01T00:00:00.000Z"  # it looks dead, but it holds the lock
     run.write_record(keeper.paths.record, record)
     with pytest.raises(ProvenanceError):
-        Keeper.open(spec_of(tmp_path), tool="t")
+        Keeper(open_run(spec_of(tmp_path), tool="t"))
     keeper.close(run.COMPLETE)
 
 
@@ -219,7 +220,7 @@ def step_of(scratch, number):
 
 def stopped_after(tmp_path, metrics):
     """A run whose first unit was stopped after some steps."""
-    keeper = Keeper.open(spec_of(tmp_path), tool="t")
+    keeper = Keeper(open_run(spec_of(tmp_path), tool="t"))
     unit = concrete_units(keeper.spec, keeper.paths.root)[0]
     keeper.plan(unit)
     scratch = keeper.start(unit, 1, "w")
@@ -246,7 +247,7 @@ def test_a_step_that_is_not_whole_is_not_continued_from(tmp_path, harm):
             tensors.write_bytes(tensors.read_bytes()[:-3])
         case "no tensors":
             tensors.unlink()
-    again = Keeper.open(spec_of(tmp_path), tool="t")
+    again = Keeper(open_run(spec_of(tmp_path), tool="t"))
     assert again.state.steps[unit.id] == 1
     assert [report["step"] for report in again.state.reports[unit.id]] == [1]
     assert "count/value=1: steps/3 is not whole, so it goes on from step 1" in again.paths.outputs.read_text()
@@ -254,21 +255,21 @@ def test_a_step_that_is_not_whole_is_not_continued_from(tmp_path, harm):
     assert (folder.metrics / "count.jsonl").read_bytes() == b'{"step":1}\n'
     again.close(run.CANCELLED)
     shutil.rmtree(folder.steps)
-    last = Keeper.open(spec_of(tmp_path), tool="t")
+    last = Keeper(open_run(spec_of(tmp_path), tool="t"))
     assert last.state.steps[unit.id] == 0
     last.close(run.CANCELLED)
 
 
 def test_a_whole_step_is_continued_from(tmp_path):
     _, unit = stopped_after(tmp_path, [0.9, 0.5])
-    again = Keeper.open(spec_of(tmp_path), tool="t")
+    again = Keeper(open_run(spec_of(tmp_path), tool="t"))
     assert again.state.steps[unit.id] == 2
     assert len(again.state.reports[unit.id]) == 2
     again.close(run.CANCELLED)
 
 
 def test_a_unit_whose_code_has_changed_begins_anew(tmp_path):
-    keeper = Keeper.open(spec_of(tmp_path), tool="t")
+    keeper = Keeper(open_run(spec_of(tmp_path), tool="t"))
     done, half = concrete_units(keeper.spec, keeper.paths.root)
     keeper.plan(done)
     finish(keeper, done, metric=0.5)
@@ -277,7 +278,7 @@ def test_a_unit_whose_code_has_changed_begins_anew(tmp_path):
     keeper.decision(half, 1, "stop")
     keeper.reduce("count", [done.id])
     keeper.close(run.CANCELLED)
-    again = Keeper.open(spec_of(tmp_path), tool="t")
+    again = Keeper(open_run(spec_of(tmp_path), tool="t"))
     for unit in (done, half):
         again.plan(msgspec.structs.replace(unit, key="other"))
     assert again.state.counts()["pending"] == 2
@@ -291,7 +292,7 @@ def test_a_unit_whose_code_has_changed_begins_anew(tmp_path):
 
 
 def test_what_an_earlier_attempt_made_is_no_part_of_the_next_one(tmp_path):
-    keeper = Keeper.open(spec_of(tmp_path), tool="t")
+    keeper = Keeper(open_run(spec_of(tmp_path), tool="t"))
     unit = concrete_units(keeper.spec, keeper.paths.root)[0]
     keeper.plan(unit)
     folder = keeper.paths.unit(unit.stage, unit.variant)
@@ -307,24 +308,24 @@ def test_what_an_earlier_attempt_made_is_no_part_of_the_next_one(tmp_path):
 
 
 def test_what_a_kill_left_in_the_run_is_taken_away(tmp_path):
-    keeper = Keeper.open(spec_of(tmp_path), tool="t")
+    keeper = Keeper(open_run(spec_of(tmp_path), tool="t"))
     keeper.close(run.CANCELLED)
     (keeper.paths.root / ".run.json.abcdefgh").write_bytes(b"")
     (keeper.paths.scratch / "old").mkdir(parents=True)
-    again = Keeper.open(spec_of(tmp_path), tool="t")
+    again = Keeper(open_run(spec_of(tmp_path), tool="t"))
     assert [path.name for path in again.paths.root.iterdir() if path.name.startswith(".")] == []
     again.close(run.CANCELLED)
 
 
 def test_the_files_that_were_read_before_a_kill_are_still_inputs(tmp_path):
-    keeper = Keeper.open(spec_of(tmp_path), tool="t")
+    keeper = Keeper(open_run(spec_of(tmp_path), tool="t"))
     unit = concrete_units(keeper.spec, keeper.paths.root)[0]
     keeper.plan(unit)
     first, second = ({"path": name, "size": 1, "mtime_ns": 1, "sha256": name} for name in ("/a", "/b"))
     scratch = keeper.start(unit, 1, "w")
     keeper.report(unit, 1, StepReport(step=1, more=True, inputs=[first]), step_of(scratch, 1))
     keeper.close(run.CANCELLED)
-    again = Keeper.open(spec_of(tmp_path), tool="t")
+    again = Keeper(open_run(spec_of(tmp_path), tool="t"))
     scratch = again.start(unit, 2, "w", from_step=1)
     again.report(unit, 2, StepReport(step=2, more=True, inputs=[second]), step_of(scratch, 2))
     again.commit(unit, 2, hand_in(scratch), StepReport(step=3, more=False, inputs=[second]))
@@ -343,7 +344,7 @@ def test_the_files_that_were_read_before_a_kill_are_still_inputs(tmp_path):
 def test_records_of_units_that_another_process_began_are_kept_up(tmp_path):
     folder, unit = stopped_after(tmp_path, [0.9])
     assert read_record(folder.record, StageRecord).status == run.CANCELLED
-    again = Keeper.open(spec_of(tmp_path), tool="t")
+    again = Keeper(open_run(spec_of(tmp_path), tool="t"))
     again.prune(unit, "not wanted")
     record = read_record(folder.record, StageRecord)
     assert (record.status, record.status_reason, record.step) == (run.PRUNED, "not wanted", 1)
@@ -352,7 +353,7 @@ def test_records_of_units_that_another_process_began_are_kept_up(tmp_path):
 
 def test_a_record_never_lags_behind_the_ledger(tmp_path, monkeypatch):
     """A kill between the two leaves a record that the next attempt writes again, not one that stays wrong for ever."""
-    keeper = Keeper.open(spec_of(tmp_path), tool="t")
+    keeper = Keeper(open_run(spec_of(tmp_path), tool="t"))
     unit = concrete_units(keeper.spec, keeper.paths.root)[0]
     keeper.plan(unit)
     scratch = keeper.start(unit, 1, "w")
@@ -378,7 +379,7 @@ def test_a_record_never_lags_behind_the_ledger(tmp_path, monkeypatch):
     ("metric", "text"), [(float("nan"), "NaN"), (float("inf"), "Infinity"), (float("-inf"), "-Infinity"), (0.5, 0.5)]
 )
 def test_a_metric_that_is_no_finite_number_is_text_in_every_file(tmp_path, metric, text):
-    keeper = Keeper.open(spec_of(tmp_path), tool="t")
+    keeper = Keeper(open_run(spec_of(tmp_path), tool="t"))
     unit = concrete_units(keeper.spec, keeper.paths.root)[0]
     keeper.plan(unit)
     finish(keeper, unit, metric=metric)
@@ -394,7 +395,7 @@ def test_a_metric_that_is_no_finite_number_is_text_in_every_file(tmp_path, metri
 
 
 def test_the_end_by_a_signal_is_recorded(tmp_path):
-    keeper = Keeper.open(spec_of(tmp_path), tool="t")
+    keeper = Keeper(open_run(spec_of(tmp_path), tool="t"))
     record = keeper.close(run.CANCELLED, reason="SIGTERM")
     assert (record.exit.signal, record.exit.code) == ("SIGTERM", 143)
     assert read_record(keeper.paths.record, RunRecord).exit == record.exit
@@ -408,7 +409,7 @@ def test_a_folder_that_cannot_be_opened_keeps_no_lock(tmp_path, monkeypatch):
 
     monkeypatch.setattr(module, "write_sources", full)
     with pytest.raises(DiskRefused, match="No space"):
-        Keeper.open(spec_of(tmp_path), tool="t")
+        Keeper(open_run(spec_of(tmp_path), tool="t"))
     Ledger(tmp_path / "out" / "toy" / "exp.0" / "ledger.jsonl").close()
 
 
@@ -417,15 +418,15 @@ def test_a_name_that_leads_out_of_the_output_folder_is_refused(tmp_path, name):
     spec = spec_of(tmp_path)
     spec.name = name
     with pytest.raises(ConfigError, match="the name .* cannot be used for a folder"):
-        Keeper.open(spec, tool="t")
+        Keeper(open_run(spec, tool="t"))
     spec.name, spec.stages[0].name = "toy", name or "a/b"
     with pytest.raises(ConfigError, match="the stage name .* cannot be used for a folder"):
-        Keeper.open(spec, tool="t")
+        Keeper(open_run(spec, tool="t"))
     assert not (tmp_path / "out").exists()
 
 
 def test_the_scratch_folder_of_a_result_serves_the_next_attempt_and_keeps_nothing(tmp_path):
-    keeper = Keeper.open(spec_of(tmp_path), tool="t")
+    keeper = Keeper(open_run(spec_of(tmp_path), tool="t"))
     count, follow = concrete_units(keeper.spec, keeper.paths.root)
     keeper.plan(count)
     keeper.plan(follow, {"count": count.id})
@@ -449,7 +450,7 @@ def test_the_scratch_folder_of_a_result_serves_the_next_attempt_and_keeps_nothin
 
 
 def test_the_folder_of_a_step_that_is_dropped_is_that_of_the_next(tmp_path):
-    keeper = Keeper.open(spec_of(tmp_path), tool="t")
+    keeper = Keeper(open_run(spec_of(tmp_path), tool="t"))
     unit = concrete_units(keeper.spec, keeper.paths.root)[0]
     keeper.plan(unit)
     scratch = keeper.start(unit, 1, "w")

@@ -13,6 +13,7 @@ from flambe.record.code import code_of, forget_code
 from flambe.record.keeper import Keeper
 from flambe.record.layout import RunPaths
 from flambe.record.metrics import metric_line
+from flambe.record.opening import open_run
 from flambe.record.refused import DiskRefused
 from flambe.record.result import ResultStore, checkpoint_is_whole, stage_key, unit_seed
 from flambe.record.run import StageRecord, read_record
@@ -37,7 +38,7 @@ def hand_in(scratch):
 
 def made(out, *, close=True):
     """A run with one committed unit."""
-    keeper = Keeper.open(spec_of(out), tool="t", fresh=True)
+    keeper = Keeper(open_run(spec_of(out), tool="t", fresh=True))
     (unit,) = concrete_units(keeper.spec, keeper.paths.root)
     keeper.plan(unit)
     scratch = keeper.start(unit, 1, "w")
@@ -54,7 +55,7 @@ def files_of(root):
 
 def test_a_reused_result_is_all_of_it(tmp_path):
     first, unit = made(tmp_path)
-    again = Keeper.open(spec_of(tmp_path), tool="t")
+    again = Keeper(open_run(spec_of(tmp_path), tool="t"))
     again.plan(unit)
     again.reuse(unit, ResultStore(tmp_path).find(unit.key))
     here, there = (keeper.paths.unit("count", "0").root for keeper in (again, first))
@@ -67,7 +68,7 @@ def test_running_a_unit_again_leaves_the_result_it_was_taken_from_alone(tmp_path
     """A kill between the copy and its event: the unit goes on from its own steps, over files of the earlier run."""
     first, unit = made(tmp_path)
     before = files_of(first.paths.root)
-    again = Keeper.open(spec_of(tmp_path), tool="t")
+    again = Keeper(open_run(spec_of(tmp_path), tool="t"))
     again.plan(unit)
     scratch = again.start(unit, 1, "w")
     (scratch / "steps" / "1").mkdir(parents=True)
@@ -169,7 +170,7 @@ def test_references_to_other_stages_follow_the_names_of_this_run(tmp_path):
             output_dir=str(out),
             stages=[Stage(name="data", body=body, params=params), Stage(name="train", body=train)],
         )
-        keeper = Keeper.open(spec, tool="t", fresh=True)
+        keeper = Keeper(open_run(spec, tool="t", fresh=True))
         data, trained = concrete_units(spec, keeper.paths.root)
         keeper.plan(data)
         keeper.plan(trained)
@@ -294,7 +295,7 @@ def test_code_is_looked_at_again_by_the_next_run_of_a_process(code, tmp_path):
     before = key(body, extensions=extensions)
     (code / "src" / "used" / "__init__.py").write_text("import helper\nnew = 1\n")
     assert key(body, extensions=extensions) == before  # one run has one version of the code
-    Keeper.open(spec_of(tmp_path / "out"), tool="t").close(run.COMPLETE)
+    Keeper(open_run(spec_of(tmp_path / "out"), tool="t")).close(run.COMPLETE)
     assert key(body, extensions=extensions) != before
 
 

@@ -19,6 +19,7 @@ from flambe.record.keeper import Keeper
 from flambe.record.layout import RunPaths
 from flambe.record.ledger import fold, read_events
 from flambe.record.metrics import read_metrics
+from flambe.record.opening import open_run
 from flambe.record.run import CANCELLED, RunRecord, StageRecord, read_record
 from flambe.runner import handover
 from flambe.runner.execute import execute, execute_lines
@@ -114,7 +115,7 @@ def test_the_same_spec_gives_the_same_digest_and_another_seed_another(toy_spec, 
 def test_a_unit_stopped_after_any_step_goes_on_bit_equal(toy_spec, tmp_path):
     def continued(stop_after):
         spec = toy_spec()
-        keeper = Keeper.open(spec, tool="test", output_dir=tmp_path / str(stop_after))
+        keeper = Keeper(open_run(spec, tool="test", output_dir=tmp_path / str(stop_after)))
         *above, walk, _look = concrete_units(spec, keeper.paths.root)
         for unit in above:
             keeper.plan(unit)
@@ -154,7 +155,7 @@ def test_artifacts_of_the_steps_before_a_kill_are_part_of_the_result(toy_spec, t
     line = '        print("step", self.done)\n'
     source.write_text(source.read_text().replace(line, line + told))
     spec = toy_spec()
-    keeper = Keeper.open(spec, tool="test")
+    keeper = Keeper(open_run(spec, tool="test"))
     *above, walk, _look = concrete_units(spec, keeper.paths.root)
     for unit in above:
         keeper.plan(unit)

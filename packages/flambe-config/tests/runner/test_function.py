@@ -18,6 +18,7 @@ import pytest
 from flambe.errors import ConfigError
 from flambe.record.checkout import Checkout
 from flambe.record.keeper import Keeper
+from flambe.record.opening import open_run
 from flambe.record.run import RunRecord, read_record
 from flambe.runner.execute import execute, execute_lines
 from flambe.runner.plan import concrete_units
@@ -429,7 +430,7 @@ def test_what_git_says_of_the_code(project: Project) -> None:
 
 def test_which_unfinished_runs_go_on(project: Project) -> None:
     def begun(spec: Spec) -> str:
-        keeper = Keeper.open(spec, tool="test")
+        keeper = Keeper(open_run(spec, tool="test"))
         keeper.close("CANCELLED")
         return keeper.paths.root.name
 

@@ -21,6 +21,7 @@ from flambe.pipeline.plan import PlannedSearch
 from flambe.pipeline.reason import Reasons
 from flambe.record.keeper import Keeper
 from flambe.record.ledger import fold, read_events
+from flambe.record.opening import open_run
 from flambe.record.result import ResultStore
 from flambe.spec.codec import dump_spec
 from flambe.spec.nodes import Environment, Spec, Stage
@@ -190,7 +191,7 @@ class Lab:
         **pool,
     ):
         luck = random.Random(seed)
-        keeper = Keeper.open(spec, tool="test", output_dir=self.folder)
+        keeper = Keeper(open_run(spec, tool="test", output_dir=self.folder))
         keeper._pulse.end()
         if kill_at is not None:
             append, left = keeper.ledger.append, [kill_at]

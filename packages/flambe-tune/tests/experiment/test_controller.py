@@ -16,6 +16,7 @@ from flambe.experiment.simulation import SimulatedPool
 from flambe.experiment.work import Phase
 from flambe.record.keeper import Keeper
 from flambe.record.ledger import fold, read_events
+from flambe.record.opening import open_run
 from flambe.runner.unit import Unit
 from flambe.spec.digest import digest_of
 from flambe.spec.nodes import Environment, Spec, Stage
@@ -315,7 +316,7 @@ def test_more_resources_than_there_are(lab):
         def capacity(self):
             return {"cpus": 2.0, "gpus": 0.0}
 
-    keeper = Keeper.open(_spec(devices={"cpus": 12}), tool="test", output_dir=lab.folder / "b")
+    keeper = Keeper(open_run(_spec(devices={"cpus": 12}), tool="test", output_dir=lab.folder / "b"))
     make = lambda count: Small(1, random.Random(0), steps=_steps, metric=_metric)  # noqa: E731
     with pytest.raises(ConfigError, match=r"data/0 asks for 12 cpus, there are 2. Ask for less"):
         Controller(_spec(devices={"cpus": 12}), keeper, make).run()

@@ -16,6 +16,7 @@ from flambe.pipeline.reason import Reasons
 from flambe.record.declared import forget_files
 from flambe.record.keeper import Keeper
 from flambe.record.ledger import fold, read_events
+from flambe.record.opening import open_run
 from flambe.runner.plan import concrete_units
 from flambe.spec.codec import dump_spec
 
@@ -107,7 +108,7 @@ def test_a_plan_names_the_file_that_has_changed(bench):
         units = concrete_units(next(expand(spec)), bench.folder / "next")
         return [Reasons(bench.folder / "out" / "climb", spec).why(unit, []) for unit in units]
 
-    keeper = Keeper.open(spec, tool="test")
+    keeper = Keeper(open_run(spec, tool="test"))
     for unit in concrete_units(next(expand(spec)), keeper.paths.root):
         keeper.plan(unit)
     keeper.close("CANCELLED")

@@ -14,6 +14,7 @@ from flambe.experiment.session import LOCAL, Display, Settings, run_experiment
 from flambe.experiment.table import status_table
 from flambe.experiment.work import Phase
 from flambe.record.keeper import Keeper
+from flambe.record.opening import open_run
 from flambe.record.run import RunRecord, read_record
 
 
@@ -82,7 +83,7 @@ def test_a_run_beside_one_of_the_same_config_says_so(bench):
 
     spec = bench.spec()
     spec.stages[2].resources = {"gpus": 64}  # it ends before anything runs
-    first = Keeper.open(spec, tool="test")
+    first = Keeper(open_run(spec, tool="test"))
     for expected in ([f"exp.0 of this config is going on (process {os.getpid()}); this run is another one"], []):
         notes.clear()
         with pytest.raises(ConfigError):

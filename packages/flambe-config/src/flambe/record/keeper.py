@@ -19,11 +19,10 @@ import msgspec
 from flambe.errors import FlambeError
 from flambe.record import layout, run
 from flambe.record.artifacts import sweep_artifacts
-from flambe.record.claim import NEXT, Wish
 from flambe.record.inputs import declared_input, input_here, joined, moved_files
 from flambe.record.kept_steps import KeptSteps
 from flambe.record.ledger import Event, LedgerState
-from flambe.record.opening import Opening, open_run
+from flambe.record.opening import Opening
 from flambe.record.parcel import add, take, unpack
 from flambe.record.pulse import Pulse
 from flambe.record.reference import move_references
@@ -35,7 +34,7 @@ from flambe.record.streams import Streams
 from flambe.record.unit_records import UnitRecords
 from flambe.runner.unit import StepReport, Unit
 from flambe.spec.digest import spec_digest
-from flambe.spec.nodes import Spec, is_concrete
+from flambe.spec.nodes import is_concrete
 
 _SYNC_EVERY_S = 0.2
 _RESULT = (layout.ARTIFACTS, layout.ARTIFACT_INDEX, layout.EXPORT_TENSORS, layout.EXPORTS, layout.CHECKPOINT)
@@ -43,7 +42,10 @@ _RESULT = (layout.ARTIFACTS, layout.ARTIFACT_INDEX, layout.EXPORT_TENSORS, layou
 
 
 class Keeper:
-    """The one writer of a run directory. Made by ``Keeper.open``; every method but the heartbeat is for one thread."""
+    """The one writer of a run directory, from ``open_run`` to ``close``; every method but the heartbeat is for one thread.
+
+    Every method raises DiskRefused when the disk does not take it.
+    """
 
     def __init__(self, opening: Opening) -> None:
         self.paths = opening.paths
@@ -57,34 +59,15 @@ class Keeper:
         self._steps = KeptSteps(self.paths, self.state, self._scratch)
         self.held = self._steps.held
         self._last_sync = 0.0
-
-    # -- opening and closing ------------------------------------------------------------------------------------------
-
-    @classmethod
-    def open(
-        cls,
-        spec: Spec,
-        *,
-        tool: str,
-        argv: Sequence[str] = (),
-        output_dir: str | Path | None = None,
-        fresh: bool = False,
-        wish: Wish = NEXT,
-    ) -> Keeper:
-        """Take the run directory of ``spec``: see ``flambe.record.opening.open_run``, which says what is raised.
-
-        Every method raises DiskRefused when the disk does not take it.
-        """
-        opening = open_run(spec, tool=tool, argv=argv, output_dir=output_dir, fresh=fresh, wish=wish)
-        keeper = cls(opening)
         try:
             for text in opening.notes:
-                keeper.note(text)
+                self.note(text)
         except BaseException:
-            opening.ledger.close()
+            self.ledger.close()
             raise
-        keeper._pulse.begin()
-        return keeper
+        self._pulse.begin()
+
+    # -- opening and closing ------------------------------------------------------------------------------------------
 
     @property
     def state(self) -> LedgerState:

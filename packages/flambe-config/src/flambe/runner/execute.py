@@ -15,6 +15,7 @@ from flambe.errors import ConfigError, UsageError
 from flambe.record.keeper import Keeper
 from flambe.record.layout import OUTPUTS, STEPS, shown_params
 from flambe.record.ledger import Event
+from flambe.record.opening import open_run
 from flambe.record.refused import DiskRefused
 from flambe.record.result import ResultStore
 from flambe.record.run import COMPLETE, FAILED
@@ -131,7 +132,7 @@ def _execute(
     if spec.debug:
         offer_terminal()
     with catch_signals() as interrupt:
-        keeper = Keeper.open(spec, tool=tool, argv=list(argv), output_dir=output_dir, fresh=fresh)
+        keeper = Keeper(open_run(spec, tool=tool, argv=list(argv), output_dir=output_dir, fresh=fresh))
         # {output_dir}/{name}/exp.{i}, and a name may have several parts.
         store = None if fresh else ResultStore(keeper.paths.root.parents[spec.name.count("/") + 1])
         try:

@@ -21,6 +21,7 @@ from flambe.record.keeper import Keeper
 from flambe.record.layout import CONFIG, OUTPUTS
 from flambe.record.ledger import Event
 from flambe.record.loaded import imports_from, other_than
+from flambe.record.opening import open_run
 from flambe.record.provenance import code_again, spec_to_yaml
 from flambe.record.run import COMPLETE, ENDING, FAILED, RunRecord, StageRecord, read_record, replace_file
 from flambe.runner.execute import run_unit
@@ -67,10 +68,10 @@ def run_launched(
 ) -> Ended:
     """Run a function: ``spec`` is what was asked for, ``variants`` its concrete specs (one, or those of a sweep).
 
-    ready: entered around a run in this process. Raises ``Stopped`` after a signal, with the record written, and whatever ``Keeper.open`` raises.
+    ready: entered around a run in this process. Raises ``Stopped`` after a signal, with the record written, and whatever ``open_run`` raises.
     """
     with catch_signals() as interrupt:
-        keeper = Keeper.open(spec, tool="flambe.launch", argv=argv, fresh=True, wish=how.wish)
+        keeper = Keeper(open_run(spec, tool="flambe.launch", argv=argv, fresh=True, wish=how.wish))
         try:
             units, failed = _run_all(keeper, spec, variants, how, interrupt, ready)
             results = [_result(keeper, unit) for unit in units]

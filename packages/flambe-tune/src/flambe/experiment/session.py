@@ -24,6 +24,7 @@ from flambe.pipeline.reduce import spread_of
 from flambe.record.claim import going_on, home_of
 from flambe.record.keeper import Keeper
 from flambe.record.layout import shown_params
+from flambe.record.opening import open_run
 from flambe.record.result import ResultStore
 from flambe.record.run import CANCELLED, COMPLETE, FAILED, this_host
 from flambe.runner.cpus import usable_cpus
@@ -120,7 +121,9 @@ def run_experiment(
     check_populations(spec)
     beside = _beside(spec, settings)
     with catch_signals() as interrupt, earlier_results(spec, settings) as store:
-        keeper = Keeper.open(spec, tool=tool, argv=list(argv), output_dir=settings.output_dir, fresh=settings.force)
+        keeper = Keeper(
+            open_run(spec, tool=tool, argv=list(argv), output_dir=settings.output_dir, fresh=settings.force)
+        )
         root = keeper.paths.root
         summary = Summary(root, CANCELLED, {}, None)
 
