@@ -87,7 +87,8 @@ class Stages:
             for name, key_node, value in self._low.pairs(node):
                 if name in names:
                     index = names.index(str(name))
-                    at: Where = ("stages", index, field)
+                    within = ("resources",) if field in ("cpus", "gpus") else ()
+                    at: Where = ("stages", index, *within, field)
                     self._low.keys[at] = key_node.position
                     spec.stages[index] = self._set(spec.stages[index], parameter, field, value, at)
                 elif names:
