@@ -17,28 +17,25 @@ from pathlib import Path
 import msgspec
 
 from flambe.errors import FlambeError
-from flambe.record import layout, run
-from flambe.record.artifacts import sweep_artifacts
+from flambe.record import run
 from flambe.record.inputs import declared_input, input_here, joined, moved_files
 from flambe.record.kept_steps import KeptSteps
 from flambe.record.ledger import Event, LedgerState
 from flambe.record.opening import Opening
-from flambe.record.parcel import add, take, unpack
+from flambe.record.parcel import take, unpack
 from flambe.record.pulse import Pulse
-from flambe.record.reference import move_references
 from flambe.record.refused import DiskRefused, on_disk
-from flambe.record.result import Found, artifacts_digest, copy_result, exports_digest, run_digest, unit_digest
-from flambe.record.run import RunRecord, StageRecord, write_record
+from flambe.record.result import Found, run_digest
+from flambe.record.run import RunRecord, StageRecord
 from flambe.record.scratch import Scratch
 from flambe.record.streams import Streams
 from flambe.record.unit_records import UnitRecords
+from flambe.record.unit_results import UnitResults
 from flambe.runner.unit import StepReport, Unit
 from flambe.spec.digest import spec_digest
 from flambe.spec.nodes import is_concrete
 
 _SYNC_EVERY_S = 0.2
-_RESULT = (layout.ARTIFACTS, layout.ARTIFACT_INDEX, layout.EXPORT_TENSORS, layout.EXPORTS, layout.CHECKPOINT)
-"""What a result is made of, in the order in which it is taken into its unit's folder."""
 
 
 class Keeper:
@@ -55,6 +52,7 @@ class Keeper:
         self._units = UnitRecords(self.paths, self.state, opening.begun)
         self._streams = Streams(self.paths)
         self._scratch = Scratch(self.paths.scratch)
+        self._results = UnitResults(self.paths, self._scratch, shared=self.spec.kind == "function")
         self._pulse = Pulse(self.paths.record, self.record, self.state.counts)
         self._steps = KeptSteps(self.paths, self.state, self._scratch)
         self.held = self._steps.held
@@ -149,17 +147,8 @@ class Keeper:
         resumes = self._units.resumes(unit.id)
         stays = again or resumes > 0
         if not _is_new(folder.root):
-            # A torn commit may have left parts of a result. Lists go before what they list.
-            own = () if stays else (folder.root / layout.ARTIFACT_INDEX, folder.root / layout.ARTIFACTS)
-            for path in (folder.exports, folder.export_tensors, folder.checkpoint, *own):
-                if path.is_dir():
-                    shutil.rmtree(path, ignore_errors=True)
-                else:
-                    path.unlink(missing_ok=True)
-            run.sweep(folder.root)
-            if stays:
-                sweep_artifacts(folder.root)
-            else:
+            self._results.clear(unit.id, keep_artifacts=stays)
+            if not stays:
                 self._streams.cut(unit.id, self.state.reports.get(unit.id, ()), from_step)
         inputs = joined(self._units.inputs_above(unit.id), self._units.inputs(unit.id) if from_step else [])
         record = StageRecord(
@@ -221,10 +210,7 @@ class Keeper:
             aside = self._scratch.of_attempt(self.state.running[unit.id])
             unpack(source, aside)
             source = aside
-        there = {entry.name for entry in os.scandir(source)}
-        for name in _RESULT:
-            if name in there and not (name == layout.ARTIFACTS and _is_empty(source / name)):
-                self._take(source / name, folder.root / name)
+        self._results.take(unit.id, source)
         # A program may have left something running that works in this folder.
         self._scratch.give_back(source, keep=not unit.is_program)
         record = self._units.running(unit.id)
@@ -239,9 +225,7 @@ class Keeper:
         self._units.keep_inputs(unit.id, record)
         event = self.ledger.append(
             "commit", unit=unit.id, attempt=attempt, key=unit.key, step=report.step, complete=complete,
-            metric=report.metric, lower_is_better=report.lower_is_better,
-            digest=unit_digest(folder.root, params=unit.made_with, step=report.step, complete=complete),
-            exports=exports_digest(folder), artifacts=artifacts_digest(folder),
+            metric=report.metric, lower_is_better=report.lower_is_better, **self._results.digests(unit.id, record),
         )  # fmt: skip
         self._forget(unit.id)
         self._sync_sometimes()
@@ -254,7 +238,6 @@ class Keeper:
     @on_disk
     def reuse(self, unit: Unit, found: Found) -> Event:
         """Take an earlier result, by hard link or copy."""
-        folder = self.paths.unit(unit.stage, unit.variant)
         # Where they lie here: the other run may be one of another folder, or another machine.
         here = joined(
             self._units.inputs_above(unit.id), [declared_input(path, digest) for path, digest in unit.files.items()]
@@ -267,21 +250,13 @@ class Keeper:
             inputs=joined(here, besides),
         )  # fmt: skip
         self._units.keep_inputs(unit.id, record)
-        if found.folder.resolve() != folder.root.resolve():
-            aside = self._scratch.place(unit.id, "reuse")
-            copy_result(found.folder, aside)
-            move_references(aside, self.state.above(unit.id), moved_files(found.record.inputs, here))
-            write_record(aside / layout.RUN, record)
-            # All at once: a torn copy would be files that belong to the other run too.
-            shutil.rmtree(folder.root, ignore_errors=True)
-            folder.root.parent.mkdir(parents=True, exist_ok=True)
-            os.rename(aside, folder.root)
+        above, moved = self.state.above(unit.id), moved_files(found.record.inputs, here)
+        self._results.copy(unit.id, found.folder, record, above, moved)
         self._forget(unit.id)
         return self.ledger.append(
             "reuse", unit=unit.id, key=unit.key, source=record.reused_from, step=record.step, complete=record.complete,
             metric=found.event.get("metric", record.metric), lower_is_better=record.lower_is_better,
-            digest=unit_digest(folder.root, params=unit.made_with, step=record.step, complete=record.complete),
-            exports=exports_digest(folder), artifacts=artifacts_digest(folder),
+            **self._results.digests(unit.id, record),
         )  # fmt: skip
 
     @on_disk
@@ -301,7 +276,10 @@ class Keeper:
         if streams:
             self._streams.append(unit.id, streams)
         if final and unit.is_program and unit.id in self.state.running:
-            self._keep_artifacts(unit)
+            # What it has written, perhaps for hours, before it failed, or what reads its metric did.
+            made = self._scratch.of_attempt(self.state.running[unit.id])
+            if made.is_dir():
+                self._results.take(unit.id, made, artifacts_only=True)
         record = self._units.find(unit.id)
         if record is not None:
             record.exit = end
@@ -352,24 +330,6 @@ class Keeper:
         if running is None or running["attempt"] != attempt:
             raise FlambeError(f"attempt {attempt} of {unit.id} is over; what it hands in is refused")
 
-    def _take(self, made: Path, place: Path) -> None:
-        """Take a part of a result into its unit's folder, where a function's own logger may have written others."""
-        beside = self.spec.kind == "function" and place.exists()
-        if beside and place.name == layout.ARTIFACTS:
-            add(made, place)
-        elif beside and place.name == layout.ARTIFACT_INDEX:
-            with place.open("ab") as index:
-                index.write(made.read_bytes())
-        else:
-            take(made, place)
-
-    def _keep_artifacts(self, unit: Unit) -> None:
-        """Take what a program has written, perhaps for hours, before it failed, or what reads its metric did."""
-        made = self._scratch.of_attempt(self.state.running[unit.id])
-        for name in (layout.ARTIFACTS, layout.ARTIFACT_INDEX):
-            if (made / name).exists() and not (name == layout.ARTIFACTS and _is_empty(made / name)):
-                self._take(made / name, self.paths.unit(unit.stage, unit.variant).root / name)
-
     def _forget(self, unit: str) -> None:
         self._units.forget(unit)
         self._streams.forget(unit)
@@ -387,10 +347,6 @@ def _is_new(folder: Path) -> bool:
     except FileExistsError:
         return False
     return True
-
-
-def _is_empty(folder: Path) -> bool:
-    return folder.is_dir() and not any(folder.iterdir())
 
 
 __all__ = ["Keeper"]
