@@ -323,46 +323,14 @@ def test_what_cannot_be_searched_is_told(labs, search, message):
         _run(lab, _spec(search))
 
 
-HALVING = """
-from flambe.search import Trial, TrialState
-
-class Halving:
-    'Tries rates at once; whoever has made two steps waits for the others, then the lower half ends.'
-
-    def __init__(self, rates):
-        self.rates = rates
-
-    def initialize(self, space):
-        (self.name,) = space
-        self.done = False
-
-    def is_done(self):
-        return self.done
-
-    def update(self, trials, maximum=None):
-        if not trials:
-            return {str(rate): Trial({self.name: rate}) for rate in self.rates}
-        waiting = [trial for trial in trials.values() if len(trial.metrics) == 2]
-        for trial in waiting:
-            if len(waiting) < len(trials):
-                trial.state = TrialState.PAUSED
-            else:
-                good = sorted(one.metric for one in waiting)[len(trials) // 2 :]
-                trial.state = TrialState.RESUME if trial.metric in good else TrialState.TERMINATED
-        self.done = len(waiting) == len(trials)
-        return trials
-"""
-
-
-def test_a_search_of_ones_own_may_end_variants(labs, tmp_path):
-    (tmp_path / "halving.py").write_text(HALVING)
+def test_a_search_of_ones_own_may_end_variants(labs, searching):
     stage = Stage(
         name="train",
         body={"$new": "m:Train", "rate": {"$uniform": [0, 9]}},
-        search={"$new": "halving:Halving", "rates": [1, 2, 3, 4, 5, 6]},
+        search={"$new": "searching:Halving", "rates": [1, 2, 3, 4, 5, 6]},
         reduce=1,
     )
-    spec = Spec(name="x", stages=[stage], environment=Environment(extensions={"halving": str(tmp_path / "halving.py")}))
+    spec = Spec(name="x", stages=[stage], environment=Environment(extensions={"searching": str(searching)}))
     how = {"steps": lambda unit: 5, "metric": lambda unit, step: unit.params["train.rate"] * step}
     calm, lab = labs(2, **how)
     _, expected = calm.run(spec, slots=1)

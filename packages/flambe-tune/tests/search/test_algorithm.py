@@ -100,105 +100,15 @@ def test_what_is_used_wrongly_is_said():
     assert RandomSearch(3, seed=None) == {"$new": "flambe.search:RandomSearch", "trial_budget": 3}
 
 
-OWN = '''
-from flambe.search import Trial, TrialState
-
-class Doubling:
-    """Doubles the rate as long as it helps."""
-
-    def __init__(self, first, rounds=4, seed=None):
-        self.first, self.rounds, self.seed, self.seen = first, rounds, seed, []
-
-    def initialize(self, space):
-        (self.name,) = space
-        self.high = space[self.name].sample()
-
-    def is_done(self):
-        return self.rounds == 0
-
-    def update(self, trials, maximum=None):
-        if all(trial.has_ended for trial in trials.values()):
-            good = [trial for trial in trials.values() if trial.metric is not None]
-            best = max(good, key=lambda trial: trial.best_metric, default=None)
-            rate = self.first if best is None else best.params[self.name] * 2
-            trials[str(len(trials))] = Trial({self.name: rate})
-            self.rounds -= 1
-        return trials
-
-class Halving:
-    """Tries rates at once; after two steps the lower half ends, and what has waited goes on."""
-
-    def __init__(self, rates):
-        self.rates = rates
-
-    def initialize(self, space):
-        (self.name,) = space
-        self.done = False
-
-    def is_done(self):
-        return self.done
-
-    def update(self, trials, maximum=None):
-        if not trials:
-            trials.update((str(rate), Trial({self.name: rate})) for rate in self.rates)
-        at_two = [trial for trial in trials.values() if len(trial.metrics) >= 2]
-        good = sorted(trial.metrics[1] for trial in at_two)[len(self.rates) // 2 :]
-        for trial in trials.values():
-            if trial.state is TrialState.HAS_RESULT and len(trial.metrics) == 2 and len(at_two) < len(self.rates):
-                trial.state = TrialState.PAUSED
-            elif len(at_two) == len(self.rates) and len(trial.metrics) == 2:
-                trial.state = TrialState.RESUME if trial.metrics[1] in good else TrialState.TERMINATED
-        self.done = len(at_two) == len(self.rates)
-        return trials
-
-class Silent(Doubling):
-    def update(self, trials, maximum=None):
-        pass
-
-class Listing(Doubling):
-    def update(self, trials, maximum=None):
-        return list(super().update(trials, maximum).values())
-
-class Bare(Doubling):
-    def update(self, trials, maximum=None):
-        return {**trials, "a": {"rate": 1}}
-
-class Forgetful(Doubling):
-    def update(self, trials, maximum=None):
-        return {} if trials else super().update(trials, maximum)
-
-class Broken(Doubling):
-    def update(self, trials, maximum=None):
-        return 1 / 0
-
-class Unready(Doubling):
-    def initialize(self, space):
-        raise LookupError("no space")
-
-class Lost(Doubling):
-    def update(self, trials, maximum=None):
-        return {**trials, "a": Trial({"rate": 1})}
-
-class Nothing:
-    pass
-'''
-
-
-@pytest.fixture(scope="module")
-def file(tmp_path_factory):
-    """One process can hold only one module of a name."""
-    path = tmp_path_factory.mktemp("own") / "searching.py"
-    path.write_text(OWN)
-    return path
-
-
-def _own(file, kind, **given):
+def _own(searching, kind, **given):
     space = Space({"train": dimensions({"$new": "m:T", "rate": {"$uniform": [0, 9]}})})
-    return make_proposer({"$new": f"searching:{kind}", **given}, space, seed=1, extensions={"searching": str(file)})
+    return make_proposer(
+        {"$new": f"searching:{kind}", **given}, space, seed=1, extensions={"searching": str(searching)}
+    )
 
 
-def test_one_of_ones_own_chooses_for_a_stage(file):
-    search = _own(file, "Doubling", first=0.5, trial_budget=9)
+def test_one_of_ones_own_chooses_for_a_stage(searching):
+    search = _own(searching, "Doubling", first=0.5, trial_budget=9)
     found = []
     for index in range(9):
         choice_ = search.suggest(index)
@@ -239,9 +149,9 @@ def test_one_of_ones_own_chooses_for_a_stage(file):
         ("Unready", {"first": 1}, r"initialize\(\) of Unready raised LookupError: no space \(.*searching.py:\d+\)"),
     ],
 )
-def test_what_ones_own_does_wrong_is_said(file, kind, given, message):
+def test_what_ones_own_does_wrong_is_said(searching, kind, given, message):
     def use():
-        search = _own(file, kind, **given)
+        search = _own(searching, kind, **given)
         search.suggest(0)
         search.result(0, 1, 0.5, lower_is_better=False)
 
@@ -249,8 +159,8 @@ def test_what_ones_own_does_wrong_is_said(file, kind, given, message):
         use()
 
 
-def test_one_of_ones_own_says_what_ends_what_waits_and_what_goes_on(file):
-    search = _own(file, "Halving", rates=[1, 2])
+def test_one_of_ones_own_says_what_ends_what_waits_and_what_goes_on(searching):
+    search = _own(searching, "Halving", rates=[1, 2])
     assert search.rules
     assert [search.suggest(index) for index in range(2)] == [({"rate": 1},), ({"rate": 2},)]
     said = []
@@ -279,13 +189,12 @@ def test_a_searcher_of_ones_own_needs_a_budget(tmp_path):
         make_proposer({"$new": "searchers:Mine"}, space, **given)
 
 
-def test_the_check_takes_a_budget_beside_the_arguments_of_ones_own(tmp_path):
-    (tmp_path / "searching.py").write_text(OWN)
+def test_the_check_takes_a_budget_beside_the_arguments_of_ones_own(tmp_path, searching):
     (tmp_path / "toys.py").write_text(
         "class Toy:\n    def __init__(self, rate):\n        pass\n    def run(self):\n        pass\n"
     )
     text = (
-        f"toys: {tmp_path}/toys.py\nsearching: {tmp_path}/searching.py\n---\n!Search\ntask: !toys.Toy {{rate: !uniform [0, 1]}}\n"
+        f"toys: {tmp_path}/toys.py\nsearching: {searching}\n---\n!Search\ntask: !toys.Toy {{rate: !uniform [0, 1]}}\n"
         "algorithm: !searching.Doubling {first: 0.1, trial_budget: 9}\n"
     )
     spec = compile_text(text, name="t")
