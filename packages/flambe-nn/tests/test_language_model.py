@@ -146,7 +146,7 @@ def test_a_text_file_of_ones_own(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"mine.txt does not exist. Written with `!file`"):
         CorpusDataset(str(text))
     text.write_bytes("é".encode("latin-1"))
-    with pytest.raises(ConfigError, match=r"mine.txt is not in utf-8: .*Check encoding"):
+    with pytest.raises(ConfigError, match=r"mine.txt:1 is not in utf-8: .*`encoding: latin-1`"):
         CorpusDataset(str(text))
     text.write_text("\n")
     with pytest.raises(ConfigError, match=r"mine.txt has no text"):

@@ -267,9 +267,33 @@ def test_files_that_are_no_tables(tmp_path: Path) -> None:
         TabularDataset.from_path(write(tmp_path, "bad.csv", 'a,b\n1,2\n1,2,3,4\n"x'), sep=",")
     latin = tmp_path / "latin.csv"
     latin.write_bytes("a\né\n".encode("latin-1"))
-    with pytest.raises(ConfigError, match="in utf-8"):
-        TabularDataset.from_path(str(latin))
     assert TabularDataset.from_path(str(latin), encoding="latin-1").raw.tolist() == [["é"]]
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (
+            "a\tb\nx\tcafé noir\n".encode("latin-1"),
+            r":2 is not in utf-8: the byte 0xe9 stands between b'x\\tcaf' and b' noir'",
+        ),
+        # It ends within what would be one character: nothing about quotes.
+        ("a\tb\nx\tcafé".encode("latin-1"), r":2 is not in utf-8: .*`encoding: latin-1`"),
+        ("a\tb\nx\t“so”\n".encode("cp1252"), r":2 is not in utf-8: .*`encoding: cp1252`"),
+        ("a\tb\nx\ty\n".encode("utf-16"), r":1 is not in utf-8: .*`encoding: utf-16`, as its first bytes say"),
+    ],
+)
+def test_a_file_in_another_encoding_is_told_with_the_place_and_one_to_try(
+    tmp_path: Path, data: bytes, told: str
+) -> None:
+    file = tmp_path / "other.tsv"
+    file.write_bytes(data)
+    with pytest.raises(ConfigError, match="other.tsv" + told) as caught:
+        TabularDataset.from_path(str(file))
+    likely = str(caught.value).partition("`encoding: ")[2].partition("`")[0]
+    assert TabularDataset.from_path(str(file), encoding=likely).raw.tolist() == [
+        ["x", data.decode(likely).rstrip().rpartition("\t")[2]]
+    ]
 
 
 QUOTES = '"hello there\tx\nhe said "no"\ty\n5" nail\tx\n'

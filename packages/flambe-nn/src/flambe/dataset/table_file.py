@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flambe.cli.console import say
+from flambe.dataset.encoding import wrong_encoding
 from flambe.dataset.location import locate
 from flambe.errors import ConfigError, did_you_mean
 from flambe.runner.environment import note_input
@@ -79,13 +80,15 @@ def read_table(
             )
         except pandas.errors.EmptyDataError:
             continue
-        except (pandas.errors.ParserError, UnicodeError) as error:
+        except UnicodeError as error:
+            raise wrong_encoding(file, encoding) from error
+        except pandas.errors.ParserError as error:
             unclosed = any(words in str(error) for words in _UNCLOSED)
             raise ConfigError(
-                f"{file} is not a table separated by {sep!r} in {encoding}: {error}",
+                f"{file} is not a table separated by {sep!r}: {error}",
                 hint=f"A cell that begins with {quotechar} is never closed; where quotes are plain text: `quotechar: null`"
                 if unclosed
-                else "Check sep, header and encoding",
+                else "Check sep and header",
             ) from error
         if sep is not None and quotechar is not None:
             _tell_of_joined_rows(file, frame, sep, quotechar)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar
 
+from flambe.dataset.encoding import wrong_encoding
 from flambe.dataset.source_file import SourceFile
 from flambe.dataset.table_file import QUOTE, Where
 from flambe.dataset.tabular import TabularDataset, Transform
@@ -56,7 +57,7 @@ class _LabelledLines(TabularDataset):
             # split("\n"), not splitlines: some sentences hold characters that splitlines takes for line ends.
             lines = Path(path).read_bytes().decode(encoding or "utf-8").split("\n")
         except UnicodeDecodeError as error:
-            raise ConfigError(f"{path} is not in {encoding}: {error}") from error
+            raise wrong_encoding(Path(path), encoding) from error
         for number, line in enumerate(lines, start=1):
             line = line.strip("\r ")
             if not line:

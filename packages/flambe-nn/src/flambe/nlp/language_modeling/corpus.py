@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from flambe.dataset.encoding import wrong_encoding
 from flambe.dataset.table_file import files_of
 from flambe.dataset.tabular import TabularDataset, Transform
 from flambe.errors import ConfigError
@@ -82,7 +83,7 @@ def _read(path: str, encoding: str) -> str:
         try:
             texts.append(file.read_text(encoding=encoding))
         except UnicodeError as error:
-            raise ConfigError(f"{file} is not in {encoding}: {error}", hint="Check encoding") from error
+            raise wrong_encoding(file, encoding) from error
     text = "\n".join(texts)
     if not text.strip():
         raise ConfigError(f"{path} has no text")
