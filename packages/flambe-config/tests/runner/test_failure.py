@@ -169,9 +169,9 @@ def test_what_a_constructor_raises_is_at_its_tag(toy_spec, toy, error_of):
     stage, error = error_of(spec)
     assert stage == "model"
     # A fault that the builder does not wrap has its position in front too.
-    assert error.startswith(
-        "exp.yaml:4:5: while building model.cell: Cell(size=3): AttributeError: 'Cell' object has no"
-    )
+    # The reason comes before the whole call.
+    assert error.startswith("exp.yaml:4:5: while building model.cell: AttributeError: 'Cell' object has no")
+    assert "; the call: Cell(size=3) (" in error
     assert "toyext/__init__.py" in error
 
 

@@ -227,9 +227,8 @@ def construct(
     except (TypeError, ValueError) as error:
         raise _constructor_error(error, owner, factory, call, args, kwargs, title, position) from error
     except Exception as error:
-        error.add_note(
-            f"{f'{position}: ' if position else ''}while building {title}: {_call_text(owner, factory, args, kwargs)}"
-        )
+        error.add_note(f"{f'{position}: ' if position else ''}while building {title}")
+        error.add_note(f"the call: {_call_text(owner, factory, args, kwargs)}")
         raise
     if factory is None or _records(call):
         record(made, Made(target, factory, args, kwargs, call, origins, written))
@@ -313,7 +312,7 @@ def _constructor_error(
                 expected=f"{name}{signature.replace(parameters=shown)}",
                 hint=hint,
             )
-    raised = BuildError(f"{title}: {text} raised {type(error).__name__}: {error}", position=position)
+    raised = BuildError(f"{title}: {type(error).__name__}: {error}; the call: {text}", position=position)
     # "batch_size must be at least 1, got 0": the first word is what it is about.
     raised.argument = str(error).partition(" ")[0].strip("'\"`:,") or None
     return raised
