@@ -84,10 +84,10 @@ def _entry(field: Field, splits: Mapping[str, Objects]) -> Path | None:
     for values in splits.values():
         if values.ndim != 1:
             return None
-        for value in values:
-            if not isinstance(value, str):
-                return None
-            size += len(value)
+        items = values.tolist()
+        if not all(issubclass(kind, str) for kind in set(map(type, items))):
+            return None
+        size += sum(map(len, items))
     if size < LEAST_BYTES:
         return None
     # The state before: special tokens, and what an earlier set-up has seen.

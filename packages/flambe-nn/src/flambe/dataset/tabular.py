@@ -343,12 +343,13 @@ def _as_array(rows: Iterable[Iterable[Any]], split: str) -> npt.NDArray[np.objec
         return rows
     if isinstance(rows, np.ndarray):
         rows = rows.tolist()  # Python numbers and text, which compare and save as themselves
-    listed = []
-    for row in rows:
-        if isinstance(row, (str, bytes)) or not isinstance(row, Iterable):
-            raise ValueError(f"{split}: a row must be a sequence of columns, got {row!r:.60}")
-        listed.append(tuple(row))
-    widths = {len(row) for row in listed}
+    listed = list(rows)
+    if set(map(type, listed)) != {tuple}:
+        for row in listed:
+            if isinstance(row, (str, bytes)) or not isinstance(row, Iterable):
+                raise ValueError(f"{split}: a row must be a sequence of columns, got {row!r:.60}")
+        listed = [tuple(row) for row in listed]
+    widths = set(map(len, listed))
     if len(widths) > 1:
         raise ValueError(f"{split}: rows have different numbers of columns: {sorted(widths)}")
     array = np.empty((len(listed), widths.pop() if widths else 0), dtype=object)

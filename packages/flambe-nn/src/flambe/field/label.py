@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -84,15 +85,16 @@ class LabelField(Field):
         ValueError: a label that is not among ``labels``.
         """
         for array in data:
-            for value in array.ravel() if isinstance(array, np.ndarray) else array:
-                for label in self._split(value):
+            # A text that comes again has the labels that it had: they are looked for once.
+            for text, times in Counter(_texts(array)).items():
+                for label in self._split(text):
                     place = self.vocab.get(label)
                     if place is None:
                         if self.fixed:
                             raise ValueError(self._unknown(label))
                         place = self.vocab[label] = len(self.vocab)
                         self._counts.append(0)
-                    self._counts[place] += 1
+                    self._counts[place] += times
         if not self.fixed and _are_measures(self.vocab):
             some = ", ".join(list(self.vocab)[:3])
             say(f"warning: LabelField makes classes of numbers ({some}, …); a regression reads them with !NumberField")
@@ -104,7 +106,7 @@ class LabelField(Field):
         ------
         ValueError: a label never seen.
         """
-        ids = self._ids(example)
+        ids = self._ids(label_text(example))
         if self.one_hot:
             vector = torch.zeros(len(self.vocab), dtype=torch.long)
             vector[ids] = 1
@@ -116,7 +118,9 @@ class LabelField(Field):
         """All labels ``[N]`` at once."""
         if data.ndim != 1:
             return None
-        rows = [self._ids(value) for value in data]
+        texts = _texts(data)
+        known = {text: self._ids(text) for text in dict.fromkeys(texts)}
+        rows = [known[text] for text in texts]
         if self.one_hot:
             vectors = np.zeros((len(rows), len(self.vocab)), dtype=np.int8)
             lengths = [len(row) for row in rows]
@@ -127,14 +131,12 @@ class LabelField(Field):
         flat = np.array([place for row in rows for place in row], dtype=np.int32)
         return (RaggedColumn(flat, offsets_of([len(row) for row in rows]), "int64"),)
 
-    def _split(self, value: Any) -> list[str]:
-        text = label_text(value)
+    def _split(self, text: str) -> list[str]:
         return [text] if self.multilabel_sep is None else text.split(self.multilabel_sep)
 
-    def _ids(self, value: Any) -> list[int]:
-        labels = self._split(value)
+    def _ids(self, text: str) -> list[int]:
         try:
-            return [self.vocab[label] for label in labels]
+            return [self.vocab[label] for label in self._split(text)]
         except KeyError as missing:
             raise ValueError(self._unknown(missing.args[0])) from None
 
@@ -169,6 +171,11 @@ def _are_measures(labels: Iterable[str]) -> bool:
             return False
         total += 1
     return total > 2 and 2 * fractions > total
+
+
+def _texts(values: Iterable[Any]) -> list[str]:
+    items = values.ravel().tolist() if isinstance(values, np.ndarray) else values
+    return [value if type(value) is str else label_text(value) for value in items]
 
 
 def label_text(value: Any) -> str:
