@@ -318,7 +318,7 @@ def test_more_resources_than_there_are(lab):
 
     keeper = Keeper(open_run(_spec(devices={"cpus": 12}), tool="test", output_dir=lab.folder / "b"))
     make = lambda count: Small(1, random.Random(0), steps=_steps, metric=_metric)  # noqa: E731
-    with pytest.raises(ConfigError, match=r"data/0 asks for 12 cpus, there are 2. Ask for less"):
+    with pytest.raises(ConfigError, match=r"stage 'data' asks for 12 cpus, there are 2. Ask for less"):
         Controller(_spec(devices={"cpus": 12}), keeper, make).run()
 
 

@@ -62,9 +62,9 @@ def _unit(variant, gpus):
 
 
 def test_a_child_is_reused_on_its_gpu_only():
-    pool = LocalPool(3, gpus=["3", "5"])
+    pool = LocalPool(3, cpus=4, gpus=["3", "5"])
     try:
-        assert pool.capacity() == {"slots": 3.0, "gpus": 2.0}
+        assert pool.capacity() == {"slots": 3.0, "cpus": 4.0, "gpus": 2.0}
         first, second = pool.claim(_unit("a", 0.7)), pool.claim(_unit("b", 0.7))
         # 0.6 is free in all, and 0.5 nowhere.
         assert not pool.has_room(_unit("c", 0.5))

@@ -90,3 +90,8 @@ class Lost(Doubling):
 
 class Nothing:
     pass
+
+
+class Late(Doubling):
+    def __init__(self, first):
+        raise LookupError("no first")

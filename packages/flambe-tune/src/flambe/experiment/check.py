@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from flambe.compile.trials import GRID_SEARCH, RANDOM_SEARCH, algorithm_name, check_search
 from flambe.compile.tune_arguments import unheeded
-from flambe.errors import ConfigError, UsageError, did_you_mean
+from flambe.errors import ConfigError, FlambeError, UsageError, did_you_mean
 from flambe.pipeline.graph import StageGraph
 from flambe.pipeline.plan import plan_units
+from flambe.runner.plan import resources_of
 from flambe.search.budget import read_budget
 from flambe.search.tune_adapter import check_scheduler, is_population
 from flambe.spec.nodes import NEW, Spec, Stage
@@ -96,11 +97,27 @@ def learns(stage: Stage) -> bool:
     return algorithm_name(stage) not in ("", GRID_SEARCH, RANDOM_SEARCH)
 
 
+def check_resources(spec: Spec, stages: Collection[str], capacity: Mapping[str, float]) -> None:
+    """Refuse those of these stages that ask for more than all workers have together: ``cpus``, ``gpus``. Raises ConfigError."""
+    for index, stage in enumerate(spec.stages):
+        for name, amount in resources_of(spec, stage).items() if stage.name in stages else ():
+            if name in capacity and amount > capacity[name]:
+                hint = "Ask for less (devices, resources)"
+                written: tuple[str | int, ...] = ("stages", index, "resources") if stage.resources else ("devices",)
+                with placed(spec, *written, name):
+                    raise ConfigError(
+                        f"stage {stage.name!r} asks for {amount:g} {name}, there are {capacity[name]:g}",
+                        hint=f"{hint}, or raise --workers."
+                        if name == "cpus"
+                        else f"{hint}. What is hidden by CUDA_VISIBLE_DEVICES does not count.",
+                    )
+
+
 @contextmanager
 def placed(spec: Spec, *path: str | int) -> Iterator[None]:
     """Let an error say where the config has what it is about."""
     try:
         yield
-    except ConfigError as error:
+    except FlambeError as error:
         error.position = error.position or written_at(spec, *path)
         raise

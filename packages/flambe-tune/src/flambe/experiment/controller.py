@@ -16,7 +16,7 @@ from typing import Protocol
 
 from flambe.cli.console import VERBOSE, say
 from flambe.errors import FlambeError
-from flambe.experiment.check import check_spec
+from flambe.experiment.check import check_resources, check_spec
 from flambe.experiment.crew import Crew
 from flambe.experiment.deciders import check_deciders
 from flambe.experiment.outcome import Outcome, outcome_of
@@ -27,7 +27,7 @@ from flambe.experiment.stage_state import StageState
 from flambe.experiment.work import ENDED, ON_A_WORKER, Phase, Work
 from flambe.pipeline.graph import StageGraph
 from flambe.record.keeper import Keeper
-from flambe.runner.plan import resources_of
+from flambe.runner.failure import told_of
 from flambe.runner.unit import StepReport
 from flambe.search.schedule import Verdict
 from flambe.search.tune_adapter import CONTINUE, PAUSE, STOP, Algorithm
@@ -211,6 +211,8 @@ class Controller:
             if self._is_too_late(work):
                 self._prune(work, "an earlier stage failed")
             elif not self._take_elsewhere(work):
+                if not self._has_started:
+                    self._check_later_stages()
                 if not self._crew.has_room(work) and not self._make_room(work):
                     heapq.heappush(self._ready, entry)
                     return
@@ -238,8 +240,6 @@ class Controller:
         return True
 
     def _start(self, work: Work) -> None:
-        if not self._has_started:
-            self._check_later_stages()
         worker = self._crew.seat(work)
         if work.is_new_attempt:
             work.attempt += 1
@@ -251,11 +251,10 @@ class Controller:
     def _check_later_stages(self) -> None:
         """Look, before the first unit runs, at what could keep those of a later stage from it hours later."""
         self._has_started = True
-        later = [state.stage for state in self._states.values() if not state.finished]
-        for stage in later:
-            self._crew.check(f"stage {stage.name!r}", resources_of(self.spec, stage))
+        later = {name for name, state in self._states.items() if not state.finished}
+        check_resources(self.spec, later, self._crew.capacity())
         if self._makes_algorithms:
-            check_deciders(self.spec, {stage.name for stage in later})
+            check_deciders(self.spec, later)
 
     def _submit(self, work: Work) -> None:
         resume = str(self._roster.folder(work).step(work.step)) if work.step else None
@@ -335,12 +334,12 @@ class Controller:
         final = not event.retry or work.failures > self.spec.max_failures
         self.keeper.fail(work.unit, work.attempt, event.error, final=final, streams=event.streams)
         self._crew.leave(work)
-        work.error = event.error
-        if event.trace:
+        if event.trace and event.error != work.error:
             say(event.trace, level=VERBOSE)
         work.alone = work.alone or event.memory
-        again = ", is tried again beside no other" if event.memory else ", is tried again"
-        self._note(f"{work.unit.id} failed{'' if final else again}: {event.error}")
+        again = "is tried again beside no other" if event.memory else "is tried again"
+        self._note(f"{work.unit.id} {told_of(event.error, work.error, final=final, again=again)}")
+        work.error = event.error
         if final:
             self._end(work, Phase.FAILED)
         else:

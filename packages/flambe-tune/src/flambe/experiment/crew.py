@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Callable, Mapping
 
-from flambe.errors import ConfigError
 from flambe.experiment.pool import Failed, Pool, PoolEvent, Task
 from flambe.experiment.work import Phase, Work
 
@@ -50,30 +49,18 @@ class Crew:
         return work if work is not None and work.attempt == attempt else None
 
     def has_room(self, work: Work) -> bool:
-        """Whether a worker is free for a unit.
-
-        Raises ConfigError when the unit asks for more than all workers have together.
-        """
+        """Whether a worker is free for a unit."""
         if self._on and (work.alone or any(other.alone for other in self._on.values())):
             return False
-        self.check(work.unit.id, work.unit.resources)
         capacity = self._made().capacity()
         for name, amount in self._cost(work.unit.resources).items():
             if self._used.get(name, 0.0) + amount > capacity[name] + 1e-9:
                 return False
         return self._made().has_room(work.unit)
 
-    def check(self, what: str, resources: Mapping[str, float]) -> None:
-        """Raise ConfigError for something, a unit or a stage, that asks for more than all workers have together."""
-        capacity = self._made().capacity()
-        for name, amount in self._cost(resources).items():
-            if amount > capacity.get(name, 0.0):
-                raise ConfigError(
-                    f"{what} asks for {amount:g} {name}, there are {capacity.get(name, 0.0):g}",
-                    hint="Ask for less (devices, resources), or raise --workers."
-                    if name == "cpus"
-                    else "Ask for less (devices, resources). What is hidden by CUDA_VISIBLE_DEVICES does not count.",
-                )
+    def capacity(self) -> Mapping[str, float]:
+        """Return what all workers have together."""
+        return self._made().capacity()
 
     def held(self) -> list[Work]:
         """Return the units that keep a worker while they wait for a decision, the farthest from its turn first."""

@@ -18,6 +18,7 @@ from flambe.experiment.environment import log_from_info, protect_stdout, worker_
 from flambe.experiment.gpus import VISIBLE, Gpus, usable_gpus
 from flambe.experiment.pool import Failed, PoolEvent, Task
 from flambe.experiment.wear import CodeHeld
+from flambe.runner.cpus import usable_cpus
 from flambe.runner.unit import Unit
 
 _LENGTH = struct.Struct(">Q")
@@ -33,11 +34,13 @@ class LocalPool:
     were started with, or other code than it has loaded.
 
     A unit that asks for GPUs, or for a part of one, sees those that it is given and no others, and waits for them; one that asks
-    for 0 sees none, and one that says nothing sees what this process does. gpus: their names, by default what is usable.
+    for 0 sees none, and one that says nothing sees what this process does. gpus: their names, by default what is usable. cpus: how many
+    one unit may ask for, by default all that are usable.
     """
 
-    def __init__(self, workers: int = 1, *, gpus: list[str] | None = None) -> None:
+    def __init__(self, workers: int = 1, *, cpus: int | None = None, gpus: list[str] | None = None) -> None:
         self._workers = workers
+        self._cpus = cpus or usable_cpus()
         self._gpus = Gpus(usable_gpus() if gpus is None else gpus)
         self._idle: list[_Child] = []
         self._busy: dict[str, _Child] = {}
@@ -47,7 +50,7 @@ class LocalPool:
 
     def capacity(self) -> dict[str, float]:
         # One unit a child, however many threads it uses.
-        return {"slots": float(self._workers), "gpus": float(len(self._gpus))}
+        return {"slots": float(self._workers), "cpus": float(self._cpus), "gpus": float(len(self._gpus))}
 
     def has_room(self, unit: Unit) -> bool:
         amount = unit.resources.get("gpus", 0.0)

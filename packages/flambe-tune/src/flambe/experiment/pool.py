@@ -78,7 +78,8 @@ class Pool(Protocol):
     """Workers. A unit has a worker from ``claim`` until it committed, failed or was released."""
 
     def capacity(self) -> dict[str, float]:
-        """Return what all workers have together: ``{"cpus": 2, "gpus": 0}``."""
+        """Return what all workers have together: ``{"cpus": 2, "gpus": 0}``. With ``slots`` a unit takes one of these, and
+        ``cpus`` is the most that one may ask for."""
 
     def has_room(self, unit: Unit) -> bool:
         """Whether a unit could be claimed a worker for now, where what is free in all (``capacity``) is enough for it."""

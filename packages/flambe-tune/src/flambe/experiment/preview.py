@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from flambe.experiment.check import check_force, check_spec
+from flambe.experiment.check import check_force, check_resources, check_spec
 from flambe.experiment.deciders import check_deciders
-from flambe.experiment.session import Settings, earlier_results
+from flambe.experiment.session import Settings, capacity_of, earlier_results
 from flambe.pipeline.continued import Continued
 from flambe.pipeline.graph import StageGraph
 from flambe.pipeline.plan import RUN, PlannedSearch, PlannedUnit, plan_units
@@ -49,6 +49,8 @@ class Preview:
                     seconds[stage] = seconds.get(stage, 0.0) + (reasons.seconds(stage) or 0.0)
                 self.rows.append(planned.row())
         check_deciders(spec, working)
+        if (capacity := capacity_of(settings, spec)) is not None:
+            check_resources(spec, working, capacity)
         self.end: Row = {"name": spec.name, "output_dir": str(home), "counts": counts}
         if continued is not None:
             self.end["continues"] = str(continued.root)

@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 import msgspec
 
-from flambe.compile.search import dimensions
 from flambe.compile.trials import searched_together
+from flambe.experiment.deciders import algorithm_of, proposer_of
 from flambe.experiment.growth import Growth, GrowthRulings
 from flambe.experiment.recall import Recall
 from flambe.experiment.stage_state import StageState
@@ -29,11 +29,8 @@ from flambe.record.settled import Settled
 from flambe.runner.plan import make_unit
 from flambe.runner.unit import Unit
 from flambe.search.budget import is_own, read_budget, scheduler_of
-from flambe.search.population import PopulationAdapter
-from flambe.search.proposer import Proposer, make_proposer
 from flambe.search.schedule import Keen, StageSchedule
-from flambe.search.space import Space
-from flambe.search.tune_adapter import Algorithm, SchedulerAdapter, is_population
+from flambe.search.tune_adapter import Algorithm, is_population
 from flambe.spec.digest import digest_of
 from flambe.spec.nodes import Spec, Stage
 
@@ -160,12 +157,10 @@ class Roster:
         settled = self._settled(together, grown_key(self._spec, stages, above))
         if settled is not None and self._take_grown(leader, together, settled):
             return
-        searched = self._leaders[leader]
-        space = Space({name: dimensions(self.graph.stages[name].body) for name in searched})
         growth = Growth(
             self._variants_grown(leader, together),
             read_budget(self._spec.stage(leader)),
-            self._proposer(self._spec.stage(leader), space),
+            proposer_of(self._spec, [self._spec.stage(name) for name in self._leaders[leader]]),
             has_scheduler=state.stage.scheduler is not None,
             enlist=self._enlist_grown,
             steps_in_all=lambda: state.schedule.steps_in_all if state.schedule is not None else 0,
@@ -365,21 +360,6 @@ class Roster:
         work = self.works[unit.id] = Work(unit, variant, place, scheduled)
         return work
 
-    def _proposer(self, stage: Stage, space: Space) -> Proposer:
-        seed = int(digest_of([self._spec.seed, stage.name, stage.search])[:16], 16)
-        return make_proposer(stage.search, space, seed=seed, extensions=self._spec.environment.extensions)
-
     def _tune_algorithm(self, stage: Stage, lower_is_better: bool, count: int) -> Algorithm:
-        seed = int(digest_of([self._spec.seed, stage.name, stage.scheduler])[:16], 16)
-        extensions = self._spec.environment.extensions
-        if is_population(stage.scheduler):
-            choices = [dict(work.variant.own) for work in self.states[stage.name].works]
-            return PopulationAdapter(
-                stage.scheduler,
-                choices,
-                dimensions(stage.body),
-                lower_is_better=lower_is_better,
-                seed=seed,
-                extensions=extensions,
-            )
-        return SchedulerAdapter(stage.scheduler, lower_is_better=lower_is_better, seed=seed, extensions=extensions)
+        choices = [dict(work.variant.own) for work in self.states[stage.name].works]
+        return algorithm_of(self._spec, stage, choices, lower_is_better=lower_is_better)

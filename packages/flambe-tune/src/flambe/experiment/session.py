@@ -16,11 +16,13 @@ from flambe.errors import ConfigError, FlambeError, UsageError
 from flambe.experiment.check import check_force, check_populations, check_spec, why_not_repeatable, without_effect
 from flambe.experiment.controller import Controller
 from flambe.experiment.environment import ray_environment
+from flambe.experiment.gpus import usable_gpus
 from flambe.experiment.outcome import Outcome
 from flambe.experiment.pool import Pool
 from flambe.experiment.work import ENDED, Phase, Work
 from flambe.pipeline.graph import StageGraph
 from flambe.pipeline.reduce import spread_of
+from flambe.reading.finished import enlist
 from flambe.record.claim import going_on, home_of
 from flambe.record.keeper import Keeper
 from flambe.record.layout import shown_params
@@ -30,6 +32,7 @@ from flambe.record.run import CANCELLED, COMPLETE, FAILED, this_host
 from flambe.runner.cpus import usable_cpus
 from flambe.runner.debugger import offer_terminal
 from flambe.runner.interrupt import Stopped, catch_signals, interruptible
+from flambe.runner.plan import resources_of
 from flambe.spec.digest import spec_digest
 from flambe.spec.nodes import SEED, Spec
 
@@ -122,7 +125,8 @@ def run_experiment(
     beside = _beside(spec, settings)
     with catch_signals() as interrupt, earlier_results(spec, settings) as store:
         keeper = Keeper(
-            open_run(spec, tool=tool, argv=list(argv), output_dir=settings.output_dir, fresh=settings.force)
+            open_run(spec, tool=tool, argv=list(argv), output_dir=settings.output_dir, fresh=settings.force),
+            when_closed=enlist,
         )
         root = keeper.paths.root
         summary = Summary(root, CANCELLED, {}, None)
@@ -219,32 +223,46 @@ def make_pool(settings: Settings, spec: Spec, count: int, root: Path) -> Pool:
     """Return the workers for a run of which ``count`` units could run at once."""
     if settings.workers is not None and settings.workers < 1:
         raise UsageError(f"--workers {settings.workers}", expected="a number from 1")
-    cpus = settings.workers or usable_cpus()
-    runner = settings.runner
-    if settings.address is not None:
-        if runner == LOCAL:
-            raise UsageError("--address joins a Ray, --runner local uses none", hint="Leave one of them out.")
-        runner = RAY
+    runner, cpus = _runner(settings, spec), _cpus(settings, spec)
+    children = settings.workers or 1
     if spec.debug:
         offer_terminal()
-        runner = LOCAL if runner == AUTO else runner
     if runner == AUTO:
-        each = max((int((stage.resources or spec.devices or {}).get("cpus", 1)) for stage in spec.stages), default=1)
+        each = max((int(resources_of(spec, stage).get("cpus", 1)) for stage in spec.stages), default=1)
         at_once = min(count, cpus // max(1, each))
-        runner = RAY if at_once > 1 and find_spec("ray") is not None else LOCAL
-        if runner == LOCAL:
-            from flambe.experiment.local import LocalPool
-
-            return LocalPool(1)
+        runner, children = RAY if at_once > 1 and find_spec("ray") is not None else LOCAL, 1
     if runner == LOCAL:
         from flambe.experiment.local import LocalPool
 
-        return LocalPool(settings.workers or 1)
+        return LocalPool(children, cpus=cpus)
     if find_spec("ray") is None:
         raise FlambeError("Ray is not installed", hint="pip install 'ray[tune]', or use --runner local.")
     from flambe.experiment.ray_pool import RayPool
 
     return RayPool(settings.workers, run_root=root, address=settings.address)
+
+
+def capacity_of(settings: Settings, spec: Spec) -> dict[str, float] | None:
+    """Return the ``cpus`` and ``gpus`` that all workers will have together; None where only the Ray that is joined knows."""
+    if settings.address is not None:
+        return None
+    return {"cpus": float(_cpus(settings, spec)), "gpus": float(len(usable_gpus()))}
+
+
+def _runner(settings: Settings, spec: Spec) -> str:
+    """Return what runs units, as far as that is said: ``auto`` where it depends on how many there are."""
+    if settings.address is None:
+        return LOCAL if spec.debug and settings.runner == AUTO else settings.runner
+    if settings.runner == LOCAL:
+        raise UsageError("--address joins a Ray, --runner local uses none", hint="Leave one of them out.")
+    return RAY
+
+
+def _cpus(settings: Settings, spec: Spec) -> int:
+    """Return how many CPUs one unit may ask for. Of child processes ``workers`` is their number."""
+    if _runner(settings, spec) == LOCAL:
+        return max(settings.workers or 1, usable_cpus())
+    return settings.workers or usable_cpus()
 
 
 def row_of(keeper: Keeper, work: Work) -> Row:

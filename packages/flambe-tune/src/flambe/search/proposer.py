@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import inspect
 import math
-import traceback
 from collections.abc import Collection, Mapping
 from typing import Any, Protocol
 
 from flambe.compile.search import Assignment
 from flambe.compile.trials import OF_SEARCHERS
 from flambe.errors import ConfigError, FlambeError
+from flambe.search.blame import blamed
 from flambe.search.budget import OURS, class_name, given_to
+from flambe.search.random_state import RandomState
 from flambe.search.searcher_adapter import SearcherAdapter
 from flambe.search.space import Space
 from flambe.search.trial import Trial, TrialState
@@ -76,7 +77,7 @@ def make_proposer(
 class AlgorithmAdapter:
     """An algorithm with 1.0's three methods as a ``Proposer``. kind: its class.
 
-    It sees larger metrics as better ones, and says by the state of a trial what becomes of it: ``TERMINATED`` ends it, ``PAUSED``
+    It draws from global generators that are its own while it is at work. It sees larger metrics as better ones, and says by the state of a trial what becomes of it: ``TERMINATED`` ends it, ``PAUSED``
     lets it wait until it is ``RESUME``.
 
     Raises ConfigError for arguments that it refuses, FlambeError for whatever else goes wrong in it.
@@ -96,10 +97,12 @@ class AlgorithmAdapter:
         given = {name: value for name, value in given_to(node).items() if name in known or name not in OF_SEARCHERS}
         if "seed" in known and given.get("seed") is None:
             given["seed"] = seed % 2**31
-        try:
-            self._algorithm = kind(**given)
-        except (TypeError, ValueError) as error:
-            raise ConfigError(f"the search algorithm {node[NEW]} refuses what it was given: {error}") from error
+        self._random = RandomState(seed)
+        with self._random.installed(), blamed(f"the search algorithm {node[NEW]}"):
+            try:
+                self._algorithm = kind(**given)
+            except (TypeError, ValueError) as error:
+                raise ConfigError(f"the search algorithm {node[NEW]} refuses what it was given: {error}") from error
         self._call("initialize", space.distributions())
 
     def suggest(self, index: int) -> tuple[Assignment, ...] | None:
@@ -195,11 +198,5 @@ class AlgorithmAdapter:
         return dict(found)
 
     def _call(self, method: str, *given: Any) -> Any:
-        try:
+        with self._random.installed(), blamed(f"{method}() of {self._name}"):
             return getattr(self._algorithm, method)(*given)
-        except FlambeError:
-            raise
-        except Exception as error:  # any, for it is the user's
-            place = traceback.extract_tb(error.__traceback__)[-1]
-            what = f"{method}() of {self._name} raised {type(error).__name__}: {error}"
-            raise FlambeError(f"{what} ({place.filename}:{place.lineno})") from error

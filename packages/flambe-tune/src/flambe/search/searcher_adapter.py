@@ -23,6 +23,7 @@ from typing import Any
 from flambe.compile.search import Assignment
 from flambe.compile.trials import OF_SEARCHERS
 from flambe.errors import ConfigError, FlambeError, did_you_mean
+from flambe.search.blame import blamed
 from flambe.search.budget import OURS, class_name, given_to
 from flambe.search.random_state import RandomState
 from flambe.search.space import Amount, Knob, Level, Space
@@ -66,7 +67,7 @@ class SearcherAdapter:
         """Choices, with their steps, that are told when there is a worst result."""
         # Libraries draw while they are imported, which happens once in a process: outside.
         kind = None if str(node[NEW]).startswith(OURS) else _resolved(str(node[NEW]), extensions or {})
-        with self._random.installed(), _quiet():
+        with self._random.installed(), _quiet(), blamed(f"the search algorithm {node[NEW]}"):
             self._searcher = _build(node, kind, space, seed % 2**31)
 
     def suggest(self, index: int) -> tuple[Assignment, ...] | None:

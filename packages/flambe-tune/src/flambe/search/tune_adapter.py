@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
 
 from flambe.errors import ConfigError
+from flambe.search.blame import blamed
 from flambe.search.random_state import RandomState
 from flambe.spec.nodes import NEW, arguments
 
@@ -158,13 +160,13 @@ class SchedulerAdapter:
     def add(self, index: int) -> None:
         trial = self._trials[index] = self._make_trial(index)
         self._controller.trials.append(trial)
-        with self._random.installed():
+        with self._at_work():
             self._scheduler.on_trial_add(self._controller, trial)
 
     def result(self, index: int, step: int, metric: float | None) -> str:
         trial = self._trials[index]
         trial.last_result = self._result(step, metric, required=self._needs_number)
-        with self._random.installed():
+        with self._at_work():
             said = self._scheduler.on_trial_result(self._controller, trial, trial.last_result)
             if said == "STOP":
                 self._scheduler.on_trial_complete(self._controller, trial, trial.last_result)
@@ -185,14 +187,14 @@ class SchedulerAdapter:
     def complete(self, index: int, step: int, metric: float | None) -> None:
         trial = self._trials[index]
         trial.last_result = {**self._result(step, metric, required=True), "done": True}
-        with self._random.installed():
+        with self._at_work():
             self._scheduler.on_trial_complete(self._controller, trial, trial.last_result)
             trial.status = trial.TERMINATED
             self._choose()
 
     def error(self, index: int) -> None:
         trial = self._trials[index]
-        with self._random.installed():
+        with self._at_work():
             if trial.status == trial.RUNNING:
                 self._scheduler.on_trial_error(self._controller, trial)
             else:
@@ -216,6 +218,12 @@ class SchedulerAdapter:
 
     def kept(self) -> set[tuple[int, int]]:
         return set()
+
+    @contextmanager
+    def _at_work(self) -> Iterator[None]:
+        """Let it draw from numbers of its own, and name it where it fails."""
+        with self._random.installed(), blamed(f"the scheduler {type(self._scheduler).__name__}"):
+            yield
 
     def _make_trial(self, index: int) -> Trial:
         return Trial(index)
@@ -259,10 +267,11 @@ def _build(node: Mapping[str, Any], *, lower_is_better: bool, extensions: Mappin
     if kind.__name__ == "MedianStoppingRule":
         # Tune's default is 60 seconds; ours counts steps.
         given.setdefault("grace_period", 1)
-    try:
-        scheduler = kind(**given)
-        # The direction as Tune's own controller gives it to a scheduler.
-        scheduler.set_search_properties(METRIC, "min" if lower_is_better else "max")
-    except (TypeError, ValueError, AssertionError, AttributeError) as error:
-        raise ConfigError(f"the scheduler {target} refuses its arguments: {error}") from error
+    with blamed(f"the scheduler {target}"):
+        try:
+            scheduler = kind(**given)
+            # The direction as Tune's own controller gives it to a scheduler.
+            scheduler.set_search_properties(METRIC, "min" if lower_is_better else "max")
+        except (TypeError, ValueError, AssertionError, AttributeError) as error:
+            raise ConfigError(f"the scheduler {target} refuses its arguments: {error}") from error
     return scheduler
