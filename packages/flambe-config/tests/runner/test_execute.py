@@ -224,7 +224,10 @@ def test_a_failed_stage_is_tried_again_then_blocks_only_what_needs_it(toy_spec, 
     assert state.attempts["walk/0"] == 2
     assert [event["from_step"] for event in state.events if event["event"] == "start"][-1] == 2
     assert "ValueError: the toy broke" in paths.unit("walk", "0").outputs.read_text()
-    assert "walk/0: failed, is tried again: ValueError" in capfd.readouterr().err
+    told = capfd.readouterr().err
+    assert "walk/0: failed, is tried again: ValueError: the toy broke as it was told to (" in told
+    assert "walk/0: failed: as before\n" in told
+    assert told.count("as it was told to") == 1
 
 
 def test_what_cannot_be_saved_fails_before_the_first_step(tmp_path, toy_spec):

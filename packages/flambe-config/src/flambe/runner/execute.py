@@ -20,7 +20,7 @@ from flambe.record.refused import DiskRefused
 from flambe.record.result import ResultStore
 from flambe.record.run import COMPLETE, FAILED
 from flambe.runner.debugger import offer_terminal
-from flambe.runner.failure import failure_of
+from flambe.runner.failure import failure_of, told_of
 from flambe.runner.interrupt import Interrupt, Stopped, catch_signals, interruptible
 from flambe.runner.plan import check_order, concrete_units
 from flambe.runner.unit import StepReport, Unit
@@ -207,6 +207,7 @@ def run_unit(
     from flambe.runner.stage import StageRun
 
     again = False
+    before: str | None = None
     while True:
         attempt = state.attempts.get(unit.id, 0) + 1
         from_step = state.steps.get(unit.id, 0)
@@ -221,8 +222,10 @@ def run_unit(
             final = failure.is_permanent or state.failures.get(unit.id, 0) >= spec.max_failures
             if unit.log:
                 keeper.log(failure.trace)
-            say(failure.trace, level=NORMAL if unit.log else VERBOSE)
-            _tell(keeper, f"{unit.id}: failed{'' if final else ', is tried again'}: {failure.error}", launched)
+            if failure.error != before:
+                say(failure.trace, level=NORMAL if unit.log else VERBOSE)
+            _tell(keeper, f"{unit.id}: {told_of(failure.error, before, final=final)}", launched)
+            before = failure.error
             streams = run.drain()
             streams[OUTPUTS] = streams.get(OUTPUTS, b"") + failure.trace.encode(errors="replace")
             keeper.fail(unit, attempt, failure.error, final=final, streams=streams, end=failure.end)

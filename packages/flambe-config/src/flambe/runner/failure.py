@@ -58,6 +58,11 @@ def failure_of(error: BaseException, unit: Unit) -> Failure:
     return Failure(hide(_text(error, unit)), hide(trace), isinstance(error, PERMANENT), end)
 
 
+def told_of(error: str, before: str | None, *, final: bool, again: str = "is tried again") -> str:
+    """Return the words for an attempt that failed. before: the error of the one before it, which need not be read twice."""
+    return f"failed{'' if final else f', {again}'}: {'as before' if error == before else error}"
+
+
 def _end(error: BaseException) -> Exit:
     """Return the exit code and the last line of the traceback, as Python would have ended."""
     last = hide(traceback.format_exception_only(error)[-1].strip())
@@ -164,4 +169,4 @@ def _name(file: str, module: str, unit: Unit) -> str:
     return str(path)
 
 
-__all__ = ["PERMANENT", "Failure", "failure_of"]
+__all__ = ["PERMANENT", "Failure", "failure_of", "told_of"]

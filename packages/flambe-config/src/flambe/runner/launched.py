@@ -25,6 +25,7 @@ from flambe.record.opening import open_run
 from flambe.record.provenance import code_again, spec_to_yaml
 from flambe.record.run import COMPLETE, ENDING, FAILED, RunRecord, StageRecord, read_record, replace_file
 from flambe.runner.execute import run_unit
+from flambe.runner.failure import told_of
 from flambe.runner.interrupt import Interrupt, Stopped, catch_signals, interruptible
 from flambe.runner.own_process import Outcome, OwnProcess
 from flambe.runner.plan import make_unit
@@ -162,7 +163,7 @@ class _Crew:
         self._how = how
         self._interrupt = interrupt
         self._running: dict[str, OwnProcess] = {}
-        self._tried: set[str] = set()
+        self._errors: dict[str, str] = {}  # of units that are tried again
         self._selector = selectors.DefaultSelector()
 
     def run(self, units: Sequence[Unit]) -> Iterator[Event]:
@@ -199,8 +200,7 @@ class _Crew:
 
     def _start(self, unit: Unit, *, alone: bool) -> None:
         attempt = self._keeper.state.attempts.get(unit.id, 0) + 1
-        scratch = self._keeper.start(unit, attempt, "its own process", again=unit.id in self._tried)
-        self._tried.add(unit.id)
+        scratch = self._keeper.start(unit, attempt, "its own process", again=unit.id in self._errors)
         # The lines of several at once would not be told apart.
         process = OwnProcess(unit, scratch, attempt=attempt, echo=self._how.jobs == 1)
         self._running[unit.id] = process
@@ -233,13 +233,14 @@ class _Crew:
         if outcome.trace:
             with open(unit.log, "a", encoding="utf-8", errors="replace") as log:
                 log.write(outcome.trace)
-            if by is None:
+            if by is None and error != self._errors.get(unit.id):
                 tell(outcome.trace.rstrip("\n"))
         streams = self._others(unit, outcome.streams)
         keeper.fail(unit, attempt, error, final=is_last, streams=streams, end=outcome.end)
-        told = f"failed{'' if is_last else ', is tried again'}: {error}" if by is None else f"cancelled by {by}"
-        self._note(unit, told, expected)
+        told = told_of(error, self._errors.get(unit.id), final=is_last)
+        self._note(unit, told if by is None else f"cancelled by {by}", expected)
         if not is_last:
+            self._errors[unit.id] = error
             waiting.insert(0, unit)
             return None
         return keeper.state.failed[unit.id]
