@@ -19,6 +19,7 @@ from flambe.spec.nodes import Environment, Spec, Stage
 
 ASHA = {"$new": "ray.tune.schedulers:ASHAScheduler", "max_t": 9, "grace_period": 1, "reduction_factor": 3}
 OPTUNA = {"$new": "ray.tune.search.optuna:OptunaSearch", "trial_budget": 12, "max_concurrent": 4}
+POPULATION = {"$new": "ray.tune.schedulers:PopulationBasedTraining", "perturbation_interval": 2}
 BOHB = {"$new": "flambe.search:BOHB", "step_budget": 80, "max_steps": 9}
 
 
@@ -268,6 +269,35 @@ def test_machines_that_share_a_store_share_searches(labs, tmp_path):
     again, state = _at(third, address, spec)
     assert {state.done[unit]["event"] for unit in state.done if unit.startswith("train/")} == {"commit"}
     assert again.result_digest == done.result_digest
+
+
+@pytest.mark.parametrize(
+    ("search", "scheduler"),
+    [({**OPTUNA, "trial_budget": 6}, ASHA), (None, POPULATION)],
+    ids=["optuna and asha", "a population"],
+)
+def test_a_search_over_files_is_taken_where_they_lie_elsewhere(labs, tmp_path, search, scheduler):
+    def files(folder, *texts):
+        (tmp_path / folder).mkdir()
+        for index, text in enumerate(texts):
+            (tmp_path / folder / f"{index}.txt").write_text(text)
+        return [{"$file": str(tmp_path / folder / f"{index}.txt")} for index in range(len(texts))]
+
+    def spec(paths):
+        body = {"$new": "m:Train", "lr": {"$grid": [0.1, 1.0]}, "words": {"$grid": paths}, "all": {"of": paths}}
+        return Spec(name="x", stages=[Stage(name="train", body=body, search=search, scheduler=scheduler)])
+
+    here, there, other = labs(3)
+    done, _ = _at(here, tmp_path / "shared", spec(files("here", "a", "b")))
+    shutil.rmtree(tmp_path / "here")
+    taken, state = _at(there, tmp_path / "shared", spec(files("there", "a", "b")))
+    assert taken.counts["reused"] == taken.counts["done"] == done.counts["done"] > 2
+    taken_over = [event["choice"]["words"] for event in state.events if "choice" in event]
+    assert bool(taken_over) is (scheduler is POPULATION)
+    words = [plan["params"]["train.words"] for plan in state.planned.values()] + taken_over
+    assert {Path(one["$file"]).parent.name for one in words} == {"there"}
+    changed, _ = _at(other, tmp_path / "shared", spec(files("changed", "a", "c")))
+    assert changed.counts["reused"] == 0
 
 
 def test_seeds_are_told_as_one_choice(labs):

@@ -169,7 +169,8 @@ def test_a_search_over_data_is_known_by_what_is_in_it(tmp_path):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "words.txt").write_text(text)
         body = {"$new": "m:T", "lr": {"$uniform": [0, 1]}, "path": {"$file": str(tmp_path / folder / "words.txt")}}
-        stage = Stage(name="train", body=body, search={"$new": "flambe.search:RandomSearch", "trial_budget": 3})
+        search = {"$new": "m:Mine", "first": body["path"]}
+        stage = Stage(name="train", body=body, search=search)
         return grown_key(Spec(name="x", stages=[stage]), [stage], {})
 
     assert key("here", "words") == key("there", "words") != key("changed", "wordS")

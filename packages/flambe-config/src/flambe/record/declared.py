@@ -35,11 +35,19 @@ def by_content(node: Any, files: Mapping[str, str]) -> Any:
     """
 
     def told(path: str) -> dict[str, str]:
-        if path not in files:
-            return {FILE: path}
-        return {FILE: "" if files[path].startswith(TREE) else os.path.basename(path), DIGEST: files[path]}
+        return dict(zip((FILE, DIGEST), _told(path, files[path]), strict=True)) if path in files else {FILE: path}
 
     return with_files(node, told) if files else node
+
+
+def brought_here(node: Any, there: Mapping[str, str], here: Mapping[str, str]) -> Any:
+    """Return ``node`` with the files of ``here`` in place of those of ``there`` that are the same: equal where ``by_content`` is."""
+    known = {_told(path, digest): path for path, digest in here.items()}
+
+    def moved(path: str) -> dict[str, str]:
+        return {FILE: known.get(_told(path, there[path]), path) if path in there else path}
+
+    return with_files(node, moved) if there else node
 
 
 def by_name(node: Any, files: Mapping[str, str]) -> Any:
@@ -49,6 +57,10 @@ def by_name(node: Any, files: Mapping[str, str]) -> Any:
         return f"{os.path.basename(path)}-{files[path][:8]}" if path in files else {FILE: path}
 
     return with_files(node, told) if files else node
+
+
+def _told(path: str, digest: str) -> tuple[str, str]:
+    return "" if digest.startswith(TREE) else os.path.basename(path), digest
 
 
 @cache
@@ -68,4 +80,4 @@ def _paths(node: Any) -> Iterator[str]:
             yield from _paths(item)
 
 
-__all__ = ["by_content", "by_name", "declared_files", "forget_files"]
+__all__ = ["brought_here", "by_content", "by_name", "declared_files", "forget_files"]

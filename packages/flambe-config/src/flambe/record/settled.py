@@ -11,19 +11,23 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from flambe.errors import ConfigError
+from flambe.record.declared import brought_here, declared_files
 from flambe.record.layout import LEDGER, RunPaths
 from flambe.record.ledger import Event, LedgerState, fold, read_events
 from flambe.record.result import Found, ResultStore
 
 
 class SettledUnit(NamedTuple):
-    """A unit of such a stage. key: the one that it was planned with; what it made of another's state has one of its own."""
+    """A unit of such a stage. key: the one that it was planned with; what it made of another's state has one of its own.
+    files: those that its body names, path → digest.
+    """
 
     stage: str
     variant: str
     params: dict[str, Any]
     key: str
     found: Found
+    files: dict[str, str]
 
 
 class Settled(NamedTuple):
@@ -31,6 +35,20 @@ class Settled(NamedTuple):
 
     units: list[SettledUnit]
     decisions: list[Event]
+
+    def with_files_of(self, node: Any) -> Settled:
+        """Return it with the files that are named below ``node`` in place of the same ones elsewhere, which may be gone."""
+        there = {path: digest for unit in self.units for path, digest in unit.files.items()}
+        here = declared_files(node) if there else {}
+        if there.keys() <= here.keys():
+            return self
+        return Settled(
+            [one._replace(params=brought_here(one.params, there, here)) for one in self.units],
+            [
+                {**event, "choice": brought_here(event["choice"], there, here)} if "choice" in event else event
+                for event in self.decisions
+            ],
+        )
 
 
 def settled_in(run: Path, key: str) -> Settled | None:
@@ -49,7 +67,8 @@ def settled_in(run: Path, key: str) -> Settled | None:
         if event is None or record is None:
             return None
         found = Found(folder, event, record)
-        units.append(SettledUnit(plan["stage"], plan["variant"], plan["params"], plan["key"], found))
+        files = plan.get("files", {})
+        units.append(SettledUnit(plan["stage"], plan["variant"], plan["params"], plan["key"], found, files))
     return Settled(units, decisions_settled(state, key)) if units else None
 
 

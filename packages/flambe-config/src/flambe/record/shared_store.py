@@ -12,13 +12,13 @@ from __future__ import annotations
 import os
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -33,6 +33,8 @@ from flambe.spec.hooks import Scheme, scheme
 
 if TYPE_CHECKING:
     from flambe.record.settled import Settled
+
+T = TypeVar("T")
 
 _END = ".tar"
 _COMMIT = "commit.json"
@@ -67,13 +69,16 @@ class SharedStore:
 
     def find(self, key: str) -> Found | None:
         """Return a complete, whole result whose inputs are unchanged here; None when there is none."""
-        found = self._nearer.find(key)
-        if found is not None or key not in self._keys:
-            return found
-        taken = self._taken(key)
-        if taken is None:
-            self._keys.discard(key)
-        return taken
+        return self._first(key, self._nearer.find, self._taken)
+
+    def _first(self, key: str, nearer: Callable[[str], T | None], fetched: Callable[[str], T | None]) -> T | None:
+        """Return what is nearer, or else what is fetched; where that cannot be taken, it is not asked for again."""
+        found = nearer(key)
+        if found is None and key in self._keys:
+            found = fetched(key)
+            if found is None:
+                self._keys.discard(key)
+        return found
 
     def _taken(self, key: str) -> Found | None:
         folder = self._fetch(key)
@@ -88,13 +93,7 @@ class SharedStore:
 
     def find_settled(self, key: str) -> Settled | None:
         """Return stages that were settled under this key, all of whose results are whole, with inputs that are unchanged here."""
-        found = self._nearer.find_settled(key)
-        if found is not None or key not in self._keys:
-            return found
-        settled = self._taken_settled(key)
-        if settled is None:
-            self._keys.discard(key)
-        return settled
+        return self._first(key, self._nearer.find_settled, self._taken_settled)
 
     def _taken_settled(self, key: str) -> Settled | None:
         from flambe.record.settled import Settled, SettledUnit
@@ -114,7 +113,7 @@ class SharedStore:
             taken = self._found(own, event, key, in_part=True) if own.is_dir() else self.find(str(event.get("key")))
             if taken is None:
                 return None
-            units.append(SettledUnit(one.stage, one.variant, one.params, one.key, taken))
+            units.append(SettledUnit(one.stage, one.variant, one.params, one.key, taken, one.files))
         return Settled(units, listed.decisions) if listed.key == key and units else None
 
     def offer(self, folder: Path, event: Event) -> None:
@@ -182,7 +181,8 @@ class SharedStore:
         with self._new(key) as archive:
             for index, plan in enumerate(plans_settled(state, key)):
                 event = state.done[plan["unit"]]
-                units.append(_SettledEntry(plan["stage"], plan["variant"], plan["params"], plan["key"], _plain(event)))
+                planned = (plan["stage"], plan["variant"], plan["params"], plan["key"])
+                units.append(_SettledEntry(*planned, commit=_plain(event), files=plan.get("files", {})))
                 if not (event["complete"] and event["key"] in self._keys):
                     _add_folder(archive, RunPaths(run).unit(plan["stage"], plan["variant"]).root, f"{index}/")
             listed = _SettledFile(key, units, decisions_settled(state, key))
@@ -215,6 +215,7 @@ class _SettledEntry(msgspec.Struct):
     params: dict[str, Any]
     key: str
     commit: dict[str, Any]
+    files: dict[str, str] = {}
 
 
 class _SettledFile(msgspec.Struct):

@@ -209,7 +209,7 @@ class Roster:
             settled = self._store.find_settled(key)
         if settled is None:
             self._recall.forget_taken([name for name in together if self._may_end(self.states[name].stage)])
-        return settled
+        return settled and settled.with_files_of([self.states[name].stage.body for name in together])
 
     @staticmethod
     def _may_end(stage: Stage) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -187,9 +187,10 @@ class _Planner:
         for name in search.stages:
             self._leave_open(name, PlannedSearch(name, leader, read_budget(search.leader).trials))
 
-    def _find_settled(self, stages: Iterable[str], key: str) -> Settled | None:
+    def _find_settled(self, stages: Sequence[str], key: str) -> Settled | None:
         may = self._store is not None and all(self.graph.may_reuse(name) for name in stages)
-        return self._store.find_settled(key) if may and self._store is not None else None
+        settled = self._store.find_settled(key) if may and self._store is not None else None
+        return settled and settled.with_files_of([self.graph.stages[name].body for name in stages])
 
     def _is_guess(self, name: str) -> bool:
         return any(need in self._guessed for need in self.graph.needs[name])

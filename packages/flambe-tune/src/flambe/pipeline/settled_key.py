@@ -30,7 +30,7 @@ def grown_key(spec: Spec, stages: Sequence[Stage], above: Mapping[str, Sequence[
     return digest_of(
         {
             **_deciding(spec, stages),
-            "bodies": {stage.name: by_content(stage.body, declared_files(stage.body)) for stage in stages},
+            "bodies": {stage.name: _content(stage.body) for stage in stages},
             "seedless": [stage.name for stage in stages if stage.seedless],
             "seeds": list(spec.seeds),
             "threads": {name: one.get("cpus", one.get("cpu", 1)) for name, one in resources.items()},
@@ -47,11 +47,15 @@ def _deciding(spec: Spec, stages: Sequence[Stage]) -> dict[str, Any]:
         modules |= {"optuna", "ray"}  # what ours are made of
     return {
         "version": _VERSION,
-        "stages": {stage.name: [stage.scheduler, stage.search] for stage in stages},
+        "stages": {stage.name: _content([stage.scheduler, stage.search]) for stage in stages},
         "ordering": spec.ordering,
         "seed": spec.seed,
         "algorithms": code_of(modules, spec.environment.extensions),
     }
+
+
+def _content(node: Any) -> Any:
+    return by_content(node, declared_files(node))
 
 
 def _modules(nodes: Iterable[Any]) -> set[str]:
