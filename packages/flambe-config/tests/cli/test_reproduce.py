@@ -111,6 +111,7 @@ def test_an_equal_run_is_bit_equal(made):
     }
     # Nothing was reused.
     assert '"reuse"' not in RunPaths(root.parent / "exp.1").ledger.read_text()
+    assert reproduce(root, "--against", root.parent / "exp.1", "--quiet") == (0, rows[-1:], "")
 
 
 @pytest.mark.slow
@@ -128,6 +129,8 @@ def test_code_that_is_another_is_refused_and_can_be_run_as_it_is(made, toy, tmp_
     assert (loss["verdict"], loss["step"]) == ("different", 2)
     assert loss["difference"] == pytest.approx(1e-6)
     assert (rows[-1]["verdict"], rows[-1]["first_step"]) == ("different", 2)
+    code, few, _ = reproduce(root, "--against", root.parent / "exp.1", "--quiet")
+    assert (code, few[:-1]) == (1, [row for row in rows[:-1] if row["verdict"] != "bit-equal"])
     code, rows, _ = reproduce(root, "--against", root.parent / "exp.1", "--rtol", "1e-4")
     assert (code, rows[-1]["verdict"]) == (0, "within tolerance")
     # Where the code lies now may be said.

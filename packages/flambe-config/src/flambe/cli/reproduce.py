@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from flambe.cli.console import say
+from flambe.cli.console import QUIET, level, say
 from flambe.cli.door import loudness
 from flambe.cli.streams import data_is_terminal, emit
 
@@ -21,8 +21,8 @@ Its code and its data have to be what they were: extensions by the digest that w
 their digests (exit code 3 if not). What is installed in another version is told.
 
 \b
-JSON lines: one for each metric, tensor and state, the last one says it all; a table of what differs on a terminal. The exit code
-is 0 when all is equal, or within --rtol and --atol, and 1 when something differs.
+JSON lines: one for each metric, tensor and state (with --quiet of what is not bit-equal), the last one says it all; a table of what
+differs on a terminal. The exit code is 0 when all is equal, or within --rtol and --atol, and 1 when something differs.
 
 \b
 Examples:
@@ -53,7 +53,7 @@ def reproduce(
     from pathlib import Path
 
     from flambe.record.code_copy import listed
-    from flambe.record.verdict import ERROR, Tolerance, compare_runs, worst
+    from flambe.record.verdict import EQUAL, ERROR, Tolerance, compare_runs, worst
     from flambe.runner.reproduction import Reproduction
 
     named = dict(_pair(text) for text in extensions)
@@ -75,10 +75,10 @@ def reproduce(
             say(f"flambe reproduce: installed differently: {'; '.join(map(str, environment))}")
         here = recorded.run(output_dir)
     verdicts = []
-    table = data_is_terminal()
+    table, quiet = data_is_terminal(), level() == QUIET
     for verdict in compare_runs(recorded.paths.root, here, Tolerance(rtol, atol)):
         verdicts.append(verdict)
-        if not table:
+        if not table and not (quiet and verdict.verdict == EQUAL):
             emit_row(verdict)
     told = worst(verdict.verdict for verdict in verdicts)
     good = all(verdict.is_good for verdict in verdicts)
@@ -86,7 +86,8 @@ def reproduce(
     if failed:
         say(f"flambe reproduce: failed in both: {listed(failed)}")
     if table:
-        emit(as_table(verdicts))
+        if text := as_table(verdicts, counts=not quiet):
+            emit(text)
         emit(f"{here}: {told if good else summary_of(verdicts)}{', failed in both' if failed else ''}")
     else:
         emit_row(
@@ -130,21 +131,23 @@ def summary_of(verdicts: Sequence[Verdict]) -> str:
     return f"{len(bad)} of {len(verdicts)} differ{'' if step is None else f', first at step {step}'}"
 
 
-def as_table(verdicts: Sequence[Verdict]) -> str:
-    """Return what is not equal as a table, and in its last lines how much of each unit is."""
+def as_table(verdicts: Sequence[Verdict], *, counts: bool) -> str:
+    """Return what is not equal as a table. counts: with how much of each unit is, in its last lines."""
+    from flambe.record.verdict import EQUAL
+
     rows: list[tuple[str, ...]] = [("UNIT", "PLACE", "NAME", "VERDICT", "STEP", "RECORDED", "HERE")]
     rows += [
         (one.unit, one.place, one.name, one.verdict, *(_cell(cell) for cell in (one.step, one.recorded, one.here)))
         for one in verdicts
-        if one.verdict != "bit-equal"
+        if one.verdict != EQUAL
     ]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     equal: dict[str, int] = {}
     for one in verdicts:
-        equal[one.unit] = equal.get(one.unit, 0) + (one.verdict == "bit-equal")
-    counts = [f"{unit}: {count} bit-equal" for unit, count in equal.items()]
-    return "\n".join([*(lines if len(lines) > 1 else []), *counts])
+        equal[one.unit] = equal.get(one.unit, 0) + (one.verdict == EQUAL)
+    told = [f"{unit}: {count} {EQUAL}" for unit, count in equal.items()] if counts else []
+    return "\n".join([*(lines if len(lines) > 1 else []), *told])
 
 
 def _cell(value: Any) -> str:
