@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 from run_builder import sst_run
 
-from flambe.errors import FlambeError
+from flambe.errors import FlambeError, UsageError
 from flambe.reading.reader import Reader
 from flambe.record.run import COMPLETE, Host, RunRecord, StageRecord, Times, now, read_record, this_host, write_record
+from flambe.report.curves import curve_rows
 from flambe.report.garbage import collect, remove
 from flambe.report.listing import Request, listing
 from flambe.report.plot import plot
@@ -185,9 +186,13 @@ def test_two_runs_beside_each_other(logs: Path) -> None:
 def test_curves(logs: Path) -> None:
     rows = [json.loads(line) for line in report("curve", logs / "exp.2", "train.loss").stdout.splitlines()]
     assert [row["value"] for row in rows] == [2.0, 1.0, 0.0]
-    drawn = report("curve", logs / "exp.2", "loss", "-f", "plot").stdout
+    drawn = report("curve", logs / "exp.2", "-m", "t*.l?ss", "-f", "plot").stdout
     assert "main/0  train.loss  0" in drawn
     assert "main/0  test.loss  0" in drawn
+    reader = Reader(logs / "exp.2")
+    assert curve_rows(reader, "", ["train.*"]) == curve_rows(reader, "", ["train.loss"])
+    with pytest.raises(UsageError, match=r"'v\*' is neither a path nor a metric of a unit\. Known are "):
+        curve_rows(reader, "", ["train.loss", "v*"])
 
 
 def test_a_plot_has_its_first_and_last_point_in_its_corners() -> None:

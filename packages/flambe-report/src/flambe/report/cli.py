@@ -144,7 +144,9 @@ def _explain_star(units: Sequence[Row]) -> None:
 
 @cli.command(epilog="Example: flambe-report curve flambe-output/sst/exp.0 Training/Loss --format csv")
 @click.argument("paths", nargs=-1, required=True, metavar="PATH... [METRIC...]")
-@click.option("-m", "--metric", "names", multiple=True, metavar="NAME", help="Only this metric; may be repeated.")
+@click.option(
+    "-m", "--metric", "names", multiple=True, metavar="NAME", help="Only this metric, or '*loss'; may be repeated."
+)
 @click.option("-w", "--where", default="", metavar="QUERY", help="Only units it is true of.")
 @click.option(
     "-f",
@@ -156,7 +158,7 @@ def _explain_star(units: Sequence[Row]) -> None:
 def curve(paths: tuple[str, ...], names: tuple[str, ...], where: str, form: str | None) -> None:
     """Print metrics: a plot of each, or a row for each value with its unit, step and seconds since the unit started.
 
-    METRIC is LOG.KEY, or KEY alone; what is no path is one.
+    METRIC is LOG.KEY, or KEY alone, or a pattern such as '*loss' or 'val.*'; what is no path is one.
     """
     from flambe.report.curves import curve_rows, plots
     from flambe.report.listing import no_match

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
 from typing import Any
 
 from flambe.errors import UsageError, did_you_mean
@@ -17,8 +18,8 @@ _MOST_PLOTS = 24
 def curve_rows(reader: Reader, where: str, names: Sequence[str]) -> list[Row]:
     """Return a row for each value: run, unit, log, step, t (seconds since its unit began), metric, value.
 
-    where: of the rows of units. names: ``log.key`` or ``key``; empty for all.
-    Raises UsageError for a metric that no unit has, ConfigError for a fault in ``where``.
+    where: of the rows of units. names: ``log.key`` or ``key``, or patterns of them as the shell has (``*loss``); empty for all.
+    Raises UsageError for one that is no metric of a unit, ConfigError for a fault in ``where``.
     """
     query = parse(where)
     units = [(unit, unit.row()) for run in reader for unit in run.units()]
@@ -29,23 +30,29 @@ def curve_rows(reader: Reader, where: str, names: Sequence[str]) -> list[Row]:
         chosen = {(row.cells["run"], row.cells["unit"]) for row in reader.select(query, units=True)}
         units = [(unit, row) for unit, row in units if (row["run"], row["unit"]) in chosen]
     rows: list[Row] = []
-    seen: dict[str, None] = {}
+    seen: dict[str, bool] = {}  # name → whether it was asked for
     for unit, row in units:
         for log in unit.logs():
             for line in unit.metrics(log):
                 values = {key: value for key, value in line.items() if key != "step" and not key.startswith("_")}
-                seen.update(dict.fromkeys(values) | dict.fromkeys(f"{log}.{key}" for key in values))
+                for name in (*values, *(f"{log}.{key}" for key in values)):
+                    if name not in seen:
+                        seen[name] = not names or any(_is_meant(name, one) for one in names)
                 rows.extend(
                     {"run": row["run"], "unit": unit.id, "log": log, "step": line.get("step"),
                      "t": line.get("_t"), "metric": key, "value": value}
                     for key, value in values.items()
-                    if not names or key in names or f"{log}.{key}" in names
+                    if seen[key] or seen[f"{log}.{key}"]
                 )  # fmt: skip
     for name in names:
-        if name not in seen:
+        if not any(_is_meant(one, name) for one in seen):
             hint = did_you_mean(name, seen) or (f"Known are {', '.join(list(seen)[:40])}." if seen else None)
             raise UsageError(f"{name!r} is neither a path nor a metric of a unit", hint=hint)
     return rows
+
+
+def _is_meant(name: str, pattern: str) -> bool:
+    return name == pattern or fnmatchcase(name, pattern)
 
 
 def plots(rows: Sequence[Row]) -> Iterator[str]:
