@@ -113,7 +113,11 @@ def test_c9_08_a_variant_that_is_ended_is_cancelled_and_the_sweep_goes_on(projec
     body += "if how.isdigit():\n    os.kill(os.getpid(), int(how))\n    time.sleep(60)"
     project.main(body, config="how: ok\n")
     said = project.start("how=15,2,exit,raise,9,ok", "__run__.__retries__=1", code=1).stderr
-    assert said.count("\nOSError: it broke\n") == said.count("main/how=raise: failed, is tried again: OSError: it broke") == 1
+    assert (
+        said.count("\nOSError: it broke\n")
+        == said.count("main/how=raise: failed, is tried again: OSError: it broke")
+        == 1
+    )
     assert "main/how=raise: failed: as before\n" in said
     units = {how: project.unit(variant=f"how={how}") for how in (15, 2, "exit", "raise", 9, "ok")}
     assert {how: unit.status for how, unit in units.items()} == {

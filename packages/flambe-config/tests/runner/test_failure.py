@@ -57,7 +57,9 @@ def test_a_run_tells_the_line_of_the_users_code_and_the_log(run, toy, tmp_path, 
     _, rows = run(fail_at=1)
     place = f"(ext/toyext/__init__.py:{line} in run; {WALK_LOG})"
     assert rows[2]["error"] == f"ValueError: the toy broke as it was told to {place}"
-    assert f"walk/0: failed, is tried again: ValueError: the toy broke as it was told to {place}" in capfd.readouterr().err
+    assert (
+        f"walk/0: failed, is tried again: ValueError: the toy broke as it was told to {place}" in capfd.readouterr().err
+    )
 
 
 def test_the_line_is_the_users_though_a_library_raised(run, toy):
