@@ -158,6 +158,29 @@ def test_the_ledger_of_a_population():
     ]  # fmt: skip
 
 
+def test_a_stage_that_was_decided_about_as_a_whole(tmp_path):
+    """A population whose ledger says that it is settled, and whose record says who took over from whom."""
+    root = V1_2 / "ledgers/settled/exp.0"
+    state = fold(read_events(root / "ledger.jsonl"))
+    record = read_record(root / "run.json", RunRecord)
+    assert run_digest(record.spec_digest, state) == record.result_digest
+    worse, better = "walk/rate=1.159726447", "walk/rate=1.813535471"
+    taken = {"step": 4, "donor": better, "donor_step": 4, "choice": {"rate": 1.450828377}}
+    unit = read_record(root / f"stages/{worse}/run.json", StageRecord)
+    assert (unit.takeovers, unit.params) == ([taken], {"walk.rate": 1.450828377})
+    assert state.taken_over(worse) == [taken]
+    (settle,) = (event for event in state.events if event["event"] == "settle")
+    assert settle["stages"] == ["walk"]
+    shutil.copytree(root, tmp_path / "settled/exp.0", symlinks=True)
+    settled = ResultStore(tmp_path).find_settled(settle["key"])
+    assert [f"{one.stage}/{one.variant}" for one in settled.units] == [better, worse]
+    assert [event["choice"] for event in settled.decisions if event["decision"] == "exploit"] == [{"rate": 1.450828377}]
+    (run,) = Reader(str(root), index=None)
+    assert [(one.id, one.takeovers, one.metric) for one in run.units()] == [
+        (better, [], 10.881212826), (worse, [taken], 10.155798638), ("look/rate=1.813535471", [], None),
+    ]  # fmt: skip
+
+
 def test_the_ledger_of_results_that_were_taken_again():
     made, taken = (V1_2 / f"ledgers/one/exp.{number}" for number in (0, 1))
     commits, reuses = (fold(read_events(root / "ledger.jsonl")).done for root in (made, taken))

@@ -62,4 +62,4 @@ def test_every_field_of_the_ledgers_there_are_is_on_the_page() -> None:
             event = json.loads(line)
             seen.setdefault(event["event"], set()).update(event.keys() - {"n", "t", "event"})
     assert {event: sorted(fields - listed[event]) for event, fields in seen.items() if fields - listed[event]} == {}
-    assert set(listed) - set(seen) == {"prune", "settle"}  # of few fields, which the samples need not show
+    assert set(listed) - set(seen) == {"prune"}  # of few fields, which the samples need not show
