@@ -184,7 +184,8 @@ def test_a_metric_that_is_text_is_refused(folder: Path) -> None:
     (folder / "installable/my_project/scores.py").write_text(source)
     given = spec(folder, {})
     given.stages[0].body = {"$new": "my_project.scores:Teller"}
-    _, rows = run(given)
+    root, rows = run(given)
+    assert (root / "ledger.jsonl").read_text().count('"event":"fail"') == 1  # it is not tried again
     assert "metric() of Teller returned '0.5', a str; expected a number or None" in rows[0]["error"]
 
 

@@ -144,9 +144,13 @@ def test_a_terminal_sees_a_table_while_it_runs():
     _, names, line = _drawn(shown, 100)
     assert names.split() == ["stage", "pending", "running", "done", "failed", "best", "so", "far"]
     assert line.split() == ["train", "·", "·", "1", "·", "0.7500", "lr=0"]
+    work.metric = 0.5  # what it has in the end counts, as in the last table
+    shown.changed(work)
+    assert _drawn(shown, 100)[2].split()[-2] == "0.5000"
     work.phase = Phase.PRUNED
     shown.changed(work)
     assert "pruned" in _drawn(shown, 100)[1]
+    assert "lr=0" not in _drawn(shown, 100)[2]
 
 
 @pytest.mark.parametrize("width", [40, 71, 72, 200])

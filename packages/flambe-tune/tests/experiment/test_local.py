@@ -36,6 +36,7 @@ def test_a_pipeline_runs_and_a_second_run_reuses_all_of_it(bench):
     assert all(row["reused"] for row in again)
     assert second["result_digest"] == run["result_digest"]
     assert second["run"] != run["run"]
+    assert "climb/rate=1.0: done already, metric" in (Path(second["run"]) / "outputs.log").read_text()
     forced, third, _ = bench.tune(bench.spec(), "--runner", "local", "--force")
     assert not any(row["reused"] for row in forced)
     assert third["result_digest"] == run["result_digest"]

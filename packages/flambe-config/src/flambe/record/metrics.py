@@ -51,8 +51,12 @@ def check_key(key: str) -> None:
         raise ValueError("the metric key 'step' is kept for the step of a line; call it otherwise")
 
 
+class NoNumber(RunFailed, TypeError):
+    """What gives a metric gave something else, as it would again."""
+
+
 def metric_value(value: Any, source: str) -> float | None:
-    """Return what a metric is compared by. source: what gave it, for words. Raises RunFailed for what is no number: a text, say."""
+    """Return what a metric is compared by. source: what gave it, for words. Raises NoNumber for what is none: a text, say."""
     if value is None:
         return None
     if not isinstance(value, str | bytes | bytearray):
@@ -60,7 +64,7 @@ def metric_value(value: Any, source: str) -> float | None:
             return float(value)
         except (TypeError, ValueError):
             pass  # told below, as a text is
-    raise RunFailed(f"{source} returned {value!r}, a {type(value).__qualname__}", expected="a number or None")
+    raise NoNumber(f"{source} returned {value!r}, a {type(value).__qualname__}", expected="a number or None")
 
 
 def plain_number(value: Any) -> Any:

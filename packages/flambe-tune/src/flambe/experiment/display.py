@@ -43,14 +43,16 @@ class Lines(Display):
 
 
 class LiveTable(Display):
-    """A table that redraws itself: a line a stage with its counts and its best metric so far."""
+    """A table that redraws itself: a line a stage with its counts and the best of what its variants have reached by now."""
 
     def __init__(self) -> None:
         from rich.live import Live
 
         self._rows: dict[str, dict[str, int]] = {}
         self._column: dict[str, str] = {}
-        self._best: dict[str, tuple[float, str]] = {}
+        self._reached: dict[str, dict[str, float]] = {}
+        """Stage → variant → its last metric."""
+        self._sign: dict[str, int] = {}
         self._took: dict[str, list[float]] = {}
         self._began = time.monotonic()
         self._console = rich_console()
@@ -72,10 +74,12 @@ class LiveTable(Display):
         row[now] += 1
         if work.phase is Phase.DONE and not work.reused:
             self._took.setdefault(work.stage, []).append(work.seconds)
-        if work.metric is not None and is_comparable(work.metric, lower_is_better=work.lower_is_better):
-            best = self._best.get(work.stage)
-            if best is None or (work.metric < best[0] if work.lower_is_better else work.metric > best[0]):
-                self._best[work.stage] = (work.metric, work.unit.variant)
+        reached = self._reached.setdefault(work.stage, {})
+        reached.pop(work.unit.variant, None)
+        lost = work.phase in (Phase.FAILED, Phase.PRUNED)
+        if work.metric is not None and not lost and is_comparable(work.metric, lower_is_better=work.lower_is_better):
+            self._sign[work.stage] = -1 if work.lower_is_better else 1
+            reached[work.unit.variant] = work.metric
 
     def note(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False)
@@ -121,8 +125,9 @@ class LiveTable(Display):
             table.add_column(name, justify="right", no_wrap=True)
         table.add_column("best so far" if width >= _WIDE else "best", no_wrap=True)
         for stage, line in cells.items():
-            best = self._best.get(stage)
-            text = f"{number(best[0])}  {best[1]}" if best else ""
+            reached, sign = self._reached.get(stage, {}), self._sign.get(stage, 1)
+            best = max(reached, key=lambda variant: sign * reached[variant], default=None)
+            text = "" if best is None else f"{number(reached[best])}  {best}"
             table.add_row(stages[stage], *line, cut(text, max(width - taken - 2, 6)))
         return table
 

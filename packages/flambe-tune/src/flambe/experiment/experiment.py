@@ -89,7 +89,7 @@ class Experiment(ClusterRunnable):
         self.stop_on_failure = stop_on_failure
         self.merge_plot = merge_plot
         self.user_provider = user_provider
-        self.seeds = [] if isinstance(seed, int | str) else list(seed)
+        self.seeds = list(seed) if isinstance(seed, Sequence) and not isinstance(seed, str) else []
         tried: list[Any] = self.seeds or [seed]
         if not all(isinstance(one, int) and one >= 0 for one in tried):
             raise ParsingRunnableError(f"seed is {seed!r}", expected="an integer, 0 or more, or several of them")
@@ -247,7 +247,10 @@ class _Nodes:
 
     def body(self, stage: str, value: Any) -> Any:
         """Return the body of a stage. Raises ValueError for what is no component."""
-        node = self.plain(value, stage)
+        try:
+            node = self.plain(value, stage)
+        except TypeError as error:
+            raise ValueError(f"the stage {stage!r}: {error}, expected a Schema") from error
         if kind_of(node) != "$new":
             raise ValueError(f"the stage {stage!r} is a {type(value).__name__}, expected a Schema")
         return node

@@ -136,7 +136,8 @@ def run_experiment(
                 shown.changed(work)
                 if work.phase in ENDED:
                     metric = "" if work.metric is None else f", metric {work.metric:.6g}"
-                    keeper.note(f"{work.unit.id}: {work.phase.value} after step {work.step}{metric}")
+                    after = "already" if work.reused else f"after step {work.step}"
+                    keeper.note(f"{work.unit.id}: {work.phase.value} {after}{metric}")
                     if store is not None and work.phase is Phase.DONE and not work.scheduled and work.unit.reuse:
                         store.offer(keeper.paths.folder(work.unit.id).root, keeper.state.done[work.unit.id])
                     summary.rows.append(row_of(keeper, work))
