@@ -24,7 +24,7 @@ from flambe.build.component import Component
 from flambe.build.made import arguments_of
 from flambe.build.state import LoadError, get_state, load_state, read_state, write_state
 from flambe.dataset.column import DenseColumn, RaggedColumn, column_from_state
-from flambe.dataset.raw import Objects, TextArray
+from flambe.dataset.raw import Objects
 from flambe.errors import FlambeError
 from flambe.field.field import Field, packs
 
@@ -34,7 +34,7 @@ Columns = list[DenseColumn | RaggedColumn]
 LEAST_BYTES = 1 << 18
 # The least recently used entries make room.
 MOST_BYTES = 4 << 30
-_VERSION = "1"
+_VERSION = "2"
 
 
 def folder() -> Path | None:
@@ -94,10 +94,10 @@ def _entry(field: Field, splits: Mapping[str, Objects]) -> Path | None:
     parts = [_VERSION, sys.byteorder, recipe, {key: _plain(value) for key, value in get_state(field).items()}]
     digest = hashlib.blake2b(msgspec.json.encode(parts), digest_size=16)
     for split, values in splits.items():
-        texts = TextArray.of(values.tolist())
+        texts = values.tolist()
         digest.update(f"{split} {len(texts)} ".encode())
-        digest.update(texts.offsets.data)
-        digest.update(texts.data.data)
+        digest.update(np.fromiter(map(len, texts), dtype=np.int64, count=len(texts)).data)
+        digest.update("".join(texts).encode("utf-8", "surrogatepass"))
     return base / digest.hexdigest()
 
 

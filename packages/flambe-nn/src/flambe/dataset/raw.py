@@ -24,6 +24,9 @@ class TextArray:
     @classmethod
     def of(cls, texts: Sequence[str]) -> TextArray:
         """Encode texts. Lone surrogates (from undecodable file names and the like) survive."""
+        joined = "".join(texts)
+        if joined.isascii():  # a byte for each character: encoded at once
+            return cls(np.frombuffer(joined.encode(), dtype=np.uint8), offsets_of(list(map(len, texts))))
         pieces = [text.encode("utf-8", "surrogatepass") for text in texts]
         data = np.frombuffer(b"".join(pieces), dtype=np.uint8)
         return cls(data, offsets_of([len(piece) for piece in pieces]))

@@ -58,9 +58,12 @@ def train(spec: str, output_dir: str | None, device: str | None, force: bool, in
 
 def _run(spec: str, output_dir: str | None, install_extensions: bool, *, fresh: bool) -> int:
     lines = concrete_lines(read_text(spec, what="spec"), where="stdin" if spec == "-" else spec)
-    from flambe.logging import setup_global_logging
-    from flambe.runner.execute import execute_lines
-    from flambe.spec.codec import dump_json, load_spec
+    from flambe.runner.large_import import large_import
+
+    with large_import():
+        from flambe.logging import setup_global_logging
+        from flambe.runner.execute import execute_lines
+        from flambe.spec.codec import dump_json, load_spec
 
     setup_global_logging()
     if install_extensions:
