@@ -9,10 +9,7 @@ with what the ledger says: units are where they were, and schedulers hear all re
 
 from __future__ import annotations
 
-import heapq
-import itertools
 from collections.abc import Callable
-from typing import Protocol
 
 from flambe.cli.console import VERBOSE, say
 from flambe.errors import FlambeError
@@ -21,6 +18,7 @@ from flambe.experiment.crew import Crew
 from flambe.experiment.deciders import check_deciders
 from flambe.experiment.outcome import Outcome, outcome_of
 from flambe.experiment.pool import COMMIT, STEP, Failed, Pool, Reported, Task
+from flambe.experiment.ready_queue import ReadyQueue
 from flambe.experiment.roster import Roster, Store
 from flambe.experiment.rulings import Rulings
 from flambe.experiment.stage_state import StageState
@@ -36,8 +34,8 @@ from flambe.spec.nodes import Spec, Stage
 _HEARTBEAT_S = 0.5
 
 
-class Observer(Protocol):
-    """Told what happens, for people: a unit changed its phase; or a line of text."""
+class Observer:
+    """Told what happens, for people: a unit changed its phase; or a line of text. This one tells nobody."""
 
     def changed(self, work: Work) -> None: ...
     def note(self, text: str) -> None: ...
@@ -61,7 +59,7 @@ class Controller:
         make_pool: Callable[[int], Pool],
         *,
         store: Store | None = None,
-        observer: Observer | None = None,
+        observer: Observer = Observer(),  # noqa: B008 - it has no state
         algorithm: Callable[[Stage, bool, int], Algorithm] | None = None,
         asked_to_stop: Callable[[], bool] = lambda: False,
         step_limit_s: float | None = None,
@@ -77,8 +75,7 @@ class Controller:
         self._rulings = Rulings(keeper, self._roster)
         self._store = store
         self._observer = observer
-        self._ready: list[tuple[tuple[int, int, int], int, Work]] = []
-        self._count = itertools.count()
+        self._ready = ReadyQueue()
         self._owners: dict[str, Work] = {}
         self._news = False
         self._warned: set[str] = set()
@@ -99,7 +96,7 @@ class Controller:
                 self._decide()
                 self._launch()
                 if not self._crew:
-                    if self._news or any(entry[2].phase is Phase.READY for entry in self._ready):
+                    if self._news or self._ready.first() is not None:
                         continue
                     break
                 event = self._crew.next_event(_HEARTBEAT_S)
@@ -126,7 +123,7 @@ class Controller:
         self._news = True
         self._begin_fresh()
         if not self._states[name].works:
-            self._note(f"stage {name}: no variant of what it links to is left, so there is nothing to run")
+            self._observer.note(f"stage {name}: no variant of what it links to is left, so there is nothing to run")
         self._check_stage(name)
 
     def _begin_fresh(self) -> None:
@@ -145,7 +142,7 @@ class Controller:
         """Let a unit that was just made take its place."""
         if work.phase in ENDED:
             self._states[work.stage].open -= 1
-            self._tell(work)
+            self._observer.changed(work)
             if work.phase is Phase.FAILED and self.spec.stop_on_failure:
                 self._stop_after(work.place[0])
             return
@@ -161,9 +158,8 @@ class Controller:
         if work.scheduled and work.step > 0 and work.action == STEP and work.verdict != CONTINUE:
             work.phase = Phase.PARKED
         else:
-            work.phase = Phase.READY
-            heapq.heappush(self._ready, (work.priority, next(self._count), work))
-        self._tell(work)
+            self._ready.add(work)
+        self._observer.changed(work)
 
     # -- decisions ----------------------------------------------------------------------------------------------------
 
@@ -197,24 +193,19 @@ class Controller:
         self.keeper.pause(work.unit, work.step)
         self._crew.release(work)
         work.phase = Phase.PARKED
-        self._tell(work)
+        self._observer.changed(work)
 
     # -- starting -----------------------------------------------------------------------------------------------------
 
     def _launch(self) -> None:
         """Give work to every free worker, first things first."""
-        while self._ready and not self._is_stopped():
-            entry = heapq.heappop(self._ready)
-            work = entry[2]
-            if work.phase is not Phase.READY:
-                continue
+        while not self._is_stopped() and (work := self._ready.first()) is not None:
             if self._is_too_late(work):
                 self._prune(work, "an earlier stage failed")
             elif not self._take_elsewhere(work):
                 if not self._has_started:
                     self._check_later_stages()
                 if not self._crew.has_room(work) and not self._make_room(work):
-                    heapq.heappush(self._ready, entry)
                     return
                 self._start(work)
 
@@ -269,7 +260,7 @@ class Controller:
                 action=work.action,
             )
         )
-        self._tell(work)
+        self._observer.changed(work)
 
     def _make_room(self, work: Work) -> bool:
         """Park units that wait for a decision: others have to report before it can be made. The farthest one first."""
@@ -299,7 +290,7 @@ class Controller:
             for warning in report.warnings:
                 if warning not in self._warned:  # every variant may say it
                     self._warned.add(warning)
-                    self._note(f"{work.unit.id}: {warning}")
+                    self._observer.note(f"{work.unit.id}: {warning}")
         if event.result is not None:
             ended = self.keeper.commit(
                 work.unit, work.attempt, event.result_source, event.result, complete=event.report is not None
@@ -309,7 +300,7 @@ class Controller:
             self._end(work, Phase.DONE)
         elif work.scheduled:
             work.phase = Phase.HELD
-            self._tell(work)
+            self._observer.changed(work)
         else:
             self._submit(work)
 
@@ -338,16 +329,15 @@ class Controller:
             say(event.trace, level=VERBOSE)
         work.alone = work.alone or event.memory
         again = "is tried again beside no other" if event.memory else "is tried again"
-        self._note(f"{work.unit.id} {told_of(event.error, work.error, final=final, again=again)}")
+        self._observer.note(f"{work.unit.id} {told_of(event.error, work.error, final=final, again=again)}")
         work.error = event.error
         if final:
             self._end(work, Phase.FAILED)
         else:
             work.is_new_attempt = True
             work.step = self.keeper.state.steps.get(work.unit.id, 0)
-            work.phase = Phase.READY
-            heapq.heappush(self._ready, (work.priority, next(self._count), work))
-            self._tell(work)
+            self._ready.add(work)
+            self._observer.changed(work)
 
     # -- ends ---------------------------------------------------------------------------------------------------------
 
@@ -370,7 +360,7 @@ class Controller:
                 state.schedule.gone(work.position)
         if phase is not Phase.DONE:
             self._owners.pop(work.unit.key, None)
-        self._tell(work)
+        self._observer.changed(work)
         for twin in work.twins:
             self._be_ready(twin)
         for other in work.dependents:
@@ -400,19 +390,11 @@ class Controller:
             return
         self._rulings.end(state)
         if self._roster.finish(name):
-            self._note(f"stage {name}: reduce keeps none, for no variant has a metric()")
+            self._observer.note(f"stage {name}: reduce keeps none, for no variant has a metric()")
         if state.stage.scheduler and state.schedule and state.works and state.schedule.steps_taken == 1:
-            self._note(f"stage {name}: its scheduler had nothing to decide, every variant ended after one step")
+            self._observer.note(
+                f"stage {name}: its scheduler had nothing to decide, every variant ended after one step"
+            )
         for later in self.graph.stages:
             if name in self.graph.needs[later] or self.spec.stop_on_failure:
                 self._expand(later)
-
-    # -- words --------------------------------------------------------------------------------------------------------
-
-    def _tell(self, work: Work) -> None:
-        if self._observer is not None:
-            self._observer.changed(work)
-
-    def _note(self, text: str) -> None:
-        if self._observer is not None:
-            self._observer.note(text)

@@ -14,7 +14,7 @@ import msgspec
 
 from flambe.errors import ConfigError, FlambeError, UsageError
 from flambe.experiment.check import check_force, check_populations, check_spec, why_not_repeatable, without_effect
-from flambe.experiment.controller import Controller
+from flambe.experiment.controller import Controller, Observer
 from flambe.experiment.environment import ray_environment
 from flambe.experiment.gpus import usable_gpus
 from flambe.experiment.outcome import Outcome
@@ -22,7 +22,6 @@ from flambe.experiment.pool import Pool
 from flambe.experiment.work import ENDED, Phase, Work
 from flambe.pipeline.graph import StageGraph
 from flambe.pipeline.reduce import spread_of
-from flambe.reading.finished import enlist
 from flambe.record.claim import going_on, home_of
 from flambe.record.keeper import Keeper
 from flambe.record.layout import shown_params
@@ -92,12 +91,10 @@ class Summary:
         return {**row, "choices": self.choices} if self.choices else row
 
 
-class Display:
+class Display(Observer):
     """What is told to people while a run goes on; this one tells nothing. See ``flambe.experiment.display``."""
 
     def begin(self, run: Path, spec: Spec) -> None: ...
-    def changed(self, work: Work) -> None: ...
-    def note(self, text: str) -> None: ...
     def end(self) -> None: ...
 
 
@@ -125,13 +122,12 @@ def run_experiment(
     beside = _beside(spec, settings)
     with catch_signals() as interrupt, earlier_results(spec, settings) as store:
         keeper = Keeper(
-            open_run(spec, tool=tool, argv=list(argv), output_dir=settings.output_dir, fresh=settings.force),
-            when_closed=enlist,
+            open_run(spec, tool=tool, argv=list(argv), output_dir=settings.output_dir, fresh=settings.force)
         )
         root = keeper.paths.root
         summary = Summary(root, CANCELLED, {}, None)
 
-        class Observer:
+        class Told(Observer):
             def changed(self, work: Work) -> None:
                 shown.changed(work)
                 if work.phase in ENDED:
@@ -149,6 +145,8 @@ def run_experiment(
                 keeper.note(text)
                 shown.note(text)
 
+        told = Told()
+
         def pool(count: int) -> Pool:
             # Ray takes seconds to start, and minutes to find out that nobody answers.
             with interruptible():
@@ -157,14 +155,14 @@ def run_experiment(
         shown.begin(root, spec)
         because = why_not_repeatable(spec)
         for text in [*beside, *without_effect(spec), *([because] if because is not None else [])]:
-            Observer().note(text)
+            told.note(text)
         try:
             controller = Controller(
                 spec,
                 keeper,
                 pool,
                 store=store,
-                observer=Observer(),
+                observer=told,
                 asked_to_stop=lambda: interrupt.number is not None,
                 step_limit_s=settings.step_limit_s,
             )
