@@ -9,12 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from flambe.experiment.environment import log_from_info, protect_stdout, set_threads
+from flambe.experiment.lifeline import Address, hold
 
 
 class UnitActor:
-    """A ``Worker`` in a Ray actor. Tasks and events travel as msgpack; folders as bytes where the disk is not shared."""
+    """A ``Worker`` in a Ray actor. Tasks and events travel as msgpack; folders as bytes where the disk is not shared.
 
-    def __init__(self, threads: int, variables: dict[str, str]) -> None:
+    line: to the command, whose end is this process's too; None where its Ray ends with it.
+    """
+
+    def __init__(self, threads: int, variables: dict[str, str], line: Address | None) -> None:
+        if line is not None:
+            hold(line)
         os.environ.update(variables)
         set_threads(threads)
         protect_stdout()

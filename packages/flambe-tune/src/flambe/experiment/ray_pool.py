@@ -215,7 +215,8 @@ class RayPool:
         self._made += 1
         options: dict[str, Any] = {"num_cpus": size[0], "num_gpus": size[1], "max_restarts": 0}
         # The workers of a Ray that we joined have the environment of that Ray's nodes, not ours.
-        handle = self._class.options(**options).remote(threads, self._variables)
+        line = self._servers.lifeline.address if self._servers.lifeline is not None else None
+        handle = self._class.options(**options).remote(threads, self._variables, line)
         if self._mark is None and not self._servers.embedded:
             # Its name is chance: another machine may have a folder of the same name.
             self._mark = RunPaths(self._run_root).scratch / f"seen-{secrets.token_hex(8)}"

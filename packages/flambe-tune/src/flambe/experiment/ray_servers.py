@@ -18,6 +18,7 @@ import ray
 from flambe.errors import MachineError
 from flambe.experiment import warden
 from flambe.experiment.apart import apart, with_our_handlers
+from flambe.experiment.lifeline import Lifeline
 
 _OBJECT_STORE_BYTES = 200_000_000
 _GONE_S, _CUT_S = 1.5, 20.0
@@ -32,12 +33,14 @@ class RayServers:
     """A Ray that we started, or joined at ``address`` (``host:port`` or ``auto``); a token is taken from ``RAY_AUTH_TOKEN`` or
     ``RAY_AUTH_TOKEN_PATH`` as Ray does. cpus, gpus: of one that we start; gpus is None for all that are found.
 
-    Raises MachineError when it cannot be started or joined.
+    lifeline: for the workers on one that we joined; one of our own ends with us as a whole. Raises MachineError when it cannot be
+    started or joined.
     """
 
     def __init__(self, address: str | None, *, cpus: int, gpus: float | None = None) -> None:
         self.embedded = address is None
         self._warden: subprocess.Popen[bytes] | None = None
+        self.lifeline: Lifeline | None = None
         try:
             if address is None:
                 self._start(cpus, gpus)
@@ -57,6 +60,9 @@ class RayServers:
             mine = next(node for node in ray.nodes() if node["NodeID"] == context.get_node_id())
             # Ray gives up all workers of a command whose own node is lost, and tells the command nothing.
             self._node = f"{mine['NodeManagerAddress']}:{mine['NodeManagerPort']}"
+            if not self.embedded:
+                with suppress(OSError):  # the node may be elsewhere (``ray://``)
+                    self.lifeline = Lifeline(mine["NodeManagerAddress"])
         except Exception as error:
             self.close()
             what = "cannot start Ray" if address is None else f"cannot join the Ray at {address}"
@@ -121,6 +127,9 @@ class RayServers:
         """End a Ray of our own, leave another."""
         if ray.is_initialized():
             ray.shutdown()
+        if self.lifeline is not None:
+            self.lifeline.close()
+            self.lifeline = None
         if self._warden is not None and self._warden.stdin is not None:
             self._warden.stdin.close()
             self._warden = None
