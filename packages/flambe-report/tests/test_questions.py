@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,20 @@ from run_builder import sst_run
 
 from flambe.errors import FlambeError, UsageError
 from flambe.reading.reader import Reader
-from flambe.record.run import COMPLETE, Host, RunRecord, StageRecord, Times, now, read_record, this_host, write_record
+from flambe.record.run import (
+    COMPLETE,
+    Code,
+    Host,
+    RunRecord,
+    StageRecord,
+    Times,
+    now,
+    read_record,
+    this_host,
+    write_record,
+)
 from flambe.report.curves import curve_rows
-from flambe.report.garbage import collect, remove
+from flambe.report.garbage import LEFT_AFTER_S, collect, remove
 from flambe.report.listing import Request, listing
 from flambe.report.plot import plot
 from flambe.spec.codec import dump_spec
@@ -300,6 +312,44 @@ def test_the_rest_of_a_run_that_was_being_deleted_goes(tmp_path: Path, monkeypat
     assert row["bytes"] > 0
     report("gc", tmp_path)
     assert [place.name for place in path.parent.iterdir()] == ["exp.1"]
+
+
+def test_code_that_no_run_shares_any_more_goes(tmp_path: Path) -> None:
+    home, long_ago = tmp_path / "logs", time.time() - 2 * LEFT_AFTER_S
+    for number, name in enumerate(("used", "new", "old")):
+        path = trained(tmp_path, number, 10, 0.1, 0)
+        (home / ".code" / name).mkdir(parents=True)
+        (home / ".code" / name / "main.py").write_bytes(b"x" * 1000)
+        (home / ".code" / f"{name}.files").write_bytes(b"y" * 10)
+        record = read_record(path / "run.json", RunRecord)
+        record.code = Code(mode="git", path=f"../.code/{name}", tree=name)
+        write_record(path / "run.json", record)
+        if name != "new":
+            for made in (home / ".code" / name, home / ".code" / f"{name}.files"):
+                os.utime(made, (long_ago, long_ago))
+    for number in (1, 2):
+        shutil.rmtree(home / f"exp.{number}")
+
+    def told(*words: str) -> dict[str, tuple[str, str]]:
+        rows = map(json.loads, report("gc", *words).stdout.splitlines())
+        return {
+            row["path"].removeprefix(".code/"): (row["action"], row["why"]) for row in rows if row["what"] == "code"
+        }
+
+    stays = {
+        **dict.fromkeys(("used", "used.files"), ("keep", "the code of 1 run")),
+        **dict.fromkeys(("new", "new.files"), ("keep", "no run has it, but one may be about to begin")),
+    }
+    goes = dict.fromkeys(("old", "old.files"), ("remove", "no run has it any more"))
+    assert told(str(home), "--dry-run") == stays | goes
+    assert told(str(home / "exp.0")) == {}
+    torn = home / "exp.7"
+    torn.mkdir()
+    (torn / "run.json").write_text("{")
+    assert told(str(home))["old"] == ("keep", "it may be the code of a run that cannot be read")
+    shutil.rmtree(torn)
+    assert told(str(tmp_path))["old"] == ("removed", "no run has it any more")
+    assert sorted(path.name for path in (home / ".code").iterdir()) == sorted(stays)
 
 
 def test_shared_bytes_are_told_apart(tmp_path: Path) -> None:

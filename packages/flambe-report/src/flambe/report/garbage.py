@@ -23,7 +23,8 @@ from flambe.reading.recorded import RecordedRun
 from flambe.record import layout
 from flambe.record.run import COMPLETE, PRUNED, RUNNING
 
-_LEFT_AFTER_S = 3600.0
+LEFT_AFTER_S = 3600.0
+"""For how long what nobody seems to need may be somebody's who is just beginning."""
 _ASIDE = ".deleted."
 
 
@@ -95,19 +96,19 @@ def collect(run: RecordedRun, *, dry_run: bool) -> list[Finding]:
             return [one._replace(remove=False, why="another process writes it") if one.remove else one for one in found]
         for one in found:
             if one.remove:
-                _delete(one.path)
+                delete(one.path)
     return found
 
 
 def remove(run: RecordedRun, *, dry_run: bool) -> int:
     """Delete a whole run and return its bytes. Raises FlambeError while it is being written, and when it cannot be deleted."""
-    size = sum(_size(Path(entry.path))[0] for entry in _entries(run.path))
+    size = sum(size_of(Path(entry.path))[0] for entry in _entries(run.path))
     if not isinstance(run, ForeignRun):
         with writing(run) as free:
             if not free or run.status == RUNNING:
                 raise FlambeError(f"{run.path} is running", hint="Stop it first; nothing was deleted.")
     if not dry_run:
-        _delete(run.path)
+        delete(run.path)
     return size
 
 
@@ -152,13 +153,13 @@ def collect_half_deleted(folder: Path, *, dry_run: bool) -> list[Finding]:
     """Delete what a kill has left of whole runs below ``folder``, and return it."""
     left = _half_deleted(folder)
     why = "the rest of a run that was deleted"
-    found = [Finding(path.parent, path, "torn", *_size(path), True, why) for path in left]
+    found = [Finding(path.parent, path, "torn", *size_of(path), True, why) for path in left]
     for path in () if dry_run else left:
-        _delete(path)
+        delete(path)
     return found
 
 
-def _delete(path: Path) -> None:
+def delete(path: Path) -> None:
     """Delete a file or folder. A folder goes away at once, under another name, and then from the disk: a kill leaves no half run."""
     try:
         if path.is_dir() and not path.is_symlink():
@@ -180,15 +181,15 @@ def _is_torn(entry: os.DirEntry[str]) -> bool:
         return False
     known = (layout.RUN, layout.SPEC, layout.LEDGER, layout.EXPORTS, layout.OUTPUTS)
     ours = any(entry.name.startswith(f".{name}.") for name in known)
-    return ours and time.time() - entry.stat(follow_symlinks=False).st_mtime > _LEFT_AFTER_S
+    return ours and time.time() - entry.stat(follow_symlinks=False).st_mtime > LEFT_AFTER_S
 
 
 def _finding(run: RecordedRun, path: Path, what: str, remove: bool, why: str) -> Finding:
-    size, shared = _size(path)
+    size, shared = size_of(path)
     return Finding(run.path, path, what, size, shared, remove, why)
 
 
-def _size(path: Path) -> tuple[int, int]:
+def size_of(path: Path) -> tuple[int, int]:
     """Return the bytes of a file or all files below a folder, and how many of them have another name elsewhere."""
     seen: set[int] = set()
     size = shared = 0
@@ -216,4 +217,14 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
         return []
 
 
-__all__ = ["Finding", "collect", "collect_half_deleted", "findings", "remove", "writing"]
+__all__ = [
+    "LEFT_AFTER_S",
+    "Finding",
+    "collect",
+    "collect_half_deleted",
+    "delete",
+    "findings",
+    "remove",
+    "size_of",
+    "writing",
+]
