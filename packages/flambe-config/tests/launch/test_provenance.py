@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from flambe.record.git_tree import edited_in
+
 SHOWS = "import later\nprint('first', __file__, later.VALUE)"
 
 
@@ -79,9 +81,18 @@ def test_runs_share_a_tree_by_its_content_and_git_sees_nothing(checkout: Any) ->
     # The record, and a repetition, find it wherever the output folder is by then.
     (checkout.folder / "logs").rename(checkout.folder / "moved")
     again = checkout.folder / "moved/my_task/exp.0/config.yml"
-    program = [sys.executable, "-m", "flambe.cli.umbrella", "run", str(again)]
-    done = subprocess.run(program, cwd=checkout.folder, capture_output=True, text=True, check=True)
-    assert f"first {checkout.folder}/moved/.code/{one.tree}/main.py 1" in done.stderr
+    for place in ("moved", "elsewhere"):  # no run needs what lies in the output folder of another
+        program = [sys.executable, "-m", "flambe.cli.umbrella", "run", str(again), "__run__.__output_dir__=" + place]
+        done = subprocess.run(program, cwd=checkout.folder, capture_output=True, text=True, check=True)
+        assert f"first {checkout.folder}/{place}/.code/{one.tree}/main.py 1" in done.stderr
+    taken = checkout.folder / "elsewhere/.code"
+    assert sorted(path.name for path in taken.iterdir()) == [one.tree, f"{one.tree}.files"]
+    assert edited_in(taken / one.tree, checkout.folder / "gone") == []
+    (taken / one.tree / "later.py").write_text("VALUE = 2")
+    assert edited_in(taken / one.tree, checkout.folder / "gone") == ["later.py"]
+    done = subprocess.run(program, cwd=checkout.folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    assert "is not what was checked out: later.py. Bring its files back" in done.stderr
 
 
 def test_loaded_code_that_is_not_the_snapshot_is_not_what_runs(checkout: Any) -> None:

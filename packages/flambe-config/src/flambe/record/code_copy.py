@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from flambe.errors import ConfigError, ProvenanceError
 from flambe.record.checkout import Checkout, checkout_of
-from flambe.record.git_tree import HEAD, GitTree, difference, edited_in, git_tree_of, listed, shared_tree
+from flambe.record.git_tree import HEAD, GitTree, difference, edited_in, git_tree_of, listed, shared_tree, tree_in
 from flambe.record.layout import CODE_DIFF, RUN
 from flambe.record.run import Code, RunRecord, read_record
 from flambe.record.snapshot import Snapshot, check_main, snapshot_of
@@ -92,7 +92,7 @@ def code_to_copy(spec: Spec, output_dir: Path) -> CodeCopy | None:
     if shared is not None and mode == GIT:
         if not edited_in(shared.root, source):
             check_main(main, source)
-            return CodeCopy(GIT, source, shared=shared)
+            return CodeCopy(GIT, source, shared=tree_in(output_dir, shared))
         mode = COPY  # it is no tree of that name any more
     if not spec.debug and dirty == REFUSE:
         _refuse_changes(source, checkout)

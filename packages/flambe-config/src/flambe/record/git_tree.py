@@ -12,13 +12,14 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from flambe.errors import ConfigError, FlambeError, ProvenanceError
 from flambe.record.layout import TREE_LIST, TREES
 from flambe.record.refused import kept_in
+from flambe.record.run import replace_file
 
 HEAD = "head"
 _SHOWN = 5
@@ -64,19 +65,50 @@ def git_tree_of(code: Path, output_dir: Path, *, dirty: str) -> GitTree:
         is_old = place.is_dir() and _is_of_an_earlier_boot(place)
         edited = _edited(place, there, afresh=is_old) if place.is_dir() else []
         if edited and not is_old:
-            raise ProvenanceError(
-                f"the shared tree {place} is not what was checked out: {listed(edited)}",
-                hint="Bring its files back, or take it away: it is checked out again.",
-            )
+            raise _no_more_itself(place, edited)
         is_missing = bool(edited) or not place.is_dir()
         with kept_in(place):
             if is_missing:
                 _check_out(top, place, around, torn=bool(edited))
-            elif is_old:
-                os.utime(place)  # it was looked at, and is whole
+            else:
+                # It was looked at, and is whole; and whoever takes away what no run has sees that one begins.
+                with suppress(PermissionError):  # it is another user's
+                    os.utime(place)
             if is_missing or not _list_of(place).is_file():
                 _keep_list(place, there)
     return GitTree(tree, place, inside, diff)
+
+
+def tree_in(output_dir: Path, tree: GitTree) -> GitTree:
+    """Return a shared tree as one of ``output_dir``, into which it is copied if it is another's: no run needs what lies there.
+
+    Raises ProvenanceError where somebody has edited the one that is in ``output_dir``, DiskRefused.
+    """
+    place = output_dir / TREES / tree.tree
+    if place.resolve() == tree.root.resolve():
+        return tree
+    edited = edited_in(place, tree.root) if place.is_dir() else []
+    if edited:
+        raise _no_more_itself(place, edited)
+    aside = place.with_name(f".{place.name}.{os.getpid()}")
+    with kept_in(place):
+        if not place.is_dir():
+            try:
+                shutil.copytree(tree.root, aside, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+                with _lost_race():
+                    os.rename(aside, place)
+            finally:
+                shutil.rmtree(aside, ignore_errors=True)
+        if _list_of(tree.root).is_file() and not _list_of(place).is_file():
+            replace_file(_list_of(place), _list_of(tree.root).read_bytes())
+    return tree._replace(root=place)
+
+
+def _no_more_itself(place: Path, edited: Sequence[str]) -> ProvenanceError:
+    return ProvenanceError(
+        f"the shared tree {place} is not what was checked out: {listed(edited)}",
+        hint="Bring its files back, or take it away: it is checked out again.",
+    )
 
 
 def _check_out(top: Path, place: Path, around: Mapping[str, str], *, torn: bool) -> None:
@@ -258,4 +290,4 @@ def _git(
     raise FlambeError(f"git {words[0]} failed in {folder}: {done.stderr.decode(errors='replace').strip()}")
 
 
-__all__ = ["GitTree", "difference", "edited_in", "git_tree_of", "listed", "shared_tree"]
+__all__ = ["GitTree", "difference", "edited_in", "git_tree_of", "listed", "shared_tree", "tree_in"]
