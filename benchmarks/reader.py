@@ -6,7 +6,8 @@
 The environment of the peers: ``uv venv peers && uv pip install --python peers mlxp mlflow``.
 
 Each run has 10 options, a state and 20 values of a metric. The question: the finished runs with a rate of at most 0.01. Printed are
-seconds: *absent*: nothing is known of the folder; *new process*: an index is there; *again*: asked once more in the same process
+seconds: *absent*: nothing is known of the folder, but what the runs have left in the list beside them when they ended; *no list*: not
+that either, as of the runs of other tools; *new process*: an index is there; *again*: asked once more in the same process
 (median of nine; from the third on Linux tells which runs have changed); *changed*: again, after one run has changed; *command*: the whole of
 ``flambe-report ls --where``, with an index. *CPU* is what of it the process worked, which other work on the machine disturbs less.
 """
@@ -25,6 +26,8 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+from flambe.reading.finished import enlist
 
 QUESTION = "info.status == 'COMPLETE' & config.optimizer.lr <= 0.01"
 STEPS = 20
@@ -104,6 +107,7 @@ def write_ours(home: Path, index: int) -> Path:
     (unit / "run.json").write_text(json.dumps(part))
     lines = (json.dumps({"step": step, "loss": loss, "_t": 0.1}) + "\n" for step, loss in enumerate(losses(index)))
     (unit / "metrics" / "train.jsonl").write_text("".join(lines))
+    enlist(path)  # as each run does when it ends
     return path
 
 
@@ -141,6 +145,12 @@ def ours(count: int) -> dict[str, float]:
             found: list[float] = json.loads(done.stdout)
             return found
 
+        [listed] = home.rglob(".finished")
+        listed.rename(listed.with_name("aside"))
+        no_list = apart()
+        shutil.rmtree(cache)
+        listed.with_name("aside").rename(listed)
+        time.sleep(2.1)
         absent = apart()
         present = [apart() for _ in range(3)]
         command, cpu = [], []
@@ -155,10 +165,10 @@ def ours(count: int) -> dict[str, float]:
             after = resource.getrusage(resource.RUSAGE_CHILDREN)
             cpu.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
         return {
-            "found": absent[0], "absent": absent[2], "absent, CPU": absent[7], "new process": statistics.median(one[2] for one in present),
+            "found": absent[0], "no list": no_list[2], "no list, CPU": no_list[7], "absent": absent[2], "absent, CPU": absent[7], "new process": statistics.median(one[2] for one in present),
             "again": statistics.median(one[3] for one in present), "changed": statistics.median(one[4] for one in present),
             "command": statistics.median(command), "command, CPU": statistics.median(cpu),
-            "metric, absent": absent[5], "metric, absent, CPU": absent[8], "metric, again": present[0][6],
+            "metric, no list": no_list[5], "metric, absent": absent[5], "metric, again": present[0][6],
         }  # fmt: skip
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
+
+from flambe.reading.reader import Reader
 
 CONFIG = """\
 seed: null
@@ -37,7 +40,11 @@ def test_the_page_as_it_is_written(project: Any) -> None:
     assert done.stdout == shown("4", "0.001") + LOGGER.replace("flambe.record.logger.Logger", "NoneType")
     assert done.stderr == "note: mlxpy.use_logger: write --no-log, or __run__.__log__=false\n"
     runs = project.folder / "logs/my_task"
-    assert sorted(path.name for path in runs.iterdir()) == ["exp.0", "exp.1"]
+    assert sorted(path.name for path in runs.iterdir()) == [".finished", "exp.0", "exp.1"]
+    reader = Reader(project.folder, index=project.folder / "index")
+    assert reader.filter("")["config.model.num_layers"] == [4, 6]
+    assert sum(catalog.read for catalog in reader._catalogs) == 0  # it was told by the list
+    shutil.rmtree(project.folder / "index")
     assert files(runs / "exp.1") == {
         "config.yml", "frozen_requirements.txt", "ledger.jsonl", "main.py", "outputs.log", "raw_config.yml", "run.json",
         "spec.json", "stages/main/0/exports.json", "stages/main/0/outputs.log", "stages/main/0/run.json",

@@ -378,7 +378,7 @@ def test_a_child_after_a_fork_hears_for_itself(asked: Asked) -> None:
 def test_an_index_of_many_runs_is_put_together_again_and_loses_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flambe.reading.index._MOST", 4)
+    monkeypatch.setattr("flambe.reading.index.MOST", 4)
     monkeypatch.setattr("flambe.reading.index._SMALL", 2)
     home, cache, chance = tmp_path / "out", tmp_path / "cache", random.Random(5)
     for _ in range(16):

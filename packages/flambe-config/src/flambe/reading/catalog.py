@@ -8,25 +8,24 @@ finished run without a word in its ``run.json`` is not.
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from flambe.errors import ConfigError
-from flambe.reading.chunk import Stretch, stretches
-from flambe.reading.column_names import is_detail
-from flambe.reading.detail import Detail
+from flambe.reading.chunk import Chunk
 from flambe.reading.finding import may_hold_runs
+from flambe.reading.finished import Finished, chunks_of, finished_in
 from flambe.reading.foreign import recognize, record_of
 from flambe.reading.index import Index, Listing
 from flambe.reading.inotify import Inotify, tells_all
 from flambe.reading.inside import entered
-from flambe.reading.known import GONE, HERE, Known, Stamp
+from flambe.reading.known import GONE, Known, Stamp, stamp_of
 from flambe.reading.natural import natural
+from flambe.reading.table import Table, Tell
 from flambe.reading.whole_run import is_whole_run, record_in
 from flambe.record import layout
 
@@ -36,16 +35,27 @@ _SETTLED_NS = 2_000_000_000
 
 _FEW = 500
 """Runs that are as soon looked at as watched."""
+_LIKE_A_RUN = 50_000
+"""Bytes of a list of finished runs that are read about as soon as the files of one run."""
 
-_decode_detail = msgspec.msgpack.Decoder(Detail).decode
-_encode = msgspec.msgpack.Encoder().encode
-Tell = Callable[[int, int], None]
+
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """Let the garbage collector rest: nothing that is read is garbage, and it would look through all of it again and again."""
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 class Catalog:
     """The runs at and below ``root``, in natural order of their paths. problems: what could not be read at the last look.
 
-    cache: the folder of indices, None for none. looks: whether files are looked at again, once something is known.
+    cache: the folder of indices; None for none, and then no list of runs is believed either. looks: whether files are looked at again, once something is known.
     tell: is given how many runs were read so far, and how many folders there are that may be one, as far as that is known.
     """
 
@@ -55,13 +65,13 @@ class Catalog:
         """How many runs were read from their files so far."""
         self._top = str(root.absolute())
         self._index = Index(root, cache, top=self._top)
+        self._believes = cache is not None
         self._looks = looks
         self._tell = tell
         self._known: dict[str, Known] | None = None
         self._listings: dict[str, Listing] = {}
-        self._order: list[Known] = []
-        self._pieces: list[Stretch] = []
-        self._columns: dict[str, list[Any]] = {}
+        self.table = Table((), self._index)
+        """Of the runs that were found at the last look."""
         self._broken: dict[str, tuple[Stamp, str, Stamp, list[str]]] = {}
         self._looked = 0
         self._watch: Inotify | None = None
@@ -72,6 +82,7 @@ class Catalog:
 
     # -- finding -----------------------------------------------------------------------------------------------------
 
+    @_uncollected()
     def refresh(self) -> list[Known]:
         """Look at every folder and record, read what has changed, and return all runs in order."""
         first = self._known is None
@@ -79,11 +90,14 @@ class Catalog:
             self._known, self._listings = self._index.load()
         if not self._looks and (self._known or not first):
             if first:
-                self._line_up(sorted(self._known.values(), key=lambda known: natural(known.path)))
-            return self._order
+                self.table = Table(
+                    sorted(self._known.values(), key=lambda known: natural(known.path)), self._index, self._tell
+                )
+            return self.table.runs
         self.problems = []
         before, listed = self._known, self._listings
         self._fresh: list[tuple[Known, Any, bytes]] = []
+        self._chunks: list[tuple[Chunk, list[Known]]] = []
         self._found: dict[str, Known] = {}
         self._seen: dict[str, Listing] = {}
         self._expected, read = 0, self.read
@@ -96,13 +110,10 @@ class Catalog:
         gone = [place for place in before if place not in self._found] if before.keys() != self._found.keys() else []
         gone += [place for place in listed if place not in self._found and place not in self._seen]
         if first or relisted or gone or self.read > read:
-            self._line_up(list(self._found.values()))
+            self.table = Table(list(self._found.values()), self._index, self._tell)
         if relisted or gone or self._fresh:
-            self._index.save(self._fresh, relisted, gone=gone, live=len(self._order))
-        return self._order
-
-    def _line_up(self, order: list[Known]) -> None:
-        self._order, self._pieces, self._columns = order, stretches(order), {}
+            self._index.save(self._fresh, relisted, chunks=self._chunks, gone=gone, live=len(self.table.runs))
+        return self.table.runs
 
     def _hear(self) -> None:
         """Take in what the system tells of the folders that it watches; from the second look on, so that who asks once pays nothing."""
@@ -160,9 +171,12 @@ class Catalog:
             return
         self._expected += len(listing.names)
         prefix = f"{place}/" if place else ""
-        if self._watched and self._listings.get(place) is not listing:
+        if self._listings.get(place) is not listing:
             # Another folder may have come in the place of one that is watched.
             self._watched.difference_update([prefix + name for name in listing.names])
+            if finished := self._finished_in(prefix, path, listing.names):
+                self._walk_listed(finished, prefix, path, listing.names, depth + 1)
+                return
         self._walk_below(prefix, path, listing.names, depth + 1)
 
     def _walk_below(self, prefix: str, path: str, names: list[str], depth: int) -> None:
@@ -188,6 +202,33 @@ class Catalog:
                     except OSError:
                         pass  # it went, or is told by whoever looks closer
                 self._walk(place, depth)
+
+    def _finished_in(self, prefix: str, path: str, names: list[str]) -> dict[str, Finished]:
+        """Return what the list in a folder says of the runs there, when that is read sooner than those that nothing is known of."""
+        known = self._known or {}
+        new = sum(prefix + name not in known for name in names) if self._believes else 0
+        return finished_in(path, new * _LIKE_A_RUN) if new else {}
+
+    def _walk_listed(self, finished: dict[str, Finished], prefix: str, path: str, names: list[str], depth: int) -> None:
+        """Look at the folders in one, and believe its list of the runs that are still what it says."""
+        known_at, found, now = self._known or {}, self._found, time.time_ns()
+        listed: list[tuple[Known, Finished]] = []
+        with entered(path) as folder:
+            for name in names:
+                one, place = finished.get(name), prefix + name
+                if one is not None and place not in known_at:
+                    with contextlib.suppress(OSError):  # it went, or is told by whoever looks closer
+                        stat = os.lstat(f"{name}/{layout.RUN}", dir_fd=folder)
+                        if one.is_of(stat):
+                            known = Known(
+                                place, "", stat.st_ino, one.mtime, one.size, None, now - one.mtime < _SETTLED_NS
+                            )
+                            known.units, known.detail = one.units, one.detail
+                            found[place] = known
+                            listed.append((known, one))
+                            continue
+                self._walk(place, depth)
+        self._chunks += chunks_of(listed, self._index)
 
     def _is_local(self, path: str) -> bool:
         device = os.stat(path).st_dev
@@ -311,72 +352,6 @@ class Catalog:
             return known
         before.units, before.rows_of_units, before.detail, before.told = reading.units, None, None, known.told
         return before
-
-    # -- columns -----------------------------------------------------------------------------------------------------
-
-    def column(self, name: str) -> list[Any]:
-        """Return the cell of each run in a column, ``MISSING`` where it has none."""
-        if name not in self._columns:
-            if is_detail(name):
-                self.read_details()
-            else:
-                self._index.fill({piece.chunk for piece in self._pieces if piece.chunk is not None}, [name])
-            self._columns[name] = self._cells_of(name)
-        return self._columns[name]
-
-    def _cells_of(self, name: str) -> list[Any]:
-        if not is_detail(name) and name not in HERE:
-            with contextlib.suppress(KeyError):  # the index has lost a chunk
-                found: list[Any] = []
-                for chunk, begin, end, known in self._pieces:
-                    found += [known.cell(name)] if chunk is None else chunk.columns[name][begin:end]
-                return found
-        return [known.cell(name) for known in self._order]
-
-    def read_units(self) -> None:
-        """Have the columns of the units of all runs."""
-        lacking = {known.place: known for known in self._order if known.units is None}
-        for place, units in self._index.units(lacking.values()).items() if lacking else ():
-            if place in lacking:
-                lacking[place].units = units
-
-    def read_details(self) -> None:
-        """Have metrics and artifacts of all runs; files are read of those that no index knows."""
-        lacking = {known.place: known for known in self._order if known.detail is None}
-        if not lacking:
-            return
-        for place, data in self._index.details(lacking.values()).items():
-            if place in lacking:
-                try:
-                    lacking[place].detail = _decode_detail(data)
-                except msgspec.MsgspecError:
-                    continue
-                del lacking[place]
-        if not lacking:
-            return
-        from flambe.reading.reading import read_detail
-
-        self.read_units()
-        fresh = []
-        for number, known in enumerate(lacking.values(), 1):
-            known.detail, problems = read_detail(known)
-            self.problems.extend(problem for problem in problems if problem not in self.problems)
-            if self._tell is not None:
-                self._tell(number, len(lacking))
-            # Of a run that goes on, more comes without a word in its record.
-            if known.ledger is None and not known.changing and not problems:
-                fresh.append((known, _encode(known.detail)))
-        if fresh:
-            self._index.save(details=fresh)
-
-
-def stamp_of(path: str, *, folder: bool = False) -> Stamp:
-    """Return the stamp of a file, or folder; ``GONE`` where there is none."""
-    try:
-        found = os.stat(path, follow_symlinks=folder)
-    except (OSError, ValueError):
-        return GONE
-    return (found.st_ino, found.st_mtime_ns, found.st_size)
 
 
 def _record_stamp(path: str, kind: str) -> Stamp:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flambe.reading.sheet import MISSING
@@ -10,6 +11,10 @@ from flambe.reading.sheet import MISSING
 if TYPE_CHECKING:
     from flambe.reading.index import Index
     from flambe.reading.known import Known
+
+MOST = 256
+"""Runs of a chunk."""
+_NUMBERS = count(-1, -1)
 
 
 class Chunk:
@@ -22,8 +27,15 @@ class Chunk:
         self.number = number
         self.size = size
         self.names = names
-        self.columns: dict[str, list[Any]] = {}
+        self.columns: dict[str, Sequence[Any]] = {}
         self.is_whole = False
+
+    @classmethod
+    def whole(cls, index: Index, columns: Mapping[str, Sequence[Any]], size: int) -> Chunk:
+        """Return one that no index has yet, with all its columns."""
+        chunk = cls(index, next(_NUMBERS), size, frozenset(columns))
+        chunk.columns, chunk.is_whole = dict(columns), True
+        return chunk
 
     def row(self, at: int) -> dict[str, Any] | None:
         """Return all cells of a run; None where the index has lost them: another process may have put them elsewhere."""

@@ -18,6 +18,10 @@ class Series(msgspec.Struct, array_like=True):
     key: str
     summary: list[Any]
 
+    def __post_init__(self) -> None:
+        if len(self.summary) != len(FUNCTIONS):  # somebody else has written it
+            raise ValueError(f"expected {len(FUNCTIONS)} values")
+
     def of(self, function: str) -> Any:
         return self.summary[FUNCTIONS.index(function)]
 
@@ -36,6 +40,17 @@ class Detail(msgspec.Struct, array_like=True):
         return value_of(self.run, column)
 
 
+_decode = msgspec.msgpack.Decoder(Detail).decode
+
+
+def detail_of(data: bytes) -> Detail | None:
+    """Return what was kept of the metrics and artifacts of a run; None when it is broken."""
+    try:
+        return _decode(data)
+    except msgspec.MsgspecError:
+        return None
+
+
 def value_of(series: dict[str, Series], name: str) -> Any:
     """Return what a column of a query is of the metrics of a row: ``min(val.loss)``, or the last value of ``val.loss``."""
     if name in series:
@@ -46,4 +61,4 @@ def value_of(series: dict[str, Series], name: str) -> Any:
     return None
 
 
-__all__ = ["Detail", "Series", "value_of"]
+__all__ = ["Detail", "Series", "detail_of", "value_of"]

@@ -5,7 +5,7 @@ its place, has its own. One that cannot be written is done without, a broken one
 once. A file in it holds columns in MessagePack, and no code. Everything has a checksum: SQLite sees that a page is none, and
 not that it is full of zeros, or of another time.
 
-Runs lie in *chunks* of at most ``_MOST``, column by column, so that a question reads the columns that it names and nothing
+Runs lie in *chunks* of at most ``MOST``, column by column, so that a question reads the columns that it names and nothing
 else. A chunk is never changed: what was read anew goes into another one, which wins, and small ones are put together again.
 """
 
@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from flambe.reading.chunk import Chunk
+from flambe.reading.chunk import MOST, Chunk
 from flambe.reading.known import GONE, Cells, Known, Stamp
 from flambe.reading.seal import Torn, seal, unseal
 from flambe.reading.sheet import MISSING
@@ -31,8 +31,6 @@ _VERSION = 4
 _WAIT_S = 2.0
 _MOST_NAMES = 500
 _OLD_S = 120 * 86400
-_MOST = 256
-"""Runs of a chunk."""
 _SMALL = 128
 """A chunk of fewer is put together with what comes next."""
 _BUSY, _LOCKED, _READ_ONLY, _FULL, _CANNOT_OPEN = 5, 6, 8, 13, 14
@@ -151,14 +149,18 @@ class Index:
         runs: Iterable[tuple[Known, Cells, bytes]] = (),
         listings: Iterable[tuple[str, Listing]] = (),
         details: Iterable[tuple[Known, bytes]] = (),
+        chunks: Iterable[tuple[Chunk, Sequence[Known]]] = (),
         gone: Iterable[str] = (),
         live: int = 0,
     ) -> None:
         """Keep what was read. What cannot be written is not kept.
 
-        runs: row and units of each. gone: places where nothing is any more. live: how many runs there are now.
+        runs: row and units of each. chunks: of runs that have units, and details that are bytes. gone: places where nothing is any more. live: how many runs there are now.
         """
-        runs = list(runs)
+        runs, chunks = list(runs), list(chunks)
+        listed = [known for _, several in chunks for known in several]
+        units = [*((known, units) for known, _, units in runs), *((known, known.units or b"") for known in listed)]
+        details = [*details, *((known, known.detail) for known in listed)]
         places = [(place,) for place in gone]
         stale = [*places, *((known.place,) for known, _, _ in runs)]
         with self._sound(), self._connection(write=True) as connection:
@@ -170,12 +172,14 @@ class Index:
                 if stale:
                     rows: dict[str, tuple[Known, Cells]] = {place: (_gone(place), {}) for (place,) in places}
                     _rewrite(connection, rows | {known.place: (known, cells) for known, cells, _ in runs}, live)
+                for chunk, several in chunks:
+                    _write_chunk(connection, several, chunk.columns)
                 connection.executemany("DELETE FROM units WHERE place = ?", places)
                 connection.executemany("DELETE FROM folders WHERE place = ?", stale)
                 connection.executemany("DELETE FROM details WHERE place = ?", stale)
                 connection.executemany(
                     "INSERT OR REPLACE INTO units VALUES (?,?)",
-                    [(known.place, seal(units, _about(known))) for known, _, units in runs],
+                    [(known.place, seal(data, _about(known))) for known, data in units],
                 )
                 connection.executemany("INSERT OR REPLACE INTO folders VALUES (?,?,?,?,?)", folders)
                 connection.executemany(
@@ -190,7 +194,7 @@ class Index:
             yield
         except UnicodeEncodeError:
             pass  # a name that is no text
-        except (sqlite3.Error, msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except (sqlite3.Error, Torn, msgspec.MsgspecError, UnicodeDecodeError) as error:
             # Even the words of a fault may be torn.
             if (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF not in _NO_FAULT:
                 self._remove()
@@ -217,7 +221,8 @@ class Index:
                 self._make(connection)
                 _sweep(os.path.dirname(path))
             if write:
-                connection.execute("PRAGMA synchronous = NORMAL")
+                # Nobody waits for the disk: what a power cut leaves torn is found.
+                connection.execute("PRAGMA synchronous = OFF")
             yield connection
         finally:
             connection.close()
@@ -229,7 +234,7 @@ class Index:
         connection.executescript(
             # Our own numbers, and nobody's text.
             f"""
-            PRAGMA synchronous = NORMAL;
+            PRAGMA synchronous = OFF;
             BEGIN IMMEDIATE;
             DROP TABLE IF EXISTS runs; DROP TABLE IF EXISTS chunks; DROP TABLE IF EXISTS columns;
             DROP TABLE IF EXISTS units; DROP TABLE IF EXISTS folders; DROP TABLE IF EXISTS details;
@@ -265,7 +270,7 @@ def _name_of(real: str, inode: int) -> str:
 def _rewrite(connection: sqlite3.Connection, rows: Mapping[str, tuple[Known, Cells]], live: int) -> None:
     """Write runs into chunks: with those of the chunks that are small, and of all where most of what they hold is outdated."""
     [(total,)] = connection.execute("SELECT coalesce(sum(size), 0) FROM chunks")
-    most = _SMALL if total + len(rows) < 2 * live + _MOST else _MOST + 1
+    most = _SMALL if total + len(rows) < 2 * live + MOST else MOST + 1
     old = connection.execute("SELECT chunk, heads FROM chunks WHERE size < ? ORDER BY chunk", (most,)).fetchall()
     merged: dict[str, tuple[Known, Cells]] = {}
     for number, data in old:
@@ -277,34 +282,38 @@ def _rewrite(connection: sqlite3.Connection, rows: Mapping[str, tuple[Known, Cel
             cells = {name: column[at] for name, column in columns.items() if column[at] is not MISSING}
             merged[known.place] = (known, cells)
     merged |= rows
-    if most > _MOST:  # nothing is left that they would take away
+    if most > MOST:  # nothing is left that they would take away
         merged = {place: row for place, row in merged.items() if row[0].kind != _TAKEN_AWAY}
     for number, _ in old:
         connection.execute("DELETE FROM chunks WHERE chunk = ?", (number,))
         connection.execute("DELETE FROM columns WHERE chunk = ?", (number,))
     whole = list(merged.values())
-    for start in range(0, len(whole), _MOST):
-        _write_chunk(connection, whole[start : start + _MOST])
+    for start in range(0, len(whole), MOST):
+        some = whole[start : start + MOST]
+        _write_chunk(connection, [known for known, _ in some], _columns([cells for _, cells in some]))
 
 
-def _write_chunk(connection: sqlite3.Connection, rows: Sequence[tuple[Known, Cells]]) -> None:
+def _write_chunk(connection: sqlite3.Connection, runs: Sequence[Known], columns: Mapping[str, Sequence[Any]]) -> None:
+    cursor = connection.execute("INSERT INTO chunks (size) VALUES (?)", (len(runs),))
+    number = cursor.lastrowid
+    heads = _encode((list(columns), [known.head() for known in runs]))
+    connection.execute("UPDATE chunks SET heads = ? WHERE chunk = ?", (seal(heads, str(number)), number))
+    written = []
+    for name, column in columns.items():
+        has = bytes(cell is not MISSING for cell in column) if MISSING in column else b""
+        kept = _encode([None if cell is MISSING else cell for cell in column] if has else column)
+        written.append((number, name, has, seal(kept, f"{number} {name} {has!r}")))
+    connection.executemany("INSERT INTO columns VALUES (?,?,?,?)", written)
+
+
+def _columns(rows: Sequence[Cells]) -> dict[str, list[Any]]:
     columns: dict[str, list[Any]] = {}
-    for at, (_, cells) in enumerate(rows):
+    for at, cells in enumerate(rows):
         for name, value in cells.items():
             if name not in columns:
                 columns[name] = [MISSING] * len(rows)
             columns[name][at] = value
-    cursor = connection.execute("INSERT INTO chunks (size) VALUES (?)", (len(rows),))
-    number = cursor.lastrowid
-    heads = _encode((list(columns), [known.head() for known, _ in rows]))
-    connection.execute("UPDATE chunks SET heads = ? WHERE chunk = ?", (seal(heads, str(number)), number))
-    written = []
-    for name, column in columns.items():
-        has = bytes(cell is not MISSING for cell in column)
-        has = has if 0 in has else b""
-        kept = _encode([None if cell is MISSING else cell for cell in column] if has else column)
-        written.append((number, name, has, seal(kept, f"{number} {name} {has!r}")))
-    connection.executemany("INSERT INTO columns VALUES (?,?,?,?)", written)
+    return columns
 
 
 def _columns_of(connection: sqlite3.Connection, number: int) -> dict[str, list[Any]]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from flambe.reading.detail import Detail
     from flambe.reading.recorded import RecordedRun
 
+_Unit = TypeVar("_Unit")
 Cells = dict[str, Any]
 Stamp = tuple[int, int, int]
 """Inode, time of modification in nanoseconds and size of a file."""
@@ -25,11 +28,22 @@ HERE = ("run", "info.path")
 """Columns that no index keeps: where a run is now."""
 
 
+def stamp_of(path: str, *, folder: bool = False) -> Stamp:
+    """Return the stamp of a file, or folder; ``GONE`` where there is none."""
+    try:
+        found = os.stat(path, follow_symlinks=folder)
+    except (OSError, ValueError):
+        return GONE
+    return (found.st_ino, found.st_mtime_ns, found.st_size)
+
+
 class Place(msgspec.Struct):
     """Which unit a row is of."""
 
     unit: str
     stage: str
+    variant: str
+    status: str
     best: bool = False
 
 
@@ -43,6 +57,7 @@ class Known(msgspec.Struct, array_like=True, eq=False, gc=False):
     inode, mtime, size: the stamp of its record. ledger: that of its ledger, None where the record alone tells.
     changing: whether it has to be read again in any case. What follows these is what this process knows of it:
     top: the folder above all; of one that the index told of, the chunk knows it. chunk, at: where the index has its cells. cells: all of them but metrics and artifacts, None until somebody asked for them.
+    detail: its metrics and artifacts, None until somebody asked for them; bytes are for ``detail_of``.
     told: what could not be read of it, and the stamp of its ledger then.
     """
 
@@ -111,7 +126,9 @@ class Known(msgspec.Struct, array_like=True, eq=False, gc=False):
                 if name in ("run", "name", "index") or name.startswith((INFO, CONFIG))
             }
             rows = []
-            for cells in _decode_units(self._units()):
+            for cells in self._units(_decode_units):
+                for name in HERE:
+                    cells.pop(name, None)  # nobody has to write what is to be
                 below = cells.pop(BELOW, None)
                 path = os.path.normpath(f"{self.path}/{below}") if below is not None else None
                 rows.append(shared | cells | ({"path": path, "info.path": path} if path else {}))
@@ -121,18 +138,24 @@ class Known(msgspec.Struct, array_like=True, eq=False, gc=False):
 
     def places(self) -> list[Place]:
         """Return which units there are."""
-        return _decode_places(self._units())
+        return self._units(_decode_places)
 
-    def _units(self) -> bytes:
-        if self.units is None:
-            # Another process may have taken it from the index meanwhile.
-            from flambe.reading.reading import read_run
+    def _units(self, decode: Callable[[bytes], list[_Unit]]) -> list[_Unit]:
+        with contextlib.suppress(msgspec.MsgspecError):
+            if self.units is not None and _decode_places(self.units) is not None:
+                return decode(self.units)
+        # Another process may have taken it from the index meanwhile, and anybody may have written a list.
+        from flambe.reading.reading import read_run
 
-            self.units = read_run(self.path, self.kind).units
-        return self.units
+        self.units = read_run(self.path, self.kind).units
+        return decode(self.units)
 
     def details(self) -> Detail:
         """Return what is known of metrics and artifacts, read now where nobody has asked before."""
+        if isinstance(self.detail, bytes):
+            from flambe.reading.detail import detail_of
+
+            self.detail = detail_of(self.detail)
         if self.detail is None:
             from flambe.reading.reading import read_detail
 
@@ -147,4 +170,4 @@ class Known(msgspec.Struct, array_like=True, eq=False, gc=False):
         return open_run(self.path, self.kind, once=once)
 
 
-__all__ = ["BELOW", "GONE", "HERE", "Cells", "Known", "Stamp"]
+__all__ = ["BELOW", "GONE", "HERE", "Cells", "Known", "Stamp", "stamp_of"]

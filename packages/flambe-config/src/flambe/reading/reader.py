@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from flambe.errors import ConfigError, UsageError, did_you_mean
-from flambe.reading.catalog import Catalog, Tell
+from flambe.reading.catalog import Catalog
 from flambe.reading.column_names import ARTIFACT, CONFIG, INFO, RUN_COLUMNS, UNIT_COLUMNS, is_detail
 from flambe.reading.detail import Detail
 from flambe.reading.index import cache_folder
@@ -25,6 +25,7 @@ from flambe.reading.operand import AGE, CREATED
 from flambe.reading.query import Query, parse
 from flambe.reading.row import Row
 from flambe.reading.sheet import MISSING, Sheet
+from flambe.reading.table import Tell
 
 if TYPE_CHECKING:
     from flambe.reading.recorded import RecordedRun
@@ -38,7 +39,8 @@ _FORMATS = ("runs", "datadict", "pandas")
 class Reader:
     """The runs at and below some folders, in natural order of their paths, each once.
 
-    index: the folder that keeps what was read, for the next process; None for none, default one in the user's cache folder.
+    index: the folder that keeps what was read, for the next process; default one in the user's cache folder. None: keep nothing, and
+    read every run itself, also where it is listed (``flambe.reading.finished``).
     refresh: whether folders are looked at again for each question, once something is known of them. ``problems`` tells which
     records could not be read. tell: is called with the number of runs that were read from their files so far, and of all that
     are seen yet, while that goes on. Raises ConfigError for a path that is no folder.
@@ -133,7 +135,10 @@ class Reader:
                 self._read_details()
             rows = [Row(known, number) for known in all_known for number in range(len(known.rows()))]
             return [row for row in rows if query(row.answers(list(needed)))]
-        sheet = Sheet({name: self._column(name) for name in needed if name != AGE}, len(all_known))
+        needed.pop(AGE, None)
+        for catalog in self._catalogs:
+            catalog.table.have(needed)
+        sheet = Sheet({name: self._column(name) for name in needed}, len(all_known))
         return [Row(known) for known in compress(all_known, query.answers(sheet))]
 
     @property
@@ -219,21 +224,22 @@ class Reader:
 
     def _column(self, name: str) -> Sequence[Any]:
         """Return the cells of all runs of the last look in a column, ``MISSING`` where one has none."""
-        columns = [catalog.column(name) for catalog in self._catalogs]
+        columns = [catalog.table.column(name) for catalog in self._catalogs]
         for catalog in self._catalogs:
             self._add_problems(catalog)
         return columns[0] if self._kept is None else list(compress(chain(*columns), self._kept))
 
     def _add_problems(self, catalog: Catalog) -> None:
-        self.problems += [problem for problem in catalog.problems if problem not in self.problems]
+        found = [*catalog.problems, *catalog.table.problems]
+        self.problems += [problem for problem in found if problem not in self.problems]
 
     def _read_units(self) -> None:
         for catalog in self._catalogs:
-            catalog.read_units()
+            catalog.table.read_units()
 
     def _read_details(self) -> None:
         for catalog in self._catalogs:
-            catalog.read_details()
+            catalog.table.read_details()
             self._add_problems(catalog)
 
 

@@ -1,16 +1,15 @@
-"""``seal``: what an index keeps, with a checksum of it and of what it is about, so that what a disk has torn is no answer."""
+"""``seal``: what an index or a list keeps, with a checksum of it and of what it is about, so that what a disk has torn is no answer."""
 
 from __future__ import annotations
 
-import sqlite3
 from typing import Any
 from zlib import crc32
 
 _WIDTH = 4
 
 
-class Torn(sqlite3.DatabaseError):
-    """Something in an index is not what was written there, or is about something else."""
+class Torn(ValueError):
+    """Something is not what was written there, or is about something else."""
 
 
 def seal(data: bytes, about: str) -> bytes:

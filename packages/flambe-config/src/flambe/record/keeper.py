@@ -11,7 +11,7 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -41,10 +41,11 @@ _SYNC_EVERY_S = 0.2
 class Keeper:
     """The one writer of a run directory, from ``open_run`` to ``close``; every method but the heartbeat is for one thread.
 
-    Every method raises DiskRefused when the disk does not take it.
+    when_closed: is given the run directory when nothing more will be written. Every method raises DiskRefused when the disk does
+    not take it.
     """
 
-    def __init__(self, opening: Opening) -> None:
+    def __init__(self, opening: Opening, *, when_closed: Callable[[Path], None] | None = None) -> None:
         self.paths = opening.paths
         self.spec = opening.spec
         self.record = opening.record
@@ -56,6 +57,7 @@ class Keeper:
         self._pulse = Pulse(self.paths.record, self.record, self.state.counts)
         self._steps = KeptSteps(self.paths, self.state, self._scratch)
         self.held = self._steps.held
+        self._when_closed = when_closed
         self._last_sync = 0.0
         try:
             for text in opening.notes:
@@ -113,6 +115,8 @@ class Keeper:
         finally:
             self._pulse.end()
             self.ledger.close()
+        if self._when_closed is not None:
+            self._when_closed(self.paths.root)
         return self.record
 
     def give_up(self, error: BaseException, status: str = run.CANCELLED) -> None:

@@ -38,6 +38,8 @@ TREES = ".code"
 """Folder of the code that runs share, in the output folder."""
 TREE_LIST = ".files"
 """After the name of a tree of it: git's index, which has its files and their digests."""
+FINISHED = ".finished"
+"""Beside the runs of a name: what readers want to know of those that have ended."""
 DEBUG = "DEBUG"
 """Folder of the runs of functions that copy no code, between the output folder and the name."""
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flambe.cli.console import NORMAL, VERBOSE, say
 from flambe.errors import ConfigError, UsageError
+from flambe.reading.finished import enlist
 from flambe.record.keeper import Keeper
 from flambe.record.layout import OUTPUTS, STEPS, shown_params
 from flambe.record.ledger import Event
@@ -132,7 +133,9 @@ def _execute(
     if spec.debug:
         offer_terminal()
     with catch_signals() as interrupt:
-        keeper = Keeper(open_run(spec, tool=tool, argv=list(argv), output_dir=output_dir, fresh=fresh))
+        keeper = Keeper(
+            open_run(spec, tool=tool, argv=list(argv), output_dir=output_dir, fresh=fresh), when_closed=enlist
+        )
         # {output_dir}/{name}/exp.{i}, and a name may have several parts.
         store = None if fresh else ResultStore(keeper.paths.root.parents[spec.name.count("/") + 1])
         try:

@@ -15,6 +15,7 @@ import msgspec
 
 from flambe.cli.console import say, tell
 from flambe.errors import ProvenanceError
+from flambe.reading.finished import enlist
 from flambe.record.claim import NEXT, Wish
 from flambe.record.code_copy import code_folder, folder_to_run, listed
 from flambe.record.keeper import Keeper
@@ -72,7 +73,7 @@ def run_launched(
     ready: entered around a run in this process. Raises ``Stopped`` after a signal, with the record written, and whatever ``open_run`` raises.
     """
     with catch_signals() as interrupt:
-        keeper = Keeper(open_run(spec, tool="flambe.launch", argv=argv, fresh=True, wish=how.wish))
+        keeper = Keeper(open_run(spec, tool="flambe.launch", argv=argv, fresh=True, wish=how.wish), when_closed=enlist)
         try:
             units, failed = _run_all(keeper, spec, variants, how, interrupt, ready)
             results = [_result(keeper, unit) for unit in units]

@@ -22,6 +22,7 @@ from flambe.experiment.pool import Pool
 from flambe.experiment.work import ENDED, Phase, Work
 from flambe.pipeline.graph import StageGraph
 from flambe.pipeline.reduce import spread_of
+from flambe.reading.finished import enlist
 from flambe.record.claim import going_on, home_of
 from flambe.record.keeper import Keeper
 from flambe.record.layout import shown_params
@@ -122,7 +123,8 @@ def run_experiment(
     beside = _beside(spec, settings)
     with catch_signals() as interrupt, earlier_results(spec, settings) as store:
         keeper = Keeper(
-            open_run(spec, tool=tool, argv=list(argv), output_dir=settings.output_dir, fresh=settings.force)
+            open_run(spec, tool=tool, argv=list(argv), output_dir=settings.output_dir, fresh=settings.force),
+            when_closed=enlist,
         )
         root = keeper.paths.root
         summary = Summary(root, CANCELLED, {}, None)
