@@ -68,8 +68,12 @@ def test_equal_tensors_give_equal_files(tmp_path: Path) -> None:
     assert write_tensors(tmp_path / "2", dict(reversed(some().items()))) == first
 
 
-def test_digests_of_many_large_files_are_theirs(tmp_path: Path) -> None:
-    """More of them than are computed at once, small ones among them."""
+@pytest.mark.parametrize("most_held", [1 << 30, 1 << 24])
+def test_digests_of_many_large_files_are_theirs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most_held: int
+) -> None:
+    """More of them than are computed at once, small ones among them; also where few of them may wait."""
+    monkeypatch.setattr("flambe.build.digester._MOST_HELD", most_held)
     with Digester() as digester:
         ends = {}
         for number in range(24):
@@ -77,7 +81,8 @@ def test_digests_of_many_large_files_are_theirs(tmp_path: Path) -> None:
             ends[tmp_path / str(number)] = begin_tensors(
                 tmp_path / str(number), {"a": tensor(array), "b": tensor(array[:1])}, digester
             )
-        assert {path: end() for path, end in ends.items()} == {path: file_digest(path) for path in ends}
+        found = {path: end() for path, end in reversed(ends.items())}
+    assert found == {path: file_digest(path) for path in ends}
 
 
 def test_arrays_without_a_copy_where_they_are_contiguous() -> None:

@@ -96,7 +96,7 @@ class _TreeWriter:
     def write(self) -> None:
         with Digester() as digester:
             states = {part.folder: self._begin_state(part, digester) for part in self._parts}
-            self._files = {folder: end() for folder, end in states.items()}
+            self._files = {folder: end() for folder, end in reversed(states.items())}
         for part in self._parts:
             self._write_words(part)
         # From the leaves up: a manifest holds the digests of the manifests below it.
