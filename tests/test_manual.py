@@ -1,8 +1,9 @@
-"""Experiments of 0.4's manual, run as they stand in tests/compile/seeds but for their sizes: chapters 2, 6 and 13."""
+"""Experiments of 0.4's manual, run as they stand in tests/compile/seeds but for their sizes: chapters 2, 6, 13 and 15."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 import flambe
 from flambe.compile import compile_text
 from flambe.experiment import run_experiment
+from flambe.experiment.local import LocalPool
 from flambe.experiment.session import Settings, Summary
 from flambe.pipeline.plan import plan_units
 from flambe.record.result import ResultStore
@@ -19,6 +21,7 @@ from flambe.spec.nodes import Spec
 SEEDS = Path(__file__).parent.parent / "packages/flambe-config/tests/compile/seeds"
 
 TINY = '''
+from flambe import Component
 from flambe.dataset import TabularDataset
 
 GOOD, BAD = ["good", "fine", "great", "warm"], ["bad", "dull", "poor", "cold"]
@@ -31,6 +34,11 @@ class SST(TabularDataset):
 
     def __init__(self, transform=None):
         super().__init__(ROWS, ROWS[::2], ROWS[1::2], named_columns=["text", "label"], transform=transform)
+
+
+class Params(Component):
+    def __init__(self, param):
+        super().__init__()
 '''
 
 SMALL = [
@@ -61,6 +69,17 @@ TINY_MODEL = """!TextClassifier
 """
 
 pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_child() -> Iterator[None]:
+    """One process that works for all runs: each would import PyTorch anew."""
+    pool = LocalPool()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pool, "close", lambda: None)
+        patch.setattr("flambe.experiment.session.make_pool", lambda settings, spec, count, root: pool)
+        yield
+    pool.close()
 
 
 @pytest.fixture(scope="module")
@@ -175,6 +194,71 @@ def test_a_scheduler_of_chapter_6(desk: Path) -> None:
     assert {row["step"] for row in summary.rows if row["stage"] == "b1"} <= {1, 2, 3}
     again, _ = _run(desk, _spec(desk, "001-6.6-scheduler", *changes))
     assert all(row["reused"] for row in again.rows)
+
+
+EMBEDDINGS = [("path/to/", "{desk}/"), ("TextField\n", "TextField\n        embeddings_format: glove\n")]
+PARAMS = [*OWN, ("!my_module", "!tiny")]
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "units"),
+    [
+        ("2-simple", [], {"dataset": 1}),
+        ("2.2-model", [], {"dataset": 1, "model": 3}),
+        ("2.2-link", [], {"dataset": 1, "model": 1}),
+        ("2.2-grid", [], {"encoder": 3}),
+        ("2.2-train", [], {"dataset": 1, "model": 3, "train": 3}),
+        ("6.3-grid", [], {"model": 3}),
+        ("6.3-values", PARAMS, {"a": 3, "b": 2}),
+        ("6.3-samples", PARAMS, {"a": 5, "b": 5, "c": 5}),
+        ("6.3-combined", [], {"model": 6}),
+        ("6.3-inheritance", [], {"dataset": 1, "model": 6, "trainer": 12, "evaluator": 12}),
+        ("6.5-link", EMBEDDINGS, {"field": 1}),
+        ("6.10-saved", [], {"b0": 1, "b1": 1}),
+        ("6.11-resume", [], {"dataset": 1, "model": 6, "trainer": 12, "other_trainer": 12}),
+        ("6.12-debug", [], {"dataset": 1}),
+    ],
+)
+def test_all_others_of_chapters_2_and_6(
+    desk: Path, name: str, changes: list[tuple[str, str]], units: dict[str, int]
+) -> None:
+    (desk / "embeddings.txt").write_text("good 1 0\nbad 0 1\n")
+    _, found = _run(desk, _spec(desk, f"001-{name}", *[(old, new.format(desk=desk)) for old, new in changes]))
+    assert found == units
+
+
+@pytest.fixture(scope="module")
+def bert(desk: Path) -> str:
+    """A BERT of two small layers, in place of ``bert-base-uncased``."""
+    transformers = pytest.importorskip("transformers")
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "film", "by", "good", "bad", "great", "poor"]
+    (desk / "vocab.txt").write_text("\n".join(words) + "\n")
+    sizes = {"hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
+    transformers.BertModel(transformers.BertConfig(vocab_size=len(words), **sizes)).save_pretrained(desk / "bert")
+    transformers.BertTokenizer(vocab=str(desk / "vocab.txt")).save_pretrained(desk / "bert")
+    return str(desk / "bert")
+
+
+@pytest.mark.parametrize(
+    ("name", "stages"),
+    [
+        ("15.3-full", "dataset teacher student finetune distill"),
+        ("15.1-dataset", "dataset"),
+        ("15.1-columns", "dataset"),
+        ("15.1-teacher", "dataset teacher"),
+        ("15.1-finetune", "dataset teacher finetune"),
+        ("15.2-student", "dataset student"),
+        ("15.2-fields", "dataset"),
+        ("15.2-distill", "dataset teacher student finetune distill"),
+    ],
+)
+def test_fine_tuning_and_distillation_of_chapter_15(desk: Path, bert: str, name: str, stages: str) -> None:
+    small = ("metric_fn: !Accuracy\n", "metric_fn: !Accuracy\n    max_steps: 1\n    iter_per_step: 1\n")
+    summary, units = _run(desk, _spec(desk, f"001-{name}", ("bert-base-uncased", bert), small))
+    assert units == dict.fromkeys(stages.split(), 1)
+    if "distill" in units:
+        needs = read_record(summary.run / "stages/distill/0/run.json", StageRecord).needs
+        assert set(needs) == {"dataset", "student", "finetune"}
 
 
 def test_a_script_with_a_grid_of_chapter_13(desk: Path) -> None:
