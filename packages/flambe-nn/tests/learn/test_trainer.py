@@ -113,12 +113,12 @@ class Diverging(nn.CrossEntropyLoss):
         return loss * (float("nan") if self.calls > 3 else 1)
 
 
-def test_one_line_tells_that_the_loss_is_nan(caplog: pytest.LogCaptureFixture) -> None:
+def test_one_line_tells_that_the_loss_is_nan(capsys: pytest.CaptureFixture[str]) -> None:
     trainer = make(loss_fn=Diverging(), max_steps=2, iter_per_step=5, log_interval=1)
     while trainer.run():
         pass
-    (line,) = [record.getMessage() for record in caplog.records if "NaN" in record.getMessage()]
-    assert line.startswith("Training/Loss is NaN at iteration 4. A smaller lr")
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "NaN" in line]
+    assert line.startswith("warning: Training/Loss is NaN at iteration 4. A smaller lr")
     assert line.endswith("stop_on_nan: true ends the run where this happens.")
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import math
 
+from flambe.cli.console import say
 from flambe.errors import RunFailed
-
-_logger = logging.getLogger(__name__)
 
 _REMEDY = "A smaller lr or max_grad_norm may help, unless the data holds NaN."
 
@@ -27,5 +25,4 @@ class NanWatch:
             raise RunFailed(f"{tag} is NaN at {when}", hint=_REMEDY)
         if not self._told:
             self._told = True
-            # Of a stage that is running, errors alone are shown beside its steps.
-            _logger.error("%s is NaN at %s. %s stop_on_nan: true ends the run where this happens.", tag, when, _REMEDY)
+            say(f"warning: {tag} is NaN at {when}. {_REMEDY} stop_on_nan: true ends the run where this happens.")
