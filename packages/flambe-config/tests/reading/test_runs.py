@@ -313,6 +313,7 @@ def test_artifacts_are_found_and_loaded_as_what_they_are(tmp_path: Path) -> None
     path = write_run(tmp_path, {})
     logger = Logger(unit_of(path))
     logger.log_artifact({"a": [1, 2]}, "sub/x.json", "json")
+    logger.log_artifact(1, "sub/deep.er/y.json", "json")
     logger.log_artifact({"b": 1}, "last_ckpt.pkl", "pickle", allow_pickle=True)
     (unit_of(path) / "artifacts" / "note.txt").write_text("hi")
     (unit_of(path) / "artifacts" / "raw.bin").write_bytes(b"\0")
@@ -321,12 +322,20 @@ def test_artifacts_are_found_and_loaded_as_what_they_are(tmp_path: Path) -> None
     assert row["artifact.json.sub/x.json"].load() == {"a": [1, 2]}
     assert row.artifact("note.txt").load() == "hi"
     assert row.artifact("raw.bin").load() == b"\0"
+    for column in ("artifact.json.sub.", "artifact.json.sub", "artifact.json.sub/", "artifact.json..sub"):
+        assert list(row[column]) == ["deep.er/y.json", "x.json"]
+        assert row[column]["x.json"].load() == {"a": [1, 2]}
+    assert list(row["artifact.json..sub.deep.er"]) == ["y.json"]
+    assert list(row["artifact.json."]) == ["sub/deep.er/y.json", "sub/x.json"]
     pickled = row["artifact.pickle."]["last_ckpt.pkl"]
     with pytest.raises(ProvenanceError, match="is a pickle, which runs code when it is read"):
         pickled.load()
     assert pickled.load(allow_pickle=True) == {"b": 1}
     with pytest.raises(NoSuchColumn):
         row.artifact("nothing")
+    for column in ("artifact.json.su", "artifact.json.sub.x", "artifact.jso", "artifact.json.sub.x.json"):
+        with pytest.raises(NoSuchColumn):
+            row[column]
     assert reader.fields["artifact.pickle.last_ckpt.pkl"] == "artifact"
 
 

@@ -80,6 +80,20 @@ class Row(Mapping[str, Any]):
                 return file
         raise NoSuchColumn(name, list(self._artifacts))
 
+    def _files_in(self, place: str) -> dict[str, RecordedArtifact]:
+        """Return all artifacts of a type (``pickle.``), or of a folder in it (``pickle.sub.dir.``), by their names there. mlxp writes the
+        latter ``pickle..sub.dir``.
+        """
+        found = {}
+        for file in self._artifacts.values():
+            if f"{place}.".startswith(f"{file.type}."):
+                folder = place.removeprefix(file.type).strip("./").replace("/", ".")
+                parts = file.name.split("/")
+                for depth in range(len(parts)):
+                    if ".".join(parts[:depth]) == folder:
+                        found["/".join(parts[depth:])] = file
+        return found
+
     def __getitem__(self, column: str) -> Any:
         name = ALIASES.get(column, column)
         if self._number is None and not is_detail(name) and (cell := self._known.cell(name)) is not MISSING:
@@ -92,9 +106,7 @@ class Row(Mapping[str, Any]):
         if name.startswith(ARTIFACT):
             if name in self._artifacts:
                 return self._artifacts[name]
-            # As mlxp writes it: all files of a type by their names.
-            kind = name.removeprefix(ARTIFACT).removesuffix(".")
-            if files := {file.name: file for file in self._artifacts.values() if file.type == kind}:
+            if files := self._files_in(name.removeprefix(ARTIFACT)):
                 return files
         elif is_detail(name):
             series = self.series
