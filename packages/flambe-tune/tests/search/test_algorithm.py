@@ -71,7 +71,7 @@ def test_a_grid_is_every_choice_once():
 )
 def test_a_budget_of_trials_is_spent(algorithm):
     trials = _run(algorithm(), NUMBERS)
-    assert len(trials) == 9
+    assert len({json.dumps(trial.params) for trial in trials.values()}) == len(trials) == 9
     assert trials == _run(algorithm(), NUMBERS)
 
 

@@ -79,7 +79,9 @@ def test_what_diverges_is_chosen_less_and_less(node, lower):
         adapter.result(index, 1, metric, lower_is_better=lower)
         adapter.complete(index, 2, metric, lower_is_better=lower)
     assert sum(bad[:10]) >= 3
-    assert sum(bad[20:]) <= 5  # half of them, where the search hears nothing
+    assert (
+        sum(bad[20:]) <= 6
+    )  # half of them, where the search hears nothing; a third of what a KDE chooses is drawn blindly
 
 
 @pytest.mark.slow

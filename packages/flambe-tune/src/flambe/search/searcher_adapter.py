@@ -316,7 +316,8 @@ def _sometimes_random(model: Any, share: float, seed: int) -> Any:
     from optuna.samplers import BaseSampler, RandomSampler
 
     luck = random.Random(seed)
-    blind = RandomSampler(seed=seed)
+    # Of another seed than the model, which would draw its first choices alike.
+    blind = RandomSampler(seed=luck.randrange(2**31))
 
     class Mixed(BaseSampler):
         def __init__(self) -> None:
