@@ -143,7 +143,7 @@ def test_a_text_file_of_ones_own(tmp_path: Path) -> None:
     text.unlink()
     assert torch.equal(flambe.load(str(tmp_path / "saved")).train[0][0], data.train[0][0]), "no file is read again"
     assert CorpusDataset(str(tmp_path / "more"), split_by_line=True).train.raw.tolist() == [["a four"], ["b four"]]
-    with pytest.raises(ConfigError, match=r"mine.txt does not exist. Written with `!file`"):
+    with pytest.raises(ConfigError, match=r"mine.txt does not exist"):
         CorpusDataset(str(text))
     text.write_bytes("é".encode("latin-1"))
     with pytest.raises(ConfigError, match=r"mine.txt:1 is not in utf-8: .*`encoding: latin-1`"):

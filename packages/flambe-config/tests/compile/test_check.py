@@ -292,8 +292,8 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("a.script=./trian.py", "there is no program ./trian.py in {cwd}, where the text of a script begins"),
-        ("a.script=!g [train, ./trian.py]", "there is no program ./trian.py in {cwd}, where the text of a script begins"),
+        ("a.script=./trian.py", "there is no program ./trian.py in {cwd}, where a relative path begins"),
+        ("a.script=!g [train, ./trian.py]", "there is no program ./trian.py in {cwd}, where a relative path begins"),
         ("a.script=!file ./trian.py", "there is no file {folder}/trian.py. Did you mean 'train.py'?"),
         ("a.metric_fn=read:scor", "read has no function 'scor', which metric_fn names. Did you mean 'score'?"),
         ("a.metric_fn=score", "metric_fn of Script is 'score'; expected module:function"),
@@ -301,7 +301,7 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 )  # fmt: skip
 def test_a_program_and_what_reads_its_metric_are_looked_for(program: Path, override: str, said: str) -> None:
     with pytest.raises(ConfigFaults) as caught:
-        compile_file(program, [override])
+        compile_file(program, [override], here=True)
     (fault,) = caught.value.faults
     assert fault.rule in ("missing-file", "missing-function")
     assert str(fault).endswith(said.format(cwd=Path.cwd(), folder=program.parent))
@@ -313,6 +313,76 @@ def test_a_program_beside_the_config_is_named_from_there(program: Path, capsys: 
     assert compile_file(program, ["a.script=!file ./train.py"]).stages[0].body["script"] == {
         "$file": str(program.parent / "train.py")
     }
+    assert capsys.readouterr().err == ""
+
+
+READER = """
+from collections.abc import Sequence
+from flambe import Component
+from flambe.build import InputPath
+
+class Reader(Component):
+    def __init__(self, path: InputPath | Sequence[str], more: list[InputPath] | None = None, other: str = ""):
+        self.path = path
+"""
+
+
+@pytest.fixture
+def reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A config whose only stage is a class that reads files, beside some of them; the working folder is another."""
+    folder = tmp_path / "configs"
+    folder.mkdir()
+    (folder / "reading.py").write_text(READER)
+    (folder / "beside.tsv").touch()
+    (tmp_path / "cwd").mkdir()
+    monkeypatch.chdir(tmp_path / "cwd")
+    Path("words.tsv").touch()
+    text = "reading: ./reading.py\n---\n!Experiment\npipeline:\n  a: !reading.Reader {path: words.tsv, other: no.tsv}\n"
+    (folder / "e.yaml").write_text(text)
+    return folder / "e.yaml"
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("a.path=wrods.tsv", "there is no wrods.tsv in {cwd}, where a relative path begins. Did you mean 'words.tsv'?"),
+        ("a.path=!g [words.tsv, wrods.tsv]", "there is no wrods.tsv in {cwd}, where a relative path begins. Did you mean 'words.tsv'?"),
+        ("+a.more=[words.tsv, far.tsv]", "there is no far.tsv in {cwd}, where a relative path begins"),
+        ("a.path=/nowhere/far.tsv", "there is no /nowhere/far.tsv. There is no folder /nowhere."),
+        ("a.path=beside.tsv", "there is no beside.tsv in {cwd}, where a relative path begins. From the folder of this file, wherever it is "
+         "run: !file beside.tsv"),
+    ],
+)  # fmt: skip
+def test_files_to_read_are_looked_for(
+    reading: Path, capsys: pytest.CaptureFixture[str], override: str, said: str
+) -> None:
+    """They may be on the machine that runs it: an error is what is missing where it is run."""
+    compile_file(reading, [override])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("warning: ")
+    assert line.endswith(said.format(cwd=Path.cwd()))
+    with pytest.raises(ConfigFaults) as caught:
+        compile_file(reading, [override], here=True)
+    (fault,) = caught.value.faults
+    assert fault.rule == "missing-file"
+    assert f"warning: {fault}" == line
+
+
+@pytest.mark.parametrize(
+    "override", ["a.path=https://x.org/far.tsv", "a.path=package:other/far.tsv", "a.other=far.tsv"]
+)
+def test_what_is_no_file_of_this_machine_is_not_looked_for(
+    reading: Path, capsys: pytest.CaptureFixture[str], override: str
+) -> None:
+    compile_file(reading, [override], here=True)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_file_may_be_made_by_an_earlier_stage(reading: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    reading.write_text(reading.read_text() + "  b: !reading.Reader {path: made.tsv, more: [word.tsv]}\n")
+    with pytest.raises(ConfigFaults, match="there is no word.tsv in .* Did you mean 'words.tsv'"):
+        compile_file(reading, here=True)
+    compile_file(reading, ["b.more=[made.tsv]"], here=True)
     assert capsys.readouterr().err == ""
 
 

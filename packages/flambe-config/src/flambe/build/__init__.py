@@ -10,6 +10,7 @@ __all__ = [
     "BuildError",
     "Component",
     "FunctionCallLink",
+    "InputPath",
     "Link",
     "LinkError",
     "LoadError",
@@ -45,6 +46,7 @@ __getattr__ = lazily(
         "BuildError": "builder",
         "Component": "component",
         "FunctionCallLink": "link",
+        "InputPath": "input_path",
         "Link": "link",
         "LinkError": "link",
         "LoadError": "state",
@@ -79,6 +81,7 @@ if TYPE_CHECKING:
     from flambe.build.builder import BuildError, build, evaluate
     from flambe.build.component import Component, dynamic_component, make_component
     from flambe.build.encoding import State
+    from flambe.build.input_path import InputPath
     from flambe.build.link import FunctionCallLink, Link, LinkError, MalformedLinkError, UnpreparedLinkError
     from flambe.build.loading import load_component
     from flambe.build.registrable import (

@@ -114,7 +114,7 @@ def run(
         raise UsageError("--debug works on this machine only", hint="Leave out --cluster.")
     if plan and cluster is not None:
         raise UsageError("--plan looks at the results on this machine", hint="Leave out --cluster.")
-    spec = compile_file(file, overrides, argv=sys.argv, install=install_extensions)
+    spec = compile_file(file, overrides, argv=sys.argv, install=install_extensions, here=cluster is None)
     spec.debug = spec.debug or debug
     amounts = {kind: n for kind, n in (("cpus", num_cpus), ("gpus", num_gpus)) if n is not None}
     if amounts:

@@ -29,7 +29,10 @@ class Body(NamedTuple):
 
 
 class Checker:
-    """Checks the bodies of one config. places, keys: JSON path → where a value and its key were written."""
+    """Checks the bodies of one config. places, keys: JSON path → where a value and its key were written.
+
+    paths: JSON path → value and type of arguments that may name files to read.
+    """
 
     def __init__(self, library: Library, places: dict[Where, Position], keys: dict[Where, Position]) -> None:
         self._library = library
@@ -40,6 +43,7 @@ class Checker:
         self.faults: list[ConfigError] = Faults()
         self._faulty: set[Where] = set()
         self.warnings: list[Notice] = []
+        self.paths: dict[Where, tuple[Any, Type]] = {}
 
     def check(self, bodies: Sequence[Body], names: Sequence[str] = ()) -> None:
         """Check every ``$new`` and every ``$link`` of ``bodies``; names: what else a link could have meant."""
@@ -179,6 +183,8 @@ class Checker:
         self, at: Where, value: Any, parameter: Parameter, name: str, config: Where | None, stages: Sequence[str]
     ) -> Iterator[_ArgumentFault]:
         """Yield what does not fit. config: the path of the component as people write it, None outside of stages."""
+        if isinstance(value, str | list | dict) and "InputPath" in str(parameter.type):
+            self.paths[at] = (value, parameter.type)
         for below, part, type_ in misfits(value, parameter.type, kinds=self.kinds):
             place = (*at, *below)
             # The values that !s drew stand where it stands: they are wrong in the same way, which is said once.

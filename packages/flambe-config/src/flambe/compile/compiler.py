@@ -76,9 +76,15 @@ class Compiled(NamedTuple):
 
 
 def compile_file(
-    path: str | os.PathLike[str], overrides: Sequence[str] = (), *, argv: Sequence[str] = (), install: bool = False
+    path: str | os.PathLike[str],
+    overrides: Sequence[str] = (),
+    *,
+    argv: Sequence[str] = (),
+    install: bool = False,
+    here: bool = False,
 ) -> Spec:
-    """Compile a YAML file (``-`` is stdin). install: fetch and install the extensions that its header names.
+    """Compile a YAML file (``-`` is stdin). install: fetch and install the extensions that its header names. here: it is run on this
+    machine, so that files which are not there are faults and no warnings.
 
     Raises ``ConfigFaults`` with every fault and its position, ``ConfigError`` for a file that cannot be read.
     """
@@ -86,7 +92,8 @@ def compile_file(
 
     file = os.fspath(path)
     text = read_text(file, what="config", largest=LARGEST)
-    return compile_text(text, name=name_of(file), file=file, overrides=overrides, argv=argv, install=install)
+    name = name_of(file)
+    return compile_text(text, name=name, file=file, overrides=overrides, argv=argv, install=install, here=here)
 
 
 def name_of(file: str) -> str:
@@ -105,13 +112,18 @@ def compile_text(
     overrides: Sequence[str] = (),
     argv: Sequence[str] = (),
     install: bool = False,
+    here: bool = False,
 ) -> Spec:
     """Compile a YAML text. name: of the run, where the text gives none. file: what positions call it, and where
     relative paths start. Raises as ``compile_file``; warnings go to stderr.
     """
     compiled = compile_whole(text, name=name, file=file or f"<{name}>", overrides=overrides, argv=argv, install=install)
+    missing = [one for one in compiled.warnings if here and one.rule == "missing-file"]
     for warning in compiled.warnings:
-        say(f"warning: {warning}")
+        if warning not in missing:
+            say(f"warning: {warning}")
+    if missing:
+        raise ConfigFaults([ConfigError(one.what, rule=one.rule, position=one.position) for one in missing])
     if compiled.follows:
         raise compiled.undecided()
     return compiled.spec

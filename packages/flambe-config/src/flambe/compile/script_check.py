@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from flambe.errors import did_you_mean, near_file
+from flambe.compile.path_check import tell_missing
+from flambe.errors import did_you_mean
 from flambe.spec.nodes import GRID, NEW, SCRIPT, Stage, kind_of
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def check_scripts(stages: Sequence[Stage], checker: Checker, library: Library, f
             continue
         at: Where = ("stages", index, "body")
         for place, script in _texts(stage.body.get("script"), (*at, "script")):
-            _program(script, place, checker, folder)
+            _program(script, place, stages, checker, folder)
         for place, function in _texts(stage.body.get("metric_fn"), (*at, "metric_fn")):
             _function(function, place, checker, library)
 
@@ -35,16 +35,10 @@ def _texts(node: Any, at: Where) -> Iterator[tuple[Where, str]]:
             yield from _texts(option, (*at, GRID, index))
 
 
-def _program(script: str, at: Where, checker: Checker, folder: str) -> None:
-    path = os.path.expanduser(script)
-    # An absolute one may be of another machine, a module of another environment.
-    if not (script.endswith(".py") or "/" in script) or os.path.isabs(path) or os.path.isfile(path):
-        return
-    what = f"there is no program {script} in {os.getcwd()}, where the text of a script begins"
-    if os.path.isfile(os.path.join(folder, path)):
-        checker.warn(at, "missing-file", f"{what}. From the folder of this file, wherever it is run: !file {script}")
-    else:
-        checker.fault(at, "missing-file", what, hint=near_file(os.path.abspath(path)))
+def _program(script: str, at: Where, stages: Sequence[Stage], checker: Checker, folder: str) -> None:
+    # A module may be one of another environment.
+    if script.endswith(".py") or "/" in script:
+        tell_missing(script, at, stages, checker, folder, what=f"there is no program {script}")
 
 
 def _function(target: str, at: Where, checker: Checker, library: Library) -> None:

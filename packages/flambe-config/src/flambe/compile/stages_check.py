@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def check_stages(spec: Spec, checker: Checker, library: Library, folder: str) -> None:
-    """Note what is wrong with what is said of stages, and with programs. folder: of the YAML file, or the working folder."""
+    """Note what is wrong with what is said of stages, with files that they read, and with programs. folder: of the YAML file, or the working folder."""
     if any(stage.reduce for stage in spec.stages):
         from flambe.compile.reduce_check import check_reduced
 
@@ -21,6 +21,10 @@ def check_stages(spec: Spec, checker: Checker, library: Library, folder: str) ->
         from flambe.compile.deciding_check import check_deciding
 
         check_deciding(spec, checker)
+    if checker.paths:
+        from flambe.compile.path_check import check_paths
+
+        check_paths(spec.stages, checker, library, folder)
     if any(stage.body.get(NEW) == SCRIPT for stage in spec.stages):
         from flambe.compile.script_check import check_scripts
 

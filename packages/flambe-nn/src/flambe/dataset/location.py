@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-from flambe.errors import ConfigError
+from flambe.errors import ConfigError, near_file
 
 PACKAGE = "package:"
 
@@ -33,13 +33,14 @@ def locate(path: str) -> Path:
     for place in places:
         if place.exists():
             return place
+    hint: str | None
     if path.startswith(PACKAGE):
         hint = "Is it another version of the package?"
     elif places[0].is_absolute():
-        hint = "Written with `!file`, it is looked for before anything runs"
+        hint = near_file(str(places[0]))
     else:
         hint = (
             f"A relative path is looked for in the current folder, {Path.cwd()}. Written `!file ./{path.removeprefix('./')}` it begins at "
-            "the YAML file, and is looked for before anything runs"
+            "the YAML file"
         )
     raise ConfigError(f"{path} does not exist", hint=hint)

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 
+from flambe.build.input_path import InputPath
 from flambe.build.registrable import registrable_factory
 from flambe.dataset.column import ListColumn, column_from_state
 from flambe.dataset.dataset import Dataset
@@ -101,9 +102,9 @@ class TabularDataset(Dataset):
     @classmethod
     def from_path(
         cls,
-        train_path: str,
-        val_path: str | None = None,
-        test_path: str | None = None,
+        train_path: InputPath,
+        val_path: InputPath | None = None,
+        test_path: InputPath | None = None,
         sep: str | None = "\t",
         header: str | int | None = "infer",
         columns: list[str] | list[int] | None = None,
@@ -144,8 +145,8 @@ class TabularDataset(Dataset):
     @classmethod
     def autogen(
         cls,
-        data_path: str,
-        test_path: str | None = None,
+        data_path: InputPath,
+        test_path: InputPath | None = None,
         seed: int | None = None,
         test_ratio: float | None = 0.2,
         val_ratio: float | None = 0.2,
@@ -343,7 +344,7 @@ def _as_array(rows: Iterable[Iterable[Any]], split: str) -> npt.NDArray[np.objec
         return rows
     if isinstance(rows, np.ndarray):
         rows = rows.tolist()  # Python numbers and text, which compare and save as themselves
-    listed = list(rows)
+    listed: list[Any] = list(rows)
     if set(map(type, listed)) != {tuple}:
         for row in listed:
             if isinstance(row, (str, bytes)) or not isinstance(row, Iterable):

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from flambe.build.input_path import InputPath
 from flambe.cli.console import say
 from flambe.dataset.column import DenseColumn, RaggedColumn, offsets_of
 from flambe.errors import did_you_mean
@@ -39,7 +40,7 @@ class LabelField(Field):
     reads_text = True
 
     def __init__(
-        self, one_hot: bool = False, multilabel_sep: str | None = None, labels: Sequence[str] | str | None = None
+        self, one_hot: bool = False, multilabel_sep: str | None = None, labels: Sequence[str] | InputPath | None = None
     ) -> None:
         self.one_hot = one_hot
         self.multilabel_sep = multilabel_sep

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from flambe.build.input_path import InputPath
 from flambe.build.registrable import registrable_factory
 from flambe.dataset.column import RaggedColumn, offsets_of
 from flambe.dataset.raw import TextArray
@@ -68,7 +69,7 @@ class TextField(Field):
         unk_token: str | None = "<unk>",  # noqa: S107
         sos_token: str | None = None,
         eos_token: str | None = None,
-        embeddings: str | None = None,
+        embeddings: InputPath | None = None,
         embeddings_format: EmbeddingsFormat = "glove",
         embeddings_binary: bool = False,
         unk_init_all: bool = False,
@@ -76,7 +77,7 @@ class TextField(Field):
         max_seq_len: int | None = None,
         truncate_end: bool = False,
         additional_special_tokens: Sequence[str] | None = None,
-        vocabulary: Sequence[str] | str | None = None,
+        vocabulary: Sequence[str] | InputPath | None = None,
     ) -> None:
         around = (sos_token is not None) + (eos_token is not None)
         if max_seq_len is not None and max_seq_len <= around:
@@ -116,7 +117,7 @@ class TextField(Field):
     @classmethod
     def from_embeddings(
         cls,
-        embeddings: str,
+        embeddings: InputPath,
         embeddings_format: EmbeddingsFormat = "glove",
         embeddings_binary: bool = False,
         unk_init_all: bool = False,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from flambe.build.input_path import InputPath
 from flambe.dataset.encoding import wrong_encoding
 from flambe.dataset.table_file import files_of
 from flambe.dataset.tabular import TabularDataset, Transform
@@ -62,9 +63,9 @@ class CorpusDataset(Corpus):
 
     def __init__(
         self,
-        train_path: str,
-        val_path: str | None = None,
-        test_path: str | None = None,
+        train_path: InputPath,
+        val_path: InputPath | None = None,
+        test_path: InputPath | None = None,
         encoding: str = "utf-8",
         split_by_line: bool = False,
         end_of_line_token: str | None = None,

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from flambe.build.input_path import InputPath
 from flambe.build.registrable import registrable_factory
 from flambe.dataset.array import ArrayDataset, draw
 from flambe.dataset.location import locate
@@ -94,10 +95,10 @@ class MNISTDataset(ArrayDataset):
     @classmethod
     def from_path(
         cls,
-        train_images_path: str,
-        train_labels_path: str,
-        test_images_path: str,
-        test_labels_path: str,
+        train_images_path: InputPath,
+        train_labels_path: InputPath,
+        test_images_path: InputPath,
+        test_labels_path: InputPath,
         val_ratio: float | None = 0.2,
         seed: int | None = None,
     ) -> Self:
