@@ -202,19 +202,22 @@ def test_c9_11_odd_values_are_written_repeated_and_queried(project: Any) -> None
     assert json.dumps(seen) in again.stderr
     one, two = ((project.root(number) / "config.yml").read_bytes() for number in (0, 1))
     assert one == two
-    for query in ("config.a == 'METRIC'", "config.lr == 1", "`config.key-0` == 1", "config.price == '$HOME {lr} !P'"):
-        rows = list(Reader(str(project.folder / "logs")).rows(query))
+    for query in (
+        "config.a == 'METRIC' & config.b == 'ARTIFACT'", "config.lr == 1", "`config.key-0` == 1", "config.price == '$HOME {lr} !P'",
+        "config.3 == 'three'", "has(config.empty) & config.maps is not null & ~config.maps == 1",
+    ):  # fmt: skip
+        rows = Reader(project.folder / "logs").filter(query)
         assert len(rows) == 2, query
+    assert (rows[0]["config.empty"], rows[0]["config.maps"]) == ({}, [{"x": 1}, {"y": []}])
 
 
 def test_c9_12_an_exponent_is_a_number_everywhere(project: Any) -> None:
     project.main("print(type(ctx.config.lr).__name__, ctx.config.lr)", config="lr: 1e-3\n")
-    spellings: list[tuple[str, ...]] = [(), ("lr=1e-3",), ("--lr", "1e-3"), ("--lr=1e-3",), ("+lr=1e-3",)]
-    for words in spellings:
-        assert project.start(*words, "__run__.__name__=r-{lr}").stdout == "float 0.001\nreturned None\n"
+    for words in ("", "lr=1e-3", "--lr 1e-3", "--lr=1e-3", "+lr=1e-3", "++lr=1e-3"):
+        assert project.start(*words.split(), "__run__.__name__=r-{lr}").stdout == "float 0.001\nreturned None\n"
     names = [path.name for path in (project.folder / "logs").iterdir()]
     assert names == ["r-0.001"]
-    assert len(list(Reader(str(project.folder / "logs")).rows("config.lr == 1e-3 & config.lr < 1e-2"))) == 5
+    assert len(list(Reader(str(project.folder / "logs")).rows("config.lr == 1e-3 & config.lr < 1e-2"))) == 6
 
 
 def test_c9_17_a_moved_output_folder_is_as_good(project: Any) -> None:

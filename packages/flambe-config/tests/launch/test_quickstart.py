@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +56,11 @@ def test_the_page_as_it_is_written(project: Any) -> None:
         "configs/config.yaml",
     }
     assert shown("6", "10.0") in (runs / "exp.1/outputs.log").read_text()
+    # Its config runs without the program that calls it, too.
+    settings = ["+__run__.__main__=main:my_task", "+__run__.__name__=my_task", "+__run__.__output_dir__=logs"]
+    again = ["run", "configs/config.yaml", *settings, "optimizer.lr=10.", "model.num_layers=6"]
+    subprocess.run([sys.executable, "-m", "flambe.cli.umbrella", *again], cwd=project.folder, check=True)
+    assert (runs / "exp.2/config.yml").read_bytes() == (runs / "exp.1/config.yml").read_bytes()
 
 
 def test_the_config_is_made_where_there_is_none(project: Any) -> None:
