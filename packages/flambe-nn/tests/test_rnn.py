@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -185,15 +188,63 @@ def test_without_sru_the_install_line_is_named(monkeypatch: pytest.MonkeyPatch) 
     RNNEncoder(6, 8, rnn_type="gru")
 
 
-def test_a_build_that_was_killed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    lock = tmp_path / "sru_cpu" / "lock"
-    lock.parent.mkdir()
+@pytest.fixture
+def lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The lock that torch makes while it builds sru, which is not installed then."""
+    lock = tmp_path / "py311_cpu" / "sru_cpu" / "lock"
+    lock.parent.mkdir(parents=True)
     lock.touch()
-    os.utime(lock, (0, 0))
     monkeypatch.delitem(sys.modules, "sru", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [WithoutSru(), *sys.meta_path])
     monkeypatch.setenv("TORCH_EXTENSIONS_DIR", str(tmp_path))
-    with pytest.raises(ConfigError, match=rf"a build of it was interrupted.*remove {lock}"):
+    return lock
+
+
+class WithoutSru:
+    """A finder that refuses sru."""
+
+    def find_spec(self, name: str, *_: Any) -> None:
+        if name == "sru":
+            raise ImportError(f"no {name}")
+
+
+def test_the_lock_of_a_build_that_was_killed_is_taken_away(lock: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    os.utime(lock, (0, 0))
+    with pytest.raises(ConfigError, match="SRU cannot be used: no sru"):
         RNNEncoder(6, 8, rnn_type="sru")
+    assert list(lock.parent.iterdir()) == []
+    assert re.fullmatch(
+        r"warning: a build of SRU was interrupted \d+ minutes ago; it begins anew\n", capsys.readouterr().err
+    )
+
+
+def test_a_build_that_goes_on_is_waited_for_however_old_it_is(lock: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    os.utime(lock, (0, 0))
+    handle = os.open(lock, os.O_RDONLY)
+    ended: list[float] = []
+
+    def end() -> None:
+        ended.append(time.monotonic())
+        lock.unlink()
+        os.close(handle)
+
+    threading.Timer(0.3, end).start()
+    with pytest.raises(ConfigError, match="no sru"):
+        RNNEncoder(6, 8, rnn_type="sru")
+    assert ended
+    assert capsys.readouterr().err == ""
+
+
+def test_a_build_that_nobody_is_seen_at_is_waited_for_and_told(
+    lock: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be of another machine that shares the folder."""
+    monkeypatch.setattr("flambe.nn.build_lock._LIMIT_S", 0.3)
+    with pytest.raises(ConfigError, match="no sru"):
+        RNNEncoder(6, 8, rnn_type="sru")
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.endswith(f"waiting for 0 s at most. If that build was killed, remove {lock}")
+    assert second.endswith("it begins anew")
 
 
 def test_sru_is_imported_only_where_it_is_used() -> None:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-import time
 import warnings
 from pathlib import Path
 from types import ModuleType
 
 from flambe.errors import ConfigError
-
-BUILD_LIMIT_S = 300.0
+from flambe.nn.build_lock import wait_for_build
 
 
 def import_sru() -> ModuleType:
@@ -20,11 +18,11 @@ def import_sru() -> ModuleType:
 
     Raises
     ------
-    ConfigError: it is not installed, it cannot be compiled here, or an earlier compilation was killed half-way.
+    ConfigError: it is not installed, or cannot be compiled here.
     """
     if "sru" in sys.modules:
         return sys.modules["sru"]
-    _refuse_a_dead_build()
+    _wait_for_other_builds()
     path = os.environ.get("PATH", "")
     # torch wants `ninja` on PATH even for what is compiled already, and a venv that is not activated is not there.
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), path])
@@ -46,17 +44,8 @@ def import_sru() -> ModuleType:
     return sru
 
 
-def _refuse_a_dead_build() -> None:
-    """A build that was killed leaves a lock, for which every later import would wait without end."""
+def _wait_for_other_builds() -> None:
     home = os.environ.get("TORCH_EXTENSIONS_DIR")
     root = Path(home) if home else Path.home() / ".cache" / "torch_extensions"
     for lock in (*root.glob("sru_c*/lock"), *root.glob("*/sru_c*/lock")):
-        try:
-            age_s = time.time() - lock.stat().st_mtime
-        except OSError:
-            continue
-        if age_s > BUILD_LIMIT_S:
-            raise ConfigError(
-                f"SRU cannot be used: a build of it was interrupted {age_s / 60:.0f} minutes ago",
-                hint=f"If nothing is building it now, remove {lock}",
-            )
+        wait_for_build(lock, "SRU")
