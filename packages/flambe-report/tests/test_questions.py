@@ -314,8 +314,8 @@ def test_the_rest_of_a_run_that_was_being_deleted_goes(tmp_path: Path, monkeypat
     assert [place.name for place in path.parent.iterdir()] == ["exp.1"]
 
 
-def test_code_that_no_run_shares_any_more_goes(tmp_path: Path) -> None:
-    home, long_ago = tmp_path / "logs", time.time() - 2 * LEFT_AFTER_S
+def test_what_lies_beside_runs_goes_when_none_needs_it(tmp_path: Path) -> None:
+    home, torn, long_ago = tmp_path / "logs", tmp_path / "logs/exp.7", time.time() - 2 * LEFT_AFTER_S
     for number, name in enumerate(("used", "new", "old")):
         path = trained(tmp_path, number, 10, 0.1, 0)
         (home / ".code" / name).mkdir(parents=True)
@@ -331,25 +331,33 @@ def test_code_that_no_run_shares_any_more_goes(tmp_path: Path) -> None:
         shutil.rmtree(home / f"exp.{number}")
 
     def told(*words: str) -> dict[str, tuple[str, str]]:
-        rows = map(json.loads, report("gc", *words).stdout.splitlines())
+        rows = [json.loads(line) for line in report("gc", *words).stdout.splitlines()]
+        there = sum(file.stat().st_size for file in Path(words[0]).rglob("*") if file.is_file())
+        if "--dry-run" not in words:  # every byte is accounted for
+            assert sum(row["bytes"] for row in rows if row["action"] == "keep") == there - 2 * torn.is_dir()
         return {
-            row["path"].removeprefix(".code/"): (row["action"], row["why"]) for row in rows if row["what"] == "code"
+            str(Path(row["run"], row["path"]).relative_to(home)): (row["action"], row["why"])
+            for row in rows
+            if row["what"] in ("code", "list")
         }
 
+    (home / ".finished").write_bytes(b"z" * 100)
+    (home / "DEBUG").mkdir()
+    (home / "DEBUG/.finished").write_bytes(b"z")
     stays = {
-        **dict.fromkeys(("used", "used.files"), ("keep", "the code of 1 run")),
-        **dict.fromkeys(("new", "new.files"), ("keep", "no run has it, but one may be about to begin")),
+        ".finished": ("keep", "tells tables of 1 run"),
+        **dict.fromkeys((".code/used", ".code/used.files"), ("keep", "the code of 1 run")),
+        **dict.fromkeys((".code/new", ".code/new.files"), ("keep", "no run has it, but one may be about to begin")),
     }
-    goes = dict.fromkeys(("old", "old.files"), ("remove", "no run has it any more"))
+    goes = dict.fromkeys((".code/old", ".code/old.files", "DEBUG/.finished"), ("remove", "no run has it any more"))
     assert told(str(home), "--dry-run") == stays | goes
     assert told(str(home / "exp.0")) == {}
-    torn = home / "exp.7"
     torn.mkdir()
-    (torn / "run.json").write_text("{")
-    assert told(str(home))["old"] == ("keep", "it may be the code of a run that cannot be read")
+    (torn / "run.json").write_text("{{")
+    assert told(str(home))[".code/old"] == ("keep", "it may be of a run that cannot be read")
     shutil.rmtree(torn)
-    assert told(str(tmp_path))["old"] == ("removed", "no run has it any more")
-    assert sorted(path.name for path in (home / ".code").iterdir()) == sorted(stays)
+    assert told(str(tmp_path))[".code/old"] == ("removed", "no run has it any more")
+    assert sorted(path.name for path in (home / ".code").iterdir()) == ["new", "new.files", "used", "used.files"]
 
 
 def test_shared_bytes_are_told_apart(tmp_path: Path) -> None:

@@ -268,15 +268,15 @@ def gc(paths: tuple[str, ...], dry_run: bool, form: str | None) -> None:
     kill, and code that runs shared and none has any more. Results, logs and code stay, and so does everything of a run that
     is going on.
     """
+    from flambe.report.beside import collect_beside
     from flambe.report.garbage import collect, collect_half_deleted
     from flambe.report.rows import write_rows
-    from flambe.report.shared_trees import collect_trees
 
     reader, _ = _open(paths)
     parts = [one for run in reader for one in collect(run, dry_run=dry_run)]
     parts += [one for path in paths for one in collect_half_deleted(Path(path), dry_run=dry_run)]
     whole = not reader.problems
-    parts += [one for path in paths for one in collect_trees(Path(path), reader, whole=whole, dry_run=dry_run)]
+    parts += [one for path in paths for one in collect_beside(Path(path), reader, whole=whole, dry_run=dry_run)]
     found = [one.row(done=not dry_run) for one in parts]
     _tell_problems(reader, found=bool(found))
     shown = ("run", "path", "what", "bytes", "shared", "action", "why")
