@@ -91,6 +91,28 @@ def test_a_gaussian_process_needs_few_choices():
     assert sum(losses[8:]) < 0.5 * sum(losses[:6])
 
 
+@pytest.mark.parametrize(
+    ("target", "module", "given"),
+    [
+        ("hyperopt:HyperOptSearch", "hyperopt", {}),
+        ("bohb:TuneBOHB", "hpbandster", {}),
+        ("ax:AxSearch", "ax", {}),
+        ("bayesopt:BayesOptSearch", "bayes_opt", {}),
+        ("nevergrad:NevergradSearch", "nevergrad", {"optimizer": "OnePlusOne"}),
+        ("zoopt:ZOOptSearch", "zoopt", {}),
+        ("hebo:HEBOSearch", "hebo", {}),
+    ],
+)
+def test_every_searcher_whose_library_is_installed(target, module, given):
+    pytest.importorskip(module)
+    node = {"$new": f"ray.tune.search.{target}", "trial_budget": 24, **given}
+    two = {name: FLAT[name] for name in ("$new", "lr", "shift")}
+    found = _search(node, two, 24)  # one of these fails
+    losses = [loss for loss, _ in found]
+    assert sum(sorted(losses[12:])[:3]) < sum(sorted(losses[:12])[:3])
+    assert found == _search(node, two, 24)
+
+
 @pytest.mark.parametrize("at_once", [1, 2, 5])
 def test_zoopt_makes_as_many_choices_as_it_may(at_once):
     pytest.importorskip("zoopt")

@@ -43,7 +43,7 @@ _ZOOPT = "ZOOptSearch"
 _LEAST_OF_ZOOPT = 3
 """Choices below which ZOOpt ends the process."""
 _DRAWS_OF_ZOOPT = 100
-_WAITS_FOR_ALL = frozenset({_ZOOPT})
+_WAITS_FOR_ALL = frozenset({_ZOOPT, "BayesOptSearch"})
 """What waits for the result of a choice that failed, for ever: it is told the worst one so far, or none."""
 
 
