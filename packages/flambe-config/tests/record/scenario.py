@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import tempfile
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import flambe
 from flambe.errors import FlambeError
+from flambe.reading.reader import Reader
 from flambe.record.artifacts import Artifacts
 from flambe.record.layout import RunPaths
 from flambe.record.ledger import fold, read_events
 from flambe.record.metrics import read_metrics
-from flambe.record.run import COMPLETE, FAILED, RunRecord, StageRecord, read_record
+from flambe.record.run import COMPLETE, FAILED, RUNNING, RunRecord, StageRecord, read_record
 from flambe.spec.digest import file_digest
 
 
@@ -68,6 +71,27 @@ def result_of(root: Path) -> Any:
     return record.result_digest, counts, written, listed
 
 
+def look_as_stranger(place: Path, but: Collection[str] = ()) -> None:
+    """Who believes the lists of finished runs is told what who reads each run is told. but: runs that may be told of otherwise."""
+    if not place.exists():
+        return
+    with tempfile.TemporaryDirectory() as cache:
+        told = [_rows(Reader(place, index=index), but) for index in (cache, None)]
+    assert told[0] == told[1]
+
+
+def _rows(reader: Reader, but: Collection[str]) -> list[Any]:
+    metrics = [name for name, kind in reader.fields.items() if kind == "metric"]
+    found = []
+    for row in [*reader.select(), *reader.select(units=True)]:
+        cells = dict(row.cells)
+        if cells.get("info.status") == RUNNING:
+            cells.pop("seconds", None)  # until now
+        if cells["run"] not in but:
+            found.append((cells, {name: row.get(name) for name in metrics}))
+    return found
+
+
 def look_at_runs(place: Path, name: str = "toy") -> None:
     """Every run can be read: each file is whole or not there, and what the ledger calls done is done."""
     for root in sorted((place / name).glob("exp.*")):
@@ -89,14 +113,18 @@ def look_at_runs(place: Path, name: str = "toy") -> None:
             assert read_record(done.record, StageRecord).status == COMPLETE, unit
             if done.checkpoint.exists():
                 flambe.load(done.checkpoint, extensions=["toyext"])
+    look_as_stranger(place)
 
 
-def look_at_torn(place: Path, name: str = "toy") -> None:
+def look_at_torn(place: Path) -> None:
     """Whatever is torn is told as such."""
-    import contextlib
-
-    for root in (place / name).glob("exp.*"):
+    began_again: list[str] = []
+    for ledger in place.rglob("ledger.jsonl"):
         with contextlib.suppress(FlambeError):
-            read_events(RunPaths(root).ledger)
+            events = read_events(ledger)
+            # Its record may be the one of its end before, and then so is what a list says.
+            if events and events[-1]["event"] != "close":
+                began_again.append(str(ledger.parent))
         with contextlib.suppress(FlambeError, FileNotFoundError):
-            read_record(root / "run.json", RunRecord)
+            read_record(ledger.with_name("run.json"), RunRecord)
+    look_as_stranger(place, but=began_again)
