@@ -27,6 +27,7 @@ TEST_TOOLS = (
     "pytest-xdist",
     "hypothesis",
     "nltk",
+    "hyperopt",
     "moto[server]",
     "playwright",
     "scikit-learn",

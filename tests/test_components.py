@@ -280,7 +280,7 @@ def generated() -> str:
         "ray",
         "Their arguments are Tune's; `metric`, `mode` and `time_attr` are set by flambe. `flambe-tune` drives `!ray.FIFOScheduler`, "
         "`!ray.ASHAScheduler`, `!ray.HyperBandScheduler`, `!ray.MedianStoppingRule` and `!ray.PopulationBasedTraining`, and every "
-        "`!ray.…Search` whose library is installed (Optuna in the tests; HyperOpt, Nevergrad, TuneBOHB, HEBO, Ax 0.5 and bayesian-optimization by hand); it refuses the others with the reason. A search takes "
+        "`!ray.…Search` whose library is installed (Optuna and HyperOpt in the tests; Nevergrad, TuneBOHB, HEBO, Ax 0.5 and bayesian-optimization by hand); it refuses the others with the reason. A search takes "
         "`trial_budget` and `max_concurrent` beside its own arguments: see [algorithms](spec.md#algorithms).",
     )
     return "\n".join(lines).rstrip() + "\n"

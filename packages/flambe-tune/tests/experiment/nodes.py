@@ -9,8 +9,8 @@ Each machine is made of namespaces and has its own disk (``ray_nodes``); needs r
 - any process of the Ray node of machine 2 or 3, or all of them; the node joins again within seconds,
 - any process of the Ray's head, or all of them; then the command has to end, and is given again when the Ray is there anew.
 
-After each kill the ledger accounts for every unit. After each end of a command its workers are gone: within 5 s on its own machine,
-within 15 s on others; those that are just starting when they have started, and where Ray's head is lost, when Ray gives up.
+After each kill the ledger accounts for every unit. After each end of a command its workers are gone, those that were just starting too,
+and whatever else is lost: within 5 s on its own machine, within 15 s on others. Spare workers of Ray are not the command's (``RayNodes.ours``).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 from kills import TOY, children, store
-from ray_nodes import WORKER, RayNodes
+from ray_nodes import WORKER, RayNodes, name_of
 
 from flambe.record.layout import RunPaths
 from flambe.record.ledger import LedgerState, fold, read_events
@@ -40,9 +40,7 @@ KINDS = {"command": 6, "worker": 14, "part of a node": 5, "node": 6, "part of th
 """How often each kill is drawn."""
 STUCK_S = 150.0
 GONE_S = {"here": 5.0, "elsewhere": 15.0}
-LATE_S = 90.0
-"""For a worker that is just starting. It learns that nobody wants it when it has started, for which it needs 0.4 s of a processor, as
-long as that takes on a loaded machine; where the head was lost, and its node with it, Ray lets it try for half a minute."""
+QUIET_S = 1.0
 
 
 def search() -> Spec:
@@ -63,6 +61,7 @@ class Torture:
 
     def __init__(self, nodes: RayNodes, chosen: random.Random, kinds: dict[str, int] = KINDS) -> None:
         self.nodes, self.chosen, self.kinds = nodes, chosen, kinds
+        self.places = {"here": [1], "elsewhere": nodes.numbers[1:]}
         self.kills: Counter[str] = Counter()
         self.findings: list[str] = []
         self.gone_s = dict.fromkeys(GONE_S, 0.0)
@@ -153,7 +152,9 @@ class Torture:
 
         def join() -> None:
             time.sleep(after_s)
-            if not self.nodes.is_up(number):
+            if self.nodes.is_up(number):
+                self.nodes.guard(number)
+            else:
                 self.nodes.kill_ray(number)
                 with contextlib.suppress(RuntimeError):  # it finds no head: the whole is begun anew after the command
                     self.nodes.start_ray(number)
@@ -171,6 +172,8 @@ class Torture:
             self.nodes.kill_ray(number)
         if lost:
             self.nodes.start_ray(*lost)
+        for number in self.nodes.numbers:
+            self.nodes.guard(number)
 
     # -- what must hold -----------------------------------------------------------------------------------------------
 
@@ -192,20 +195,25 @@ class Torture:
         self.looks += 1
 
     def _see_workers_go(self) -> None:
-        began = time.monotonic()
-        for place, numbers in {"here": [1], "elsewhere": self.nodes.numbers[1:]}.items():
-            while left := [pid for number in numbers for pid in self.nodes.workers(number)]:
-                waited_s = time.monotonic() - began
-                works = self.nodes.is_up(1) and any(_name(pid).startswith("ray::") for pid in left)
-                kind = place if works else f"{place} while starting or without a head"
-                self.gone_s[kind] = max(self.gone_s.get(kind, 0.0), waited_s)
-                if waited_s > (allowed_s := GONE_S[place] if works else LATE_S):
-                    with self._told():
-                        raise AssertionError(
-                            f"workers {place} after {allowed_s:g} s: {[_described(pid) for pid in left]}"
-                        )
-                    break
-                time.sleep(0.05)
+        """Wait until nothing is left of the command, and does not come again."""
+        began = seen = time.monotonic()
+        late: set[str] = set()
+        while time.monotonic() - seen < QUIET_S:
+            left = {
+                place: [pid for number in at for pid in self.nodes.ours(number)] for place, at in self.places.items()
+            }
+            left["here"] += self.nodes.commands()
+            waited_s = time.monotonic() - began
+            for place, pids in left.items():
+                if pids and place not in late:
+                    seen = time.monotonic()
+                    self.gone_s[place] = max(self.gone_s[place], waited_s)
+                    if waited_s > GONE_S[place]:
+                        late.add(place)
+                        with self._told():
+                            what = [_described(pid) for pid in pids]
+                            raise AssertionError(f"{place} after {GONE_S[place]:g} s: {what}")
+            time.sleep(0.05)
 
     @contextlib.contextmanager
     def _told(self) -> Any:
@@ -246,15 +254,8 @@ def _described(pid: int) -> str:
         job = next((word for word in words if word.startswith(WORKER)), b"")
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         used_s = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-        return f"{pid} {_name(pid)} {job.decode()} with {used_s:.2f} s of processors"
+        return f"{pid} {name_of(pid)} {job.decode()} with {used_s:.2f} s of processors"
     return f"{pid}, gone now"
-
-
-def _name(pid: int) -> str:
-    """Return the name of a process; Ray gives a worker one that begins with ``ray::`` when it has started."""
-    with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/comm").read_text().strip()
-    return ""
 
 
 def _kill(pid: int) -> None:

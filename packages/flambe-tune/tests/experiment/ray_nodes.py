@@ -31,9 +31,13 @@ RAY = {
     "RAY_health_check_timeout_ms": "2000",
     "RAY_health_check_failure_threshold": "3",
 }
-# Nodes end that quickly after their head. Commands have a minute by default.
-ORPHANED = {"RAY_gcs_rpc_server_reconnect_timeout_s": "5"}
+# What flambe-cluster does for its nodes: they end that quickly after their head (commands have a minute by default), and a guard ends what
+# they leave behind.
+ORPHANED = {"RAY_gcs_rpc_server_reconnect_timeout_s": "3"}
+GUARD = Path(__file__).resolve().parents[4] / "packages/flambe-cluster/src/flambe/cluster/agent/ray_guard.py"
 WORKER = b"RAY_JOB_ID="
+ANY_JOB = WORKER + b"ffffffff"
+OURS = "ray::UnitActor"
 MEMORY = Path("/sys/fs/cgroup/memory")
 """Linux's groups of processes that share a memory, of version 1."""
 
@@ -126,8 +130,13 @@ class RayNodes(Machines):
         with contextlib.ExitStack() as stack:
             place = subprocess.PIPE if said is None else stack.enter_context(open(said, "a"))
             return subprocess.Popen(
-                words, stdin=subprocess.DEVNULL, stdout=place, stderr=place, text=True, env=self.environment()
-            )
+                words, stdin=subprocess.DEVNULL, stdout=place, stderr=place, text=True,
+                env={**self.environment(), "FLAMBE_TEST_COMMAND": self.prefix},
+            )  # fmt: skip
+
+    def commands(self) -> list[int]:
+        """Return the processes of commands, and what they have started themselves."""
+        return list(with_mark(f"FLAMBE_TEST_COMMAND={self.prefix}"))
 
     # -- Ray ----------------------------------------------------------------------------------------------------------
 
@@ -140,6 +149,13 @@ class RayNodes(Machines):
                 said = process.communicate(timeout=120)[0]
                 if process.returncode != 0:
                     raise RuntimeError(f"Ray does not start on machine {number}: {said}")
+                self.guard(number)
+
+    def guard(self, number: int) -> None:
+        """Start what ends the rest of a machine's Ray node after it, unless it lives."""
+        if "flambe-guard" not in map(name_of, self.processes(number)):
+            words = self.words(number, "setsid", "--fork", sys.executable, str(GUARD), self.mark(number))
+            subprocess.run(words, env={**os.environ, **dict([self.mark(number).split("=")])}, check=True)
 
     def _starting(self, number: int, variables: dict[str, str]) -> subprocess.Popen[str]:
         join = (
@@ -184,16 +200,20 @@ class RayNodes(Machines):
         return set(with_mark(self.mark(number)))
 
     def workers(self, number: int) -> set[int]:
-        """Return those of them that are workers of a command."""
+        """Return those of them that are workers, Ray's spare ones included."""
         return {pid for pid, words in with_mark(self.mark(number)).items() if any(w.startswith(WORKER) for w in words)}
+
+    def ours(self, number: int) -> set[int]:
+        """Return those workers that there are because of a command: Ray started them for its job, or its actor is in them.
+
+        The others are spare: Ray starts them for whoever comes, keeps them when a command has ended, and nothing of ours is in them.
+        """
+        spare = {pid for pid, words in with_mark(self.mark(number)).items() if ANY_JOB in words}
+        return {pid for pid in self.workers(number) if pid not in spare or name_of(pid).startswith(OURS)}
 
     def is_up(self, number: int) -> bool:
         """Whether the Ray node of a machine lives; parts that it can do without may have died."""
-        names = set()
-        for pid in self.processes(number):
-            with contextlib.suppress(OSError):
-                names.add(Path(f"/proc/{pid}/comm").read_text().strip())
-        return {"raylet", *(["gcs_server"] if number == 1 else [])} <= names
+        return {"raylet", *(["gcs_server"] if number == 1 else [])} <= set(map(name_of, self.processes(number)))
 
     def kill_ray(self, number: int) -> None:
         """SIGKILL for every process of a machine's Ray node, the machine lives on."""
@@ -202,3 +222,10 @@ class RayNodes(Machines):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             time.sleep(0.02)
+
+
+def name_of(pid: int) -> str:
+    """Return the name of a process; Ray gives a worker one that begins with ``ray::`` when it has started."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    return ""

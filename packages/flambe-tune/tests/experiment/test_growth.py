@@ -338,7 +338,7 @@ def test_a_choice_that_comes_again_is_not_run_again(labs):
         ),
         ({**OPTUNA, "space": {}}, "the OptunaSearch of stage 'train' has a space"),
         ({"$new": "ray.tune.search.basic_variant:BasicVariantGenerator"}, "write !RandomSearch or !GridSearch"),
-        ({"$new": "ray.tune.search.hyperopt:HyperOptSearch", "trial_budget": 3}, "pip install hyperopt"),
+        ({"$new": "ray.tune.search.bohb:TuneBOHB", "trial_budget": 3}, "pip install hpbandster ConfigSpace"),
         ({"$new": "flambe.search:BayesOptGP", "trial_budget": 3}, "is searched only where train.kind is 'B"),
         (
             {"$new": "flambe.search:BayesOptKDE", "trial_budget": 3, "bandwidth_factor": 2},

@@ -147,7 +147,7 @@ def test_the_choices_of_stages_are_made_together():
 
 
 @pytest.mark.parametrize(
-    "name", ["hyperopt:HyperOptSearch", "ax:AxSearch", "nevergrad:NevergradSearch", "bohb:TuneBOHB"]
+    "name", ["bayesopt:BayesOptSearch", "ax:AxSearch", "nevergrad:NevergradSearch", "bohb:TuneBOHB"]
 )
 def test_a_library_that_is_missing_is_named(name):
     module, _, kind = name.partition(":")
