@@ -178,6 +178,7 @@ def test_how_a_function_is_run(project: Path, pair: str, expected: dict[str, obj
 def test_retries_and_resources_are_those_of_a_spec(project: Path) -> None:
     spec = whole(write(more="__retries__: 2\n  __resources__: {cpus: 2, gpus: 0.5, memory: null}")).spec
     assert (spec.max_failures, spec.devices) == (2, {"cpus": 2, "gpus": 0.5})
+    assert spec.origins["/devices/gpus"][2] == spec.origins["/devices/cpus"][2] + len("2, gpus: ")
     assert whole(spec_to_yaml(spec)).spec.devices == {"cpus": 2, "gpus": 0.5}
     (warning,) = whole(write(more="__resources__: {cpus: 2, time: 3h}")).warnings
     assert warning.what == "time of __resources__ has no effect here; a cluster's scheduler is told in the cluster file"

@@ -284,6 +284,7 @@ class RunSettings:
                 self._low.fault(key_node.position, what, rule="unknown-parameter", expected=expected, hint=hint)
             elif isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
                 found[str(name)] = value
+                self._low.value(one, Place(("devices", str(name)), None))  # notes where it stands
             else:
                 what = f"{name} of __resources__ is {_shown(one)!r}"
                 self._low.fault(one.position, what, rule="invalid-parameter", expected="a number")
