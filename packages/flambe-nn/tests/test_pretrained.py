@@ -80,6 +80,33 @@ def test_what_the_configuration_says_is_an_attribute(bert: str) -> None:
         embedder.no_such
 
 
+BERT = {
+    "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8, "max_position_embeddings": 12,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "sizes", "positions"),
+    [
+        ("bert", BERT, 12),
+        ("roberta", BERT, 10),
+        ("gpt2", {"n_embd": 8, "n_layer": 1, "n_head": 2, "n_positions": 12}, 12),
+        ("openai-gpt", {"n_embd": 8, "n_layer": 1, "n_head": 2, "n_positions": 12}, 12),
+        ("xlm", {"emb_dim": 8, "n_layers": 1, "n_heads": 2, "max_position_embeddings": 12}, 12),
+        ("xlnet", {"d_model": 8, "n_layer": 1, "n_head": 2, "d_inner": 8}, None),
+    ],
+)
+def test_how_long_a_text_may_be(kind: str, sizes: dict[str, int], positions: int | None) -> None:
+    pytest.importorskip("transformers")
+    embedder = PretrainedTransformerEmbedder("small", config={"model_type": kind, "vocab_size": 7, **sizes}).eval()
+    assert embedder.positions == positions
+    with torch.no_grad():
+        assert embedder(torch.full((1, positions or 20), 5)).shape == (1, positions or 20, 8)
+        if positions is not None:
+            with pytest.raises((IndexError, RuntimeError, ValueError)):
+                embedder(torch.full((1, positions + 1), 5))
+
+
 def test_weights_come_from_the_saved_component(bert: str, tmp_path: Path) -> None:
     from flambe.compile import yaml
 

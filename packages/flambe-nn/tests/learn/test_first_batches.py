@@ -289,3 +289,43 @@ def trained(*, tried: bool, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 def test_trying_leaves_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
     with_, without = (trained(tried=tried, monkeypatch=monkeypatch) for tried in (True, False))
     assert {name for name in with_ if not torch.equal(with_[name], without[name])} == set()
+
+
+POSITIONS = ("embedding_dim: 4}", "embedding_dim: 4, positional_encoding: true, positional_max_length: 3}")
+
+
+def test_a_text_longer_than_there_are_positions_is_told_before_its_batch(folder: Path) -> None:
+    said = error_of(CONFIG.replace(*POSITIONS))
+    assert said == (
+        "t.yaml:15:20: train has a text of 4 ids, and there are 3 positions. Cut texts in the field: max_seq_len (max_len_truncate of a "
+        "pretrained one) of 3 or less."
+    )
+
+
+LINKED = "!Embeddings.from_pretrained {embeddings: !@ 'train[dataset].text.embedding_matrix'}"
+READ = ("text: !TextField", "text: !TextField {embeddings: vectors.txt, unk_init_all: true}")
+FRESH = f"!Embeddings {{{IDS}, embedding_dim: 4}}"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ([], []),
+        ([("output_size: 3", "output_size: 5")], ["the model gives scores of 5 classes, and there are 3 labels: "]),
+        ([READ], ["the field 'text' has read word vectors, and the model's embeddings begin with random ones. Link them: "]),
+        ([READ, (FRESH, LINKED)], []),
+        ([("text: !TextField", "text: !TextField {pad_token: null, tokenizer: !CharTokenizer }")],
+         ["the field 'text' has no pad_token, and the sampler pads with 0, which is '<unk>'. "]),
+    ],
+)  # fmt: skip
+def test_what_trains_and_is_hardly_meant(
+    folder: Path, changes: list[tuple[str, str]], said: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "vectors.txt").write_text("is 0.1 0.2 0.3 0.4\nword 0.2 0.3 0.4 0.5\na 1 2 3 4\nb 4 3 2 1\n")
+    text = CONFIG
+    for change in changes:
+        assert change[0] in text
+        text = text.replace(*change, 1)
+    assert rows_of(text)[0]["status"] == "COMPLETE"
+    told = [line.partition("warning: ")[2] for line in capfd.readouterr().err.splitlines() if "warning: " in line]
+    assert [line[: len(start)] for line, start in zip(told, said, strict=True)] == said

@@ -17,14 +17,16 @@ _SCORES = ("output_size", "out_features")
 
 
 class Bounds:
-    """Refuses an id that no embedding is for, and a label without a score: before they are used, as on a GPU a wrong one ends
-    the whole process. What is asked for is the largest one of the whole split, where that is known.
+    """Refuses an id that no embedding is for, a text longer than there are positions, and a label without a score: before they are
+    used, as on a GPU a wrong one ends the whole process. What is asked for is the largest one of the whole split, where that is known.
 
     Parameters
     ----------
     split: what the examples are called; data: they themselves.
     parts: modules whose embeddings are looked at, by argument.
     model: path of the one that gives the scores.
+
+    ``classes`` becomes the number of scores that a loss of classes was given.
     """
 
     def __init__(self, split: str, data: Any, parts: Mapping[Argument, nn.Module], model: Argument) -> None:
@@ -33,11 +35,14 @@ class Bounds:
         self._parts = parts
         self._model = model
         self.batch: Sequence[Any] = ()
+        self.classes: int | None = None
 
     def watch(self, loss: Any) -> list[RemovableHandle]:
         """Begin to look at what embeddings and a loss are given. ``batch`` is to be set to what the columns became."""
         lookups = [one for part in self._parts.values() for one in part.modules() if isinstance(one, nn.Embedding)]
         hooks = [one.register_forward_pre_hook(self._before_lookup) for one in lookups]
+        placed = [one for part in self._parts.values() for one in part.modules() if hasattr(type(one), "positions")]
+        hooks += [one.register_forward_pre_hook(self._before_positions) for one in placed]
         if isinstance(loss, nn.NLLLoss | nn.CrossEntropyLoss):
             hooks.append(loss.register_forward_pre_hook(self._before_loss))
         return hooks
@@ -52,13 +57,23 @@ class Bounds:
                 hint="Link it to the vocabulary: num_embeddings: !@ DATASET.FIELD.vocab_size.",
             )
 
+    def _before_positions(self, module: Any, given: tuple[Any, ...]) -> None:
+        column = self._column_of(given[0]) if given and module.positions is not None else None
+        lengths = column.lengths() if column is not None else None
+        if lengths is not None and (longest := int(lengths.max(initial=0))) > module.positions:
+            raise ArgumentError(
+                f"{self._split} has a text of {longest} ids, and there are {module.positions} positions",
+                argument=self._path_of(module),
+                hint=f"Cut texts in the field: max_seq_len (max_len_truncate of a pretrained one) of {module.positions} or less.",
+            )
+
     def _before_loss(self, loss: Any, given: tuple[Any, ...]) -> None:
         if len(given) != 2 or not all(isinstance(one, Tensor) for one in given):
             return
         pred, target = given
         if target.is_floating_point() or pred.dim() == 0:
             return
-        classes = pred.shape[1 if pred.dim() > 1 else 0]
+        self.classes = classes = pred.shape[1 if pred.dim() > 1 else 0]
         largest = self._largest(target, without=loss.ignore_index)
         if largest >= classes:
             raise ArgumentError(
@@ -70,15 +85,26 @@ class Bounds:
 
     def _largest(self, values: Tensor, without: int | None = None) -> int:
         """Return the largest number in a tensor, and in the whole split where the tensor is a packed column of it; -1 of nothing."""
-        packed = getattr(self._data, "packed", None)
-        columns = packed() if callable(packed) else None
-        if columns is not None and len(columns) == len(self.batch):
-            for column, one in zip(columns, self.batch, strict=True):
-                whole = getattr(column, "values", None)
-                if one is values and whole is not None:
-                    return int((whole if without is None else whole[whole != without]).max(initial=-1))
+        whole = getattr(self._column_of(values), "values", None)
+        if whole is not None:
+            return int((whole if without is None else whole[whole != without]).max(initial=-1))
         counted = values if without is None else values[values != without]
         return int(counted.max()) if counted.numel() else -1
+
+    def _column_of(self, values: Any) -> Any:
+        """Return the packed column that a tensor of the batch comes from; None where it is not known."""
+        packed = getattr(self._data, "packed", None)
+        columns = packed() if callable(packed) else None
+        if columns is None or len(columns) != len(self.batch):
+            return None
+        return next((column for column, one in zip(columns, self.batch, strict=True) if one is values), None)
+
+    def _path_of(self, module: nn.Module) -> Argument:
+        for path, part in self._parts.items():
+            for name, one in part.named_modules():
+                if one is module:
+                    return (*path, *filter(None, name.split(".")))
+        return ()
 
     def _rows_of(self, module: nn.Embedding) -> Argument:
         """Return the path of the argument that says how many embeddings there are: of the module, or of what it is a part of."""

@@ -27,6 +27,7 @@ from flambe.learn.pair import BOTH, NoPair, shape_of, shown
 from flambe.learn.processes import ALONE
 from flambe.learn.tally import tally
 from flambe.learn.twin import leaving_no_trace, twin_of
+from flambe.learn.unlikely import tell_unlikely
 from flambe.metric.metric import NoNumber
 from flambe.runner.culprit import culprit_of, frames_of, owners
 
@@ -65,9 +66,11 @@ def try_first_batches(trainer: Trainer) -> None:
     if twin is None:
         return
     with leaving_no_trace(), suppress(torch.cuda.OutOfMemoryError):
+        classes = None
         if _is_own(twin, "_train_step"):
             twin.model.train()
-            _Trial(twin, "train", twin.train_sampler).train()
+            classes = _Trial(twin, "train", twin.train_sampler).train()
+        tell_unlikely(trainer.dataset, trainer.model, trainer.train_sampler, classes)
         if _is_own(twin, "_eval_step") and _is_own(twin, "_aggregate_preds"):
             twin.model.eval()
             with torch.inference_mode():
@@ -114,8 +117,8 @@ class _Trial:
         self._gave: Any = None
         self._hooks: list[Any] = []
 
-    def train(self) -> None:
-        """Compute the loss of the batch."""
+    def train(self) -> int | None:
+        """Compute the loss of the batch. Returns of how many classes the model gives scores, where the loss is one of classes."""
         twin = self._twin
         with self, twin._precision.computing():
             loss = twin._compute_loss(twin._batch_to_device(self._batch))
@@ -126,6 +129,7 @@ class _Trial:
             if not any(parameter.requires_grad for parameter in twin.model.parameters()):
                 self._refuse(self._path_of(twin.model), "has no weights that may be trained (requires_grad is false)")
             self._refuse(("loss_fn",), "has no gradient", expected="a differentiable function of the prediction")
+        return self._bounds.classes
 
     def validate(self) -> None:
         """Count the predictions in the loss and in each metric."""

@@ -124,6 +124,11 @@ class Embeddings(Module):
         return made
 
     @property
+    def positions(self) -> int | None:
+        """Longest sequence that there are positions for; None without positions."""
+        return None if self.positional_embedding is None else self.positional_embedding.num_embeddings
+
+    @property
     def weight(self) -> Tensor:
         """The token table, under the name ``torch.nn.Embedding`` gives it."""
         return self.token_embedding.weight

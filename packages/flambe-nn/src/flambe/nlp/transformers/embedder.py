@@ -15,6 +15,9 @@ from torch import Tensor
 from flambe.nlp.transformers.package import config_of, model_of, options_of, pretrained
 from flambe.nn.module import Module
 
+# What the tables of positions of BERT and RoBERTa, XLM, GPT and GPT-2 are called.
+_POSITIONS = ("position_embeddings", "positions_embed", "wpe")
+
 
 class PretrainedTransformerEmbedder(Module):
     """A pretrained encoder, to be trained further.
@@ -83,6 +86,15 @@ class PretrainedTransformerEmbedder(Module):
             if model is None or name.startswith("_") or not hasattr(model.config, name):
                 raise
             return getattr(model.config, name)
+
+    @property
+    def positions(self) -> int | None:
+        """Longest sequence that the model has positions for; None for models that count by distance."""
+        for name, part in self.embedder.named_modules():
+            if name.rpartition(".")[2] in _POSITIONS and isinstance(part, torch.nn.Embedding):
+                # Those of RoBERTa begin after that of padding.
+                return part.num_embeddings - (0 if part.padding_idx is None else part.padding_idx + 1)
+        return None
 
     @property
     def hidden_size(self) -> int:
