@@ -120,6 +120,19 @@ def test_questions_of_mlxp_have_the_answers_of_mlxp(tmp_path: Path) -> None:
         assert reader.filter(query)["index"] == numbers, query
 
 
+def test_what_mlxp_itself_has_answered(tmp_path: Path) -> None:
+    """Runs that mlxp 1.0.4 has written, and what its reader said to random questions about them."""
+    recorded = json.loads(Path(__file__).with_name("mlxp_answers.json").read_text())
+    for number, texts in recorded["runs"].items():
+        (tmp_path / number / "metadata").mkdir(parents=True)
+        for name, text in texts.items():
+            (tmp_path / number / "metadata" / f"{name}.yaml").write_text(text)
+    reader = flambe.Reader(tmp_path, index=None, refresh=False)
+    ours = {query: [row["index"] for row in reader.filter(query)] for query in recorded["answers"]}
+    assert len(ours) == 250
+    assert ours == recorded["answers"]
+
+
 def test_states_of_mlxp(tmp_path: Path) -> None:
     import socket
 

@@ -139,7 +139,7 @@ def comparison(sign: str, left: Operand, right: Operand) -> Test:
         # By far the most frequent form, asked of every run there is.
         cell_name, get, value = left.cell, left.get, right.constant
         if sign == "!=":
-            return asking(left, lambda cell: cell is not MISSING and not (type(cell) in kinds and cell == value))
+            return asking(left, lambda cell: not (_is_nothing(cell) or (type(cell) in kinds and cell == value)))
         return Test(
             lambda row: type(cell := get(row)) in kinds and compare(cell, value),
             lambda sheet: [type(cell) in kinds and compare(cell, value) for cell in sheet.column(cell_name)],
@@ -147,7 +147,7 @@ def comparison(sign: str, left: Operand, right: Operand) -> Test:
 
     def test(row: Row) -> bool:
         one, other = left.get(row), right.get(row)
-        if one is MISSING or other is MISSING:
+        if _is_nothing(one) or _is_nothing(other):
             return False
         if sign == "==":
             return equal(one, other)
@@ -173,11 +173,16 @@ def membership(left: Operand, items: list[Operand], *, negated: bool) -> Test:
 
     def test(row: Row) -> bool:
         value = left.get(row)
-        if value is MISSING:
+        if _is_nothing(value):
             return False
         return any(equal(value, item.get(row)) for item in items) is not negated
 
     return by_rows(test)
+
+
+def _is_nothing(cell: Any) -> bool:
+    """Whether no comparison with a cell is true: there is none, or it is an empty map, which to mlxp is the same."""
+    return cell is MISSING or type(cell) is dict
 
 
 def matching(left: Operand, pattern: re.Pattern[str]) -> Test:

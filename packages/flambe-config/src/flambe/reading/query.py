@@ -16,7 +16,7 @@
     list     := "[" value, … "]", after "in" also "(" value, … ")"
     duration := number and ms s m min h d w
 
-A column that a row does not have makes every comparison false, ``!=`` too. Ordered comparison of unlike types is
+A column that a row does not have, or that is an empty map, makes every comparison false, ``!=`` too. Ordered comparison of unlike types is
 false, never an error. A boolean equals no number. Texts that are both dates or times compare as these; without a zone they
 are UTC. ``matches`` searches for a regular expression. The text is parsed, never evaluated as code.
 """

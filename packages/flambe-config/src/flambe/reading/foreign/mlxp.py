@@ -71,7 +71,7 @@ class MlxpRun(ForeignRun):
         )
         moved = {"scheduler.scheduler_job_id": "scheduler.job_id", "version_manager.commit_hash": "code.git.commit"}
         rest = {name: value for name, value in self.info.items() if name not in known and name != "logger"}
-        return {moved.get(name, name): value for name, value in flatten(rest, "").items() if name and value is not None}
+        return {moved.get(name, name): value for name, value in flatten(rest, "").items() if name}
 
     def make_unit(self) -> RecordedUnit:
         return _MlxpUnit(self, STAGE, VARIANT)
