@@ -272,6 +272,19 @@ def test_one_key_runs_once_in_a_run(lab):
     assert record.counts == {"expected": 3, "done": 3, "reused": 1, "failed": 0, "pruned": 0, "pending": 0}
 
 
+@pytest.mark.parametrize("order", [("fast", "whole"), ("whole", "fast")], ids=["before", "after"])
+@pytest.mark.parametrize("slots", [1, 4])
+def test_what_a_scheduler_may_end_answers_for_nothing_else_of_its_key(labs, order, slots):
+    (lab,) = labs(1, steps=lambda unit: 9, metric=lambda unit, step: unit.made_with[f"{unit.stage}.n"] * step)
+    body = {"$new": "m:A", "n": {"$grid": [6, 5, 4, 3, 2, 1]}}
+    stages = [Stage(name=name, body=body, scheduler=ASHA if name == "fast" else None) for name in order]
+    for seed in range(5):
+        lab.run(Spec(name="x", stages=stages, seed=seed), seed=seed, slots=slots)
+        works = lab.controller.works.values()
+        assert {work.step for work in works if work.stage == "whole"} == {9}
+        assert not all(work.complete for work in works if work.stage == "fast")
+
+
 def test_values_that_are_written_alike_keep_their_own_folders(lab):
     spec = Spec(name="x", stages=[Stage(name="a", body={"$new": "m:A", "n": {"$grid": [1, "1"]}})])
     _, record = lab.run(spec)

@@ -235,7 +235,8 @@ class Controller:
         if work.is_new_attempt:
             work.attempt += 1
             work.is_new_attempt = False
-        self._owners.setdefault(work.unit.key, work)
+        if not work.scheduled:  # what may be ended early answers for nothing else
+            self._owners.setdefault(work.unit.key, work)
         work.scratch = str(self.keeper.start(work.unit, work.attempt, worker, work.step))
         self._submit(work)
 
@@ -358,8 +359,8 @@ class Controller:
                 state.tell_end(work)
             else:
                 state.schedule.gone(work.position)
-        if phase is not Phase.DONE:
-            self._owners.pop(work.unit.key, None)
+        if phase is not Phase.DONE and self._owners.get(work.unit.key) is work:
+            del self._owners[work.unit.key]
         self._observer.changed(work)
         for twin in work.twins:
             self._be_ready(twin)
