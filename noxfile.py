@@ -99,7 +99,7 @@ def ray(session: nox.Session) -> None:
         "-c", str(others), "-e", _package("config"), "-e", tune + EXTRAS["tune"], f"ray[tune]=={OLDEST_RAY}", *tools
     )
     on_ray = (
-        "test_ray_and_one_child_give_the_same[asha]",
+        "test_ray_and_one_child_give_the_same",
         "test_an_actor_that_dies_is_replaced_and_its_unit_goes_on",
         "test_our_ray_listens_on_loopback_only",
     )

@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from flambe.experiment.warden import processes_of
@@ -23,11 +24,18 @@ ASHA = {"$new": "ray.tune.schedulers:ASHAScheduler", "max_t": 9, "grace_period":
 HYPERBAND = {"$new": "ray.tune.schedulers:HyperBandScheduler", "max_t": 9, "reduction_factor": 3}
 
 
-@pytest.mark.parametrize("scheduler", [None, ASHA, HYPERBAND], ids=["none", "asha", "hyperband"])
-def test_ray_and_one_child_give_the_same(benches, scheduler):
+def test_ray_and_one_child_give_the_same(benches):
+    def spec(bench):
+        made = bench.spec(rates=6, steps=9)
+        for name, scheduler in (("asha", ASHA), ("hyperband", HYPERBAND)):
+            made.stages.append(msgspec.structs.replace(made.stages[1], name=name, scheduler=scheduler))
+        return made
+
     on_ray, alone = benches("ray"), benches("alone")
-    _, first, words = on_ray.tune(on_ray.spec(rates=6, steps=9, scheduler=scheduler), "--workers", "2")
-    _, second, _ = alone.tune(alone.spec(rates=6, steps=9, scheduler=scheduler), "--runner", "local")
+    rows, first, words = on_ray.tune(spec(on_ray), "--workers", "2")
+    _, second, _ = alone.tune(spec(alone), "--runner", "local")
+    assert Counter(row["stage"] for row in rows) == {"source": 1, "climb": 6, "asha": 6, "hyperband": 6, "judge": 2}
+    assert {row["stage"] for row in rows if row.get("stopped_early")} == {"hyperband"}
     assert first["result_digest"] == second["result_digest"]
     workers = {e["worker"] for e in read_events(Path(first["run"]) / "ledger.jsonl") if e["event"] == "start"}
     assert workers == {"actor 1", "actor 2"}
