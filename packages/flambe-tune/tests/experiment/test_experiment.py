@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import getpass
 import importlib
 import sys
 import threading
@@ -15,6 +16,7 @@ from flambe.build.link import Link
 from flambe.build.schema import Schema
 from flambe.errors import ConfigError, UsageError
 from flambe.experiment import ClusterResource, Experiment, GridSearchOptions, SampledUniformSearchOptions
+from flambe.runnable import RemoteEnvironment
 from flambe.runnable.error import ParsingRunnableError, UnsuccessfulRunnableError
 
 
@@ -141,6 +143,14 @@ def test_to_begin_anew_and_to_resume_at_once_is_refused(tmp_path):
         ):
             _experiment(tmp_path, resume=resume).run(force=True)
     assert not list(tmp_path.rglob("run.json"))
+
+
+def test_who_runs_it_and_where(tmp_path):
+    assert _experiment(tmp_path).get_user() == getpass.getuser()
+    assert _experiment(tmp_path, user_provider=lambda: "bob").get_user() == "bob"
+    remote = RemoteEnvironment("key", "10.0.0.1", ["10.0.0.2"], "ubuntu", local_user="ann")
+    experiment = _experiment(tmp_path, user_provider=lambda: "bob", env=remote)
+    assert (experiment.get_user(), experiment.env) == ("ann", remote)
 
 
 def test_a_pipeline_that_is_no_mapping(tmp_path):

@@ -88,6 +88,34 @@ def test_a_search_of_one_object_by_each_algorithm(parts: Path, algorithm: str, v
     assert all(row["step"] < 4 for row in early)
 
 
+@pytest.mark.parametrize(
+    ("scheduler", "ends"),
+    [
+        ("FIFOScheduler {}", False),
+        ("ASHAScheduler {max_t: 4, grace_period: 1, reduction_factor: 2}", True),
+        ("AsyncHyperBandScheduler {max_t: 4, grace_period: 1, reduction_factor: 2}", True),
+        ("HyperBandScheduler {max_t: 4, reduction_factor: 2}", True),
+        ("MedianStoppingRule {min_samples_required: 2}", True),
+        ("PopulationBasedTraining {perturbation_interval: 1}", False),
+    ],
+)
+def test_each_scheduler_of_tune_by_its_tag(parts: Path, scheduler: str, ends: bool) -> None:
+    text = f"""!Experiment
+schedulers: {{walk: !ray.{scheduler}}}
+reduce: {{walk: 1}}
+pipeline:
+  walk: !whole_parts.Walk {{rate: !g [7, 6, 5, 4, 3, 2]}}
+  look: !whole_parts.Look {{walk: !@ walk}}
+"""
+    summary = _run(parts, scheduler.partition(" ")[0], text)
+    walks = [row for row in summary.rows if row["stage"] == "walk"]
+    assert len(walks) == 6
+    assert any(row.get("stopped_early") for row in walks) is ends
+    assert any(row.get("takeovers") for row in walks) is scheduler.startswith("Population")
+    (look,) = (row for row in summary.rows if row["stage"] == "look")
+    assert look["metric"] == 10 * max(row["metric"] for row in walks)
+
+
 def test_a_pipeline_of_1_0(parts: Path) -> None:
     text = """!Pipeline
 stages:

@@ -194,8 +194,10 @@ class Experiment(ClusterRunnable):
                     raise ParsingRunnableError(f"{parameter} names {stage!r}, which is no stage. {hint}".rstrip())
 
     def get_user(self) -> str:
-        """Return the name of the user: what ``user_provider`` says, else the login name."""
-        return self.user_provider() if self.user_provider is not None else getpass.getuser()
+        """Return the name of the user: on a cluster whoever launched it (``env.local_user``), else what ``user_provider`` says, or
+        the login name."""
+        launched_by: str | None = getattr(self.env, "local_user", None)
+        return launched_by or (self.user_provider() if self.user_provider is not None else getpass.getuser())
 
     def process_resources(
         self, resources: Mapping[str, str | ClusterResource], folder: str
