@@ -104,6 +104,8 @@ def test_a_causal_mask_hides_what_comes_later(model: Transformer) -> None:
 
 
 def test_mismatches(model: Transformer) -> None:
+    with pytest.raises(ValueError, match="d_model is 6 and nhead 4; expected heads that share the features evenly"):
+        TransformerEncoder(6, 6, 4, 1)
     with pytest.raises(RuntimeError, match="src has a batch of 2 and tgt of 1"):
         model(data(size=6), data(size=6)[:1])
     with pytest.raises(RuntimeError, match="tgt has 8 features, expected input_size 6"):

@@ -36,6 +36,9 @@ pipeline:
 """
 
 WRONG = {
+    ("[!Perplexity ]", "!Perplexity"): (
+        "19:31: extra_validation_metrics of Trainer is an object of Perplexity; expected a list of Measure or null"
+    ),
     ("dataset: !@ data", "dataset: !@ sampler"): (
         "10:14: train.dataset: the link 'sampler' gives a BaseSampler; expected an object with train and val"
     ),

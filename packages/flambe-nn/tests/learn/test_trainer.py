@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import flambe
-from flambe.errors import ArgumentError, RunFailed
+from flambe.errors import ArgumentError, ConfigError, RunFailed
 from flambe.learn import Trainer
 from flambe.metric import Accuracy
 from flambe.sampler import BaseSampler
@@ -100,6 +100,34 @@ def test_scores_without_their_target_are_told(size: int) -> None:
     said = rf"model \(ScoresOnly\), with the first batch of train, gives a tensor \[{size}, 2\] float32"
     with pytest.raises(ArgumentError, match=rf"{said}; expected \(prediction, target\). Its forward\(data, target\)"):
         trainer.run()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"metric_fn": Accuracy}, r"metric_fn is the class Accuracy; expected an object of it: Accuracy\(…\)"),
+        ({"loss_fn": nn.NLLLoss}, r"loss_fn is the class NLLLoss; expected an object of it: NLLLoss\(…\)"),
+        ({"device": "gpu"}, "there is no device 'gpu'; expected cpu, cuda, cuda:1, …. Did you mean 'cuda'?"),
+    ],
+)
+def test_parts_that_are_none(arguments: dict[str, Any], said: str) -> None:
+    with pytest.raises((TypeError, ConfigError), match=said):
+        make(**arguments)
+
+
+def test_a_loader_of_torch_is_no_sampler() -> None:
+    net = Net()
+    loader: Any = torch.utils.data.DataLoader([1])
+    with pytest.raises(TypeError, match=r"val_sampler is a DataLoader, without sample\(data, n_epochs\)"):
+        Trainer(
+            Data(), BaseSampler(), loader, net, nn.CrossEntropyLoss(), Accuracy(), torch.optim.Adam(net.parameters())
+        )
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_named() -> None:
+    with pytest.raises(ConfigError, match="the device is cuda:1, and PyTorch .* sees no GPU here. Leave device away"):
+        make(device="cuda:1")
 
 
 class Diverging(nn.CrossEntropyLoss):

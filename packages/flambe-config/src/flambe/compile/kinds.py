@@ -223,6 +223,12 @@ class Kinds:
             return found.name, target.attr[0], public, not is_open
         return None
 
+    def outputs(self, target: LinkTarget) -> list[str]:
+        """Return the names that objects have in a mapping of what a link reaches: the fields of a data set."""
+        nodes = self._follow(target) or []
+        maps = [value for node in nodes if kind_of(node) == NEW for value in arguments(node).values() if _is_map(value)]
+        return [name for one in maps for name, value in one.items() if kind_of(value) in (NEW, LINK, GRID)]
+
     def own(self, node: Any, method: str) -> tuple[str, bool] | None:
         """Return the class of what a ``$new`` node makes, and whether it has this method beside what every component has.
 
@@ -306,8 +312,14 @@ class Kinds:
 
     def _object_may_be(self, given: Type, wanted: Type) -> bool:
         found = self._class(given[1])
-        if found is None or head(wanted) in ("list", "dict"):
+        if found is None:
             return True
+        if head(wanted) in ("list", "dict"):
+            order, complete = self._order(found)
+            classes = [one.item for one in order if isinstance(one.item, Class)]
+            known = {name for one in classes for name in (*one.methods, *one.names, *one.aliases)}
+            may = not complete or any(one.open or one.opaque or one.loose for one in classes)
+            return may or given[0] != "exact" or not known.isdisjoint(("__iter__", "__getitem__"))
         if head(wanted) == "class":
             upper = self._class(wanted[1])
             if upper is not None and (upper.module, upper.name) in _ROOTS and upper.module.startswith("flambe."):

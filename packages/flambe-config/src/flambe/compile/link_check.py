@@ -99,6 +99,9 @@ class LinkCheck:
         elif hint is not None:
             what = f"the link {text!r} may lead nowhere: nothing shows that {name} has {attribute!r}. {hint}"
             self._checker.warn(at, "link-missing", what)
+        elif outputs := self._checker.kinds.outputs(target):
+            what = f"the link {text!r} may lead nowhere: nothing shows that {name} has {attribute!r}, only {', '.join(outputs)}"
+            self._checker.warn(at, "link-missing", what)
 
     def reached(self, target: LinkTarget) -> list[Any] | None:
         """Return what the brackets of a link may reach; None when it cannot be told. Notes no faults."""

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from flambe.errors import ArgumentError
+from flambe.errors import ArgumentError, ConfigError
 from flambe.learn.processes import ALONE, Processes, started
 from flambe.runner.culprit import frames_of, owners
 
@@ -129,9 +129,18 @@ def naming_split(split: str, sampler: Any, argument: str) -> Iterator[None]:
 def default_device(device: object | None) -> str:
     """Return the name of ``device``; of none: that of FLAMBE_DEVICE, else ``cuda`` if there is one, else ``cpu``.
 
-    Each of several processes has a GPU of its own.
+    Each of several processes has a GPU of its own. Raises ``ConfigError`` for a name that PyTorch does not know, and for a GPU where
+    it sees none.
     """
     chosen = str(device or os.environ.get("FLAMBE_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu"))
+    try:
+        kind = torch.device(chosen).type
+    except RuntimeError:
+        hint = "Did you mean 'cuda'?" if "gpu" in chosen.lower() else None
+        raise ConfigError(f"there is no device {chosen!r}", expected="cpu, cuda, cuda:1, …", hint=hint) from None
+    if kind == "cuda" and not torch.cuda.is_available():
+        what = f"the device is {chosen}, and PyTorch {torch.__version__} sees no GPU here"
+        raise ConfigError(what, hint="Leave device away, and a GPU is used where there is one.")
     return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if chosen == "cuda" and started() > 1 else chosen
 
 

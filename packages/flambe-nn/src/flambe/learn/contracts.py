@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal, Protocol
 
 
@@ -68,6 +68,22 @@ class Schedule(Protocol):
     def state_dict(self) -> Any: ...
 
     def load_state_dict(self, state_dict: Any) -> Any: ...
+
+
+def check_parts(*, samplers: Mapping[str, Any], functions: Mapping[str, Any]) -> None:
+    """Refuse what only Python can give, as no config does: a class in place of its object, and what is no sampler.
+
+    samplers, functions: by argument. Raises TypeError.
+    """
+    for name, one in {**samplers, **functions}.items():
+        if isinstance(one, type):
+            raise TypeError(f"{name} is the class {one.__qualname__}; expected an object of it: {one.__qualname__}(…)")
+    for name, one in samplers.items():
+        if not hasattr(one, "sample"):
+            kind = type(one).__qualname__
+            raise TypeError(
+                f"{name} is a {kind}, without sample(data, n_epochs); expected a sampler, such as BaseSampler(batch_size=32)"
+            )
 
 
 Split = Literal["train", "val", "test"]

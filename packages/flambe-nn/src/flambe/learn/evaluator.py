@@ -12,7 +12,7 @@ import flambe
 from flambe.build.stateful import Stateful
 from flambe.learn.batches import default_device, naming_split, to_device
 from flambe.learn.class_order import tell_class_order
-from flambe.learn.contracts import AnySplit, Batches, Measure, Split
+from flambe.learn.contracts import AnySplit, Batches, Measure, Split, check_parts
 from flambe.learn.first_batches import check_split
 from flambe.learn.pair import pair_of
 from flambe.learn.tally import is_lower_better, metric_label
@@ -55,6 +55,8 @@ class Evaluator(Stateful):
         extra_metrics: Sequence[Measure] | None = None,
     ) -> None:
         super().__init__()
+        samplers = {} if eval_sampler is None else {"eval_sampler": eval_sampler}
+        check_parts(samplers=samplers, functions={"metric_fn": metric_fn})
         if eval_data not in get_args(Split):
             raise ValueError(f"eval_data is {eval_data!r}; expected train, val or test")
         self.dataset = dataset

@@ -217,7 +217,9 @@ class _Trial:
     def _fails(self, path: Argument, part: Any, given: Sequence[Tensor], error: Exception) -> NoReturn:
         shapes = f", given {' and '.join(map(shape_of, given))}" if given else ""
         said = f"fails{shapes}: {type(error).__name__}: {str(error).rstrip('.')}"
-        self._refuse(path, said, expected=_TAKES.get(type(part)), cause=error)
+        double = any(one.dtype == torch.float64 for one in given) and "Double" in str(error)
+        hint = "Make the data float32, as the weights are." if double else None
+        self._refuse(path, said, expected=_TAKES.get(type(part)), hint=hint, cause=error)
 
     def _refuse(
         self,

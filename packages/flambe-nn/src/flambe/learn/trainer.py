@@ -15,7 +15,7 @@ import flambe
 from flambe.build.stateful import Stateful
 from flambe.learn.batches import BatchStream, default_device, one_pass, to_device
 from flambe.learn.best import Best
-from flambe.learn.contracts import Batches, Measure, Schedule, Score, Training
+from flambe.learn.contracts import Batches, Measure, Schedule, Score, Training, check_parts
 from flambe.learn.first_batches import try_first_batches
 from flambe.learn.nan_watch import NanWatch
 from flambe.learn.network import Network
@@ -128,6 +128,10 @@ class Trainer(Stateful):
         stop_on_nan: bool = False,
     ) -> None:
         super().__init__()
+        check_parts(
+            samplers={"train_sampler": train_sampler, "val_sampler": val_sampler},
+            functions={"loss_fn": loss_fn, "metric_fn": metric_fn},
+        )
         for name, value in [
             ("iter_per_step", iter_per_step), ("batches_per_iter", batches_per_iter), ("log_interval", log_interval),
             ("extra_training_metrics_log_interval", extra_training_metrics_log_interval), ("patience", patience),

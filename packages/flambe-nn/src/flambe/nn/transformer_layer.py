@@ -34,6 +34,8 @@ class Layer(Module):
         inner: Callable[[], Mapping[str, torch.nn.Module]],
     ) -> None:
         super().__init__()
+        if nhead < 1 or d_model % nhead:
+            raise ValueError(f"d_model is {d_model} and nhead {nhead}; expected heads that share the features evenly")
         self.self_attn = torch.nn.MultiheadAttention(d_model, nhead, dropout=dropout, batch_first=True)
         if attends_memory:
             self.multihead_attn = torch.nn.MultiheadAttention(d_model, nhead, dropout=dropout, batch_first=True)
