@@ -164,6 +164,7 @@ def test_c9_10_artifacts_of_every_kind_load_in_another_process(project: Any) -> 
 import numpy as np, torch
 log = ctx.logger.log_artifact
 seed = ctx.config.seed
+log(torch.rand(3).tolist(), "drawn.json", "json")
 log(np.full(3, seed), "array.npy", "numpy")
 log(np.zeros((8, 9, 3), dtype="uint8") + seed, "image.png", "image")
 log({"weight": torch.full((2,), float(seed))}, "net.pt", "torch")
@@ -177,18 +178,20 @@ log(f"seed {seed}", "loud", "shout")
     )
     project.start("seed=1,2")
     program = """
-import flambe, json, sys
+import flambe, json, sys, torch
+torch.manual_seed(2)
 row = next(row for row in flambe.Reader("logs").filter("config.seed == 2", units=True))
 take = lambda name, **how: row.artifact(name).load(**how)
 print(json.dumps([
     take("array.npy").tolist(), take("image.png").shape, take("net.pt")["weight"].tolist(), take("plain.json"), take("note.txt"),
     sorted(map(str, take("any.pkl", allow_pickle=True))), take("loud", extensions=["kinds"]),
+    take("drawn.json") == torch.rand(3).tolist(),
 ]))
 """
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=project.folder, capture_output=True, text=True, check=True
     )
-    expected = [[2, 2, 2], [8, 9, 3], [2.0, 2.0], {"seed": 2}, "seed 2", ["2", "seed"], "SEED 2"]
+    expected = [[2, 2, 2], [8, 9, 3], [2.0, 2.0], {"seed": 2}, "seed 2", ["2", "seed"], "SEED 2", True]
     assert json.loads(done.stdout) == expected
 
 

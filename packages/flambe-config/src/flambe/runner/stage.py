@@ -42,7 +42,7 @@ from flambe.runner.handover import Handover
 from flambe.runner.interrupt import interruptible
 from flambe.runner.large_import import large_import
 from flambe.runner.reads import noticed, read_data
-from flambe.runner.seeding import rng_state, seed_everything, set_rng_state
+from flambe.runner.seeding import rng_state, seed_everything, seeding_what_comes, set_rng_state
 from flambe.runner.unit import StepReport, Unit
 from flambe.spec.hooks import codecs
 from flambe.spec.nodes import NEW, LinkTarget, kind_of, walk
@@ -202,7 +202,8 @@ class StageRun:
             except Exception as error:
                 say_where(error, self._scope.objects, self.unit.where)
                 raise
-        with noticed() as opened:
+        begins = seeding_what_comes(self.unit.seed) if self.unit.seeded else contextlib.nullcontext()
+        with noticed() as opened, begins:
             try:
                 return self._call_now()
             finally:

@@ -130,6 +130,11 @@ def codecs_in_use() -> dict[str, Codec]:
     return {name: codecs()[name] for name in names}
 
 
+def codecs_to_come() -> set[str]:
+    """Return the names of the installed codecs whose library this process has not imported."""
+    return {name for name in _names("flambe.codec") if name not in sys.modules}
+
+
 def scheme(name: str) -> Scheme:
     """Return the storage for ``name://``. Raises FlambeError with the install line when there is none."""
     hooks: dict[str, Scheme] = dict(_loaded("flambe.scheme", 1))
