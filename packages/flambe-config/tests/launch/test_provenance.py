@@ -201,3 +201,36 @@ def test_gpus_are_those_that_the_driver_names(project: Any, tmp_path: Path) -> N
     assert json.loads((project.root() / "run.json").read_text())["host"]["gpus"] == [
         {"name": "NVIDIA H200", "memory_mib": 143771}, {"name": "NVIDIA, odd name", "memory_mib": 81559},
     ]  # fmt: skip
+
+
+def test_the_value_of_a_secret_is_in_no_record(project: Any) -> None:
+    project.main(
+        """
+import logging
+key = ctx.config.api_key
+assert key == os.environ["MY_TOKEN"]
+print("printed", key)
+logging.getLogger("mine").warning("logged %s", key)
+ctx.logger.log_metrics({"said": key, "x": 1})
+flambe.log("said", f"by {key}!", 1)
+if ctx.config.fails:
+    raise ValueError(f"{key} is refused")
+return {"result": [f"<{key}>", {key: 1}]}
+""",
+        config="api_key: $MY_TOKEN\nfails: false\n",
+        top="import os\n",
+    )
+    secret = 'sëcret-"0123"'
+    surroundings = {**os.environ, "MY_TOKEN": secret}
+    done = project.start(env=surroundings)
+    project.start("fails=false,true", env=surroundings, code=1)
+    assert done.stdout.splitlines()[1].endswith("logged [secret]")
+    # What the function returns to its caller is what it returned.
+    assert done.stdout.splitlines()[::2] == [
+        "printed [secret]",
+        f"returned {{'result': ['<{secret}>', {{'{secret}': 1}}]}}",
+    ]
+    assert project.record().result == {"result": ["<[secret]>", {"[secret]": 1}]}
+    forms = [secret.encode(), json.dumps(secret)[1:-1].encode(), json.dumps(secret, ensure_ascii=False)[1:-1].encode()]
+    for file, content in contents(project.folder).items():
+        assert not [form for form in forms if form in content], file

@@ -122,7 +122,9 @@ class MetricFile:
 
     def add(self, step: int | None, values: Mapping[str, Any], walltime: float | None = None) -> None:
         """Add one line; it is in the file when this returns. Raises as ``metric_line``, and has written nothing then."""
-        line = metric_line(step, values, (time.time() if walltime is None else walltime) - self._began)
+        from flambe.runnable.secrets import hide_bytes  # whoever reads metrics needs it not
+
+        line = hide_bytes(metric_line(step, values, (time.time() if walltime is None else walltime) - self._began))
         if self._descriptor is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._descriptor = open_to_append(self.path)

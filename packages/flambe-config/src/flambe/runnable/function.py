@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from flambe.build.registrable import Registrable
 from flambe.errors import ConfigError, MissingFieldError, RunFailed, did_you_mean
+from flambe.runnable.secrets import hide_within
 from flambe.spec.codec import escape, unescape
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ class Function(Registrable):
             if callable(close):
                 close()
         try:
-            self.result = escape(self.returned)
+            self.result = hide_within(escape(self.returned))
         except TypeError:
             print(
                 f"{self.main} returned a {type(self.returned).__qualname__}, which is no plain data and is not kept",

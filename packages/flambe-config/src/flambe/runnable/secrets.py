@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from flambe.errors import FlambeError
 from flambe.runnable.error import MissingSecretsError, ResourceError
@@ -113,6 +114,7 @@ def _forms(value: str) -> Iterator[str]:
         yield text
         yield repr(text)[1:-1]
         yield json.dumps(text)[1:-1]
+        yield json.dumps(text, ensure_ascii=False)[1:-1]
 
 
 def hide_environment() -> None:
@@ -139,6 +141,15 @@ def hide_bytes(data: bytes) -> bytes:
     for value in sorted(_values, key=len, reverse=True):
         data = data.replace(value.encode(), HIDDEN.encode())
     return data
+
+
+def hide_within(value: Any) -> Any:
+    """As ``hide``, for all texts of plain data, keys too."""
+    if isinstance(value, str):
+        return hide(value)
+    if isinstance(value, dict):
+        return {hide_within(key): hide_within(item) for key, item in value.items()}
+    return [hide_within(item) for item in value] if isinstance(value, list) else value
 
 
 def hide_flowing(data: bytes) -> tuple[bytes, bytes]:
