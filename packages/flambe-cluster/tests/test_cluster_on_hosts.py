@@ -118,8 +118,10 @@ def shell(machines: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 
 
 def test_up_again_finds_everything_there_and_says_so(shell: Shell, machines: Any) -> None:
+    shell("exec", "--host", "factory_1", "pkill flambe-guard")
     events = shell("up", "--tries", "3")
     assert [event["already"] for event in events if event["event"] == "ray"] == [True, True, True]
+    assert [len(event["stdout"].split()) for event in shell("exec", "pgrep flambe-guard")] == [1, 1, 1]
     status = shell("status")
     assert status[-1] == {
         "event": "status", "cluster": "walkers", "up": True, "ok": True, "unreachable": [], "missing": [], "running": [],

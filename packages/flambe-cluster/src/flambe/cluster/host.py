@@ -121,7 +121,7 @@ for name in request["order"]:
     exec(compile(request["sources"][name], name + ".py", "exec"), module.__dict__)
 module.serve(request)
 """
-_ORDER = ("answers", "files", "processes", "ray_node", "machine", "jobs", "door")
+_ORDER = ("answers", "files", "processes", "ray_guard", "ray_node", "machine", "jobs", "door")
 
 
 @cache

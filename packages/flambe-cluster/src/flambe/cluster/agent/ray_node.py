@@ -8,13 +8,16 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 
-from .files import Refusal, Result, read_json, resolve, write_json
+from . import SOURCES
+from .files import Refusal, Result, read_json, resolve, write_file, write_json
 from .processes import boot, members, stop
+from .ray_guard import NAME as GUARD
 
-# A node ends that soon after its head, with the workers on it; Ray's own setting is a minute. A command has that minute, in which it says
-# itself what is gone.
-_ALONE = {"RAY_gcs_rpc_server_reconnect_timeout_s": "10"}
+# A node ends that soon after its head, with the workers on it: a head of ours that comes back knows nothing of it. Ray's own setting is a
+# minute. A command has that minute, in which it says itself what is gone.
+_ALONE = {"RAY_gcs_rpc_server_reconnect_timeout_s": "3"}
 
 
 def node_state(folder: str) -> Result | None:
@@ -28,7 +31,7 @@ def node_state(folder: str) -> Result | None:
         with contextlib.suppress(OSError), open(f"/proc/{pid}/comm") as stream:
             names.add(stream.read().strip())
     needed = {"raylet", "gcs_server"} if record["head"] else {"raylet"}
-    return {**record, "running": needed <= names, "processes": len(pids)}
+    return {**record, "running": needed <= names, "guarded": GUARD in names, "processes": len(pids)}
 
 
 def ray_environment(folder: str) -> dict[str, str]:
@@ -61,6 +64,8 @@ def ray_start(
     folder = resolve(workdir)
     state = node_state(folder)
     if state and state["running"] and state["mark"] == cluster and state["address"] == address:
+        if not state["guarded"]:
+            _guard(folder, cluster)
         if head and state["head"]:
             return {"already": True, "incarnation": state["incarnation"]}
         if not head and not state["head"] and state["incarnation"] == incarnation:
@@ -117,7 +122,24 @@ def ray_start(
         stop(lambda: members("FLAMBE_NODE=" + cluster, record["session"], record["boot"]))
         why = "did not end in 120 s" if code is None else f"ended with {code}"
         raise Refusal("ray start {}: {}".format(why, " / ".join(lines[-3:])))
+    _guard(folder, cluster)
     return {"already": False, "incarnation": incarnation}
+
+
+def _guard(folder: str, cluster: str) -> None:
+    """Let what the node leaves behind end with it."""
+    script = os.path.join(folder, "ray_guard.py")
+    write_file(script, SOURCES["ray_guard"], 0o644)
+    mark = "FLAMBE_NODE=" + cluster
+    subprocess.Popen(
+        [sys.executable, script, mark],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "FLAMBE_NODE": cluster},
+        start_new_session=True,
+        cwd=folder,
+    )
 
 
 def ray_stop(workdir: str) -> Result:
