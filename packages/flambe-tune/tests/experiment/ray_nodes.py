@@ -154,7 +154,8 @@ class RayNodes(Machines):
     def guard(self, number: int) -> None:
         """Start what ends the rest of a machine's Ray node after it, unless it lives."""
         if "flambe-guard" not in map(name_of, self.processes(number)):
-            words = self.words(number, "setsid", "--fork", sys.executable, str(GUARD), self.mark(number))
+            (self.tmp(number) / GUARD.name).write_text(GUARD.read_text())
+            words = self.words(number, "setsid", "--fork", sys.executable, f"/tmp/{GUARD.name}", self.mark(number))
             subprocess.run(words, env={**os.environ, **dict([self.mark(number).split("=")])}, check=True)
 
     def _starting(self, number: int, variables: dict[str, str]) -> subprocess.Popen[str]:
