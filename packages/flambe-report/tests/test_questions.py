@@ -29,6 +29,7 @@ from flambe.record.run import (
     this_host,
     write_record,
 )
+from flambe.report.beside import collect_beside
 from flambe.report.curves import curve_rows
 from flambe.report.garbage import LEFT_AFTER_S, collect, remove
 from flambe.report.listing import Request, listing
@@ -353,9 +354,14 @@ def test_what_lies_beside_runs_goes_when_none_needs_it(tmp_path: Path) -> None:
     assert told(str(home), "--dry-run") == stays | goes
     assert told(str(home / "exp.0")) == {}
     torn.mkdir()
+    unread = ("keep", "it may be of a run that cannot be read")
     (torn / "run.json").write_text("{{")
-    assert told(str(home))[".code/old"] == ("keep", "it may be of a run that cannot be read")
+    assert told(str(home))[".code/old"] == unread
     shutil.rmtree(torn)
+    [odd] = Reader(home / "exp.0", index=None)
+    odd.record.code = Code(mode="git", path="\0")
+    beside = collect_beside(home, [odd], whole=True, dry_run=True)
+    assert {one.why for one in beside if one.path.name == "old"} == {unread[1]}
     assert told(str(tmp_path))[".code/old"] == ("removed", "no run has it any more")
     assert sorted(path.name for path in (home / ".code").iterdir()) == ["new", "new.files", "used", "used.files"]
 

@@ -27,7 +27,7 @@ def collect_beside(folder: Path, runs: Iterable[RecordedRun], *, whole: bool, dr
     for run in runs:
         try:
             users.update({_real(run.path.parent), *_tree_of(run)})
-        except ConfigError:
+        except (ConfigError, ValueError):  # it cannot be read, or its path is none
             whole = False
     found = []
     for place in _shared(folder):
