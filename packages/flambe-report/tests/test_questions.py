@@ -359,7 +359,7 @@ def test_what_lies_beside_runs_goes_when_none_needs_it(tmp_path: Path) -> None:
     assert told(str(home))[".code/old"] == unread
     shutil.rmtree(torn)
     [odd] = Reader(home / "exp.0", index=None)
-    odd.record.code = Code(mode="git", path="\0")
+    odd.record.code = Code(mode="git", path="../.code/\0")
     beside = collect_beside(home, [odd], whole=True, dry_run=True)
     assert {one.why for one in beside if one.path.name == "old"} == {unread[1]}
     assert told(str(tmp_path))[".code/old"] == ("removed", "no run has it any more")

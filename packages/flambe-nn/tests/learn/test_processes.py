@@ -282,7 +282,7 @@ def test_a_run_in_two_processes(start: Callable[..., subprocess.CompletedProcess
         events = [json.loads(line) for line in (root / "ledger.jsonl").read_text().splitlines()]
         commits = [event["unit"] for event in events if event.get("event") == "commit"]
         assert sorted(commits) == sorted(set(commits)), "only the first process commits"
-        assert len(list(root.parent.iterdir())) == 1, "and only it has a run directory"
+        assert len(list(root.parent.glob("exp.*"))) == 1, "and only it has a run directory"
     assert digests[0] == digests[1]
 
 
