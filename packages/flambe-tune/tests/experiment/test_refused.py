@@ -13,6 +13,7 @@ from flambe.experiment.session import LOCAL, RAY, Settings, run_experiment
 FILE = """toys: {toys}
 searching: {searching}
 scheduling: {scheduling}
+broken: {broken}
 ---
 !Experiment
 name: climb
@@ -29,7 +30,8 @@ pipeline:
 @pytest.fixture
 def config(bench, searching):
     """Makes the spec of a config with a line more."""
-    files = {"toys": bench.toys, "searching": searching, "scheduling": searching.parent / "scheduling.py"}
+    names = ("searching", "scheduling", "broken")
+    files = {"toys": bench.toys, **{name: searching.with_name(f"{name}.py") for name in names}}
     return lambda line: compile_text(FILE.format(**files, out=bench.folder / "out", line=line), name="t.yaml")
 
 
@@ -38,17 +40,18 @@ def config(bench, searching):
     [
         (
             "search: {climb: !searching.Late {first: 1}}",
-            r"t.yaml>:9:17: the search algorithm searching:Late .*no first",
+            r"t.yaml>:10:17: the search algorithm searching:Late .*no first",
         ),
         (
             "search: {climb: !searching.Unready {first: 1}}",
-            r":9:17: initialize\(\) of Unready raised LookupError: no space",
+            r":10:17: initialize\(\) of Unready raised LookupError: no space",
         ),
-        ("search: {climb: !searching.Nothing {}}", r":9:17: searching:Nothing is no search algorithm"),
-        ("schedulers: {climb: !scheduling.Picky {patience: 3}}", r":9:21: the scheduler scheduling:Picky .*IndexError"),
-        ("cpus_per_trial: {last: 64}", r":9:24: stage 'last' asks for 64 cpus, there are \d"),
-        ("devices: {cpu: 64}", r":9:10: stage 'source' asks for 64 cpus, there are \d"),
-        ("gpus_per_trial: {last: 4}", r":9:24: stage 'last' asks for 4 gpus, there are 2"),
+        ("search: {climb: !broken.Mine {}}", r":10:17: the module broken raised LookupError: no luck \(.*broken.py:4\)"),
+        ("search: {climb: !searching.Nothing {}}", r":10:17: searching:Nothing is no search algorithm"),
+        ("schedulers: {climb: !scheduling.Picky {patience: 3}}", r":10:21: the scheduler scheduling:Picky .*IndexError"),
+        ("cpus_per_trial: {last: 64}", r":10:24: stage 'last' asks for 64 cpus, there are \d"),
+        ("devices: {cpu: 64}", r":10:10: stage 'source' asks for 64 cpus, there are \d"),
+        ("gpus_per_trial: {last: 4}", r":10:24: stage 'last' asks for 4 gpus, there are 2"),
     ],
 )
 def test_before_anything_runs(config, monkeypatch, line, message):

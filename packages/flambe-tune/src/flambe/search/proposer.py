@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from flambe.compile.search import Assignment
 from flambe.compile.trials import OF_SEARCHERS
 from flambe.errors import ConfigError, FlambeError
-from flambe.search.blame import blamed
+from flambe.search.blame import blamed, class_of
 from flambe.search.budget import OURS, class_name, given_to
 from flambe.search.random_state import RandomState
 from flambe.search.searcher_adapter import SearcherAdapter
@@ -54,11 +54,7 @@ def make_proposer(
     module = target.partition(":")[0].partition(".")[0]
     if target.startswith(OURS) or module not in (extensions or {}):
         return SearcherAdapter(node, space, seed=seed, extensions=extensions)
-    from flambe.build.trust import import_extensions, resolve
-
-    given = dict(extensions or {})
-    import_extensions({module: given[module]})
-    kind = resolve(target, extensions=given)
+    kind = class_of(target, extensions or {})
     if all(callable(getattr(kind, method, None)) for method in _METHODS):
         return AlgorithmAdapter(node, kind, space, seed)
     if callable(getattr(kind, "suggest", None)):

@@ -23,7 +23,7 @@ from typing import Any
 from flambe.compile.search import Assignment
 from flambe.compile.trials import OF_SEARCHERS
 from flambe.errors import ConfigError, FlambeError, did_you_mean
-from flambe.search.blame import blamed
+from flambe.search.blame import blamed, class_of
 from flambe.search.budget import OURS, class_name, given_to
 from flambe.search.random_state import RandomState
 from flambe.search.space import Amount, Knob, Level, Space
@@ -66,7 +66,8 @@ class SearcherAdapter:
         self._diverged: list[tuple[int, int]] = []
         """Choices, with their steps, that are told when there is a worst result."""
         # Libraries draw while they are imported, which happens once in a process: outside.
-        kind = None if str(node[NEW]).startswith(OURS) else _resolved(str(node[NEW]), extensions or {})
+        with _quiet():
+            kind = None if str(node[NEW]).startswith(OURS) else class_of(str(node[NEW]), extensions or {})
         with self._random.installed(), _quiet(), blamed(f"the search algorithm {node[NEW]}"):
             self._searcher = _build(node, kind, space, seed % 2**31)
 
@@ -174,13 +175,6 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(before)
-
-
-def _resolved(target: str, extensions: Mapping[str, str]) -> Any:
-    from flambe.build.trust import resolve
-
-    with _quiet():
-        return resolve(target, extensions=dict(extensions))
 
 
 def _build(node: Mapping[str, Any], kind: Any, space: Space, seed: int) -> Any:

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
 
 from flambe.errors import ConfigError
-from flambe.search.blame import blamed
+from flambe.search.blame import blamed, class_of
 from flambe.search.random_state import RandomState
 from flambe.spec.nodes import NEW, arguments
 
@@ -248,15 +248,8 @@ class SchedulerAdapter:
 
 
 def _build(node: Mapping[str, Any], *, lower_is_better: bool, extensions: Mapping[str, str]) -> Any:
-    from flambe.build.trust import resolve
-
     target = str(node[NEW])
-    module = target.partition(":")[0].partition(".")[0]
-    if module in extensions:
-        from flambe.build.trust import import_extensions
-
-        import_extensions({module: extensions[module]})
-    kind = resolve(target, extensions=extensions)
+    kind = class_of(target, extensions)
     given = {name: value for name, value in arguments(dict(node)).items() if name not in _OURS}
     try:
         known = frozenset(inspect.signature(kind).parameters)
