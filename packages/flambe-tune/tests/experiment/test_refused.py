@@ -46,9 +46,15 @@ def config(bench, searching):
             "search: {climb: !searching.Unready {first: 1}}",
             r":10:17: initialize\(\) of Unready raised LookupError: no space",
         ),
-        ("search: {climb: !broken.Mine {}}", r":10:17: the module broken raised LookupError: no luck \(.*broken.py:4\)"),
+        (
+            "search: {climb: !broken.Mine {}}",
+            r":10:17: the module broken raised LookupError: no luck \(.*broken.py:4\)",
+        ),
         ("search: {climb: !searching.Nothing {}}", r":10:17: searching:Nothing is no search algorithm"),
-        ("schedulers: {climb: !scheduling.Picky {patience: 3}}", r":10:21: the scheduler scheduling:Picky .*IndexError"),
+        (
+            "schedulers: {climb: !scheduling.Picky {patience: 3}}",
+            r":10:21: the scheduler scheduling:Picky .*IndexError",
+        ),
         ("cpus_per_trial: {last: 64}", r":10:24: stage 'last' asks for 64 cpus, there are \d"),
         ("devices: {cpu: 64}", r":10:10: stage 'source' asks for 64 cpus, there are \d"),
         ("gpus_per_trial: {last: 4}", r":10:24: stage 'last' asks for 4 gpus, there are 2"),
