@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from flambe.runner.large_import import large_import
+from flambe.runner.large_import import large_import, rest
 
 
 @pytest.fixture(autouse=True)
@@ -34,6 +34,14 @@ def test_a_few_objects_stay_with_the_collector() -> None:
     assert gc.isenabled()
     assert gc.get_freeze_count() == frozen
     assert kept == [[]]
+
+
+def test_a_collector_that_rests_goes_on_after_a_large_import() -> None:
+    rest()
+    assert not gc.isenabled()
+    with large_import(), large_import():
+        assert not gc.isenabled()
+    assert gc.isenabled()
 
 
 def test_a_collector_that_was_off_stays_off_also_after_an_error() -> None:

@@ -6,8 +6,17 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+_resting = False
+
 # Objects after which what is imported counts as a large library. PyTorch brings 160,000.
 _MANY = 50_000
+
+
+def rest() -> None:
+    """Let the collector rest from now on until a large import is over: for the start of a process of ours that waits for one."""
+    global _resting
+    gc.disable()
+    _resting = True
 
 
 @contextmanager
@@ -17,10 +26,12 @@ def large_import() -> Iterator[None]:
     Nothing of a module is garbage as long as the process lives. But the collector goes through all of it again and again while it is
     being made, and once more soon after: of PyTorch a seventh of a second, which is a seventh of its import.
     """
-    if not gc.isenabled():
+    global _resting
+    if not gc.isenabled() and not _resting:
         yield
         return
     gc.disable()
+    _resting = False
     try:
         yield
     finally:

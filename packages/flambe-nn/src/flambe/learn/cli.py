@@ -12,6 +12,7 @@ import click
 from flambe.cli.door import enter, standing_options
 from flambe.cli.given import given_options, install_for
 from flambe.cli.streams import emit, read_text
+from flambe.runner.large_import import rest
 
 _NAME = "flambe-train"
 _EPILOG = """\b
@@ -58,12 +59,9 @@ def train(spec: str, output_dir: str | None, device: str | None, force: bool, in
 
 def _run(spec: str, output_dir: str | None, install_extensions: bool, *, fresh: bool) -> int:
     lines = concrete_lines(read_text(spec, what="spec"), where="stdin" if spec == "-" else spec)
-    from flambe.runner.large_import import large_import
-
-    with large_import():
-        from flambe.logging import setup_global_logging
-        from flambe.runner.execute import execute_lines
-        from flambe.spec.codec import dump_json, load_spec
+    from flambe.logging import setup_global_logging
+    from flambe.runner.execute import execute_lines
+    from flambe.spec.codec import dump_json, load_spec
 
     setup_global_logging()
     if install_extensions:
@@ -104,6 +102,8 @@ def concrete_lines(text: str, *, where: str) -> list[str]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``flambe-train`` and return its exit code."""
+    if argv is None:
+        rest()
     return enter(train, _NAME, argv)
 
 
