@@ -7,6 +7,8 @@ import subprocess
 import sys
 from typing import Any
 
+from flambe.record.code_copy import edited_files
+
 
 def test_what_a_context_has(project: Any) -> None:
     project.main(
@@ -86,6 +88,55 @@ def test_seeding_functions(project: Any) -> None:
     assert (project.record(2).status, project.record(2).exit.code) == ("FAILED", 1)
     assert project.start("__run__.__seeding__=null").stdout == "running\nreturned None\n"
     assert project.start("__run__.__seeding__=random:seed", "seed=4").stdout == "running\nreturned None\n"
+
+
+LOGGERS = """
+import flambe
+
+
+class Rounded(flambe.Logger):
+    def __init__(self, log_dir, digits=1, forced_log_id=None):
+        super().__init__(log_dir)
+        self.digits = digits
+
+    def log_metrics(self, metrics_dict, log_name="metrics"):
+        super().log_metrics({key: round(value, self.digits) for key, value in metrics_dict.items()}, log_name)
+
+
+class Other: ...
+"""
+
+
+def test_a_logger_of_the_users(project: Any) -> None:
+    project.write("loggers.py", LOGGERS)
+    project.main("ctx.logger.log_metrics({'x': 0.126})\nreturn type(ctx.logger).__name__", config="seed: 1\n")
+    project.start("__run__.__log__={name: loggers.Rounded, digits: 2}")
+    # As mlxpy names it, in its settings file.
+    settings = project.write("configs/mlxpy.yaml", "logger: {name: loggers.Rounded, forced_log_id: -1}\n")
+    assert project.start().stdout == "returned Rounded\n"
+    lines = [(project.root(number) / "metrics/metrics.jsonl").read_text() for number in (0, 1)]
+    assert [json.loads(line)["x"] for line in lines] == [0.13, 0.1]
+    settings.unlink()
+    # It is part of the code that ran, as the seeding is, though the program imports neither.
+    project.write("seeds.py", "def sow(seed):\n    print('sowing', seed)\n")
+    project.start("__run__.__log__={name: loggers.Rounded}", "__run__.__seeding__=seeds:sow", "seed=1,2")
+    again = str(project.root(2) / "stages/main/seed=2/config.yml")
+    for file in ("loggers.py", "seeds.py"):
+        assert (project.root(2) / file).is_file()
+        (project.folder / file).unlink()
+    program = [sys.executable, "-m", "flambe.cli.umbrella", "run", again]
+    done = subprocess.run(program, cwd=project.folder, capture_output=True, text=True, check=True)
+    assert "sowing 2" in done.stderr
+    assert json.loads((project.root(3) / "metrics/metrics.jsonl").read_text())["x"] == 0.1
+    (project.root(3) / "loggers.py").write_text("")
+    assert edited_files(project.root(3), project.record(3)) == ["loggers.py"]
+    project.write("loggers.py", LOGGERS)
+    for named, said in (
+        ("loggers.Rounder", "a logger is loggers.Rounder, which is no class; expected a class that inherits from flambe.record.logger.Logger. Did you mean 'Rounded'?"),
+        ("loggers.Other", "a logger is loggers.Other, which is no Logger; expected a class that inherits from"),
+        ("loggers.Rounded, digit: 3", "loggers.Rounded takes no 'digit'. Did you mean 'digits'?"),
+    ):  # fmt: skip
+        assert said in project.start(f"__run__.__log__={{name: {named}}}", code=1).stderr
 
 
 def test_faults_name_the_place(project: Any) -> None:

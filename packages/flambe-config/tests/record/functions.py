@@ -78,7 +78,7 @@ def code_that_runs(root: Path, record: RunRecord) -> str | None:
     folder = folder_to_run(root, record.code)
     if folder is None:
         return None
-    tree = snapshot_of(str(record.entry), folder).tree
+    tree = snapshot_of([str(record.entry)], folder).tree
     if record.code.mode == "copy":
         assert tree == record.code.tree, (tree, record.code.tree)
     return tree

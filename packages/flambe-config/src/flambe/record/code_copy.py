@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from flambe.errors import ConfigError, ProvenanceError
 from flambe.record.checkout import Checkout, checkout_of
 from flambe.record.git_tree import HEAD, GitTree, difference, edited_in, git_tree_of, listed, shared_tree, tree_in
-from flambe.record.layout import CODE_DIFF, RUN
+from flambe.record.layout import CODE_DIFF, RUN, SPEC
 from flambe.record.run import Code, RunRecord, read_record
 from flambe.record.snapshot import Snapshot, check_main, snapshot_of
-from flambe.spec.codec import unescape
+from flambe.spec.codec import load_spec, unescape
 from flambe.spec.nodes import FILE, Spec
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ def code_to_copy(spec: Spec, output_dir: Path) -> CodeCopy | None:
         return None
     body = spec.stages[0].body
     main, source = str(body["main"]), code_folder(spec)
+    names = _names_of(spec)
     mode = NONE if spec.debug else str(body.get("snapshot", COPY))
     settings = unescape(body.get("settings", {}))
     dirty = settings.get("dirty", "include")
@@ -106,8 +108,8 @@ def code_to_copy(spec: Spec, output_dir: Path) -> CodeCopy | None:
         check_main(main, shared.folder)
         if mode == GIT:
             return CodeCopy(GIT, source, shared=shared, checkout=checkout, diff=shared.diff)
-        return CodeCopy(COPY, source, snapshot=snapshot_of(main, shared.folder), checkout=checkout)
-    snapshot = snapshot_of(main, source)
+        return CodeCopy(COPY, source, snapshot=snapshot_of(names, shared.folder), checkout=checkout)
+    snapshot = snapshot_of(names, source)
     changed = checkout is not None and (checkout.dirty or checkout.untracked)
     return CodeCopy(
         COPY, source, snapshot=snapshot, checkout=checkout, diff=difference(source, output_dir) if changed else b""
@@ -134,15 +136,15 @@ def mend_copy(root: Path, code: Code, spec: Spec) -> None:
     """
     if code.mode != COPY or code.tree is None:
         return
-    main = str(spec.stages[0].body["main"])
-    if _is_whole(main, root, code.tree):
+    names = _names_of(spec)
+    if _is_whole(names, root, code.tree):
         return
-    if _tree_of(main, Path(code.source)) != code.tree:
+    if _tree_of(names, Path(code.source)) != code.tree:
         raise ProvenanceError(
             f"the copy of its code in {root} is not whole since the machine lost its power, and {code.source} is other code by now",
             hint="Begin a new run: leave --resume out.",
         )
-    snapshot = snapshot_of(main, Path(code.source))
+    snapshot = snapshot_of(names, Path(code.source))
     for name in {name.partition("/")[0] for name in snapshot.files}:
         place = root / name
         shutil.rmtree(place) if place.is_dir() else place.unlink(missing_ok=True)
@@ -155,14 +157,17 @@ def edited_files(root: Path, record: RunRecord) -> list[str]:
     Of a tree that runs share git knows them. Of a copy the record has one digest of them all: which of them it is tells their
     source, if that still is what was copied, else the times of the files; where neither says, it is the whole package.
     """
-    code, main = record.code, record.entry
+    code = record.code
     if code is not None and code.mode == GIT:
         shared = shared_tree(folder_to_run(root, code) or root)
         return [] if shared is None else edited_in(shared.root, Path(code.source))
-    if code is None or main is None or code.mode != COPY or code.tree is None or _is_whole(main, root, code.tree):
+    if code is None or record.entry is None or code.mode != COPY or code.tree is None:
         return []
-    here = _files_of(main, root)
-    source = _files_of(main, Path(code.source)) if _is_whole(main, Path(code.source), code.tree) else None
+    names = _names_in(root, record.entry)
+    if _is_whole(names, root, code.tree):
+        return []
+    here = _files_of(names, root)
+    source = _files_of(names, Path(code.source)) if _is_whole(names, Path(code.source), code.tree) else None
     if source is not None:
         return sorted(name for name in here.keys() | source.keys() if not _are_equal(here.get(name), source.get(name)))
     # A copy has the times of what it was copied from.
@@ -186,21 +191,38 @@ def edit_warning(root: Path) -> str | None:
     return f"the code in {root} is not what was copied there, and runs as it is: {listed(edited)}" if edited else None
 
 
-def _is_whole(main: str, root: Path, tree: str) -> bool:
-    """Whether the copy in ``root`` is what was copied. Files beside it that the project's ``.gitignore`` leaves out are no part of it."""
-    return tree in (_tree_of(main, root, is_copy=True), _tree_of(main, root))
+def _names_of(spec: Spec) -> list[str]:
+    """Return the function of a spec, and the logger and the seeding that its settings name, as ``package.module:name``."""
+    body = spec.stages[0].body
+    settings = unescape(body.get("settings", {}))
+    log, seeding = settings.get("log"), settings.get("seeding")
+    named = [str(log.get("name")) if isinstance(log, dict) else None, seeding if isinstance(seeding, str) else None]
+    parts = (name.replace(":", ".").rpartition(".") for name in named if name is not None)
+    return [str(body["main"]), *(f"{module}:{name}" for module, _, name in parts)]
 
 
-def _tree_of(main: str, folder: Path, *, is_copy: bool = False) -> str | None:
+def _names_in(root: Path, entry: str) -> list[str]:
     try:
-        return snapshot_of(main, folder, is_copy=is_copy).tree
+        return _names_of(load_spec((root / SPEC).read_bytes(), where=str(root / SPEC)))
+    except (OSError, ConfigError):
+        return [entry]
+
+
+def _is_whole(names: Sequence[str], root: Path, tree: str) -> bool:
+    """Whether the copy in ``root`` is what was copied. Files beside it that the project's ``.gitignore`` leaves out are no part of it."""
+    return tree in (_tree_of(names, root, is_copy=True), _tree_of(names, root))
+
+
+def _tree_of(names: Sequence[str], folder: Path, *, is_copy: bool = False) -> str | None:
+    try:
+        return snapshot_of(names, folder, is_copy=is_copy).tree
     except (ConfigError, OSError):
         return None
 
 
-def _files_of(main: str, folder: Path) -> dict[str, Path]:
+def _files_of(names: Sequence[str], folder: Path) -> dict[str, Path]:
     try:
-        return snapshot_of(main, folder, is_copy=(folder / RUN).exists()).files
+        return snapshot_of(names, folder, is_copy=(folder / RUN).exists()).files
     except (ConfigError, OSError):
         return {}
 

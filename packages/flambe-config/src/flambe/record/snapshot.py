@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -72,20 +73,26 @@ class Snapshot(NamedTuple):
         return self._replace(files={name: root / name for name in self.files})
 
 
-def snapshot_of(main: str, code: Path, *, is_copy: bool = False) -> Snapshot:
-    """Return what is to be copied for ``main`` (``package.module:function``): its top-level package in the folder ``code``, or
+def snapshot_of(names: Sequence[str], code: Path, *, is_copy: bool = False) -> Snapshot:
+    """Return what is to be copied for a function (``package.module:function``): its top-level package in the folder ``code``, or
     its single file, and what these import from beside them.
 
+    names: the function, then what its settings name besides, in the same form; of that what lies in ``code`` is copied too.
     Files count by their suffix, ``.gitignore`` files are asked; of a copy they are not: what was copied was no part of what they
     leave out, and a project may leave out its runs. Raises ConfigError when the module is not there, when a package is
     called as a file of the run directory, and above ``LARGEST_BYTES``.
     """
-    check_main(main, code)
-    package = main.partition(":")[0].partition(".")[0]
+    check_main(names[0], code)
+    package = _top(names[0])
+    places = local_places(package, _place(package, code))
+    for name in names[1:]:
+        with contextlib.suppress(ConfigError):  # it is installed, or will be missed when it is called
+            check_main(name, code)
+            places |= local_places(_top(name), _place(_top(name), code))
     ignore = None if is_copy else Ignore(code)
     files: dict[str, Path] = {}
     left_out: list[str] = []
-    for name, place in local_places(package, _place(package, code)).items():
+    for name, place in places.items():
         if place.name in RESERVED:
             raise ConfigError(
                 f"{place} cannot be copied: a run directory has a {place.name} of its own",
@@ -125,6 +132,10 @@ def _modules(folder: Path) -> Iterator[str]:
         for path in folder.iterdir():
             if path.suffix == ".py" or (path.is_dir() and path.name.isidentifier()):
                 yield path.stem
+
+
+def _top(name: str) -> str:
+    return name.partition(":")[0].partition(".")[0]
 
 
 def _place(package: str, code: Path) -> Path:
