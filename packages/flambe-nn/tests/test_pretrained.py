@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -19,12 +20,20 @@ from flambe.nlp.transformers import (
     BertEmbedder,
     BertTextField,
     ConstantLRSchedule,
+    GPT2Embedder,
     GPT2TextField,
+    GPTEmbedder,
+    GPTTextField,
     PretrainedTransformerEmbedder,
     PretrainedTransformerField,
     RobertaEmbedder,
+    RobertaTextField,
     WarmupConstantSchedule,
     WarmupLinearSchedule,
+    XLMEmbedder,
+    XLMTextField,
+    XLNetEmbedder,
+    XLNetTextField,
 )
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "good", "fine", "bad", "poor", "film", "##s", "!"]
@@ -80,6 +89,48 @@ def test_what_the_configuration_says_is_an_attribute(bert: str) -> None:
         embedder.no_such
 
 
+FAMILIES: dict[str, tuple[Any, Any]] = {
+    "bert": (BertEmbedder, BertTextField),
+    "roberta": (RobertaEmbedder, RobertaTextField),
+    "gpt2": (GPT2Embedder, GPT2TextField),
+    "openai-gpt": (GPTEmbedder, GPTTextField),
+    "xlm": (XLMEmbedder, XLMTextField),
+    "xlnet": (XLNetEmbedder, XLNetTextField),
+}
+
+
+@pytest.mark.parametrize("kind", [kind for kind in FAMILIES if kind != "bert"])
+def test_a_family_takes_no_model_of_another(bert: str, kind: str) -> None:
+    for one in FAMILIES[kind]:
+        with pytest.raises(ValueError, match=f"is a bert model, not {kind}; PretrainedTransformerField and"):
+            one(bert)
+
+
+PIECES = ["<s>", "<pad>", "</s>", "<unk>", "<mask>", "<sep>", "<cls>", "a", "b", "ab"]
+NUMBERS = {piece: place for place, piece in enumerate(PIECES)}
+
+
+@pytest.mark.parametrize(
+    ("kind", "tokenizer", "options", "ids", "padding"),
+    [
+        ("gpt2", "GPT2Tokenizer", {"vocab": NUMBERS, "merges": [("a", "b")], "unk_token": "<unk>"}, [9, 7], None),
+        ("roberta", "RobertaTokenizer", {"vocab": NUMBERS, "merges": [("a", "b")]}, [0, 9, 7, 2], 1),
+        ("openai-gpt", "OpenAIGPTTokenizer", {"vocab": {**NUMBERS, "b</w>": 10, "a</w>": 11, "ba</w>": 12}, "merges": [("b", "a</w>")]},
+         [7, 12], None),
+        ("xlnet", "XLNetTokenizer", {"vocab": [*((piece, -9.0) for piece in PIECES), ("\u2581ab", -1.0)], "unk_id": 3}, [10, 7, 5, 6], 1),
+    ],
+)  # fmt: skip
+def test_the_fields_of_other_families(
+    kind: str, tokenizer: str, options: dict[str, Any], ids: list[int], padding: int | None, tmp_path: Path
+) -> None:
+    transformers = pytest.importorskip("transformers")
+    getattr(transformers, tokenizer)(**options).save_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": kind}))
+    field = FAMILIES[kind][1](str(tmp_path))
+    assert field.process("aba").tolist() == ids
+    assert field.padding_idx == padding
+
+
 BERT = {
     "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8, "max_position_embeddings": 12,
 }  # fmt: skip
@@ -98,7 +149,7 @@ BERT = {
 )
 def test_how_long_a_text_may_be(kind: str, sizes: dict[str, int], positions: int | None) -> None:
     pytest.importorskip("transformers")
-    embedder = PretrainedTransformerEmbedder("small", config={"model_type": kind, "vocab_size": 7, **sizes}).eval()
+    embedder = FAMILIES[kind][0]("small", config={"model_type": kind, "vocab_size": 7, **sizes}).eval()
     assert embedder.positions == positions
     with torch.no_grad():
         assert embedder(torch.full((1, positions or 20), 5)).shape == (1, positions or 20, 8)
@@ -206,8 +257,6 @@ def test_other_weights_in_the_folder_are_another_result(
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda bert: RobertaEmbedder(bert), "is a bert model, not roberta; PretrainedTransformerField and"),
-        (lambda bert: GPT2TextField(bert), "is a bert model, not gpt2"),
         (lambda bert: BertEmbedder(bert + "-no"), "there is no folder '.*-no', which save_pretrained"),
         (lambda bert: BertTextField("~/no"), "there is no folder '~/no'"),
         (lambda bert: BertEmbedder(bert, trust_remote_code=True), "trust_remote_code is refused"),

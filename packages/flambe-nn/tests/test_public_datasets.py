@@ -1,4 +1,4 @@
-"""SSTDataset and TRECDataset, and where their files come from."""
+"""SSTDataset, TRECDataset and NewsGroupDataset, and where their files come from."""
 
 from __future__ import annotations
 
@@ -6,17 +6,20 @@ import functools
 import hashlib
 import http.server
 import os
+import pickle
 import threading
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from flambe.dataset.source_file import SourceFile
 from flambe.errors import ConfigError, FlambeError
 from flambe.field import LabelField, TextField
-from flambe.nlp.classification import SSTDataset, TRECDataset
+from flambe.nlp.classification import NewsGroupDataset, SSTDataset, TRECDataset
 
 needs_data = pytest.mark.skipif(not os.environ.get("FLAMBE_DATA"), reason="FLAMBE_DATA is not set")
 
@@ -38,6 +41,26 @@ def test_trec() -> None:
     data = TRECDataset(transform={"text": TextField(), "label": LabelField()})
     assert [len(data.train), len(data.val), len(data.test)] == [5452, 0, 500]
     assert data.label.vocab_size == 6
+
+
+def test_news_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What scikit-learn keeps of them, of two groups and four texts."""
+    utils = pytest.importorskip("sklearn.utils")
+    kept = {
+        split: utils.Bunch(
+            data=[f"{split} about {name}" for name in ("cars", "space")], target=np.array([0, 1]),
+            target_names=["rec.autos", "sci.space"], filenames=np.array(["a/1", "b/2"]),
+        )
+        for split in ("train", "test")
+    }  # fmt: skip
+    (tmp_path / "20news-bydate_py3.pkz").write_bytes(zlib.compress(pickle.dumps(kept)))
+    monkeypatch.setenv("SCIKIT_LEARN_DATA", str(tmp_path))
+    data = NewsGroupDataset(transform={"text": TextField(), "label": LabelField()})
+    assert sorted(map(tuple, data.train.raw.tolist())) == [
+        ("train about cars", "rec.autos"), ("train about space", "sci.space"),
+    ]  # fmt: skip
+    assert [len(data.val), len(data.test)] == [0, 2]
+    assert set(data.label.vocab) == {"rec.autos", "sci.space"}
 
 
 def test_lines_are_label_and_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
