@@ -76,6 +76,15 @@ def test_tied_weights(tmp_path: Path) -> None:
             LanguageModel(language.embedder, output_layer, tie_weights=True)
 
 
+def test_tied_weights_of_an_embedding_by_another_name() -> None:
+    language = model()
+    language.embedder.table = language.embedder.embedding
+    tied = LanguageModel(language.embedder, SoftmaxLayer(6, 9), tie_weights=True, tie_weight_attr="table")
+    assert tied.output_layer.mlp.seq[0].weight is language.embedder.embedding.weight
+    with pytest.raises(ValueError, match="the embedder has no 'tabel', which tie_weight_attr names"):
+        LanguageModel(language.embedder, SoftmaxLayer(6, 9), tie_weights=True, tie_weight_attr="tabel")
+
+
 def test_the_field_shifts_by_one() -> None:
     field = LMField(sos_token="<s>", eos_token="</s>")
     texts = np.array(["a b c", "", "b"], dtype=object)

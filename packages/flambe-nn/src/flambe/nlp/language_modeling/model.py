@@ -66,7 +66,9 @@ class LanguageModel(Module):
         return self.output_layer(states[real]), target[real]
 
     def _tie(self, attribute: str) -> None:
-        embedding = getattr(self.embedder, attribute)
+        embedding = getattr(self.embedder, attribute, None)
+        if embedding is None:
+            raise ValueError(f"the embedder has no {attribute!r}, which tie_weight_attr names for tie_weights")
         # An `Embeddings` keeps its table one level down.
         holder = getattr(embedding, "token_embedding", embedding)
         linears = [module for module in self.output_layer.modules() if isinstance(module, torch.nn.Linear)]
