@@ -102,7 +102,7 @@ def check_resources(spec: Spec, stages: Collection[str], capacity: Mapping[str, 
     for index, stage in enumerate(spec.stages):
         for name, amount in resources_of(spec, stage).items() if stage.name in stages else ():
             if name in capacity and amount > capacity[name]:
-                hint = "Ask for less (devices, resources)"
+                hint = f"Ask for less (devices, {name}_per_trial)"
                 written: tuple[str | int, ...] = ("stages", index, "resources") if stage.resources else ("devices",)
                 with placed(spec, *written, name):
                     raise ConfigError(
