@@ -147,6 +147,27 @@ def test_artifacts_that_the_power_has_torn_are_made_again(toys, monkeypatch):
     assert "walk/0: its result is not whole, so it is made again" in (root / "outputs.log").read_text()
 
 
+@pytest.mark.parametrize("torn", ["artifacts/log.txt", "artifacts.jsonl"])
+def test_what_the_power_has_torn_beside_the_state_of_a_step_is_no_part_of_the_result(toys, monkeypatch, torn):
+    from experiments import newest, runs, stopped_after
+    from store_toys import spec_of
+
+    toy, place = toys
+    code = toy / "__init__.py"
+    logs = "__import__('flambe.logging').logging.log_histogram('weights', self.model.weights, self.done)"
+    code.write_text(code.read_text().replace("self.done += 1", f"self.done += 1; {logs}"))
+    spec = spec_of(toy)
+    stopped_after(spec, 2)(place)
+    root = newest(place)
+    file = root / "stages/walk/0/steps/2" / torn
+    file.write_bytes(b"" if torn.endswith("l") else b"\0" * file.stat().st_size)
+    after_a_boot(monkeypatch)
+    assert runs(spec).act(place) == 0
+    assert (root / "stages/walk/0/artifacts/log.txt").read_text() == "1 2 3 "
+    assert len((root / "stages/walk/0/artifacts.jsonl").read_text().splitlines()) == 3
+    assert "walk/0: steps/2 is not whole, so it goes on from step" in (root / "outputs.log").read_text()
+
+
 def test_a_copy_of_code_that_the_power_has_torn_is_copied_again(toys, monkeypatch):
     from functions import launched, newest
 

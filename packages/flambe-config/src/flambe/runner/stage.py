@@ -28,6 +28,7 @@ from flambe.record.inputs import Input, declared_input, joined
 from flambe.record.layout import ARTIFACTS, CHECKPOINT, METRICS, OUTPUTS, STEPS, TENSORBOARD
 from flambe.record.metrics import metric_value
 from flambe.record.refused import kept_in
+from flambe.record.step import files_beside
 from flambe.runnable.environment import CWD_VARIABLES, as_text, get_env, swap
 from flambe.runnable.function import Function
 from flambe.runnable.secrets import hide_bytes, hide_environment
@@ -290,13 +291,15 @@ class StageRun:
         # What was written so far belongs to the step: who goes on from here gets it back. Copied, since files there may grow.
         if self.unit.is_program or any(artifacts.iterdir()):
             shutil.copytree(artifacts, folder / ARTIFACTS, symlinks=True)
+        self._artifacts.hand_on(folder)
         state = {
             "component": self.state(),
             "rng": rng_state(only_loaded=self.unit.is_program),
             "step": self.steps_done,
         }
+        if files := files_beside(folder):
+            state["files"] = files
         write_state(folder, state)
-        self._artifacts.hand_on(folder)
 
     def _report(self, *, more: bool, metric: float | None, seconds: float) -> StepReport:
         name = getattr(self.component, "metric_name", None)
