@@ -93,6 +93,17 @@ def test_cluster_and_submit(tools: Path) -> None:
     assert alone.stderr == "flambe submit: error: no cluster is named. Add --cluster FILE.\n"
 
 
+def test_a_file_that_is_not_here_may_be_there(tools: Path) -> None:
+    """Run on this machine it is an error before anything runs, on a cluster a warning."""
+    name = write(tools, "s.yaml", "!Experiment\npipeline:\n  a: !Script {script: trian.py}\n")
+    write(tools, "train.py", "")
+    said = f"s.yaml:3:23: there is no program trian.py in {tools.parent}, where a relative path begins. Did you mean 'train.py'?\n"
+    here = flambe(tools, "run", name)
+    assert (here.returncode, here.stdout, here.stderr) == (2, "", f"flambe run: error: {said}")
+    there = flambe(tools, "submit", name, "-c", "c.yaml", "--show")
+    assert (there.returncode, there.stderr) == (0, f"warning: {said}")
+
+
 def test_show_prints_the_pipe_and_runs_nothing(tools: Path) -> None:
     done = flambe(tools, "run", experiment(tools, "!g [1, 2]"), "seed=2", "--show", "-q")
     assert (done.returncode, done.stdout) == (0, "flambe-compile x.yaml seed=2 | flambe-tune --quiet\n")
