@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 TOY = '''
+import gc
+
 import torch
 from flambe.build.component import Component
 
@@ -23,6 +25,7 @@ class Walk(Component):
         self.steps, self.fail, self.done, self.sum = steps, fail, 0, torch.zeros(())
 
     def run(self):
+        assert gc.isenabled(), "the collector rests while PyTorch comes in, and no longer"
         print("a print of the stage")
         if self.fail:
             raise RuntimeError("walked into a wall")
