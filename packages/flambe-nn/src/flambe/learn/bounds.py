@@ -58,13 +58,15 @@ class Bounds:
             )
 
     def _before_positions(self, module: Any, given: tuple[Any, ...]) -> None:
-        column = self._column_of(given[0]) if given and module.positions is not None else None
+        positions = module.positions
+        # In a class of the user's the word may mean anything.
+        column = self._column_of(given[0]) if given and type(positions) is int else None
         lengths = column.lengths() if column is not None else None
-        if lengths is not None and (longest := int(lengths.max(initial=0))) > module.positions:
+        if lengths is not None and (longest := int(lengths.max(initial=0))) > positions:
             raise ArgumentError(
-                f"{self._split} has a text of {longest} ids, and there are {module.positions} positions",
+                f"{self._split} has a text of {longest} ids, and there are {positions} positions",
                 argument=self._path_of(module),
-                hint=f"Cut texts in the field: max_seq_len (max_len_truncate of a pretrained one) of {module.positions} or less.",
+                hint=f"Cut texts in the field: max_seq_len (max_len_truncate of a pretrained one) of {positions} or less.",
             )
 
     def _before_loss(self, loss: Any, given: tuple[Any, ...]) -> None:
