@@ -99,7 +99,7 @@ class LinkCheck:
         elif hint is not None:
             what = f"the link {text!r} may lead nowhere: nothing shows that {name} has {attribute!r}. {hint}"
             self._checker.warn(at, "link-missing", what)
-        elif outputs := self._checker.kinds.outputs(target):
+        elif (outputs := self._checker.kinds.outputs(target)) and attribute not in outputs:
             what = f"the link {text!r} may lead nowhere: nothing shows that {name} has {attribute!r}, only {', '.join(outputs)}"
             self._checker.warn(at, "link-missing", what)
 
