@@ -151,7 +151,11 @@ def ours(count: int) -> dict[str, float]:
         shutil.rmtree(cache)
         listed.with_name("aside").rename(listed)
         time.sleep(2.1)
-        absent = apart()
+        strangers = []
+        for _ in range(3):
+            shutil.rmtree(cache, ignore_errors=True)
+            strangers.append(apart())
+        absent = sorted(strangers, key=lambda one: one[2])[1]
         present = [apart() for _ in range(3)]
         command, cpu = [], []
         words = [sys.executable, "-m", "flambe.report.cli", "ls", str(home), "-w", f"{QUESTION} & index < 20"]
