@@ -56,6 +56,17 @@ def test_units_and_runs_can_be_asked_for(home: Path) -> None:
     assert len(lines(report("ls", home / "sst" / "exp.0", "--runs"))) == 1
 
 
+def test_units_of_a_run_are_grouped_and_compared_as_they_are_listed(home: Path) -> None:
+    run, group = home / "sst" / "exp.0", ("--group", "params.model.encoder.n_layers", "--agg", "count(metric) as n")
+    rows = lines(report("ls", run, "-w", "stage == 'train'", *group))
+    assert [list(row.values()) for row in rows] == [[1, 4], [2, 4]]
+    assert [row["n"] for row in lines(report("ls", run, "--runs", *group))] == [1]
+    differing = lines(report("ls", run, "-w", "stage == 'train'", "--diff"))
+    assert len(differing) == 8
+    assert [name.rpartition(".")[2] for name in differing[0]] == ["run", "unit", "n_layers", "dropout", "lr"]
+    assert [list(row) for row in lines(report("ls", run, "--runs", "--diff"))] == [["run"]]
+
+
 def test_where_sort_and_columns(home: Path) -> None:
     rows = lines(
         report(

@@ -63,7 +63,7 @@ def ls(paths: tuple[str, ...], units: bool | None, form: str | None, **options: 
     from flambe.report.rows import write_rows
 
     reader, all_runs = _open(paths)
-    units = all_runs if units is None and not options["agg"] and not options["diff"] else bool(units)
+    units = all_runs if units is None else units
     found = listing(reader, Request(units=units, **options))
     _tell_problems(reader, found=bool(found.rows))
     if not found.rows and len(reader):
