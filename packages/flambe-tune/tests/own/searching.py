@@ -53,6 +53,30 @@ class Halving:
         return trials
 
 
+class Stubborn:
+    """Proposes the same rates in turn and is never done."""
+
+    def __init__(self, rates):
+        self.rates, self.count = rates, 0
+
+    def initialize(self, space):
+        (self.name,) = space
+
+    def is_done(self):
+        return False
+
+    def update(self, trials, maximum=None):
+        if all(trial.has_ended for trial in trials.values()):
+            trials[str(len(trials))] = Trial({self.name: self.rates[min(self.count, len(self.rates) - 1)]})
+            self.count += 1
+        return trials
+
+
+class Chatty(Stubborn):
+    def update(self, trials, maximum=None):
+        return {**trials, "a": Trial({self.name: 1, "train.rat": 2})}
+
+
 class Silent(Doubling):
     def update(self, trials, maximum=None):
         pass

@@ -128,6 +128,11 @@ def test_one_of_ones_own_chooses_for_a_stage(searching):
         ("Doubling", {}, "the search algorithm searching:Doubling refuses what it was given: .*'first'"),
         ("Lost", {"first": 1}, "Lost made the trial 'a': no value for train.rate"),
         (
+            "Chatty",
+            {"rates": []},
+            r"Chatty made the trial 'a': 'train.rat' is not searched; expected train.rate. Did you mean 'train.rate'\?",
+        ),
+        (
             "Nothing",
             {},
             "searching:Nothing is no search algorithm; expected a subclass of ray.tune.search.Searcher, or",

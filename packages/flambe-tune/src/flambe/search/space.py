@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from flambe.compile.distribution import Distribution
 from flambe.compile.search import Assignment, Dimension, Option
-from flambe.errors import ConfigError
+from flambe.errors import ConfigError, did_you_mean
 from flambe.record.layout import label
 from flambe.spec.nodes import BETA, NORMAL
 
@@ -95,10 +95,12 @@ class Space:
     def take(self, values: Mapping[str, Any]) -> tuple[Assignment, ...]:
         """Return the choice of values of ``distributions`` (by name). Raises ValueError for what is none of them."""
         found: list[Assignment] = []
+        names: set[str] = set()
         for stage, todo in self._stages.items():
             found.append({})
             for dimension in todo:
                 name = f"{stage}.{dimension.path}"
+                names.add(name)
                 if name not in values:
                     raise ValueError(f"no value for {name}")
                 value, options = values[name], dimension.options
@@ -107,6 +109,11 @@ class Space:
                 if options[0].source is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
                     raise ValueError(f"{name} is {value!r}, which is no number")
                 found[-1][dimension.path] = value
+        for name in values:
+            if name not in names:
+                near = did_you_mean(str(name), names)
+                said = f"{name!r} is not searched; expected {', '.join(sorted(names))}"
+                raise ValueError(said if near is None else f"{said}. {near}")
         return tuple(found)
 
     def __len__(self) -> int:
