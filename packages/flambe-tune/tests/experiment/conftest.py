@@ -188,6 +188,7 @@ class Lab:
         kill_at: int | None = None,
         reuse: bool = True,
         store=None,
+        asked_to_stop: Callable[[], bool] = lambda: False,
         **pool,
     ):
         luck = random.Random(seed)
@@ -218,9 +219,11 @@ class Lab:
 
         try:
             store = store or (ResultStore(self.folder) if reuse else None)
-            self.controller = Controller(spec, keeper, make_pool, store=store, observer=Observer())
+            self.controller = Controller(
+                spec, keeper, make_pool, store=store, observer=Observer(), asked_to_stop=asked_to_stop
+            )
             outcome = self.controller.run()
-            return outcome, keeper.close("FAILED" if outcome.failed else "COMPLETE")
+            return outcome, keeper.close("CANCELLED" if outcome.stopped else "FAILED" if outcome.failed else "COMPLETE")
         except Killed:
             with contextlib.suppress(OSError):  # killed while it closed
                 keeper.ledger.close()

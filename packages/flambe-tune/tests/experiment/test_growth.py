@@ -12,6 +12,7 @@ import pytest
 
 from flambe.errors import ConfigError, FlambeError
 from flambe.experiment.check import why_not_repeatable, without_effect
+from flambe.experiment.growth import REPEATS
 from flambe.record.ledger import fold, read_events
 from flambe.record.result import ResultStore
 from flambe.record.shared_store import SharedStore
@@ -377,6 +378,64 @@ def test_a_search_of_ones_own_may_end_variants(labs, searching):
     spec.stages[0].scheduler = ASHA
     with pytest.raises(FlambeError, match="the search says 'pause' about a variant after its step 2, and a scheduler"):
         calm.run(spec)
+
+
+def _stubborn(searching, rates, **given):
+    stage = Stage(
+        name="train",
+        body={"$new": "m:Train", "rate": {"$uniform": [0, 9]}},
+        search={"$new": "searching:Stubborn", "rates": rates, **given},
+        reduce=1,
+    )
+    return Spec(name="x", stages=[stage], environment=Environment(extensions={"searching": str(searching)}))
+
+
+_BY_RATE = {"steps": lambda unit: 1, "metric": lambda unit, step: unit.params["train.rate"]}
+
+
+def _rates(lab):
+    return [work.unit.params["train.rate"] for work in lab.controller.works.values()]
+
+
+def test_a_search_that_proposes_nothing_new_any_more_is_over(labs, searching):
+    calm, lab = labs(2, **_BY_RATE)
+    spec = _stubborn(searching, [1, *[1] * (REPEATS - 1), 2])
+    outcome, record = calm.run(spec)
+    assert not outcome.stopped
+    assert record.counts["done"] == record.counts["expected"] == 2
+    assert _rates(calm) == [1, 2]  # before the last one it repeats once less than ends it
+    said = (
+        "stage train: its search Stubborn has proposed nothing new 1,000 times in a row, so it is over after 2,001 choices: "
+        "let its is_done() say when, or give it a trial_budget"
+    )
+    assert calm.notes == [said]
+    assert lab.run(spec, kill_at=9) is None
+    assert _rates(lab) == [1, 2]
+    assert lab.run(spec)[1].result_digest == record.result_digest
+    _, again = calm.run(spec)
+    assert again.counts["reused"] == 2
+    assert calm.notes == [said]
+
+
+def test_a_search_with_a_budget_spends_it_whatever_it_repeats(labs, searching):
+    (lab,) = labs(1, **_BY_RATE)
+    lab.run(_stubborn(searching, [1, *[1] * REPEATS, 2], trial_budget=REPEATS + 2))
+    assert _rates(lab) == [1, 2]
+    assert lab.notes == []
+
+
+def test_a_run_ends_between_two_choices_where_it_is_asked_to(labs, searching):
+    calm, lab = labs(2, **_BY_RATE)
+    spec = _stubborn(searching, [1, *[1] * 200, 2], trial_budget=202)
+    _, expected = calm.run(spec)
+    asked = iter(range(1000))
+    outcome, _ = lab.run(spec, asked_to_stop=lambda: next(asked) > 100)
+    assert outcome.stopped
+    assert (_rates(lab), lab.notes) == ([1], [])
+    assert next(asked) < 110
+    _, gone_on = lab.run(spec)
+    assert _rates(lab) == [1, 2]
+    assert gone_on.result_digest == expected.result_digest
 
 
 def test_arrival_says_that_it_cannot_be_repeated():

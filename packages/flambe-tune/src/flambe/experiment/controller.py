@@ -46,7 +46,7 @@ class Controller:
 
     make_pool: called at most once, when the first unit has to run, with the number of units that could run at once.
     store: earlier results, or None to reuse nothing. algorithm: makes the scheduler of a stage (tests give their own).
-    step_limit_s: a step that takes longer is a failed attempt. asked_to_stop: looked at before each event; what was kept stays, the rest is done again by the next process.
+    step_limit_s: a step that takes longer is a failed attempt. asked_to_stop: looked at before each event and each choice of a search; what was kept stays, the rest is done again by the next process.
 
     Raises ConfigError for schedulers that cannot be driven, searches that cannot be done and resources that are not
     there; ProvenanceError when a scheduler decides otherwise than recorded.
@@ -67,7 +67,9 @@ class Controller:
         check_spec(spec, StageGraph(spec))
         self.spec = spec
         self.keeper = keeper
-        self._roster = Roster(spec, keeper, store, algorithm)
+        self._asked_to_stop = asked_to_stop
+        self._stop = False
+        self._roster = Roster(spec, keeper, store, algorithm, note=observer.note, asked_to_stop=self._is_stopped)
         self._states = self._roster.states
         self.graph = self._roster.graph
         self.works = self._roster.works
@@ -79,8 +81,6 @@ class Controller:
         self._owners: dict[str, Work] = {}
         self._news = False
         self._warned: set[str] = set()
-        self._asked_to_stop = asked_to_stop
-        self._stop = False
         self._last_stage: int | None = None
         self._has_started = False
         self._makes_algorithms = algorithm is None
@@ -169,6 +169,8 @@ class Controller:
         for state in self._states.values():
             if state.schedule is not None:
                 for verdict in state.schedule.deliver():
+                    if self._is_stopped():
+                        return  # a search that was left off in the middle says other things from here on
                     self._begin_fresh()  # a verdict may be about one of them, heard again after a crash
                     self._apply(state, verdict)
                 self._begin_fresh()

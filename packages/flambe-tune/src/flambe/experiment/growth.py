@@ -19,12 +19,16 @@ from flambe.search.proposer import Proposer
 from flambe.search.schedule import Keen
 from flambe.search.tune_adapter import CONTINUE
 
+REPEATS = 1_000
+"""After so many choices in a row that are known already, a search without a budget is over: it has converged, and nothing else ends it."""
+
 
 class Growth:
     """One search of a run.
 
     variants: what its choices lead to. has_scheduler: whether one decides about the variants of its leader. enlist: makes the unit of a new variant, or finds the one that is there. steps_in_all: how
-    many steps the variants of the leader have made together.
+    many steps the variants of the leader have made together. asked_to_stop: looked at before each choice; afterwards nothing is
+    asked any more. exhausted: told of how many choices there were when a search is over as it proposes nothing new.
 
     It listens to the schedule of its leader, where the position of a variant is that of its unit.
     """
@@ -38,6 +42,8 @@ class Growth:
         has_scheduler: bool,
         enlist: Callable[[Variant], Work],
         steps_in_all: Callable[[], int],
+        asked_to_stop: Callable[[], bool],
+        exhausted: Callable[[int], None],
     ) -> None:
         self.is_over = False
         self._variants = variants
@@ -47,7 +53,10 @@ class Growth:
         """Whether the search itself says what becomes of its variants after a step."""
         self._enlist = enlist
         self._steps_in_all = steps_in_all
+        self._asked_to_stop = asked_to_stop
+        self._exhausted = exhausted
         self._asked = 0
+        self._repeats = 0  # choices in a row that led to no new variant
         self._open: dict[int, dict[int, None]] = {}  # choice → positions that have not ended
         self._all: dict[int, list[int]] = {}
         self._choices_of: dict[int, list[int]] = {}  # position → choices that led to it
@@ -106,7 +115,7 @@ class Growth:
             self._proposer.complete(choice, step, mean, lower_is_better=lower_is_better)
 
     def _ask(self, *, lower_is_better: bool) -> None:
-        while not self.is_over and len(self._open) < self._budget.at_once:
+        while not self.is_over and len(self._open) < self._budget.at_once and not self._asked_to_stop():
             together = None if self._is_spent() else self._proposer.suggest(self._asked)
             if together is None:
                 # Some wait for results before they choose again (ZOOpt): they are asked when there is one.
@@ -115,11 +124,15 @@ class Growth:
             choice, self._asked = self._asked, self._asked + 1
             positions = [self._enlist(variant).position for variant in self._variants.of(together, self._enlist)]
             self._all[choice] = positions = list(dict.fromkeys(positions))
+            self._repeats = self._repeats + 1 if all(one in self._choices_of for one in positions) else 0
             for position in positions:
                 self._choices_of.setdefault(position, []).append(choice)
             self._open[choice] = {position: None for position in positions if position not in self._ends}
             # The same choice again, or one that leads nowhere, is known at once.
             self._tell(lower_is_better=lower_is_better)
+            if self._repeats == REPEATS and not self._budget.is_given:
+                self.is_over = True
+                self._exhausted(self._asked)
 
     def _is_spent(self) -> bool:
         steps = self._budget.steps

@@ -10,7 +10,7 @@ import msgspec
 
 from flambe.compile.trials import searched_together
 from flambe.experiment.deciders import algorithm_of, proposer_of
-from flambe.experiment.growth import Growth, GrowthRulings
+from flambe.experiment.growth import REPEATS, Growth, GrowthRulings
 from flambe.experiment.recall import Recall
 from flambe.experiment.stage_state import StageState
 from flambe.experiment.work import Phase, Work
@@ -28,11 +28,11 @@ from flambe.record.run import StageRecord, read_record
 from flambe.record.settled import Settled
 from flambe.runner.plan import make_unit
 from flambe.runner.unit import Unit
-from flambe.search.budget import is_own, read_budget, scheduler_of
+from flambe.search.budget import class_name, is_own, read_budget, scheduler_of
 from flambe.search.schedule import Keen, StageSchedule
 from flambe.search.tune_adapter import Algorithm, is_population
 from flambe.spec.digest import digest_of
-from flambe.spec.nodes import Spec, Stage
+from flambe.spec.nodes import NEW, Spec, Stage
 
 
 class Store(Protocol):
@@ -47,7 +47,8 @@ class Roster:
     """The stages of ``spec`` (``states``), all units known so far (``works``, by id), and the unit of each variant.
 
     store: earlier results, or None to reuse nothing. algorithm: makes the scheduler of a stage from the stage, whether a
-    lower metric is better, and the number of its variants; Ray Tune's schedulers by default.
+    lower metric is better, and the number of its variants; Ray Tune's schedulers by default. note: told what people should
+    know. asked_to_stop: looked at before each choice of a search.
     """
 
     def __init__(
@@ -56,6 +57,9 @@ class Roster:
         keeper: Keeper,
         store: Store | None,
         algorithm: Callable[[Stage, bool, int], Algorithm] | None = None,
+        *,
+        note: Callable[[str], None],
+        asked_to_stop: Callable[[], bool],
     ) -> None:
         self.graph = StageGraph(spec)
         self.states = {
@@ -86,6 +90,8 @@ class Roster:
         self._store = store
         self._spec = spec
         self._keeper = keeper
+        self._note = note
+        self._asked_to_stop = asked_to_stop
         self._algorithm = algorithm or self._tune_algorithm
         self._recall = Recall(spec, keeper, self.works)
 
@@ -164,6 +170,8 @@ class Roster:
             has_scheduler=state.stage.scheduler is not None,
             enlist=self._enlist_grown,
             steps_in_all=lambda: state.schedule.steps_in_all if state.schedule is not None else 0,
+            asked_to_stop=self._asked_to_stop,
+            exhausted=lambda asked: self._note(_exhausted(state.stage, asked)),
         )
         state.rules = growth.rules
         state.schedule = self._schedule(state, 0, growth)
@@ -363,3 +371,10 @@ class Roster:
     def _tune_algorithm(self, stage: Stage, lower_is_better: bool, count: int) -> Algorithm:
         choices = [dict(work.variant.own) for work in self.states[stage.name].works]
         return algorithm_of(self._spec, stage, choices, lower_is_better=lower_is_better)
+
+
+def _exhausted(stage: Stage, asked: int) -> str:
+    return (
+        f"stage {stage.name}: its search {class_name(stage.search[NEW])} has proposed nothing new {REPEATS:,} times in a row, "
+        f"so it is over after {asked:,} choices: let its is_done() say when, or give it a trial_budget"
+    )

@@ -26,12 +26,13 @@ class Budget(NamedTuple):
 
     trials: how many choices. steps: how many steps of all variants together, None without a limit. at_once: how many choices
     are tried before the result of the first of them has to be known. It is no number of workers, so the search is the same
-    with any.
+    with any. is_given: whether somebody wrote it down; where nobody did, the algorithm knows itself when it is done.
     """
 
     trials: int
     steps: int | None
     at_once: int
+    is_given: bool = True
 
 
 def read_budget(stage: Stage) -> Budget:
@@ -72,7 +73,7 @@ def read_budget(stage: Stage) -> Budget:
     trials = _number(stage, given, "trial_budget", MOST if is_own(stage.search) else None)
     # What is tried together cannot learn from each other: a fifth, so that the last choices rest on most results.
     at_once = _number(stage, given, "max_concurrent", min(_MOST_AT_ONCE, math.ceil(trials / 5)))
-    return Budget(trials, None, at_once)
+    return Budget(trials, None, at_once, is_given=given.get("trial_budget") is not None)
 
 
 def is_own(node: Any) -> bool:
