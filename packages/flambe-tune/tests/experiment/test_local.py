@@ -11,8 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from flambe.errors import FlambeError, MachineError
+from flambe.experiment import desk
 from flambe.experiment.session import Settings, run_experiment
+from flambe.record.keeper import Keeper
 from flambe.record.ledger import read_events
+from flambe.record.opening import open_run
 
 ASHA = {"$new": "ray.tune.schedulers:ASHAScheduler", "max_t": 9, "grace_period": 1, "reduction_factor": 3}
 
@@ -175,6 +179,26 @@ def test_questions_about_a_run(bench):
     assert ask("stop", run["run"], code=4).endswith("is COMPLETE: there is nothing to stop\n")
     assert "is no run directory" in ask("status", str(bench.folder), code=2)
     assert "one spec at a time" in ask("a", "b", code=2)
+
+
+def test_stop_says_whether_the_process_has_ended(bench):
+    keeper = Keeper(open_run(bench.spec(), tool="test"))
+    run, asked = str(keeper.paths.root), []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: asked.append(number))
+    try:
+        with pytest.raises(
+            FlambeError, match=f"process {os.getpid()} was asked to end .*exp.0 and goes on after 0.2 s"
+        ) as told:
+            desk.stop(run, patience_s=0.2)
+        assert told.value.exit_code == 1
+        assert f"kill -9 {os.getpid()}" in str(told.value)
+        signal.signal(signal.SIGTERM, lambda number, frame: keeper.close("CANCELLED", reason="SIGTERM"))
+        assert desk.stop(run) == {"run": run, "stopped": os.getpid()}
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert asked == [signal.SIGTERM]
+    with pytest.raises(MachineError, match="is CANCELLED: there is nothing to stop"):
+        desk.stop(run)
 
 
 def test_wrong_combinations(bench):

@@ -207,9 +207,9 @@ def _best(run: str) -> int:
 @click.command(
     name="stop",
     context_settings=_HELP_NAMES,
-    help="""Ask the process of a run on this machine to end; what it has done is kept, and its command goes on from there.
+    help="""Let the process of a run on this machine end; what it has done is kept, and its command goes on from there.
 
-Exit codes: 0 it was asked, 2 no run directory, 4 it does not run, or not on this machine.
+Exit codes: 0 it has ended, 1 it goes on after 20 s, 2 no run directory, 4 it does not run, or not on this machine.
 
 \b
 Example:
@@ -220,7 +220,7 @@ Example:
 def _stop(run: str) -> int:
     from flambe.experiment import desk
 
-    return _answer(desk.stop(run), lambda row, width: f"process {row['stopped']} was asked to end {row['run']}")
+    return _answer(desk.stop(run), lambda row, width: f"process {row['stopped']} has ended {row['run']}")
 
 
 _DESK = {command.name or "": standing_options(NAME)(command) for command in (_status, _best, _stop)}

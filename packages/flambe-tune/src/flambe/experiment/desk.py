@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
-from flambe.errors import MachineError, UsageError
+from flambe.errors import FlambeError, MachineError, UsageError
 from flambe.pipeline.reduce import Candidate, best_of, group_of
 from flambe.record.layout import LEDGER, RUN, RunPaths, shown_params
 from flambe.record.ledger import LedgerState, fold, read_events
 from flambe.record.run import RunRecord, is_alive, read_record, status_of, this_host
+
+_POLL_S = 0.05
 
 
 def status(run: str) -> dict[str, Any]:
@@ -69,10 +72,10 @@ def best(run: str) -> dict[str, Any]:
     return {"run": run, "best": stages}
 
 
-def stop(run: str) -> dict[str, Any]:
-    """Ask the process of a run on this machine to end cleanly.
+def stop(run: str, *, patience_s: float = 20.0) -> dict[str, Any]:
+    """Ask the process of a run on this machine to end cleanly, and wait until it is out of the run.
 
-    Raises MachineError when it does not run here.
+    Raises MachineError when it does not run here, FlambeError when it goes on after ``patience_s`` seconds.
     """
     record, _ = _open(run)
     if not is_alive(record) or record.host is None:
@@ -80,6 +83,15 @@ def stop(run: str) -> dict[str, Any]:
     if record.host.name != this_host().name:
         raise MachineError(f"{run} runs on {record.host.name}", hint="Stop it there.")
     os.kill(record.host.pid, signal.SIGTERM)
+    deadline = time.monotonic() + patience_s
+    while is_alive(read_record(Path(run) / RUN, RunRecord)):
+        if time.monotonic() > deadline:
+            raise FlambeError(
+                f"process {record.host.pid} was asked to end {run} and goes on after {patience_s:g} s",
+                hint="It may end yet: flambe-tune status says so. What is kept outlives a kill too: "
+                f"kill -9 {record.host.pid}.",
+            )
+        time.sleep(_POLL_S)
     return {"run": run, "stopped": record.host.pid}
 
 
