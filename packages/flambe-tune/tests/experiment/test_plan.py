@@ -11,7 +11,9 @@ import msgspec
 import pytest
 
 from flambe.compile.search import expand
+from flambe.experiment.preview import Preview
 from flambe.experiment.session import Settings, run_experiment
+from flambe.experiment.table import plan_table
 from flambe.pipeline.reason import Reasons
 from flambe.record.declared import forget_files
 from flambe.record.keeper import Keeper
@@ -96,6 +98,24 @@ def test_a_search_is_planned_as_what_it_is(bench, plan):
         "why": "no run had this stage",
     }
     assert rows["judge", None]["search"] == "climb"
+
+
+def test_how_much_a_search_of_ones_own_tries_it_knows_itself(bench, searching):
+    spec = bench.spec(climber={"rate": {"$uniform": [0, 1]}})
+    spec.environment.extensions["searching"] = str(searching)
+
+    def planned(**given):
+        spec.stages[1].search = {"$new": "searching:Stubborn", "rates": [1], **given}
+        preview = Preview(spec, Settings(runner="local"))
+        (row,) = (row for row in preview.rows if row["stage"] == "climb")
+        return row.get("at_most"), plan_table(preview.rows, preview.end)
+
+    most, table = planned()
+    assert most is None
+    assert "≤" not in table
+    most, table = planned(trial_budget=7)
+    assert most == 7
+    assert "≤ 7" in table
 
 
 def test_a_plan_names_the_file_that_has_changed(bench):

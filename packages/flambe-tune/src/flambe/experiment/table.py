@@ -85,7 +85,7 @@ def plan_table(rows: Sequence[Row], end: Row, *, width: int = 120) -> str:
         reasons = Counter(row["why"] for row in mine if "why" in row)
         cells = [str(counts[action] or "·") for action in shown]
         if counts[SEARCH]:
-            cells[shown.index(SEARCH)] = f"≤ {mine[0]['at_most']}"
+            cells[shown.index(SEARCH)] = f"≤ {mine[0]['at_most']}" if "at_most" in mine[0] else "?"
         several = len(reasons) > 1
         said = [f"{why} ({count})" if several else why for why, count in reasons.most_common(_REASONS)] or [""]
         if len(reasons) > _REASONS:

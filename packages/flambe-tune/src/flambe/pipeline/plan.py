@@ -59,11 +59,11 @@ class PlannedUnit(NamedTuple):
 
 class PlannedSearch(NamedTuple):
     """A stage whose variants are not known before a search has made them. search: the stage of that search; at_most: how many
-    choices it makes. why: it has to, as far as somebody found out."""
+    choices it makes, None where it knows itself when it is done. why: it has to, as far as somebody found out."""
 
     stage: str
     search: str
-    at_most: int
+    at_most: int | None
     action: str = SEARCH
     why: str | None = None
 
@@ -184,8 +184,9 @@ class _Planner:
                     mine = [variant for variant in units if variant.stage == name]
                     self._plan_units(name, {variant: taken[name, units[variant].key] for variant in mine})
                 return
+        budget = read_budget(search.leader)
         for name in search.stages:
-            self._leave_open(name, PlannedSearch(name, leader, read_budget(search.leader).trials))
+            self._leave_open(name, PlannedSearch(name, leader, budget.trials if budget.is_given else None))
 
     def _find_settled(self, stages: Sequence[str], key: str) -> Settled | None:
         may = self._store is not None and all(self.graph.may_reuse(name) for name in stages)
