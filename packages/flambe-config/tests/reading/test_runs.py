@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,8 @@ def test_asking(home: Path) -> None:
     reader = flambe.Reader(home, index=None)
     query = "info.status == 'COMPLETE' & config.optimizer.lr <= 0.01 & min(train.loss) < 0.65"
     assert reader.filter(query)["index"] == [2, 3, 10, 11]
-    assert reader.filter(query_string="config.nowhere == 1") == Runs()
+    with pytest.warns(UserWarning, match="unknown column 'config.nowhere'"):
+        assert reader.filter(query_string="config.nowhere == 1") == Runs()
     assert len(reader.filter("~config.nowhere == 1")) == 12
     assert len(reader.filter(query, result_format="datadict")) == 4
     assert reader.filter("config.seed == 1", units=True)["unit"] == ["main/0"] * 6
@@ -397,6 +399,28 @@ def test_a_folder_without_runs_is_told(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text("")
     with pytest.raises(ConfigError, match=r"train\.py is no folder; expected a run directory, or a folder of runs"):
         flambe.Reader(tmp_path / "train.py")
+
+
+@pytest.mark.parametrize(
+    ("query", "units", "said"),
+    [
+        ("config.optimiser.lr < 3", False, "query:1:1: unknown column 'config.optimiser.lr'. Did you mean 'config.optimizer.lr'?"),
+        ("config.seed == 0 and status == COMPLETE", False, "query:1:32: unknown column 'COMPLETE'. Quote a text: 'COMPLETE'."),
+        ("min(train.los) < 3", True, "query:1:5: unknown column 'train.los'. Did you mean 'train.loss'?"),
+    ],
+)  # fmt: skip
+def test_nothing_found_by_a_column_that_no_run_has_is_told(home: Path, query: str, units: bool, said: str) -> None:
+    with pytest.warns(UserWarning, match=rf"^{re.escape(said)}$"):
+        assert len(flambe.Reader(home, index=None).filter(query, units=units)) == 0
+
+
+@pytest.mark.parametrize(
+    "query", ["config.seed > 9", "info.age < 0s", "has(config.sed)", "not (config.sed > 9)", "name == 'x'"]
+)
+@pytest.mark.parametrize("units", [False, True])
+def test_no_other_answer_is_warned_of(home: Path, query: str, units: bool, recwarn: pytest.WarningsRecorder) -> None:
+    flambe.Reader(home, index=None).filter(query, units=units)
+    assert not recwarn.list
 
 
 def test_a_table_shows_itself(runs: Runs) -> None:

@@ -105,8 +105,8 @@ class Query:
     def __repr__(self) -> str:
         return f"Query({self.text!r})"
 
-    def check(self, known: Iterable[str]) -> None:
-        """Raise ConfigError for the first column that is none of ``known``, with its place and the nearest name."""
+    def unknown(self, known: Iterable[str]) -> ConfigError | None:
+        """Return what to say of the first column that is none of ``known``, with its place and the nearest name."""
         names = dict.fromkeys([*known, AGE])
         for name, at, function, may_be_text in self.columns:
             if name not in names and name not in ALIASES and function != HAS:
@@ -115,11 +115,17 @@ class Query:
                 hint = f"Did you mean {ends[0]!r}?" if ends else did_you_mean(name, names)
                 if may_be_text:
                     hint = f"{hint} Quote a text: {name!r}." if hint else f"Quote a text: {name!r}."
-                raise ConfigError(
+                return ConfigError(
                     f"unknown column {name!r}",
                     position=Position(self._source, 1, at),
                     hint=hint or f"Known are {_some(names)}.",
                 )
+        return None
+
+    def check(self, known: Iterable[str]) -> None:
+        """Raise ConfigError for the first column that is none of ``known``."""
+        if (fault := self.unknown(known)) is not None:
+            raise fault
 
 
 def _some(names: Iterable[str]) -> str:

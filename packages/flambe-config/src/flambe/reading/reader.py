@@ -21,8 +21,8 @@ from flambe.reading.column_names import ARTIFACT, CONFIG, INFO, RUN_COLUMNS, UNI
 from flambe.reading.detail import Detail
 from flambe.reading.index import cache_folder
 from flambe.reading.known import Cells, Known
-from flambe.reading.operand import AGE, CREATED
-from flambe.reading.query import Query, parse
+from flambe.reading.operand import AGE, ALIASES, CREATED
+from flambe.reading.query import HAS, Query, parse
 from flambe.reading.row import Row
 from flambe.reading.sheet import MISSING, Sheet
 from flambe.reading.table import Tell
@@ -104,7 +104,8 @@ class Reader:
         query_string: as in ``flambe.reading.query``; empty for all. A column that no run has makes comparisons false.
         result_format: ``runs`` for ``Runs`` (``datadict`` is its old name), whose metrics are read when they are asked for;
         ``pandas`` for a data frame with everything in it. units: a row for each variant of each stage, and not for each run.
-        Raises ConfigError with the column of a fault in the query; warns where no run is recorded at all.
+        Raises ConfigError with the column of a fault in the query; warns where no run is recorded at all, and where nothing is found
+        by a column that no run has.
         """
         from flambe.reading.runs import Runs
 
@@ -114,11 +115,17 @@ class Reader:
                 expected="'runs' or 'pandas'",
                 hint=did_you_mean(str(result_format), _FORMATS),
             )
-        found = Runs(self.select(query_string, units=units, source="query"))
-        if not found and not self._seen:
+        query = parse(query_string, source="query") if isinstance(query_string, str) else query_string
+        found = Runs(self.select(query, units=units))
+        if not found:
             import warnings
 
-            for problem in self.problems or [self.emptiness]:
+            if not self._seen:
+                told = self.problems or [self.emptiness]
+            else:
+                unknown = self.unknown(query, units=units)
+                told = [] if unknown is None else [str(unknown)]
+            for problem in told:
                 warnings.warn(problem, stacklevel=2)
         return found.toPandas(lazy=False) if result_format == "pandas" else found
 
@@ -194,9 +201,19 @@ class Reader:
         runs = self.select() if tables - {"units", "params", "metrics"} else []
         return answer(text, runs, self.select(units=True) if tables & {"units", "params", "metrics"} else [])
 
+    def unknown(self, query: Query, *, units: bool = False) -> ConfigError | None:
+        """Return what to say of a query that asks for a column that no run has (no unit, with ``units``)."""
+        asked = (ALIASES.get(use.name, use.name) for use in query.columns if use.function != HAS)
+        return query.unknown(self.known(units=units)) if self.lacking(asked, units=units) else None
+
+    def known(self, *, units: bool = False) -> list[str]:
+        """Return the names of all columns, first those that every run has (every unit, with ``units``)."""
+        return [*sorted(_everywhere(units)), *self._fields(units=units)]
+
     def lacking(self, columns: Iterable[str], *, units: bool = False) -> list[str]:
         """Return those of ``columns`` that no run of the last look has (no unit, with ``units``): misspelt ones, most likely."""
-        names = [name for name in dict.fromkeys(columns) if name != AGE]
+        everywhere = _everywhere(units)
+        names = [name for name in dict.fromkeys(columns) if name not in everywhere]
         seen = self._seen or self._look()
         if units:
             answers = [Row(known, number).answers(names) for known in seen for number in range(len(known.rows()))]
@@ -241,6 +258,11 @@ class Reader:
         for catalog in self._catalogs:
             catalog.table.read_details()
             self._add_problems(catalog)
+
+
+def _everywhere(units: bool) -> set[str]:
+    """Return the columns of every row."""
+    return {*(UNIT_COLUMNS if units else RUN_COLUMNS), AGE, "name", "index"}
 
 
 def _narrow(cells: Cells) -> Cells:

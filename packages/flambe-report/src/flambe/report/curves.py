@@ -8,9 +8,9 @@ from typing import Any
 
 from flambe.errors import UsageError, did_you_mean
 from flambe.reading.query import parse
-from flambe.reading.reader import UNIT_COLUMNS, Reader
+from flambe.reading.reader import Reader
 from flambe.report.plot import Point, plot
-from flambe.report.rows import Row, cell, columns_of
+from flambe.report.rows import Row, cell
 
 _MOST_PLOTS = 24
 
@@ -23,10 +23,9 @@ def curve_rows(reader: Reader, where: str, names: Sequence[str]) -> list[Row]:
     """
     query = parse(where)
     units = [(unit, unit.row()) for run in reader for unit in run.units()]
-    known = columns_of([row for _, row in units], UNIT_COLUMNS)
     if units and query.columns:
-        if reader.lacking([use.cell for use in query.columns], units=True):
-            query.check([*known, *reader.unit_fields()])
+        if (unknown := reader.unknown(query, units=True)) is not None:
+            raise unknown
         chosen = {(row.cells["run"], row.cells["unit"]) for row in reader.select(query, units=True)}
         units = [(unit, row) for unit, row in units if (row["run"], row["unit"]) in chosen]
     rows: list[Row] = []

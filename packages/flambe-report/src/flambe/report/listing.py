@@ -155,14 +155,10 @@ def _check(reader: Reader, query: Query, request: Request) -> None:
         "--agg": [one.column for one in read_expressions(request.agg, "--agg")] if request.agg else [],
         "--best": [read_best(request.best).column] if request.best and not request.agg else [],
     }
-    of_query = [use.name for use in query.columns if use.function != "has"]
-    plain = {*(UNIT_COLUMNS if request.units else RUN_COLUMNS), AGE, "name", "index"}
-    names = dict.fromkeys(ALIASES.get(n, n) for n in (*of_query, *(name for names in asked.values() for name in names)))
-    lacking = reader.lacking([name for name in names if name not in plain], units=request.units)
-    if not lacking:
-        return
-    known = [*sorted(plain), *(reader.unit_fields() if request.units else reader.fields)]
-    query.check(known)
+    if (unknown := reader.unknown(query, units=request.units)) is not None:
+        raise unknown
+    lacking = reader.lacking((name for names in asked.values() for name in names), units=request.units)
+    known = reader.known(units=request.units) if lacking else []
     for option, wanted in asked.items():
         _check_known([name for name in wanted if name in lacking], known, option)
 
