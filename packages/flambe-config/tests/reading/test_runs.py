@@ -292,9 +292,11 @@ def test_aggregates_over_unequal_lengths() -> None:
     series = [[1.0, 2.0, 3.0], [3.0, 4.0], None]
     assert mean(series) == [2.0, 3.0]
     assert mean(series, pad=True) == [2.0, 3.0, 3.0]
-    assert std(series) == [1.0, 1.0]
+    assert std(series) == [pytest.approx(math.sqrt(2)), pytest.approx(math.sqrt(2))]
+    assert std(series, pad=True)[2] is None
     assert (min(series), max(series)) == ([1.0, 2.0], [3.0, 4.0])
-    assert (mean([1, 3, None]), std([1, 3]), min([2, 1]), max([2, math.nan])) == (2.0, 1.0, 1, 2)
+    assert (mean([1, 3, None]), std([1, 2, 3]), min([2, 1]), max([2, math.nan])) == (2.0, 1.0, 1, 2)
+    assert (std([]), std([0.5]), std([0.5, None])) == (None, None, None)
     assert (mean([]), mean([None]), mean([[], [1]])) == (None, None, [])
     assert (last(series), count(series)) == ([3.0, 4.0, None], 2)
     assert math.isnan(mean([math.inf, -math.inf]))

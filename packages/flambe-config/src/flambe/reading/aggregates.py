@@ -21,11 +21,13 @@ def mean(cells: Cells, *, pad: bool = False) -> Any:
 
 
 def std(cells: Cells, *, pad: bool = False) -> Any:
-    """Return the standard deviation (divided by n), or that of each step; None of nothing."""
+    """Return the standard deviation of a sample (divided by n - 1), or that of each step; None of less than two."""
 
-    def deviation(numbers: list[Any]) -> float:
+    def deviation(numbers: list[Any]) -> float | None:
+        if len(numbers) < 2:
+            return None
         middle = math.fsum(numbers) / len(numbers)
-        return math.sqrt(math.fsum((number - middle) ** 2 for number in numbers) / len(numbers))
+        return math.sqrt(math.fsum((number - middle) ** 2 for number in numbers) / (len(numbers) - 1))
 
     return _over(cells, deviation, pad)
 
