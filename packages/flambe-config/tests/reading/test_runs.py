@@ -69,6 +69,8 @@ def test_a_column_that_nothing_has_is_named_with_the_nearest(runs: Runs) -> None
         runs["train.los"]
     with pytest.raises(KeyError, match=r"Did you mean 'config\.optimizer\.lr'\?"):
         runs[0]["lr"]
+    with pytest.raises(KeyError, match=r"there is no column 'nowhere'\. .* `\.get\('nowhere'\)` is None"):
+        runs[0]["nowhere"]
     assert runs[0].get("nowhere") is None
 
 

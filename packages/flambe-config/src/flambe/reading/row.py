@@ -21,12 +21,13 @@ if TYPE_CHECKING:
 
 
 class NoSuchColumn(ConfigError, KeyError):
-    """A column that a row, or every row, does not have."""
+    """A column that a row, or every row, does not have. remedy: what else to do."""
 
-    def __init__(self, name: str, known: Sequence[str]) -> None:
+    def __init__(self, name: str, known: Sequence[str], *, remedy: str = "") -> None:
         ends = [other for other in known if other.endswith(f".{name}")]
         hint = f"Did you mean {ends[0]!r}?" if ends else did_you_mean(name, known)
-        super().__init__(f"there is no column {name!r}", hint=hint or f"`keys()` tells all {len(known)}.")
+        hint = hint or f"`keys()` tells all {len(known)}."
+        super().__init__(f"there is no column {name!r}", hint=f"{hint} {remedy}".rstrip())
 
 
 class Row(Mapping[str, Any]):
@@ -114,7 +115,7 @@ class Row(Mapping[str, Any]):
                 return self._values(series[name])
             if (value := value_of(series, name)) is not None:
                 return value
-        raise NoSuchColumn(column, list(self))
+        raise NoSuchColumn(column, list(self), remedy=f"`.get({column!r})` is None where a row lacks one.")
 
     def __iter__(self) -> Iterator[str]:
         yield from self.cells
