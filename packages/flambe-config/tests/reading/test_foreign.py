@@ -12,6 +12,9 @@ import pytest
 import flambe
 from flambe.errors import ProvenanceError
 
+# Other tools record other columns: a question about one that they lack has no answer.
+pytestmark = pytest.mark.filterwarnings("ignore:query.* unknown column")
+
 INFO = """\
 status: {status}
 current_file_path: /home/me/main.py
