@@ -14,6 +14,7 @@ import stat
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -34,14 +35,13 @@ _TIDY_FROM = 1 << 20
 """Bytes from which on it is looked through for pieces that are outdated, each time that it has doubled."""
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
-
-_SURE = {"id": str, "name": str, "index": int, "kind": str, "status": str}
+_SURE = ("id", "name", "index", "kind", "status")
 """What the row of any run has, so that whoever has one need not ask."""
-_NUMBERS, _TEXTS = (int, float), (str,)
-_LIKELY = {
-    **dict.fromkeys(("expected", "done", "reused", "failed", "pruned", "running", "pending", "seconds"), _NUMBERS),
-    **dict.fromkeys(("status_reason", "created", "started", "ended", "host", "tool"), _TEXTS),
-}
+_TYPES: dict[str, tuple[type, ...]] = {
+    "index": (int,),
+    **dict.fromkeys(("id", "name", "kind", "status", "status_reason", "created", "started", "ended", "host", "tool"), (str,)),
+    **dict.fromkeys(("expected", "done", "reused", "failed", "pruned", "running", "pending", "seconds"), (int, float)),
+}  # fmt: skip
 
 
 class Finished(msgspec.Struct, array_like=True, gc=False):
@@ -64,6 +64,7 @@ class Finished(msgspec.Struct, array_like=True, gc=False):
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Finished).decode
+_decode_columns = msgspec.msgpack.Decoder(list[str]).decode
 
 
 class Columns:
@@ -72,14 +73,14 @@ class Columns:
     def __init__(self, encoded: bytes) -> None:
         """Raises MsgspecError for what are no columns of a run."""
         self.names = _decode_columns(encoded)
-        if len({*self.names, *HERE}) < len(self.names) + len(HERE) or not _SURE.keys() <= {*self.names}:
+        if len({*self.names, *HERE}) < len(self.names) + len(HERE) or not {*_SURE} <= {*self.names}:
             raise msgspec.ValidationError("no row of a run")
-        known = {**{name: (kind,) for name, kind in _SURE.items()}, **_LIKELY}
-        self._typed = [(at, known[name]) for at, name in enumerate(self.names) if name in known]
+        self._typed = [(at, _TYPES[name]) for at, name in enumerate(self.names) if name in _TYPES]
         self._pick = itemgetter(*(at for at, _ in self._typed))
         self._right: set[tuple[type, ...]] = set()
 
     def fit(self, cells: list[Any]) -> bool:
+        """Whether there is a cell for each column, of a type that it may have."""
         if len(cells) != len(self.names):
             return False
         kinds = tuple(map(type, self._pick(cells)))
@@ -88,9 +89,6 @@ class Columns:
                 return False
             self._right.add(kinds)
         return True
-
-
-_decode_columns = msgspec.msgpack.Decoder(list[str]).decode
 
 
 def enlist(run: str | os.PathLike[str]) -> None:
@@ -165,19 +163,15 @@ def _add(folder: str, piece: bytes) -> None:
 
 def _tidy(folder: str, size: int) -> None:
     """Leave out what tells of runs that are gone, or no more what they were. A run that ends meanwhile may go missing."""
+    from flambe.record.run import replace_file  # who only asks many runs starts without it
+
     pieces = []
     for name, one in finished_in(folder, 2 * size).items():
         with contextlib.suppress(OSError):
             if is_file_name(name) and one.is_of(os.lstat(f"{folder}/{name}/{layout.RUN}")):
                 pieces.append(_piece(one))
-    aside = f"{folder}/{layout.FINISHED}.{os.getpid()}"
-    try:
-        with open(aside, "xb") as stream:
-            stream.writelines(pieces)
-        os.replace(aside, f"{folder}/{layout.FINISHED}")
-    except OSError:
-        with contextlib.suppress(OSError):
-            os.unlink(aside)
+    with contextlib.suppress(OSError):
+        replace_file(Path(folder, layout.FINISHED), b"".join(pieces))
 
 
 __all__ = ["Finished", "chunks_of", "enlist", "finished_in"]

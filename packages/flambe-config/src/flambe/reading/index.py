@@ -155,7 +155,8 @@ class Index:
     ) -> None:
         """Keep what was read. What cannot be written is not kept.
 
-        runs: row and units of each. chunks: of runs that have units, and details that are bytes. gone: places where nothing is any more. live: how many runs there are now.
+        runs: row and units of each. chunks: of runs that have units, and details that are bytes. gone: places where nothing is any
+        more. live: how many runs there are now.
         """
         runs, chunks = list(runs), list(chunks)
         listed = [known for _, several in chunks for known in several]

@@ -126,6 +126,7 @@ class Known(msgspec.Struct, array_like=True, eq=False, gc=False):
                 if name in ("run", "name", "index") or name.startswith((INFO, CONFIG))
             }
             rows = []
+            self.places()  # of rows that are none the run is read
             for cells in self._units(_decode_units):
                 for name in HERE:
                     cells.pop(name, None)  # nobody has to write what is to be
@@ -142,7 +143,7 @@ class Known(msgspec.Struct, array_like=True, eq=False, gc=False):
 
     def _units(self, decode: Callable[[bytes], list[_Unit]]) -> list[_Unit]:
         with contextlib.suppress(msgspec.MsgspecError):
-            if self.units is not None and _decode_places(self.units) is not None:
+            if self.units is not None:
                 return decode(self.units)
         # Another process may have taken it from the index meanwhile, and anybody may have written a list.
         from flambe.reading.reading import read_run
